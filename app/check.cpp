@@ -1,0 +1,114 @@
+#include "app/check.hpp"
+
+#include <cstdio>
+
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
+#include <fmt/format.h>
+
+#include "app/diagnostics.hpp"
+#include "app/limits.hpp"
+#include "app/run.hpp"
+#include "config/print.hpp"
+#include "proxy/session.hpp"
+
+namespace penstock::app {
+
+namespace {
+
+namespace json = boost::json;
+
+struct Outcome {
+    config::LoadResult loaded;
+    std::expected<Capacity, std::string> capacity = std::unexpected(std::string());
+    bool ok = false;
+};
+
+// Two sockets, the session, and the two frames of its pumps; buffers are borrowed while needed.
+constexpr std::size_t memory_per_connection = 1024;
+static_assert(sizeof(proxy::Session) < memory_per_connection);
+
+std::string counted(std::size_t n, std::string_view what) {
+    return fmt::format("{} {}{}", n, what, n == 1 ? "" : "s");
+}
+
+std::size_t count_backends(const config::Config& config) {
+    std::size_t n = 0;
+    for (const auto& upstream : config.upstreams) n += upstream.backends.size();
+    return n;
+}
+
+std::string summary(const config::Config& config, const Capacity& capacity) {
+    return fmt::format("{}, {}, {}; {}; {} connections ({}); at most {} bytes per idle connection",
+                       counted(config.listeners.size(), "listener"),
+                       counted(config.upstreams.size(), "upstream"),
+                       counted(count_backends(config), "backend"),
+                       counted(capacity.workers, "worker"),
+                       with_commas(capacity.limit.connections), capacity.limit.cause,
+                       with_commas(memory_per_connection));
+}
+
+json::object to_json(const config::Diagnostic& diagnostic) {
+    json::object object{{"severity", config::to_string(diagnostic.severity)},
+                        {"file", diagnostic.file},
+                        {"line", diagnostic.line},
+                        {"column", diagnostic.column},
+                        {"message", diagnostic.message}};
+    if (!diagnostic.related.empty()) {
+        json::array related;
+        for (const auto& other : diagnostic.related) related.push_back(to_json(other));
+        object["related"] = std::move(related);
+    }
+    return object;
+}
+
+void print_json(const Outcome& outcome) {
+    json::array diagnostics;
+    for (const auto& diagnostic : outcome.loaded.diagnostics)
+        diagnostics.push_back(to_json(diagnostic));
+    json::object object{{"ok", outcome.ok}, {"diagnostics", std::move(diagnostics)}};
+    const auto& config = outcome.loaded.config;
+    if (outcome.loaded.ok() && outcome.capacity) {
+        object["listeners"] = config.listeners.size();
+        object["upstreams"] = config.upstreams.size();
+        object["backends"] = count_backends(config);
+        object["workers"] = outcome.capacity->workers;
+        object["connections_limit"] = outcome.capacity->limit.connections;
+        object["connections_limit_cause"] = outcome.capacity->limit.cause;
+        object["memory_per_connection_bytes"] = memory_per_connection;
+    } else if (outcome.loaded.ok()) {
+        object["error"] = outcome.capacity.error();
+    }
+    fmt::print("{}\n", json::serialize(object));
+}
+
+void print_text(const Outcome& outcome, bool with_summary) {
+    print_diagnostics(outcome.loaded.diagnostics);
+    if (outcome.loaded.ok() && !outcome.capacity)
+        fmt::print(stderr, "penstock: {}\n", outcome.capacity.error());
+    // With --print, standard output is the configuration alone, so that it can be piped.
+    std::FILE* out = with_summary ? stdout : stderr;
+    if (outcome.loaded.ok() && outcome.capacity)
+        fmt::print(out, "{}\n", summary(outcome.loaded.config, *outcome.capacity));
+    if (const auto counts = count_diagnostics(outcome.loaded.diagnostics); !counts.empty())
+        fmt::print(out, "{}\n", counts);
+}
+
+}  // namespace
+
+int check(const CheckOptions& options) {
+    Outcome outcome{.loaded = load_configuration(options.config_file)};
+    const bool warnings = !outcome.loaded.diagnostics.empty();
+    if (outcome.loaded.ok()) outcome.capacity = plan_capacity(outcome.loaded.config);
+    outcome.ok = outcome.loaded.ok() && outcome.capacity && !(options.strict && warnings);
+    if (options.json)
+        print_json(outcome);
+    else
+        print_text(outcome, !options.print);
+    if (options.print && outcome.loaded.ok())
+        fmt::print("{}", config::print(outcome.loaded.config));
+    return outcome.ok ? ExitStatus::success : ExitStatus::invalid_usage;
+}
+
+}  // namespace penstock::app

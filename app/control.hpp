@@ -1,0 +1,59 @@
+#pragma once
+
+#include <functional>
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/basic_waitable_timer.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+
+#include "app/server.hpp"
+#include "base/log.hpp"
+#include "config/config.hpp"
+#include "net/logger.hpp"
+
+namespace penstock::app {
+
+/// The control thread's part of a running proxy: signals, and the graceful stop. All of it runs on
+/// the io_context's thread.
+class Control {
+public:
+    using Signals =
+        boost::asio::basic_signal_set<boost::asio::io_context::executor_type>;
+
+    /// `signals` has been registered early, so that a signal during start-up is not lost.
+    Control(boost::asio::io_context& context, Signals& signals, Server& server,
+            const config::Process& settings, net::ProcessLog& log);
+
+    /// Handles signals until a graceful stop has ended.
+    boost::asio::awaitable<void> run();
+
+private:
+    void on_signal(int signal);
+    boost::asio::awaitable<void> stop_gracefully();
+    void stop_at_once();
+    boost::asio::awaitable<void> wait(Duration duration);
+    /// Any thread: lets wait_for_event() go on.
+    void report_event();
+    boost::asio::awaitable<void> wait_for_event();
+
+    boost::asio::io_context& context_;
+    Signals& signals_;
+    Server& server_;
+    const config::Process& settings_;
+    net::ProcessLog& log_;
+    boost::asio::basic_waitable_timer<std::chrono::steady_clock,
+                                      boost::asio::wait_traits<std::chrono::steady_clock>,
+                                      boost::asio::io_context::executor_type>
+        event_;
+    bool event_arrived_ = false;
+    bool stopping_ = false;
+    bool draining_ = false;
+    bool at_once_ = false;
+};
+
+/// The project-wide completion handler of control coroutines: an exception ends the program with a
+/// message, it is never swallowed.
+void rethrow_failure(std::exception_ptr error);
+
+}  // namespace penstock::app

@@ -1,0 +1,46 @@
+#include "app/diagnostics.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <iostream>
+#include <iterator>
+
+#include <fmt/format.h>
+
+namespace penstock::app {
+
+namespace {
+
+std::string counted(std::size_t n, const char* what) {
+    return fmt::format("{} {}{}", n, what, n == 1 ? "" : "s");
+}
+
+}  // namespace
+
+config::LoadResult load_configuration(const std::string& path) {
+    const auto environment = config::process_environment();
+    if (path != "-") return config::load_file(path, environment);
+    const std::string text{std::istreambuf_iterator<char>(std::cin), {}};
+    return config::load_text(text, "<stdin>", std::filesystem::current_path().string(), environment);
+}
+
+void print_diagnostics(std::span<const config::Diagnostic> diagnostics) {
+    const std::string text = config::format(diagnostics);
+    std::fwrite(text.data(), 1, text.size(), stderr);
+}
+
+std::string count_diagnostics(std::span<const config::Diagnostic> diagnostics) {
+    const auto of = [&](config::Severity severity) {
+        return static_cast<std::size_t>(
+            std::ranges::count(diagnostics, severity, &config::Diagnostic::severity));
+    };
+    const auto errors = of(config::Severity::error);
+    const auto warnings = of(config::Severity::warning);
+    std::string text;
+    if (errors != 0) text = counted(errors, "error");
+    if (warnings != 0) text += (text.empty() ? "" : ", ") + counted(warnings, "warning");
+    return text;
+}
+
+}  // namespace penstock::app

@@ -1,0 +1,18 @@
+#pragma once
+
+#include <span>
+
+#include "config/load.hpp"
+
+namespace penstock::app {
+
+/// Loads `path`, or standard input for "-".
+[[nodiscard]] config::LoadResult load_configuration(const std::string& path);
+
+/// Prints errors and warnings to standard error as the command line's contract shows.
+void print_diagnostics(std::span<const config::Diagnostic> diagnostics);
+
+/// `1 error, 2 warnings`; empty if there is neither.
+[[nodiscard]] std::string count_diagnostics(std::span<const config::Diagnostic> diagnostics);
+
+}  // namespace penstock::app

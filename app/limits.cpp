@@ -1,0 +1,86 @@
+#include "app/limits.hpp"
+
+#include <algorithm>
+#include <array>
+#include <fstream>
+
+#include <fmt/format.h>
+#include <sched.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "net/pipe_pool.hpp"
+
+namespace penstock::app {
+
+namespace {
+
+constexpr std::uint64_t reserve = 64;           // logs, files read, the control plane
+constexpr std::uint64_t per_worker = 4;         // epoll, eventfd, and some air
+constexpr std::uint64_t per_pipe = 2;
+constexpr std::uint64_t per_connection = 2;
+
+}  // namespace
+
+std::expected<ConnectionLimit, std::string> connection_limit(std::uint64_t configured,
+                                                             std::uint64_t descriptor_limit,
+                                                             const DescriptorNeeds& needs) {
+    const std::uint64_t taken =
+        reserve + needs.listening_sockets +
+        needs.workers * (per_worker + per_pipe * net::PipePool::max_pipes);
+    const std::uint64_t possible =
+        descriptor_limit > taken ? (descriptor_limit - taken) / per_connection : 0;
+    const std::string cause = "descriptor limit " + with_commas(descriptor_limit);
+    if (configured > possible)
+        return std::unexpected(fmt::format(
+            "max_connections {} needs {} open files, but the limit is {} ({} connections with {} "
+            "workers); raise LimitNOFILE or `ulimit -n`, or lower process.max_connections",
+            with_commas(configured), with_commas(configured * per_connection + taken),
+            with_commas(descriptor_limit), with_commas(possible), needs.workers));
+    if (possible == 0)
+        return std::unexpected(fmt::format(
+            "the limit on open files, {}, leaves none for connections ({} are needed for {} "
+            "workers); raise LimitNOFILE or `ulimit -n`, or set fewer process.workers",
+            with_commas(descriptor_limit), with_commas(taken), needs.workers));
+    if (configured != 0) return ConnectionLimit{configured, "process.max_connections"};
+    return ConnectionLimit{possible, cause};
+}
+
+std::uint64_t raise_descriptor_limit() {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024;
+    if (limit.rlim_cur < limit.rlim_max) {
+        rlimit raised{limit.rlim_max, limit.rlim_max};
+        if (::setrlimit(RLIMIT_NOFILE, &raised) == 0) limit = raised;
+    }
+    return limit.rlim_cur;
+}
+
+std::size_t usable_cores() {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    if (::sched_getaffinity(0, sizeof set, &set) == 0)
+        return std::max<std::size_t>(static_cast<std::size_t>(CPU_COUNT(&set)), 1);
+    return std::max<std::size_t>(static_cast<std::size_t>(::sysconf(_SC_NPROCESSORS_ONLN)), 1);
+}
+
+std::uint64_t usable_memory() {
+    std::uint64_t memory = static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
+                           static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+    static constexpr std::array files{"/sys/fs/cgroup/memory.max",
+                                      "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
+    for (const char* name : files) {
+        std::ifstream file(name);
+        std::uint64_t limit = 0;
+        if (file >> limit && limit > 0) memory = std::min(memory, limit);  // "max" does not parse
+    }
+    return memory;
+}
+
+std::string with_commas(std::uint64_t value) {
+    std::string digits = std::to_string(value);
+    for (std::size_t i = digits.size(); i > 3; i -= 3) digits.insert(i - 3, 1, ',');
+    return digits;
+}
+
+}  // namespace penstock::app

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <string>
+
+namespace penstock::app {
+
+/// How many connections this process can hold, and why.
+struct ConnectionLimit {
+    std::uint64_t connections;
+    std::string cause;  // `descriptor limit 65,536`
+};
+
+/// What takes descriptors beside connections.
+struct DescriptorNeeds {
+    std::size_t workers;
+    std::size_t listening_sockets;
+};
+
+/// Pure: `auto` (0) takes what the descriptor limit leaves after everything else, at two
+/// descriptors a connection; an explicit value above that is an error that says the numbers.
+[[nodiscard]] std::expected<ConnectionLimit, std::string> connection_limit(
+    std::uint64_t configured, std::uint64_t descriptor_limit, const DescriptorNeeds& needs);
+
+/// Raises the soft limit on descriptors to the hard one; returns what is in force.
+[[nodiscard]] std::uint64_t raise_descriptor_limit();
+
+/// Cores that this process may run on.
+[[nodiscard]] std::size_t usable_cores();
+
+/// The memory this process may use: the cgroup's limit or the machine's memory, in bytes.
+[[nodiscard]] std::uint64_t usable_memory();
+
+/// 29800 -> `29,800`.
+[[nodiscard]] std::string with_commas(std::uint64_t value);
+
+}  // namespace penstock::app

@@ -1,0 +1,94 @@
+#include "app/process.hpp"
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <string>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <grp.h>
+#include <pwd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/endpoint.hpp"
+#include "base/error.hpp"
+#include "net/unique_fd.hpp"
+
+namespace penstock::app {
+
+void fill_standard_streams() noexcept {
+    for (;;) {
+        const int fd = ::open("/dev/null", O_RDWR);
+        if (fd < 0) return;
+        if (fd <= STDERR_FILENO) continue;
+        ::close(fd);
+        return;
+    }
+}
+
+void ignore_stray_signals() noexcept {
+    static constexpr std::array strays{SIGPIPE, SIGHUP,  SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM,
+                                       SIGPROF, SIGPOLL, SIGPWR,  SIGSTKFLT, SIGCHLD, SIGWINCH};
+    for (const int signal : strays) std::signal(signal, SIG_IGN);
+    for (int signal = SIGRTMIN; signal <= SIGRTMAX; ++signal) std::signal(signal, SIG_IGN);
+}
+
+void block_signals() noexcept {
+    sigset_t all;
+    sigfillset(&all);
+    ::pthread_sigmask(SIG_BLOCK, &all, nullptr);
+}
+
+void print_line(std::string_view line) noexcept {
+    const std::string whole = std::string(line) + "\n";
+    std::string_view rest = whole;
+    while (!rest.empty()) {
+        const auto n = ::write(STDOUT_FILENO, rest.data(), rest.size());
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return;
+        rest.remove_prefix(static_cast<std::size_t>(n));
+    }
+}
+
+std::expected<void, std::string> switch_user(const std::string& user, const std::string& group) {
+    if (user.empty() && group.empty()) return {};
+    const passwd* account = user.empty() ? nullptr : ::getpwnam(user.c_str());
+    if (!user.empty() && account == nullptr)
+        return std::unexpected(fmt::format("process.user: there is no user '{}'", user));
+    const ::group* named = group.empty() ? nullptr : ::getgrnam(group.c_str());
+    if (!group.empty() && named == nullptr)
+        return std::unexpected(fmt::format("process.group: there is no group '{}'", group));
+
+    const uid_t uid = account != nullptr ? account->pw_uid : ::geteuid();
+    const gid_t gid = named != nullptr ? named->gr_gid
+                      : account != nullptr ? account->pw_gid
+                                           : ::getegid();
+    if (uid == ::geteuid() && gid == ::getegid() && ::geteuid() != 0) return {};
+    if (::geteuid() != 0)
+        return std::unexpected("process.user and process.group need a start as root; remove them "
+                               "or start as root");
+    const bool switched =
+        (account != nullptr ? ::initgroups(user.c_str(), gid) : ::setgroups(1, &gid)) == 0 &&
+        ::setresgid(gid, gid, gid) == 0 && ::setresuid(uid, uid, uid) == 0;
+    if (!switched)
+        return std::unexpected(fmt::format("cannot switch to user '{}', group '{}': {}", user,
+                                           group, last_error().message()));
+    return {};
+}
+
+void notify_service_manager(std::string_view state) noexcept {
+    const char* name = std::getenv("NOTIFY_SOCKET");
+    if (name == nullptr || *name == '\0') return;
+    const auto to = Endpoint::parse(std::string("unix:") + name);
+    if (!to) return;
+    const net::UniqueFd fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    sockaddr_storage address;
+    const socklen_t length = to->to_sockaddr(address);
+    ::sendto(fd.get(), state.data(), state.size(), MSG_NOSIGNAL,
+             reinterpret_cast<const sockaddr*>(&address), length);
+}
+
+}  // namespace penstock::app

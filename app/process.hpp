@@ -1,0 +1,31 @@
+#pragma once
+
+#include <expected>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace penstock::app {
+
+/// Opens /dev/null on descriptors 0 to 2 where they are closed, so that no socket ever takes the
+/// place of a standard stream. First thing in main().
+void fill_standard_streams() noexcept;
+
+/// Ignores every signal that is not ours to handle and would otherwise end the process.
+void ignore_stray_signals() noexcept;
+
+/// Blocks all signals in the calling thread: only the control thread receives them.
+void block_signals() noexcept;
+
+/// Writes a whole line to standard output; a closed or broken output is not an error.
+void print_line(std::string_view line) noexcept;
+
+/// Switches to `user` and `group` (names; empty = keep), with its supplementary groups. The error
+/// says which and why.
+[[nodiscard]] std::expected<void, std::string> switch_user(const std::string& user,
+                                                           const std::string& group);
+
+/// Tells the service manager (sd_notify(3)); nothing without NOTIFY_SOCKET.
+void notify_service_manager(std::string_view state) noexcept;
+
+}  // namespace penstock::app

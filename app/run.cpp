@@ -1,0 +1,113 @@
+#include "app/run.hpp"
+
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+
+#include <boost/asio/co_spawn.hpp>
+#include <fmt/format.h>
+
+#include "app/diagnostics.hpp"
+#include "app/process.hpp"
+#include "app/version.hpp"
+
+namespace penstock::app {
+
+namespace {
+
+constexpr std::uint64_t buffer_share_of_memory = 4;  // a quarter
+constexpr std::uint64_t smallest_buffer_cap = 16U << 20;
+
+net::LoggerOptions logger_options(const config::Log& log) {
+    return {static_cast<LogLevel>(log.level), log.format == config::LogFormat::json, log.target};
+}
+
+void report(std::string_view message) { fmt::print(stderr, "penstock: {}\n", message); }
+
+void warn_of_clamped_backlogs(const config::Config& config, Logger& log) {
+    const auto limit = net::kernel_backlog_limit();
+    for (const auto& listener : config.listeners)
+        if (limit && listener.backlog > static_cast<std::uint32_t>(*limit))
+            log.warn("listener {}: backlog {} is clamped to {} by net.core.somaxconn; raise it or "
+                     "lower the key",
+                     listener.name, listener.backlog, *limit);
+}
+
+}  // namespace
+
+std::expected<Capacity, std::string> plan_capacity(const config::Config& config) {
+    const std::size_t workers =
+        config.process.workers != 0 ? config.process.workers : usable_cores();
+    std::size_t sockets = 0;
+    for (const auto& listener : config.listeners)
+        for (const auto& address : listener.bind) sockets += address.is_unix() ? 1 : workers;
+    auto limit = connection_limit(config.process.max_connections, raise_descriptor_limit(),
+                                  {workers, sockets});
+    if (!limit) return std::unexpected(limit.error());
+    return Capacity{workers, *std::move(limit)};
+}
+
+ControlLoop::ControlLoop() : signals(context) {
+    for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2}) signals.add(signal);
+}
+
+int serve(const config::Config& config, ControlLoop& loop, net::ProcessLog& log,
+          const std::function<void(const Server&)>& when_ready) {
+    const auto capacity = plan_capacity(config);
+    if (!capacity) {
+        report(capacity.error());
+        return ExitStatus::invalid_usage;
+    }
+    const std::uint64_t buffer_cap =
+        std::max(usable_memory() / buffer_share_of_memory, smallest_buffer_cap);
+    auto server = Server::open(config,
+                               {capacity->workers, capacity->limit.connections,
+                                static_cast<std::size_t>(buffer_cap)},
+                               log);
+    if (!server) {
+        report(server.error());
+        return ExitStatus::failure;
+    }
+    if (auto switched = switch_user(config.process.user, config.process.group); !switched) {
+        report(switched.error());
+        return ExitStatus::failure;
+    }
+    if (auto started = (*server)->start(); !started) {
+        report(started.error());
+        return ExitStatus::failure;
+    }
+    warn_of_clamped_backlogs(config, log);
+    log.info("penstock {}: {} workers, at most {} connections ({})", version(), capacity->workers,
+             with_commas(capacity->limit.connections), capacity->limit.cause);
+    when_ready(**server);
+    notify_service_manager("READY=1");
+
+    Control control(loop.context, loop.signals, **server, config.process, log);
+    boost::asio::co_spawn(loop.context, control.run(), rethrow_failure);
+    loop.context.run();
+    (*server)->join();
+    log.info("stopped: {}", (*server)->summary());
+    return ExitStatus::success;
+}
+
+int run(const std::string& config_file) {
+    ControlLoop loop;
+    const auto loaded = load_configuration(config_file);
+    print_diagnostics(loaded.diagnostics);
+    if (!loaded.ok()) {
+        report(fmt::format("{}; nothing was started", count_diagnostics(loaded.diagnostics)));
+        return ExitStatus::invalid_usage;
+    }
+    auto log = net::ProcessLog::open(logger_options(loaded.config.log));
+    if (!log) {
+        report(fmt::format("cannot open the log: {}", log.error()));
+        return ExitStatus::failure;
+    }
+    return serve(loaded.config, loop, **log, [](const Server& server) {
+        for (const auto& [listener, address] : server.bound())
+            print_line(fmt::format("listening {} {}", listener, address.to_string()));
+        print_line("ready");
+    });
+}
+
+}  // namespace penstock::app

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include <boost/asio/io_context.hpp>
+
+#include "app/control.hpp"
+#include "app/limits.hpp"
+#include "config/config.hpp"
+
+namespace penstock::app {
+
+enum ExitStatus : int { success = 0, failure = 1, invalid_usage = 2 };
+
+/// The number of workers and connections that `config` comes to on this machine; raises the
+/// descriptor limit. The error is a sentence for the user.
+struct Capacity {
+    std::size_t workers;
+    ConnectionLimit limit;
+};
+[[nodiscard]] std::expected<Capacity, std::string> plan_capacity(const config::Config& config);
+
+/// The control thread's loop, with its signals registered before anything takes time.
+struct ControlLoop {
+    ControlLoop();
+    boost::asio::io_context context{1};
+    Control::Signals signals;
+};
+
+/// Serves `config` until it is stopped: sockets, workers, signals, drain. `when_ready` is called
+/// once every listener accepts. Returns the exit status.
+int serve(const config::Config& config, ControlLoop& loop, net::ProcessLog& log,
+          const std::function<void(const Server&)>& when_ready);
+
+/// `penstock run`.
+int run(const std::string& config_file);
+
+}  // namespace penstock::app

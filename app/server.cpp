@@ -1,0 +1,178 @@
+#include "app/server.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <map>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "app/limits.hpp"
+#include "app/process.hpp"
+#include "base/random.hpp"
+
+namespace penstock::app {
+
+namespace {
+
+std::shared_ptr<const balancer::BackendSet> make_backend_set(const config::Upstream& upstream) {
+    std::vector<balancer::BackendEntry> entries;
+    for (const auto& backend : upstream.backends)
+        entries.push_back({std::make_shared<balancer::Backend>(upstream.name, backend.name,
+                                                               backend.address),
+                           backend.weight, backend.tier,
+                           backend.state == config::BackendState::ready});
+    return std::make_shared<const balancer::BackendSet>(std::move(entries));
+}
+
+}  // namespace
+
+Server::Server(const config::Config& config, const Options& options, Logger& log)
+    : config_(config),
+      options_(options),
+      log_(log),
+      shared_(options.workers, options.max_connections, entropy(), log) {}
+
+Server::~Server() { join(); }
+
+std::expected<std::unique_ptr<Server>, std::string> Server::open(const config::Config& config,
+                                                                 const Options& options,
+                                                                 Logger& log) {
+    std::unique_ptr<Server> server(new Server(config, options, log));
+    if (auto opened = server->open_sockets(); !opened) return std::unexpected(opened.error());
+    if (config.access_log.target != "off") {
+        auto sink = proxy::LogSink::open(config.access_log.target);
+        if (!sink) return std::unexpected(sink.error());
+        server->log_writer_ = std::make_unique<proxy::LogWriter>(*std::move(sink), log);
+    }
+    server->make_workers();
+    return server;
+}
+
+std::expected<void, std::string> Server::open_sockets() {
+    for (const auto& listener : config_.listeners) {
+        for (const auto& address : listener.bind) {
+            auto group = net::open_listen_group(address, options_.workers);
+            if (!group)
+                return std::unexpected(
+                    fmt::format("listener {}: {}", listener.name, group.error().message));
+            bound_.push_back({listener.name, group->sockets.front().bound()});
+            groups_.push_back(*std::move(group));
+        }
+    }
+    return {};
+}
+
+void Server::make_workers() {
+    std::vector<std::shared_ptr<const proxy::UpstreamShared>> upstreams;
+    for (const auto& upstream : config_.upstreams)
+        upstreams.push_back(std::make_shared<const proxy::UpstreamShared>(
+            upstream, make_backend_set(upstream)));
+    for (const auto& listener : config_.listeners)
+        listeners_.push_back(
+            std::make_shared<proxy::ListenerShared>(listener, options_.workers));
+    for (unsigned i = 0; i < options_.workers; ++i) {
+        const proxy::WorkerOptions options{i, options_.buffer_cap_bytes / options_.workers,
+                                           config_.access_log};
+        workers_.push_back(
+            std::make_unique<proxy::Worker>(shared_, options, log_writer_.get()));
+        shared_.workers.push_back(workers_.back().get());
+        workers_.back()->configure(upstreams, listeners_);
+    }
+}
+
+std::expected<void, std::string> Server::start() {
+    std::size_t group = 0;
+    for (std::size_t i = 0; i < config_.listeners.size(); ++i) {
+        for (std::size_t b = 0; b < config_.listeners[i].bind.size(); ++b, ++group) {
+            const auto backlog = static_cast<int>(config_.listeners[i].backlog);
+            if (auto listening = net::start_listening(groups_[group], backlog); !listening)
+                return std::unexpected(listening.error().message);
+            auto& sockets = groups_[group].sockets;
+            for (std::size_t w = 0; w < sockets.size(); ++w)
+                workers_[w]->add_socket(i, sockets[w].take_fd());
+        }
+    }
+    for (auto& worker : workers_)
+        threads_.emplace_back([&worker = *worker] {
+            block_signals();
+            worker.run();
+        });
+    return {};
+}
+
+template <typename F>
+void Server::on_each_worker(F function, std::function<void()> done) {
+    auto left = std::make_shared<std::atomic<std::size_t>>(workers_.size());
+    auto finished = [left, done = std::move(done)] {
+        if (left->fetch_sub(1) == 1) done();
+    };
+    for (auto& worker : workers_)
+        worker->send([&worker = *worker, function, finished] { function(worker, finished); });
+}
+
+void Server::stop_accepting(std::function<void()> done) {
+    on_each_worker(
+        [](proxy::Worker& worker, const std::function<void()>& finished) {
+            worker.stop_accepting();
+            finished();
+        },
+        [this, done = std::move(done)] {
+            for (const auto& group : groups_) net::remove_unix_path(group);
+            done();
+        });
+}
+
+void Server::drain(const proxy::DrainPlan& plan, std::function<void()> done) {
+    on_each_worker(
+        [plan](proxy::Worker& worker, const std::function<void()>& finished) {
+            worker.drain(plan, finished);
+        },
+        std::move(done));
+}
+
+void Server::abort_all() {
+    for (auto& worker : workers_)
+        worker->send([&worker = *worker] { worker.abort_all(CloseReason::drained); });
+}
+
+void Server::join() {
+    for (std::size_t i = 0; i < threads_.size(); ++i)
+        workers_[i]->send([&worker = *workers_[i]] { worker.stop(); });
+    for (auto& thread : threads_) thread.join();
+    threads_.clear();
+}
+
+void Server::reopen_access_log() {
+    if (!log_writer_) return;
+    for (auto& worker : workers_) worker->send([&worker = *worker] { worker.log().flush(); });
+    log_writer_->reopen();
+}
+
+std::string Server::summary() const {
+    std::uint64_t accepted = 0;
+    std::uint64_t log_lost = log_writer_ ? log_writer_->lines_lost() : 0;
+    std::uint64_t suppressed = 0;
+    std::array<std::uint64_t, close_reason_count> closed{};
+    for (const auto& worker : workers_) {
+        log_lost += worker->cells().log_dropped.value();
+        suppressed += worker->cells().log_suppressed.value();
+        for (const auto& listener : worker->listeners()) {
+            accepted += listener->cells.accepted.value();
+            for (std::size_t i = 0; i < closed.size(); ++i)
+                closed[i] += listener->cells.closed[i].value();
+        }
+    }
+    std::string text = with_commas(accepted) + " connections";
+    for (std::size_t i = 0; i < closed.size(); ++i)
+        if (closed[i] != 0)
+            text += fmt::format(", {} {}", with_commas(closed[i]),
+                                name_of(static_cast<CloseReason>(i)));
+    if (log_writer_)
+        text += fmt::format("; access log: {} lines written, {} lost, {} suppressed",
+                            with_commas(log_writer_->lines_written()), with_commas(log_lost),
+                            with_commas(suppressed));
+    return text;
+}
+
+}  // namespace penstock::app

@@ -1,0 +1,79 @@
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/log.hpp"
+#include "config/config.hpp"
+#include "net/listen_socket.hpp"
+#include "proxy/access_log/writer.hpp"
+#include "proxy/drain_plan.hpp"
+#include "proxy/worker.hpp"
+
+namespace penstock::app {
+
+/// One configuration in operation: the listening sockets, the workers and their threads, the access
+/// log's writer. All methods belong to the control thread; completion callbacks run on a worker and
+/// have to post.
+class Server {
+public:
+    struct Options {
+        std::size_t workers;
+        std::uint64_t max_connections;
+        std::size_t buffer_cap_bytes;  // over all workers
+    };
+
+    /// Opens every listening socket and the access log; nothing is accepted yet. The error is a
+    /// sentence for the user.
+    [[nodiscard]] static std::expected<std::unique_ptr<Server>, std::string> open(
+        const config::Config& config, const Options& options, Logger& log);
+    ~Server();
+
+    /// Begins to accept on every listener, on threads of its own.
+    [[nodiscard]] std::expected<void, std::string> start();
+
+    /// Takes what is queued and closes the listening sockets; `done` once every worker has.
+    void stop_accepting(std::function<void()> done);
+    /// After stop_accepting(): closes sessions by `plan`; `done` once none is left.
+    void drain(const proxy::DrainPlan& plan, std::function<void()> done);
+    void abort_all();
+    /// Ends the threads. No session is left afterwards.
+    void join();
+
+    void reopen_access_log();
+
+    struct Bound {
+        std::string listener;
+        Endpoint address;
+    };
+    [[nodiscard]] const std::vector<Bound>& bound() const noexcept { return bound_; }
+    [[nodiscard]] std::uint64_t connections() const noexcept { return shared_.connections.used(); }
+    /// `1,204 connections: 1,200 completed, 4 client_reset; ...`, for the log.
+    [[nodiscard]] std::string summary() const;
+
+private:
+    Server(const config::Config& config, const Options& options, Logger& log);
+    std::expected<void, std::string> open_sockets();
+    void make_workers();
+    /// Sends `function` to every worker; calls `done` on the last one.
+    template <typename F>
+    void on_each_worker(F function, std::function<void()> done);
+
+    config::Config config_;
+    Options options_;
+    Logger& log_;
+    proxy::WorkersShared shared_;
+    std::vector<net::ListenGroup> groups_;
+    std::vector<std::shared_ptr<proxy::ListenerShared>> listeners_;
+    std::vector<Bound> bound_;
+    std::unique_ptr<proxy::LogWriter> log_writer_;
+    std::vector<std::unique_ptr<proxy::Worker>> workers_;
+    std::vector<std::thread> threads_;
+};
+
+}  // namespace penstock::app

@@ -1,0 +1,48 @@
+#include "app/version.hpp"
+
+#include <boost/version.hpp>
+#include <fmt/format.h>
+#include <openssl/crypto.h>
+#include <spdlog/version.h>
+
+namespace penstock::app {
+
+namespace {
+
+constexpr std::string_view build_kind() noexcept {
+#if defined(__SANITIZE_ADDRESS__)
+    return "address sanitizer";
+#elif defined(__SANITIZE_THREAD__)
+    return "thread sanitizer";
+#elif defined(NDEBUG)
+    return "release";
+#else
+    return "debug";
+#endif
+}
+
+std::string compiler() {
+#if defined(__clang__)
+    return "clang " __clang_version__;
+#else
+    return "g++ " __VERSION__;
+#endif
+}
+
+}  // namespace
+
+std::string_view version() noexcept { return PENSTOCK_VERSION; }
+
+std::string version_report() {
+    return fmt::format(
+        "penstock {}\n"
+        "compiler  {} ({})\n"
+        "libraries Boost {}.{}.{}, {}, fmt {}.{}.{}, spdlog {}.{}.{}\n"
+        "features  edge-triggered epoll, splice, SO_REUSEPORT workers\n",
+        version(), compiler(), build_kind(), BOOST_VERSION / 100000, BOOST_VERSION / 100 % 1000,
+        BOOST_VERSION % 100, OpenSSL_version(OPENSSL_VERSION), FMT_VERSION / 10000,
+        FMT_VERSION / 100 % 100, FMT_VERSION % 100, SPDLOG_VER_MAJOR, SPDLOG_VER_MINOR,
+        SPDLOG_VER_PATCH);
+}
+
+}  // namespace penstock::app

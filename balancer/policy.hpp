@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string_view>
+
+#include "balancer/backend_set.hpp"
+#include "balancer/bitmap.hpp"
+#include "base/random.hpp"
+
+namespace penstock::balancer {
+
+/// What a policy chooses from: the backends of one tier, [begin, end) of the set, of which only
+/// those whose bit is set may be picked (available and not tried yet by this client). At least one
+/// bit in the range is set.
+struct Candidates {
+    const BackendSet& set;
+    const Bitmap& allowed;
+    std::uint32_t begin;
+    std::uint32_t end;
+};
+
+/// A balancing policy: pure, no clock and no I/O of its own. One instance per worker and tier, so
+/// it may keep state without locks; used on that worker's thread only.
+class Policy {
+public:
+    virtual ~Policy() = default;
+    /// The index of a backend in the set; its bit in `candidates.allowed` is set.
+    [[nodiscard]] virtual std::uint32_t pick(const Candidates& candidates, Random& random) = 0;
+};
+
+enum class PolicyKind : std::uint8_t { round_robin, least_connections, p2c, random };
+
+/// Builds the policy for backends [begin, end) of `set`, which must outlive it.
+[[nodiscard]] std::unique_ptr<Policy> make_policy(PolicyKind kind, const BackendSet& set,
+                                                  std::uint32_t begin, std::uint32_t end);
+
+}  // namespace penstock::balancer

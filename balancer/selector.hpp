@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "balancer/bitmap.hpp"
+#include "balancer/policy.hpp"
+
+namespace penstock::balancer {
+
+/// One worker's view of an upstream: the set, which of its backends are available, and a policy per
+/// tier. The lowest tier that has an available backend the client has not tried serves; higher
+/// tiers are back-ups. Used on its worker's thread only.
+class Selector {
+public:
+    Selector(std::shared_ptr<const BackendSet> set, PolicyKind kind, std::uint64_t seed);
+
+    /// The backend to try next, or nothing when every available one is in `tried`. `tried` holds the
+    /// set's indices of the backends this client has tried; it may be empty (size 0).
+    [[nodiscard]] std::optional<std::uint32_t> pick(const Bitmap& tried);
+
+    /// True while at least one backend is available, tried or not.
+    [[nodiscard]] bool any_available() const noexcept;
+    void set_available(std::uint32_t index, bool available) noexcept;
+
+    [[nodiscard]] const BackendSet& set() const noexcept { return *set_; }
+
+private:
+    std::shared_ptr<const BackendSet> set_;
+    Bitmap available_;
+    Bitmap allowed_;  // scratch: available and not tried
+    std::vector<std::unique_ptr<Policy>> policies_;  // one per tier
+    Random random_;
+};
+
+}  // namespace penstock::balancer

@@ -1,0 +1,65 @@
+#include "base/close_reason.hpp"
+
+#include <utility>
+
+namespace penstock {
+
+namespace {
+
+struct Row {
+    CloseReason reason;
+    std::string_view name;
+    CloseClass in_class;
+    bool refusal;
+};
+
+using enum CloseClass;
+
+constexpr std::array<Row, close_reason_count> table{{
+    {CloseReason::none, "none", ok, false},
+    {CloseReason::completed, "completed", ok, false},
+    {CloseReason::client_reset, "client_reset", client, false},
+    {CloseReason::client_lost, "client_lost", client, false},
+    {CloseReason::client_gone, "client_gone", client, false},
+    {CloseReason::backend_reset, "backend_reset", backend, false},
+    {CloseReason::backend_lost, "backend_lost", backend, false},
+    {CloseReason::connect_failed, "connect_failed", backend, false},
+    {CloseReason::no_backend, "no_backend", backend, true},
+    {CloseReason::idle_timeout, "idle_timeout", policy, false},
+    {CloseReason::half_closed_timeout, "half_closed_timeout", policy, false},
+    {CloseReason::lifetime, "lifetime", policy, false},
+    {CloseReason::limit_process, "limit_process", proxy, true},
+    {CloseReason::limit_listener, "limit_listener", policy, true},
+    {CloseReason::overload, "overload", proxy, true},
+    {CloseReason::internal, "internal", proxy, false},
+    {CloseReason::no_route, "no_route", policy, true},
+    {CloseReason::drained, "drained", op, false},
+}};
+
+constexpr bool in_order() {
+    for (std::size_t i = 0; i < table.size(); ++i)
+        if (std::to_underlying(table[i].reason) != i) return false;
+    return true;
+}
+static_assert(in_order(), "rows stand in the order of the enumeration");
+
+const Row& row(CloseReason reason) noexcept { return table[std::to_underlying(reason)]; }
+
+}  // namespace
+
+std::string_view name_of(CloseReason reason) noexcept { return row(reason).name; }
+CloseClass class_of(CloseReason reason) noexcept { return row(reason).in_class; }
+bool is_refusal(CloseReason reason) noexcept { return row(reason).refusal; }
+
+std::string_view name_of(CloseClass value) noexcept {
+    static constexpr std::array<std::string_view, 6> names{"ok",     "client", "backend",
+                                                           "policy", "proxy",  "operator"};
+    return names[std::to_underlying(value)];
+}
+
+std::string_view name_of(ClosedBy value) noexcept {
+    static constexpr std::array<std::string_view, 4> names{"", "client", "backend", "proxy"};
+    return names[std::to_underlying(value)];
+}
+
+}  // namespace penstock

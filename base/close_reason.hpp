@@ -1,0 +1,46 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+namespace penstock {
+
+/// Why a connection ended: the one vocabulary of access log, counters and API. Every accepted
+/// connection ends with exactly one.
+enum class CloseReason : std::uint8_t {
+    none,  // still open
+    completed,
+    client_reset,
+    client_lost,
+    client_gone,
+    backend_reset,
+    backend_lost,
+    connect_failed,
+    no_backend,
+    idle_timeout,
+    half_closed_timeout,
+    lifetime,
+    limit_process,
+    limit_listener,
+    overload,
+    internal,
+    no_route,
+    drained,
+};
+inline constexpr std::size_t close_reason_count = 18;
+
+/// Who has to look at it; a function of the reason.
+enum class CloseClass : std::uint8_t { ok, client, backend, policy, proxy, op };
+
+enum class ClosedBy : std::uint8_t { none, client, backend, proxy };
+
+[[nodiscard]] std::string_view name_of(CloseReason reason) noexcept;
+[[nodiscard]] std::string_view name_of(CloseClass value) noexcept;
+[[nodiscard]] std::string_view name_of(ClosedBy value) noexcept;
+[[nodiscard]] CloseClass class_of(CloseReason reason) noexcept;
+/// True for reasons that end a connection before it had a backend, by decision of the proxy:
+/// the access log limits these under a flood.
+[[nodiscard]] bool is_refusal(CloseReason reason) noexcept;
+
+}  // namespace penstock

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <utility>
+
+#include "base/close_reason.hpp"
+
+namespace penstock::metrics {
+
+/// A counter with one writer thread and any number of readers. An increment is a plain addition: no
+/// lock, no locked instruction.
+class Counter {
+public:
+    void add(std::uint64_t n = 1) noexcept {
+        value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+    }
+    [[nodiscard]] std::uint64_t value() const noexcept {
+        return value_.load(std::memory_order_relaxed);
+    }
+
+private:
+    std::atomic<std::uint64_t> value_{0};
+};
+
+/// What one worker counts for one listener.
+struct alignas(64) ListenerCells {
+    Counter accepted;
+    Counter accept_errors;
+    Counter bytes_to_backend;
+    Counter bytes_to_client;
+    std::array<Counter, close_reason_count> closed;
+
+    [[nodiscard]] Counter& closed_by(CloseReason reason) noexcept {
+        return closed[std::to_underlying(reason)];
+    }
+};
+
+/// What one worker counts for itself.
+struct alignas(64) WorkerCells {
+    Counter log_lines;
+    Counter log_dropped;     // no buffer was free: the writer or the disk was too slow
+    Counter log_suppressed;  // left out under a flood of refusals
+    Counter accept_pauses;   // descriptors or slots were exhausted
+    Counter handed_off;      // fresh connections given to a less loaded worker
+};
+
+}  // namespace penstock::metrics

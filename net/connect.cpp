@@ -1,0 +1,49 @@
+#include "net/connect.hpp"
+
+#include <cerrno>
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+namespace penstock::net {
+
+namespace {
+
+// Small messages leave at once; urgent bytes stay in the stream, so that none is lost on the way.
+void set_relay_options(int fd) noexcept {
+    const int on = 1;
+    ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    ::setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof on);
+}
+
+}  // namespace
+
+Result<ConnectState> start_connect(Socket& socket, const Endpoint& to, Poller& poller) noexcept {
+    UniqueFd fd(::socket(to.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    if (!fd) return unexpected_errno();
+    if (!to.is_unix()) set_relay_options(fd.get());
+
+    sockaddr_storage address;
+    const socklen_t length = to.to_sockaddr(address);
+    auto state = ConnectState::connected;
+    if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), length) != 0) {
+        if (errno != EINPROGRESS && errno != EINTR) return unexpected_errno();
+        state = ConnectState::in_progress;
+    }
+    socket.adopt(std::move(fd), to.is_unix() ? SocketKind::unix_stream : SocketKind::tcp);
+    if (const auto error = poller.add(socket, Poller::stream_events)) {
+        socket.close();
+        return std::unexpected(error);
+    }
+    return state;
+}
+
+std::error_code finish_connect(Socket& socket) noexcept {
+    if (!socket.check_error()) return {};
+    const auto error = socket.error();
+    socket.close();
+    return error;
+}
+
+}  // namespace penstock::net

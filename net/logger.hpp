@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <string>
+
+#include "base/log.hpp"
+
+namespace penstock::net {
+
+struct LoggerOptions {
+    LogLevel level = LogLevel::info;
+    bool json = false;
+    std::string target = "stderr";  // stderr | stdout | a file path
+};
+
+/// The process log: asynchronous and bounded. When the sink is slower than the writers, the oldest
+/// lines give way and are counted. Every method may be called from any thread.
+class ProcessLog : public Logger {
+public:
+    /// The error says why the file cannot be opened.
+    [[nodiscard]] static std::expected<std::unique_ptr<ProcessLog>, std::string> open(
+        const LoggerOptions& options);
+
+    /// Closes and opens the file again (log rotation); nothing for standard streams. Lines written
+    /// before the call go to the old file.
+    virtual void reopen() = 0;
+    /// Lines lost because the queue was full.
+    [[nodiscard]] virtual std::uint64_t dropped() const noexcept = 0;
+};
+
+}  // namespace penstock::net

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstdint>
+
+#include "base/timing_wheel.hpp"
+#include "net/poller.hpp"
+#include "net/task.hpp"
+#include "net/unique_fd.hpp"
+#include "proxy/context.hpp"
+#include "proxy/session.hpp"
+
+namespace penstock::proxy {
+
+class Worker;
+
+/// Accepts on one listening socket of one worker. Level-triggered: it takes as many connections a
+/// turn as recent turns had, without a failing accept4() in the usual case. At a limit (`on_limit =
+/// "wait"`) or without descriptors it pauses, and whoever frees one wakes it.
+class Acceptor final : public net::Watch, public net::CoroutineOwner, private Timer {
+public:
+    Acceptor(Worker& worker, ListenerPtr listener, net::UniqueFd socket);
+    ~Acceptor();
+
+    /// Registers with the poller; on failure nothing is accepted.
+    [[nodiscard]] std::error_code start();
+    /// Accepts again after a pause, if there is room.
+    void resume();
+    /// Takes what waits in the kernel's queue (refusing it where there is no room), then closes.
+    void stop();
+
+    [[nodiscard]] ListenerContext& listener() noexcept { return *listener_; }
+
+    void on_coroutine_failure(std::exception_ptr error) noexcept override;
+
+private:
+    enum class Outcome : std::uint8_t { accepted, none, paused };
+
+    static net::Root run(Acceptor& self);
+    void accept_some();
+    Outcome accept_one();
+    Outcome on_accept_error(int error);
+    void admit(net::UniqueFd fd, const CompactEndpoint& peer, Permit process, Permit listener);
+    void refuse(net::UniqueFd fd, const CompactEndpoint& peer, CloseReason reason);
+    void pause();
+    void on_timer(TimePoint now) override;
+
+    Worker& worker_;
+    ListenerPtr listener_;
+    std::uint32_t batch_ = 1;
+    Duration pause_ = Duration::zero();
+    bool paused_ = false;
+    bool stopping_ = false;
+};
+
+}  // namespace penstock::proxy

@@ -1,0 +1,314 @@
+#include "proxy/access_log/format.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <utility>
+
+#include <boost/json/serializer.hpp>
+
+namespace penstock::proxy {
+
+namespace {
+
+constexpr std::size_t longest_value = 256;
+constexpr std::string_view replacement = "\xef\xbf\xbd";  // U+FFFD
+
+// Length of the valid UTF-8 sequence at the start of `s`, 0 if there is none (RFC 3629).
+std::size_t utf8_length(std::string_view s) noexcept {
+    const auto byte = [s](std::size_t i) { return static_cast<unsigned char>(s[i]); };
+    const unsigned char first = byte(0);
+    if (first < 0x80) return 1;
+    const std::size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+    if (first < 0xc2 || first > 0xf4 || s.size() < length) return 0;
+    for (std::size_t i = 1; i < length; ++i)
+        if ((byte(i) & 0xc0) != 0x80) return 0;
+    if ((first == 0xe0 && byte(1) < 0xa0) || (first == 0xed && byte(1) > 0x9f) ||
+        (first == 0xf0 && byte(1) < 0x90) || (first == 0xf4 && byte(1) > 0x8f))
+        return 0;
+    return length;
+}
+
+bool is_plain(std::string_view text) noexcept {
+    return std::ranges::all_of(text, [](char c) { return c > 0x20 && c < 0x7f && c != '"' && c != '\\'; });
+}
+
+// Valid UTF-8 of at most longest_value bytes, cut between characters.
+void append_clean(fmt::basic_memory_buffer<char, 1024>& out, std::string_view text) {
+    while (!text.empty()) {
+        const std::size_t length = utf8_length(text);
+        const auto piece = length == 0 ? replacement : text.substr(0, length);
+        if (out.size() + piece.size() > longest_value) return;
+        out.append(piece.data(), piece.data() + piece.size());
+        text.remove_prefix(std::max<std::size_t>(length, 1));
+    }
+}
+
+void append(LineBuffer& out, std::string_view text) {
+    out.append(text.data(), text.data() + text.size());
+}
+
+// The inside of a quoted value of the text form.
+void append_escaped(LineBuffer& out, std::string_view value) {
+    fmt::basic_memory_buffer<char, 1024> clean;
+    append_clean(clean, value);
+    for (const char c : std::string_view(clean.data(), clean.size())) {
+        if (const auto byte = static_cast<unsigned char>(c); byte < 0x20 || byte == 0x7f) {
+            fmt::format_to(std::back_inserter(out), "\\x{:02x}", byte);
+            continue;
+        }
+        if (c == '"' || c == '\\') out.push_back('\\');
+        out.push_back(c);
+    }
+}
+
+template <typename Integer>
+void append_number(LineBuffer& out, Integer value) {
+    char digits[24];
+    const auto end = std::to_chars(digits, digits + sizeof digits, value).ptr;
+    out.append(digits, end);
+}
+
+// Milliseconds with three decimals, from microseconds.
+void append_ms(LineBuffer& out, std::uint64_t us) {
+    append_number(out, us / 1000);
+    const auto rest = static_cast<unsigned>(us % 1000);
+    const char decimals[4] = {'.', static_cast<char>('0' + rest / 100),
+                              static_cast<char>('0' + rest / 10 % 10),
+                              static_cast<char>('0' + rest % 10)};
+    append(out, {decimals, 4});
+}
+
+void append_two(LineBuffer& out, unsigned value) {
+    out.push_back(static_cast<char>('0' + value / 10));
+    out.push_back(static_cast<char>('0' + value % 10));
+}
+
+void append_time(LineBuffer& out, WallTime time) {
+    const auto day = std::chrono::floor<std::chrono::days>(time);
+    const std::chrono::year_month_day date(day);
+    const std::chrono::hh_mm_ss clock(time - day);
+    append_number(out, static_cast<int>(date.year()));
+    out.push_back('-');
+    append_two(out, static_cast<unsigned>(date.month()));
+    out.push_back('-');
+    append_two(out, static_cast<unsigned>(date.day()));
+    out.push_back('T');
+    append_two(out, static_cast<unsigned>(clock.hours().count()));
+    out.push_back(':');
+    append_two(out, static_cast<unsigned>(clock.minutes().count()));
+    out.push_back(':');
+    append_two(out, static_cast<unsigned>(clock.seconds().count()));
+    const auto ms = static_cast<unsigned>(clock.subseconds().count());
+    out.push_back('.');
+    out.push_back(static_cast<char>('0' + ms / 100));
+    append_two(out, ms % 100);
+    out.push_back('Z');
+}
+
+void append_hex(LineBuffer& out, std::uint64_t value) {
+    static constexpr std::string_view digits = "0123456789abcdef";
+    for (int shift = 60; shift >= 0; shift -= 4) out.push_back(digits[(value >> shift) & 15]);
+}
+
+void append_endpoint(LineBuffer& out, const CompactEndpoint& endpoint) {
+    char text[CompactEndpoint::max_text_size];
+    append(out, {text, endpoint.format_to(text)});
+}
+
+// The two forms differ in the punctuation around keys, strings and lists only.
+class JsonForm {
+public:
+    explicit JsonForm(LineBuffer& out) : out_(out) { out_.push_back('{'); }
+    void key(std::string_view name) {
+        separate();
+        out_.push_back('"');
+        append(out_, name);
+        append(out_, "\":");
+    }
+    void text(std::string_view value) { append_json_string(out_, value); }
+    void quote() { out_.push_back('"'); }
+    void begin_list() { out_.push_back('['); }
+    void end_list() { out_.push_back(']'); }
+    void begin_item(bool first) {
+        append(out_, first ? "{" : ",{");
+        first_ = true;
+    }
+    void end_item() {
+        out_.push_back('}');
+        first_ = false;
+    }
+    void end() { append(out_, "}\n"); }
+
+private:
+    void separate() {
+        if (!first_) out_.push_back(',');
+        first_ = false;
+    }
+    LineBuffer& out_;
+    bool first_ = true;
+};
+
+class TextForm {
+public:
+    explicit TextForm(LineBuffer& out) : out_(out) {}
+    void key(std::string_view name) {
+        if (!first_) out_.push_back(in_list_ ? ',' : ' ');
+        first_ = false;
+        append(out_, name);
+        out_.push_back(in_list_ ? ':' : '=');
+    }
+    void text(std::string_view value) {
+        if (in_list_)
+            append_escaped(out_, value);
+        else
+            append_text_value(out_, value);
+    }
+    void quote() {}
+    void begin_list() {
+        out_.push_back('"');
+        in_list_ = true;
+    }
+    void end_list() {
+        out_.push_back('"');
+        in_list_ = false;
+    }
+    void begin_item(bool first) {
+        if (!first) out_.push_back(';');
+        first_ = true;
+    }
+    void end_item() { first_ = false; }
+    void end() { out_.push_back('\n'); }
+
+private:
+    LineBuffer& out_;
+    bool first_ = true;
+    bool in_list_ = false;
+};
+
+template <typename Form>
+class LineWriter {
+public:
+    LineWriter(LineBuffer& out, const LogRecord& record) : out_(out), record_(record), form_(out) {}
+
+    void write() {
+        const bool close = record_.event == LogRecord::Event::close;
+        text("event", close ? "close" : "open");
+        quoted("time", [this] { append_time(out_, record_.accepted); });
+        quoted("id", [this] {
+            append_hex(out_, record_.id.process);
+            append_hex(out_, record_.id.sequence);
+        });
+        text("listener", record_.listener);
+        number("worker", record_.worker);
+        endpoint("client", record_.client);
+        endpoint("local", record_.local);
+        text("upstream", record_.upstream);
+        if (record_.backend != nullptr) {
+            text("backend", record_.backend->name());
+            text("backend_address", record_.backend->address_text());
+        }
+        endpoint("backend_local", record_.backend_local);
+        attempts();
+        if (close) ending();
+        form_.end();
+    }
+
+private:
+    void text(std::string_view key, std::string_view value) {
+        if (value.empty()) return;
+        form_.key(key);
+        form_.text(value);
+    }
+    template <typename Write>
+    void quoted(std::string_view key, Write write) {
+        form_.key(key);
+        form_.quote();
+        write();
+        form_.quote();
+    }
+    void number(std::string_view key, std::uint64_t value) {
+        form_.key(key);
+        append_number(out_, value);
+    }
+    void ms(std::string_view key, std::uint64_t us) {
+        form_.key(key);
+        append_ms(out_, us);
+    }
+    void endpoint(std::string_view key, const CompactEndpoint& value) {
+        if (!value.empty()) quoted(key, [&] { append_endpoint(out_, value); });
+    }
+
+    void attempts() {
+        const bool connected = record_.connect_us != unknown_time && record_.backend != nullptr;
+        if (record_.failed_attempts.empty() && !connected) return;
+        form_.key("attempts");
+        form_.begin_list();
+        bool first = true;
+        for (const auto& failed : record_.failed_attempts)
+            attempt(*failed.backend, failed.error, failed.took_us, std::exchange(first, false));
+        if (connected) attempt(*record_.backend, AttemptError::none, record_.connect_us, first);
+        form_.end_list();
+    }
+    void attempt(const balancer::Backend& backend, AttemptError error, std::uint32_t us,
+                 bool first) {
+        form_.begin_item(first);
+        text("backend", backend.name());
+        text("address", backend.address_text());
+        text("error", name_of(error));
+        ms("ms", us);
+        form_.end_item();
+    }
+
+    void ending() {
+        if (record_.connect_us != unknown_time) ms("connect_ms", record_.connect_us);
+        if (record_.first_byte_us != unknown_time) ms("first_byte_ms", record_.first_byte_us);
+        ms("duration_ms", record_.duration_us);
+        number("bytes_to_backend", record_.bytes_to_backend);
+        number("bytes_to_client", record_.bytes_to_client);
+        text("closed_by", name_of(record_.closed_by));
+        text("reason", name_of(record_.reason));
+        text("class", name_of(class_of(record_.reason)));
+        text("detail", record_.detail);
+    }
+
+    LineBuffer& out_;
+    const LogRecord& record_;
+    Form form_;
+};
+
+}  // namespace
+
+void append_json_string(LineBuffer& out, std::string_view value) {
+    out.push_back('"');
+    if (value.size() <= longest_value && is_plain(value)) {
+        append(out, value);
+        out.push_back('"');
+        return;
+    }
+    fmt::basic_memory_buffer<char, 1024> clean;
+    append_clean(clean, value);
+    boost::json::serializer serializer;
+    serializer.reset(boost::json::string_view(clean.data(), clean.size()));
+    char escaped[longest_value * 6 + 2];
+    const auto text = serializer.read(escaped);
+    append(out, std::string_view(text.data(), text.size()).substr(1));  // it brings both quotes
+}
+
+void append_text_value(LineBuffer& out, std::string_view value) {
+    if (value.size() <= longest_value && !value.empty() && is_plain(value) && !value.contains('='))
+        return append(out, value);
+    out.push_back('"');
+    append_escaped(out, value);
+    out.push_back('"');
+}
+
+void append_json(LineBuffer& out, const LogRecord& record) {
+    LineWriter<JsonForm>(out, record).write();
+}
+
+void append_text(LineBuffer& out, const LogRecord& record) {
+    LineWriter<TextForm>(out, record).write();
+}
+
+}  // namespace penstock::proxy

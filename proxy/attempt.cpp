@@ -1,0 +1,44 @@
+#include "proxy/attempt.hpp"
+
+#include <array>
+#include <cerrno>
+#include <utility>
+
+namespace penstock::proxy {
+
+std::string_view name_of(AttemptError error) noexcept {
+    static constexpr std::array<std::string_view, 8> names{
+        "", "refused", "timeout", "unreachable", "reset", "no_port", "no_fd", "other"};
+    return names[std::to_underlying(error)];
+}
+
+AttemptError classify_connect_error(int error) noexcept {
+    switch (error) {
+        case 0:
+            return AttemptError::none;
+        case ECONNREFUSED:
+        case ENOENT:  // the path of a unix socket that nobody made
+            return AttemptError::refused;
+        case ETIMEDOUT:
+            return AttemptError::timeout;
+        case EHOSTUNREACH:
+        case ENETUNREACH:
+        case EHOSTDOWN:
+        case ENETDOWN:
+        case EPERM:  // a local firewall's answer
+        case EACCES:
+            return AttemptError::unreachable;
+        case ECONNRESET:
+            return AttemptError::reset;
+        case EADDRNOTAVAIL:
+        case EADDRINUSE:
+            return AttemptError::no_port;
+        case EMFILE:
+        case ENFILE:
+            return AttemptError::no_fd;
+        default:
+            return AttemptError::other;
+    }
+}
+
+}  // namespace penstock::proxy

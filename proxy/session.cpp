@@ -1,0 +1,408 @@
+#include "proxy/session.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "proxy/connector.hpp"
+#include "proxy/worker.hpp"
+
+namespace penstock::proxy {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+// Backend connections get their keepalive options when they have lived this long: short ones never
+// pay for the system calls, and the first probe is due much later anyway.
+constexpr Duration keepalive_after = std::chrono::seconds(2);
+constexpr Duration quiet_for_drain = std::chrono::seconds(1);
+constexpr Duration longest_flush = std::chrono::minutes(1);  // where half_closed is "never"
+constexpr std::uint16_t first_flush_wait_ms = 8;
+constexpr std::uint16_t longest_flush_wait_ms = 256;
+
+constexpr Side opposite(Side side) noexcept {
+    return side == Side::client ? Side::backend : Side::client;
+}
+
+std::uint32_t microseconds(Duration duration) noexcept {
+    const auto us = std::chrono::duration_cast<std::chrono::microseconds>(duration).count();
+    return static_cast<std::uint32_t>(std::clamp<std::int64_t>(us, 0, unknown_time - 1));
+}
+
+// The kernel gave up on the peer by itself: keepalive, or retransmissions without an answer.
+bool means_lost(int error) noexcept {
+    return error == ETIMEDOUT || error == EHOSTUNREACH || error == ENETUNREACH;
+}
+
+// Our own trouble, not the peer's.
+bool is_local_failure(int error) noexcept {
+    return error == ENOMEM || error == ENOBUFS || error == EBADF || error == EINVAL;
+}
+
+net::SocketKind kind_of(const CompactEndpoint& peer) noexcept {
+    return peer.is_unix() ? net::SocketKind::unix_stream : net::SocketKind::tcp;
+}
+
+}  // namespace
+
+Session::Session(Worker& worker, ListenerPtr listener, Accepted accepted, std::uint64_t sequence)
+    : worker_(worker),
+      listener_(std::move(listener)),
+      client_socket_(*this),
+      backend_socket_(*this),
+      accepted_at_(worker.loop().now()),
+      accepted_wall_(accepted.at),
+      sequence_(sequence),
+      process_permit_(std::move(accepted.process_permit)),
+      listener_permit_(std::move(accepted.listener_permit)),
+      peer_(accepted.peer) {
+    client_socket_.adopt(std::move(accepted.fd), kind_of(peer_));
+    times_.last_activity = accepted_at_;
+}
+
+Session::~Session() = default;
+
+void Session::start() {
+    worker_.link(*this);
+    linked_ = true;
+    if (worker_.log().enabled()) {
+        local_ = client_socket_.local_endpoint();
+        write_log(LogRecord::Event::open);
+    }
+    if (const auto error = worker_.loop().poller().add(client_socket_, net::Poller::stream_events))
+        return abort(CloseReason::internal, error.value());
+    if (!listener_->upstream) return abort(CloseReason::no_route);
+    ++coroutines_;
+    connect_session(*this);
+}
+
+void Session::wake_at(TimePoint deadline) noexcept { worker_.loop().wheel().file(*this, deadline); }
+
+void Session::take_backend(balancer::Backend& backend) noexcept {
+    backend_ = &backend;
+    backend_->session_started();
+}
+
+void Session::drop_backend(AttemptError error, std::uint32_t took_us) {
+    if (!failed_attempts_) failed_attempts_ = std::make_unique<std::vector<Attempt>>();
+    failed_attempts_->push_back({backend_, error, took_us});
+    backend_->session_ended();
+    backend_ = nullptr;
+}
+
+void Session::relay(std::uint32_t connect_us) {
+    const TimePoint now = worker_.loop().now();
+    const auto& timeouts = listener_->settings().timeouts;
+    state_ = SessionState::relaying;
+    connect_us_ = connect_us;
+    ready_at_ = now;
+    if (worker_.log().enabled()) backend_local_ = backend_socket_.local_endpoint();
+    times_.last_activity = now;
+    times_.keepalive_due = now + keepalive_after;
+    times_.lifetime_ends = deadline_after(
+        accepted_at_, jittered_lifetime(timeouts.lifetime, timeouts.lifetime_jitter,
+                                        timeouts.lifetime == never ? 0 : worker_.random().unit()));
+    times_.peer_check_due =
+        deadline_after(now, listener_->timeouts.peer == never
+                                ? never
+                                : DeadPeerJudge::first_sample_after(listener_->timeouts.peer));
+    file_relay_deadline();
+    coroutines_ = static_cast<std::uint8_t>(coroutines_ + 2);
+    pump(*this, Side::backend);
+    pump(*this, Side::client);
+}
+
+net::Root Session::pump(Session& self, Side from) {
+    while (self.state_ == SessionState::relaying) {
+        const Step step = self.move(from);
+        if (step.kind == StepKind::wait) {
+            co_await step.latch->wait(step.role);
+        } else if (step.kind == StepKind::yield) {
+            co_await self.worker_.loop().ready().yield();
+        } else {
+            self.on_flow_ended(from, step.kind);
+            break;
+        }
+    }
+    self.leave();
+}
+
+Step Session::move(Side from) {
+    Mover mover(worker_.loop(), flow(from), socket(from), socket(opposite(from)));
+    const Step step = mover.run();
+    if (mover.moved() > 0) on_moved(from, mover.moved());
+    return step;
+}
+
+void Session::on_moved(Side from, std::size_t bytes) noexcept {
+    const TimePoint now = worker_.loop().now();
+    times_.last_activity = now;
+    if (from == Side::client) {
+        listener_->cells.bytes_to_backend.add(bytes);
+    } else {
+        listener_->cells.bytes_to_client.add(bytes);
+        if (first_byte_us_ == unknown_time) first_byte_us_ = microseconds(now - ready_at_);
+    }
+    if (times_.peer_check_due == no_deadline && listener_->timeouts.peer != never) {
+        times_.peer_check_due = now + DeadPeerJudge::first_sample_after(listener_->timeouts.peer);
+        file_relay_deadline();
+    }
+}
+
+void Session::on_flow_ended(Side from, StepKind how) noexcept {
+    if (how == StepKind::end_of_stream) return on_end_of_stream(from);
+    if (how == StepKind::read_failed) return on_side_failed(from);
+    // The receiver is gone. What it sent before still has to arrive: its own pump reads on until
+    // the error, which now is certain to come, shows there.
+    const Side to = opposite(from);
+    flow(from).write_failed = true;
+    const int error = socket(to).error().value();
+    if (is_local_failure(error)) return abort(CloseReason::internal, error);
+    if (flow(to).delivered_end || flow(to).write_failed) return on_side_failed(to);
+    socket(to).readable.set(worker_.loop().ready());
+}
+
+void Session::on_end_of_stream(Side from) noexcept {
+    flow(from).delivered_end = true;
+    if (closed_by_ == ClosedBy::none)
+        closed_by_ = from == Side::client ? ClosedBy::client : ClosedBy::backend;
+    if (flow(opposite(from)).delivered_end) return close(CloseReason::completed, closed_by_, 0);
+    // If the other side is gone already, its own pump finds out.
+    socket(opposite(from)).shutdown_write();
+    times_.half_closed_since = worker_.loop().now();
+    file_relay_deadline();
+}
+
+void Session::on_side_failed(Side side) noexcept {
+    const int error = socket(side).error().value();
+    const bool lost = means_lost(error);
+    if (is_local_failure(error)) return abort(CloseReason::internal, error);
+    if (side == Side::client)
+        fail_slowly(side, lost ? CloseReason::client_lost : CloseReason::client_reset, error);
+    else
+        fail_slowly(side, lost ? CloseReason::backend_lost : CloseReason::backend_reset, error);
+}
+
+// What was read from the failed side has been handed to the other side's kernel queue. It arrives
+// before the reset only if the reset waits until the peer has acknowledged it.
+void Session::fail_slowly(Side failed, CloseReason reason, int error) noexcept {
+    if (state_ != SessionState::relaying) return;
+    const TimePoint now = worker_.loop().now();
+    state_ = SessionState::flushing;
+    reason_ = reason;
+    closed_by_ = failed == Side::client ? ClosedBy::client : ClosedBy::backend;
+    error_ = static_cast<std::uint16_t>(error);
+    flushing_to_ = opposite(failed);
+    socket(failed).reset();
+    wake_coroutines();
+    const Duration half_closed = listener_->timeouts.half_closed;
+    flush_ends_ = now + (half_closed == never ? longest_flush : half_closed);
+    flush_wait_ms_ = first_flush_wait_ms;
+    continue_flush(now);
+}
+
+void Session::continue_flush(TimePoint now) noexcept {
+    net::Socket& to = socket(flushing_to_);
+    const Side failed = opposite(flushing_to_);
+    if (!flow(failed).empty()) Mover(worker_.loop(), flow(failed), socket(failed), to).deliver();
+    const bool delivered = flow(failed).empty() && to.unacknowledged() == 0;
+    if (to.failed() || delivered || now >= flush_ends_)
+        return close(reason_, closed_by_, error_);
+    worker_.loop().wheel().file(*this, std::min(flush_ends_, now + milliseconds(flush_wait_ms_)));
+    flush_wait_ms_ = static_cast<std::uint16_t>(
+        std::min<unsigned>(flush_wait_ms_ * 2U, longest_flush_wait_ms));
+}
+
+void Session::on_hangup(net::Watch& watch) {
+    const Side side = &watch == &client_socket_ ? Side::client : Side::backend;
+    net::Socket& hung_up = socket(side);
+    const bool both_ways = (watch.seen() & (EPOLLERR | EPOLLHUP)) != 0;
+    if (state_ == SessionState::connecting && side == Side::client) {
+        // A FIN behind data is a half-close and stays; without any it has nothing to wait for.
+        std::byte byte;
+        if ((both_ways && hung_up.check_error()) || !hung_up.peek({&byte, 1}).ok())
+            close(CloseReason::client_gone, ClosedBy::client, hung_up.error().value());
+    } else if (state_ == SessionState::relaying) {
+        // While a pump still reads here, it finds the error behind the data.
+        if (both_ways && flow(side).delivered_end && hung_up.check_error()) on_side_failed(side);
+    } else if (state_ == SessionState::flushing && side == flushing_to_ && both_ways) {
+        if (hung_up.check_error()) continue_flush(worker_.loop().now());
+    }
+}
+
+void Session::on_timer(TimePoint now) {
+    switch (state_) {
+        case SessionState::connecting:
+            return wake_up().wake(worker_.loop().ready());
+        case SessionState::relaying:
+            return check_relay_deadlines(now);
+        case SessionState::flushing:
+            return continue_flush(now);
+        case SessionState::closed:
+            return;
+    }
+}
+
+void Session::check_relay_deadlines(TimePoint now) noexcept {
+    for (;;) {
+        const NextDeadline next = next_deadline(times_, listener_->timeouts);
+        if (next.at > now) return worker_.loop().wheel().file(*this, next.at);
+        switch (next.kind) {
+            case DeadlineKind::nothing:
+                return;
+            case DeadlineKind::idle:
+                return abort(CloseReason::idle_timeout);
+            case DeadlineKind::half_closed:
+                return abort(CloseReason::half_closed_timeout);
+            case DeadlineKind::lifetime:
+                return abort(CloseReason::lifetime);
+            case DeadlineKind::set_keepalive:
+                set_keepalive();
+                break;
+            case DeadlineKind::check_peers:
+                check_peers(now);
+                if (state_ != SessionState::relaying) return;
+                break;
+        }
+    }
+}
+
+void Session::file_relay_deadline() noexcept {
+    worker_.loop().wheel().file(*this, next_deadline(times_, listener_->timeouts).at);
+}
+
+void Session::set_keepalive() noexcept {
+    times_.keepalive_due = no_deadline;
+    client_socket_.set_keepalive(listener_->keepalive);
+    backend_socket_.set_keepalive(listener_->upstream->keepalive);
+}
+
+void Session::check_peers(TimePoint now) noexcept {
+    const Duration timeout = listener_->timeouts.peer;
+    times_.peer_check_due = no_deadline;
+    for (const Side side : {Side::client, Side::backend}) {
+        if (!socket(side).is_tcp()) continue;
+        const auto info = net::delivery_info(socket(side).fd());
+        if (!info) continue;
+        auto& judge = side == Side::client ? client_judge_ : backend_judge_;
+        const auto verdict = judge.sample(*info, now, timeout);
+        if (verdict == DeadPeerJudge::Verdict::dead)
+            return fail_slowly(side,
+                               side == Side::client ? CloseReason::client_lost
+                                                    : CloseReason::backend_lost,
+                               ETIMEDOUT);
+        if (verdict == DeadPeerJudge::Verdict::outstanding) times_.peer_check_due = now + timeout;
+    }
+}
+
+bool Session::is_quiet(TimePoint now) const noexcept {
+    return state_ == SessionState::relaying && now - times_.last_activity >= quiet_for_drain &&
+           to_backend_.empty() && to_client_.empty() && client_socket_.unacknowledged() == 0 &&
+           backend_socket_.unacknowledged() == 0;
+}
+
+void Session::abort(CloseReason reason, int error) noexcept {
+    if (state_ == SessionState::flushing) return close(reason_, closed_by_, error_);
+    close(reason, ClosedBy::proxy, error);
+}
+
+void Session::close(CloseReason reason, ClosedBy by, int error) noexcept {
+    if (state_ == SessionState::closed) return;
+    reason_ = reason;
+    closed_by_ = by;
+    error_ = static_cast<std::uint16_t>(error);
+    close_sockets();
+    state_ = SessionState::closed;
+    worker_.loop().wheel().cancel(*this);
+    wake_coroutines();
+    if (coroutines_ == 0) finish();
+}
+
+// The table "what each side sees" of the access log's contract.
+void Session::close_sockets() noexcept {
+    switch (reason_) {
+        case CloseReason::completed:
+            client_socket_.close();
+            backend_socket_.close();
+            return;
+        case CloseReason::no_route:
+            if (listener_->settings().refuse_with == config::RefuseWith::close)
+                client_socket_.finish();
+            break;
+        case CloseReason::no_backend:
+        case CloseReason::connect_failed:
+            if (listener_->upstream->settings().no_backend == config::NoBackend::close)
+                client_socket_.finish();
+            break;
+        case CloseReason::drained:
+            if (is_quiet(worker_.loop().now())) {
+                client_socket_.finish();
+                backend_socket_.finish();
+            }
+            break;
+        default:
+            break;
+    }
+    client_socket_.reset();
+    backend_socket_.reset();
+}
+
+void Session::wake_coroutines() noexcept {
+    auto& ready = worker_.loop().ready();
+    for (net::Socket* socket : {&client_socket_, &backend_socket_}) {
+        socket->readable.wake(ready);
+        socket->writable.wake(ready);
+    }
+}
+
+void Session::leave() noexcept {
+    if (--coroutines_ == 0 && state_ == SessionState::closed) finish();
+}
+
+void Session::on_coroutine_failure(std::exception_ptr error) noexcept {
+    worker_.report_failure(std::move(error));
+    abort(CloseReason::internal);
+    leave();
+}
+
+void Session::finish() noexcept {
+    release_memory(to_backend_, worker_.loop());
+    release_memory(to_client_, worker_.loop());
+    if (backend_ != nullptr) backend_->session_ended();
+    listener_->cells.closed_by(reason_).add();
+    write_log(LogRecord::Event::close);
+    listener_permit_.release();
+    process_permit_.release();
+    if (linked_) worker_.unlink(*this, *listener_->shared);
+    worker_.loop().retire(this);
+}
+
+void Session::write_log(LogRecord::Event event) noexcept {
+    if (!worker_.log().enabled()) return;
+    LogRecord record{.event = event,
+                     .accepted = accepted_wall_,
+                     .id = {worker_.process_id(), sequence_},
+                     .listener = listener_->settings().name,
+                     .worker = worker_.index(),
+                     .client = peer_,
+                     .local = local_,
+                     .upstream = listener_->settings().upstream,
+                     .backend = connect_us_ == unknown_time ? nullptr : backend_,
+                     .backend_local = backend_local_,
+                     .failed_attempts = {},
+                     .connect_us = connect_us_,
+                     .first_byte_us = first_byte_us_,
+                     .bytes_to_backend = to_backend_.bytes,
+                     .bytes_to_client = to_client_.bytes,
+                     .closed_by = closed_by_,
+                     .reason = reason_,
+                     .detail = errno_name(error_)};
+    const TimePoint now = worker_.loop().now();
+    record.duration_us = static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::microseconds>(now - accepted_at_).count());
+    if (failed_attempts_) record.failed_attempts = *failed_attempts_;
+    worker_.log().write(record, now);
+}
+
+}  // namespace penstock::proxy

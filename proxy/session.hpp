@@ -1,0 +1,151 @@
+#pragma once
+
+#include <cstdint>
+
+#include <boost/intrusive/list_hook.hpp>
+
+#include "balancer/backend.hpp"
+#include "base/close_reason.hpp"
+#include "base/free_list.hpp"
+#include "base/timing_wheel.hpp"
+#include "net/event_loop.hpp"
+#include "net/socket.hpp"
+#include "net/task.hpp"
+#include "proxy/access_log/record.hpp"
+#include "proxy/attempt.hpp"
+#include "proxy/context.hpp"
+#include "proxy/dead_peer.hpp"
+#include "proxy/deadlines.hpp"
+#include "proxy/flow.hpp"
+#include "proxy/limits.hpp"
+
+namespace penstock::proxy {
+
+class Worker;
+
+enum class Side : std::uint8_t { client, backend };
+
+enum class SessionState : std::uint8_t {
+    connecting,  // choosing a backend, connecting, or waiting to try again
+    relaying,
+    flushing,  // one side failed: the other gets what was read, then a reset
+    closed,
+};
+
+/// A fresh connection, as accepted: what may travel to another worker before it becomes a session.
+struct Accepted {
+    net::UniqueFd fd;
+    CompactEndpoint peer;
+    WallTime at;
+    Permit process_permit;
+    Permit listener_permit;
+};
+
+/// One client's connection, from accept to its line in the access log. Lives and dies on one worker.
+/// The connector sets it up, two pumps relay, and whatever ends it, it leaves through finish().
+/// A deadline is filed in every state but closed.
+class Session final : public net::Retired,
+                      public net::HangupHandler,
+                      public net::CoroutineOwner,
+                      public FromFreeList,
+                      public boost::intrusive::list_base_hook<>,
+                      private Timer {
+public:
+    Session(Worker& worker, ListenerPtr listener, Accepted accepted, std::uint64_t sequence);
+    ~Session() override;
+
+    /// Links the session to its worker and starts connecting.
+    void start();
+
+    /// Ends the session by decision of the proxy: each side sees what the table of the access log
+    /// says for `reason`. The first reason counts; later calls do nothing.
+    void abort(CloseReason reason, int error = 0) noexcept;
+
+    [[nodiscard]] SessionState state() const noexcept { return state_; }
+    /// No byte for a second in either direction, and nothing on its way: may end by FIN.
+    [[nodiscard]] bool is_quiet(TimePoint now) const noexcept;
+    [[nodiscard]] TimePoint last_activity() const noexcept { return times_.last_activity; }
+
+    // For the connector.
+    [[nodiscard]] Worker& worker() noexcept { return worker_; }
+    [[nodiscard]] UpstreamContext& upstream() noexcept { return *listener_->upstream; }
+    [[nodiscard]] net::Socket& backend_socket() noexcept { return backend_socket_; }
+    [[nodiscard]] bool is_connecting() const noexcept { return state_ == SessionState::connecting; }
+    /// The latch that an event of the backend socket, wake_at() or an abort ends a wait on.
+    [[nodiscard]] net::Latch& wake_up() noexcept { return backend_socket_.writable; }
+    void wake_at(TimePoint deadline) noexcept;
+    void take_backend(balancer::Backend& backend) noexcept;
+    void drop_backend(AttemptError error, std::uint32_t took_us);
+    /// Ends the set-up: starts the pumps.
+    void relay(std::uint32_t connect_us);
+    /// A coroutine of this session has ended.
+    void leave() noexcept;
+
+    void on_coroutine_failure(std::exception_ptr error) noexcept override;
+
+private:
+    void on_hangup(net::Watch& watch) override;
+    void on_timer(TimePoint now) override;
+
+    static net::Root pump(Session& self, Side from);
+    [[nodiscard]] Step move(Side from);
+    void on_moved(Side from, std::size_t bytes) noexcept;
+    void on_flow_ended(Side from, StepKind how) noexcept;
+    void on_end_of_stream(Side from) noexcept;
+    void on_side_failed(Side side) noexcept;
+
+    void check_relay_deadlines(TimePoint now) noexcept;
+    void file_relay_deadline() noexcept;
+    void check_peers(TimePoint now) noexcept;
+    void set_keepalive() noexcept;
+    void fail_slowly(Side failed, CloseReason reason, int error) noexcept;
+    void continue_flush(TimePoint now) noexcept;
+
+    void close(CloseReason reason, ClosedBy by, int error) noexcept;
+    void close_sockets() noexcept;
+    void wake_coroutines() noexcept;
+    void finish() noexcept;
+    void write_log(LogRecord::Event event) noexcept;
+
+    [[nodiscard]] net::Socket& socket(Side side) noexcept {
+        return side == Side::client ? client_socket_ : backend_socket_;
+    }
+    [[nodiscard]] Flow& flow(Side from) noexcept {
+        return from == Side::client ? to_backend_ : to_client_;
+    }
+
+    Worker& worker_;
+    ListenerPtr listener_;
+    balancer::Backend* backend_ = nullptr;
+    net::Socket client_socket_;
+    net::Socket backend_socket_;
+    Flow to_backend_;
+    Flow to_client_;
+    RelayTimes times_;
+    TimePoint accepted_at_;
+    TimePoint ready_at_{};
+    TimePoint flush_ends_ = no_deadline;
+    DeadPeerJudge client_judge_;
+    DeadPeerJudge backend_judge_;
+    WallTime accepted_wall_;
+    std::uint64_t sequence_;
+    Permit process_permit_;
+    Permit listener_permit_;
+    FailedAttempts failed_attempts_;
+    CompactEndpoint peer_;
+    CompactEndpoint local_;
+    CompactEndpoint backend_local_;
+    std::uint32_t connect_us_ = unknown_time;
+    std::uint32_t first_byte_us_ = unknown_time;
+    std::uint16_t error_ = 0;
+    std::uint16_t flush_wait_ms_ = 0;
+    SessionState state_ = SessionState::connecting;
+    CloseReason reason_ = CloseReason::none;
+    ClosedBy closed_by_ = ClosedBy::none;
+    Side flushing_to_ = Side::client;
+    std::uint8_t coroutines_ = 0;
+    bool linked_ = false;
+};
+static_assert(sizeof(Session) <= 608);
+
+}  // namespace penstock::proxy

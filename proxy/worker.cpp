@@ -1,0 +1,170 @@
+#include "proxy/worker.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/error.hpp"
+
+namespace penstock::proxy {
+
+namespace {
+
+constexpr Duration drain_tick = std::chrono::milliseconds(50);
+constexpr Duration accept_error_log_interval = std::chrono::seconds(5);
+constexpr unsigned worker_shift = 48;
+
+}  // namespace
+
+Worker::Worker(WorkersShared& shared, const WorkerOptions& options, LogWriter* log_writer)
+    : shared_(shared),
+      index_(options.index),
+      loop_(options.buffer_cap_bytes),
+      log_(log_writer, options.access_log, loop_.wheel(), cells_),
+      random_(Random::from_entropy()),
+      next_sequence_(std::uint64_t{options.index} << worker_shift) {}
+
+Worker::~Worker() = default;
+
+void Worker::configure(const std::vector<std::shared_ptr<const UpstreamShared>>& upstreams,
+                       const std::vector<std::shared_ptr<ListenerShared>>& listeners) {
+    for (const auto& upstream : upstreams)
+        upstreams_.push_back(new UpstreamContext(upstream, random_.next()));
+    for (const auto& listener : listeners) {
+        const auto to = std::ranges::find_if(upstreams_, [&](const UpstreamPtr& upstream) {
+            return upstream->settings().name == listener->settings.upstream;
+        });
+        listeners_.push_back(new ListenerContext(listener, to == upstreams_.end() ? nullptr : *to));
+    }
+}
+
+void Worker::add_socket(std::size_t listener, net::UniqueFd socket) {
+    acceptors_.push_back(
+        std::make_unique<Acceptor>(*this, listeners_[listener], std::move(socket)));
+}
+
+void Worker::run() {
+    for (auto& acceptor : acceptors_)
+        if (const auto error = acceptor->start())
+            shared_.log.error("listener {}: cannot watch its socket: {}",
+                              acceptor->listener().settings().name, error.message());
+    loop_.run();
+    finish();
+}
+
+// Frames and sessions go back to this thread's free lists, so this cannot wait for the destructor.
+void Worker::finish() {
+    loop_.wheel().cancel(*this);
+    stop_accepting();
+    abort_all(CloseReason::drained);
+    while (!loop_.ready().empty() || session_count_ != 0) loop_.turn(Duration::zero());
+    log_.flush();
+}
+
+void Worker::stop_accepting() {
+    for (auto& acceptor : acceptors_) acceptor->stop();
+}
+
+void Worker::admit(ListenerContext& listener, Accepted accepted) {
+    const auto place = std::ranges::find(listeners_, &listener, &ListenerPtr::get);
+    const auto which = static_cast<std::size_t>(place - listeners_.begin());
+    const std::size_t chosen = choose_worker(index_, shared_.loads);
+    shared_.loads.add(chosen);
+    if (chosen == index_) return start_session(which, std::move(accepted));
+    cells_.handed_off.add();
+    Worker* other = shared_.workers[chosen];
+    other->send([other, which, fresh = std::move(accepted)]() mutable {
+        other->start_session(which, std::move(fresh));
+    });
+}
+
+void Worker::start_session(std::size_t listener, Accepted accepted) {
+    auto* session =
+        new Session(*this, listeners_[listener], std::move(accepted), next_sequence());
+    session->start();
+}
+
+void Worker::link(Session& session) noexcept {
+    sessions_.push_back(session);
+    ++session_count_;
+}
+
+void Worker::unlink(Session& session, ListenerShared& listener) noexcept {
+    sessions_.erase(sessions_.iterator_to(session));
+    --session_count_;
+    shared_.loads.remove(index_);
+    wake_one(shared_.waiting);
+    wake_one(listener.waiting);
+    if (session_count_ == 0 && when_empty_) std::exchange(when_empty_, {})();
+}
+
+void Worker::wake_one(WaitingWorkers& waiting) noexcept {
+    if (const auto woken = waiting.take_one()) {
+        Worker* worker = shared_.workers[*woken];
+        worker->send([worker] { worker->resume_accepting(); });
+    }
+}
+
+void Worker::resume_accepting() {
+    for (auto& acceptor : acceptors_) acceptor->resume();
+}
+
+void Worker::drain(const DrainPlan& plan, std::function<void()> when_empty) {
+    drain_plan_ = plan;
+    sessions_at_closing_ = 0;
+    when_empty_ = std::move(when_empty);
+    if (session_count_ == 0) {
+        if (when_empty_) std::exchange(when_empty_, {})();
+        return;
+    }
+    loop_.wheel().file(*this, drain_plan_.closing_begins());
+}
+
+void Worker::on_timer(TimePoint now) {
+    if (sessions_at_closing_ == 0) sessions_at_closing_ = session_count_;
+    close_due_sessions(now);
+    if (session_count_ != 0)
+        loop_.wheel().file(*this, std::min(now + drain_tick, std::max(now, drain_plan_.deadline())));
+}
+
+// Idle ones first, and before the deadline only those that can end by FIN without losing a byte.
+void Worker::close_due_sessions(TimePoint now) {
+    if (now >= drain_plan_.deadline()) return abort_all(CloseReason::drained);
+    const std::size_t due = drain_plan_.gone_by(now, sessions_at_closing_);
+    const std::size_t gone = sessions_at_closing_ - std::min(session_count_, sessions_at_closing_);
+    if (due <= gone) return;
+    std::vector<Session*> quiet;
+    for (auto& session : sessions_)
+        if (session.is_quiet(now)) quiet.push_back(&session);
+    const std::size_t count = std::min(due - gone, quiet.size());
+    std::ranges::partial_sort(quiet, quiet.begin() + static_cast<std::ptrdiff_t>(count), {},
+                              &Session::last_activity);
+    for (std::size_t i = 0; i < count; ++i) quiet[i]->abort(CloseReason::drained);
+}
+
+void Worker::abort_all(CloseReason reason) {
+    for (auto next = sessions_.begin(); next != sessions_.end();) (next++)->abort(reason);
+}
+
+void Worker::report_failure(std::exception_ptr error) noexcept {
+    try {
+        std::rethrow_exception(std::move(error));
+    } catch (const std::exception& e) {
+        shared_.log.error("worker {}: a connection failed: {}", index_, e.what());
+    } catch (...) {
+        shared_.log.error("worker {}: a connection failed", index_);
+    }
+}
+
+void Worker::report_accept_error(const ListenerContext& listener, int error) {
+    if (loop_.now() < next_accept_error_log_) {
+        ++accept_errors_unlogged_;
+        return;
+    }
+    next_accept_error_log_ = loop_.now() + accept_error_log_interval;
+    shared_.log.warn("listener {}: accept: {} ({} more since the last message); accepting pauses "
+                     "until something is freed. Raise the limit on open files if this lasts",
+                     listener.settings().name, errno_name(error),
+                     std::exchange(accept_errors_unlogged_, 0));
+}
+
+}  // namespace penstock::proxy

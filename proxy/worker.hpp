@@ -1,0 +1,128 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include <boost/intrusive/list.hpp>
+
+#include "base/log.hpp"
+#include "base/random.hpp"
+#include "config/config.hpp"
+#include "metrics/cells.hpp"
+#include "net/event_loop.hpp"
+#include "proxy/access_log/worker_log.hpp"
+#include "proxy/acceptor.hpp"
+#include "proxy/context.hpp"
+#include "proxy/drain_plan.hpp"
+#include "proxy/handoff.hpp"
+#include "proxy/limits.hpp"
+#include "proxy/session.hpp"
+
+namespace penstock::proxy {
+
+class Worker;
+
+/// What the workers of a process share. Made by the control thread; outlives them.
+struct WorkersShared {
+    WorkersShared(std::size_t count, std::uint64_t max_connections, std::uint64_t id, Logger& logger)
+        : connections(max_connections), waiting(count), loads(count), process_id(id), log(logger) {}
+
+    SlotLimiter connections;
+    WaitingWorkers waiting;  // for a process slot or a descriptor
+    WorkerLoads loads;
+    std::uint64_t process_id;
+    Logger& log;
+    std::vector<Worker*> workers;  // complete before the first one runs
+};
+
+struct WorkerOptions {
+    unsigned index;
+    std::size_t buffer_cap_bytes;
+    config::AccessLog access_log;
+};
+
+/// One thread's share of the data plane: its loop, listening sockets, sessions, pools and cells.
+/// Everything but send() belongs to the thread that calls run().
+class Worker final : private Timer {
+public:
+    Worker(WorkersShared& shared, const WorkerOptions& options, LogWriter* log_writer);
+    ~Worker();
+    Worker(const Worker&) = delete;
+    Worker& operator=(const Worker&) = delete;
+
+    /// Before run(): all that the configuration has, in its order and the same for every worker.
+    void configure(const std::vector<std::shared_ptr<const UpstreamShared>>& upstreams,
+                   const std::vector<std::shared_ptr<ListenerShared>>& listeners);
+    /// Before run(): a listening socket for the listener of this index.
+    void add_socket(std::size_t listener, net::UniqueFd socket);
+
+    /// Accepts and relays until stop(); then ends what is left. On the worker's thread.
+    void run();
+    /// Any thread: runs `function` on this worker.
+    template <typename F>
+    void send(F function) {
+        loop_.send(std::move(function));
+    }
+
+    /// Takes what the kernel has queued and closes the listening sockets.
+    void stop_accepting();
+    /// Closes sessions as `plan` says; calls `when_empty` once none is left.
+    void drain(const DrainPlan& plan, std::function<void()> when_empty);
+    void abort_all(CloseReason reason);
+    void stop() noexcept { loop_.stop(); }
+
+    // For acceptors and sessions.
+    void admit(ListenerContext& listener, Accepted accepted);
+    void link(Session& session) noexcept;
+    void unlink(Session& session, ListenerShared& listener) noexcept;
+    void report_failure(std::exception_ptr error) noexcept;
+    void report_accept_error(const ListenerContext& listener, int error);
+    [[nodiscard]] std::uint64_t next_sequence() noexcept { return next_sequence_++; }
+    [[nodiscard]] net::HangupHandler& ignore_hangups() noexcept { return ignore_hangups_; }
+
+    [[nodiscard]] net::EventLoop& loop() noexcept { return loop_; }
+    [[nodiscard]] WorkersShared& shared() noexcept { return shared_; }
+    [[nodiscard]] WorkerLog& log() noexcept { return log_; }
+    [[nodiscard]] Random& random() noexcept { return random_; }
+    [[nodiscard]] metrics::WorkerCells& cells() noexcept { return cells_; }
+    [[nodiscard]] unsigned index() const noexcept { return index_; }
+    [[nodiscard]] std::uint64_t process_id() const noexcept { return shared_.process_id; }
+    [[nodiscard]] std::size_t sessions() const noexcept { return session_count_; }
+    /// Any thread, once run() has begun: the cells may be read while the worker counts.
+    [[nodiscard]] const std::vector<ListenerPtr>& listeners() const noexcept { return listeners_; }
+
+private:
+    struct IgnoreHangups final : net::HangupHandler {
+        void on_hangup(net::Watch&) override {}
+    };
+
+    void on_timer(TimePoint now) override;
+    void finish();
+    void start_session(std::size_t listener, Accepted accepted);
+    void close_due_sessions(TimePoint now);
+    void wake_one(WaitingWorkers& waiting) noexcept;
+    void resume_accepting();
+
+    WorkersShared& shared_;
+    unsigned index_;
+    net::EventLoop loop_;
+    metrics::WorkerCells cells_;
+    WorkerLog log_;
+    Random random_;
+    IgnoreHangups ignore_hangups_;
+    std::vector<UpstreamPtr> upstreams_;
+    std::vector<ListenerPtr> listeners_;
+    std::vector<std::unique_ptr<Acceptor>> acceptors_;
+    boost::intrusive::list<Session, boost::intrusive::constant_time_size<false>> sessions_;
+    std::size_t session_count_ = 0;
+    std::uint64_t next_sequence_;
+    DrainPlan drain_plan_;
+    std::size_t sessions_at_closing_ = 0;
+    std::function<void()> when_empty_;
+    TimePoint next_accept_error_log_{};
+    std::uint64_t accept_errors_unlogged_ = 0;
+};
+
+}  // namespace penstock::proxy
