@@ -21,8 +21,10 @@ struct BackendEntry {
 /// sorted by tier (stable within one), so that a tier is one contiguous range.
 class BackendSet {
 public:
+    /// Every entry must have a backend. Throws std::bad_alloc only.
     explicit BackendSet(std::vector<BackendEntry> entries);
 
+    /// The backends of one tier, [begin, end) of the set; never empty.
     struct Tier {
         std::uint32_t number;
         std::uint32_t begin;
@@ -37,6 +39,10 @@ public:
     }
     [[nodiscard]] std::uint32_t weight(std::size_t i) const noexcept { return weights_[i]; }
     [[nodiscard]] bool ready(std::size_t i) const noexcept { return ready_[i] != 0; }
+    /// The share of new connections it may ever get from this set: its weight, 0 unless ready.
+    [[nodiscard]] std::uint32_t usable_weight(std::size_t i) const noexcept {
+        return ready(i) ? weights_[i] : 0;
+    }
 
 private:
     std::vector<std::shared_ptr<Backend>> backends_;

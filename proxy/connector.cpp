@@ -83,7 +83,7 @@ net::Root connect_session(Session& session) {
         }
         session.drop_backend(classify_connect_error(error), took_us);
         mark_tried(tried, selector.set().size(), *index);
-        const bool other_left = selector.pick(tried).has_value();
+        const bool other_left = selector.can_pick(tried);
         const auto decision = retry.on_failure(other_left, session.worker().random());
         if (decision.action == balancer::RetryAction::give_up) {
             session.abort(CloseReason::connect_failed, error);

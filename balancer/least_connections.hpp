@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "balancer/policy.hpp"
+#include "balancer/smooth_rotation.hpp"
+
+namespace penstock::balancer {
+
+/// The backend with the fewest active sessions for its weight; equals take turns by weight. Exact for
+/// one worker; several workers that pick in the same moment may see the same counts. O(backends).
+class LeastConnections final : public Policy {
+public:
+    LeastConnections(const BackendSet::Tier& tier, SmoothRotation rotation)
+        : rotation_(std::move(rotation)) {
+        ties_.reserve(tier.end - tier.begin);
+    }
+
+    [[nodiscard]] std::uint32_t pick(const Candidates& candidates, Random& random) override;
+
+private:
+    SmoothRotation rotation_;
+    std::vector<std::uint32_t> ties_;  // scratch; has room for the whole tier
+};
+
+}  // namespace penstock::balancer

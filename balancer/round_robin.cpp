@@ -1,0 +1,9 @@
+#include "balancer/round_robin.hpp"
+
+namespace penstock::balancer {
+
+std::uint32_t RoundRobin::pick(const Candidates& candidates, Random& /*random*/) {
+    return rotation_.next(candidates.allowed.ones(candidates.begin, candidates.end));
+}
+
+}  // namespace penstock::balancer

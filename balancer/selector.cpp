@@ -1,0 +1,43 @@
+#include "balancer/selector.hpp"
+
+#include <utility>
+
+namespace penstock::balancer {
+
+Selector::Selector(std::shared_ptr<const BackendSet> set, PolicyKind kind, std::uint64_t seed)
+    : set_(std::move(set)), available_(set_->size()), allowed_(set_->size()), random_(seed) {
+    policies_.reserve(set_->tiers().size());
+    for (const auto& tier : set_->tiers())
+        policies_.push_back(make_policy(kind, *set_, tier, random_));
+    for (std::uint32_t i = 0; i < set_->size(); ++i) set_available(i, true);
+}
+
+std::optional<std::uint32_t> Selector::pick(const Bitmap& tried) {
+    const Bitmap* allowed = &available_;
+    if (tried.size() != 0) {
+        allowed_.assign_and_not(available_, tried);
+        allowed = &allowed_;
+    }
+    const auto& tiers = set_->tiers();
+    for (std::size_t t = 0; t < tiers.size(); ++t) {
+        const auto& tier = tiers[t];
+        if (allowed->any_in(tier.begin, tier.end))
+            return policies_[t]->pick({*set_, *allowed, tier.begin, tier.end}, random_);
+    }
+    return std::nullopt;
+}
+
+bool Selector::can_pick(const Bitmap& tried) const noexcept {
+    return available_.any_and_not(tried);
+}
+
+bool Selector::any_available() const noexcept { return available_.any(); }
+
+void Selector::set_available(std::uint32_t index, bool available) noexcept {
+    if (available && set_->usable_weight(index) != 0)
+        available_.set(index);
+    else
+        available_.reset(index);
+}
+
+}  // namespace penstock::balancer

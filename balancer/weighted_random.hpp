@@ -1,0 +1,22 @@
+#pragma once
+
+#include <cstdint>
+#include <utility>
+
+#include "balancer/policy.hpp"
+#include "balancer/weighted_draw.hpp"
+
+namespace penstock::balancer {
+
+/// At random, in proportion to weight, without looking at load.
+class WeightedRandom final : public Policy {
+public:
+    explicit WeightedRandom(WeightedDraw draw) : draw_(std::move(draw)) {}
+
+    [[nodiscard]] std::uint32_t pick(const Candidates& candidates, Random& random) override;
+
+private:
+    WeightedDraw draw_;
+};
+
+}  // namespace penstock::balancer
