@@ -206,10 +206,6 @@ bool Endpoint::looks_like_host_name(std::string_view text) {
     return host.size() <= 253 && !numeric && std::ranges::all_of(host, is_host_label_character);
 }
 
-bool Endpoint::is_any_address() const noexcept {
-    return family_ != AF_UNIX && std::ranges::all_of(ip_.bytes(), [](auto b) { return b == 0; });
-}
-
 bool Endpoint::is_loopback() const noexcept {
     if (family_ == AF_INET) return ip_.bytes()[0] == 127;
     static constexpr std::array<std::uint8_t, 16> one{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};

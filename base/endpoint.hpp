@@ -23,6 +23,10 @@ public:
 
     [[nodiscard]] bool empty() const noexcept { return family_ == AF_UNSPEC; }
     [[nodiscard]] bool is_unix() const noexcept { return family_ == AF_UNIX; }
+    /// 0.0.0.0 or [::].
+    [[nodiscard]] bool is_any_address() const noexcept {
+        return (is_ipv4() || is_ipv6()) && bytes_ == std::array<std::uint8_t, 16>{};
+    }
     [[nodiscard]] bool is_ipv4() const noexcept { return family_ == AF_INET; }
     [[nodiscard]] bool is_ipv6() const noexcept { return family_ == AF_INET6; }
     [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
@@ -66,7 +70,7 @@ public:
     [[nodiscard]] bool is_unix() const noexcept { return family_ == AF_UNIX; }
     [[nodiscard]] bool is_abstract() const noexcept { return is_unix() && abstract_; }
     [[nodiscard]] std::uint16_t port() const noexcept { return ip_.port(); }
-    [[nodiscard]] bool is_any_address() const noexcept;
+    [[nodiscard]] bool is_any_address() const noexcept { return ip_.is_any_address(); }
     [[nodiscard]] bool is_loopback() const noexcept;
     /// Path or abstract name (without the '@'); empty for IP endpoints.
     [[nodiscard]] const std::string& path() const noexcept { return path_; }

@@ -40,7 +40,8 @@ Result<ConnectState> start_connect(Socket& socket, const Endpoint& to, Poller& p
 }
 
 std::error_code finish_connect(Socket& socket) noexcept {
-    if (!socket.check_error()) return {};
+    const bool failed = (socket.seen() & (EPOLLERR | EPOLLHUP)) != 0;
+    if (!failed || !socket.check_error()) return {};
     const auto error = socket.error();
     socket.close();
     return error;

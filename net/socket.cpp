@@ -26,6 +26,13 @@ void set_option(int fd, int level, int name, int value) noexcept {
 
 }  // namespace
 
+CompactEndpoint local_endpoint(int fd) noexcept {
+    sockaddr_storage address;
+    socklen_t length = sizeof address;
+    if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0) return {};
+    return CompactEndpoint::from_sockaddr(reinterpret_cast<const sockaddr*>(&address), length);
+}
+
 void Socket::adopt(UniqueFd fd, SocketKind kind) noexcept {
     close();
     fd_ = fd.release();
@@ -137,13 +144,6 @@ bool Socket::check_error() noexcept {
 std::size_t Socket::unacknowledged() const noexcept {
     int queued = 0;
     return ::ioctl(fd_, SIOCOUTQ, &queued) == 0 && queued > 0 ? static_cast<std::size_t>(queued) : 0;
-}
-
-CompactEndpoint Socket::local_endpoint() const noexcept {
-    sockaddr_storage address;
-    socklen_t length = sizeof address;
-    if (::getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &length) != 0) return {};
-    return CompactEndpoint::from_sockaddr(reinterpret_cast<const sockaddr*>(&address), length);
 }
 
 void Socket::set_keepalive(const KeepaliveOptions& options) noexcept {

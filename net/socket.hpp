@@ -37,6 +37,9 @@ struct KeepaliveOptions {
     std::uint32_t probes;
 };
 
+/// The local address of a socket; empty if it has none.
+[[nodiscard]] CompactEndpoint local_endpoint(int fd) noexcept;
+
 /// A connected stream socket without TLS. Keeps the first error that any call reported: the kernel
 /// tells each error once, and an end of stream after an error is still an error.
 class Socket final : public Watch {
@@ -70,7 +73,6 @@ public:
 
     /// Bytes sent but not acknowledged by the peer; 0 if unknown.
     [[nodiscard]] std::size_t unacknowledged() const noexcept;
-    [[nodiscard]] CompactEndpoint local_endpoint() const noexcept;
     [[nodiscard]] bool is_tcp() const noexcept { return kind_ == SocketKind::tcp; }
     void set_keepalive(const KeepaliveOptions& options) noexcept;
 

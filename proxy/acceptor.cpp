@@ -24,6 +24,8 @@ constexpr Duration longest_pause = milliseconds(160);
 Acceptor::Acceptor(Worker& worker, ListenerPtr listener, net::UniqueFd socket)
     : worker_(worker), listener_(std::move(listener)) {
     fd_ = socket.release();
+    bound_ = net::local_endpoint(fd_);
+    if (bound_.is_any_address()) bound_ = {};
 }
 
 Acceptor::~Acceptor() {
@@ -58,35 +60,42 @@ void Acceptor::accept_some() {
 
 Acceptor::Outcome Acceptor::accept_one() {
     const bool wait = listener_->settings().on_limit == config::OnLimit::wait && !stopping_;
-    Permit process;
-    Permit slot;
+    Accepted fresh;
     const auto acquire = [&] {
-        process = worker_.shared().connections.try_acquire();
-        if (process) slot = listener_->shared->connections.try_acquire();
+        fresh.process_permit = worker_.shared().connections.try_acquire();
+        if (fresh.process_permit)
+            fresh.listener_permit = listener_->shared->connections.try_acquire();
     };
     if (wait) {
         acquire();
-        if (!slot) {
+        if (!fresh.listener_permit) {
             pause();
             return Outcome::paused;
         }
     }
     sockaddr_storage raw;
     socklen_t length = sizeof raw;
-    net::UniqueFd fd(::accept4(this->fd(), reinterpret_cast<sockaddr*>(&raw), &length,
-                               SOCK_NONBLOCK | SOCK_CLOEXEC));
-    if (!fd) return on_accept_error(errno);
+    fresh.fd.reset(::accept4(this->fd(), reinterpret_cast<sockaddr*>(&raw), &length,
+                             SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (!fresh.fd) return on_accept_error(errno);
     pause_ = Duration::zero();
     listener_->cells.accepted.add();
-    const auto peer =
-        CompactEndpoint::from_sockaddr(reinterpret_cast<const sockaddr*>(&raw), length);
+    fresh.at = wall_now();
+    fresh.peer = CompactEndpoint::from_sockaddr(reinterpret_cast<const sockaddr*>(&raw), length);
+    fresh.local = local_endpoint_of(fresh.fd.get());
     if (!wait) acquire();
-    if (slot)
-        admit(std::move(fd), peer, std::move(process), std::move(slot));
+    const auto reason =
+        fresh.process_permit ? CloseReason::limit_listener : CloseReason::limit_process;
+    if (fresh.listener_permit)
+        worker_.admit(*listener_, std::move(fresh));
     else
-        refuse(std::move(fd), peer,
-               process ? CloseReason::limit_listener : CloseReason::limit_process);
+        refuse(std::move(fresh), reason);
     return Outcome::accepted;
+}
+
+// Only the log asks for it, and only a listener on every address has to ask the kernel.
+CompactEndpoint Acceptor::local_endpoint_of(int fd) const noexcept {
+    return bound_.empty() && worker_.log().enabled() ? net::local_endpoint(fd) : bound_;
 }
 
 Acceptor::Outcome Acceptor::on_accept_error(int error) {
@@ -99,34 +108,28 @@ Acceptor::Outcome Acceptor::on_accept_error(int error) {
     return Outcome::paused;
 }
 
-void Acceptor::admit(net::UniqueFd fd, const CompactEndpoint& peer, Permit process, Permit slot) {
-    worker_.admit(*listener_,
-                  {std::move(fd), peer, wall_now(), std::move(process), std::move(slot)});
-}
-
-void Acceptor::refuse(net::UniqueFd fd, const CompactEndpoint& peer, CloseReason reason) {
+void Acceptor::refuse(Accepted accepted, CloseReason reason) {
     listener_->cells.closed_by(reason).add();
-    LogRecord record{.event = LogRecord::Event::close,
-                     .accepted = wall_now(),
-                     .id = {worker_.process_id(), worker_.next_sequence()},
-                     .listener = listener_->settings().name,
-                     .worker = worker_.index(),
-                     .client = peer,
-                     .local = {},
-                     .upstream = {},
-                     .backend_local = {},
-                     .failed_attempts = {},
-                     .closed_by = ClosedBy::proxy,
-                     .reason = reason,
-                     .detail = {}};
     net::Socket socket(worker_.ignore_hangups());
-    socket.adopt(std::move(fd), peer.is_unix() ? net::SocketKind::unix_stream
-                                               : net::SocketKind::tcp);
-    if (worker_.log().enabled()) record.local = socket.local_endpoint();
+    socket.adopt(std::move(accepted.fd), accepted.peer.is_unix() ? net::SocketKind::unix_stream
+                                                                 : net::SocketKind::tcp);
     if (listener_->settings().refuse_with == config::RefuseWith::close)
         socket.finish();
     else
         socket.reset();
+    const LogRecord record{.event = LogRecord::Event::close,
+                           .accepted = accepted.at,
+                           .id = {worker_.process_id(), worker_.next_sequence()},
+                           .listener = listener_->settings().name,
+                           .worker = worker_.index(),
+                           .client = accepted.peer,
+                           .local = accepted.local,
+                           .upstream = {},
+                           .backend_local = {},
+                           .failed_attempts = {},
+                           .closed_by = ClosedBy::proxy,
+                           .reason = reason,
+                           .detail = {}};
     worker_.log().write(record, worker_.loop().now());
 }
 

@@ -39,13 +39,15 @@ private:
     void accept_some();
     Outcome accept_one();
     Outcome on_accept_error(int error);
-    void admit(net::UniqueFd fd, const CompactEndpoint& peer, Permit process, Permit listener);
-    void refuse(net::UniqueFd fd, const CompactEndpoint& peer, CloseReason reason);
+    void refuse(Accepted accepted, CloseReason reason);
     void pause();
     void on_timer(TimePoint now) override;
 
+    [[nodiscard]] CompactEndpoint local_endpoint_of(int fd) const noexcept;
+
     Worker& worker_;
     ListenerPtr listener_;
+    CompactEndpoint bound_;  // empty if that is every address of the machine
     std::uint32_t batch_ = 1;
     Duration pause_ = Duration::zero();
     bool paused_ = false;

@@ -56,7 +56,8 @@ Session::Session(Worker& worker, ListenerPtr listener, Accepted accepted, std::u
       sequence_(sequence),
       process_permit_(std::move(accepted.process_permit)),
       listener_permit_(std::move(accepted.listener_permit)),
-      peer_(accepted.peer) {
+      peer_(accepted.peer),
+      local_(accepted.local) {
     client_socket_.adopt(std::move(accepted.fd), kind_of(peer_));
     times_.last_activity = accepted_at_;
 }
@@ -66,10 +67,7 @@ Session::~Session() = default;
 void Session::start() {
     worker_.link(*this);
     linked_ = true;
-    if (worker_.log().enabled()) {
-        local_ = client_socket_.local_endpoint();
-        write_log(LogRecord::Event::open);
-    }
+    write_log(LogRecord::Event::open);
     if (const auto error = worker_.loop().poller().add(client_socket_, net::Poller::stream_events))
         return abort(CloseReason::internal, error.value());
     if (!listener_->upstream) return abort(CloseReason::no_route);
@@ -97,7 +95,7 @@ void Session::relay(std::uint32_t connect_us) {
     state_ = SessionState::relaying;
     connect_us_ = connect_us;
     ready_at_ = now;
-    if (worker_.log().enabled()) backend_local_ = backend_socket_.local_endpoint();
+    if (worker_.log().enabled()) backend_local_ = net::local_endpoint(backend_socket_.fd());
     times_.last_activity = now;
     times_.keepalive_due = now + keepalive_after;
     times_.lifetime_ends = deadline_after(

@@ -36,6 +36,7 @@ enum class SessionState : std::uint8_t {
 struct Accepted {
     net::UniqueFd fd;
     CompactEndpoint peer;
+    CompactEndpoint local;
     WallTime at;
     Permit process_permit;
     Permit listener_permit;

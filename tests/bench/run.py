@@ -1,0 +1,148 @@
+#!/usr/bin/env python3
+"""Measures Penstock side by side with HAProxy, nginx and the least that a relay can cost.
+
+All proxies run at the same time, each with one worker on the same core; load generator and backend
+share another core. Each round gives every proxy every work once, in an order that rotates. What is
+reported: medians over the rounds, and the paired ratios within the rounds. docs/performance.md says
+what the figures mean.
+
+    ./dev bench
+    tests/bench/run.py --write
+    tests/bench/run.py --quick
+    tests/bench/run.py --concurrency-models
+"""
+
+import argparse
+import contextlib
+import os
+import pathlib
+import shlex
+import sys
+import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from benchlib import load, machine, models, process, proxies, report  # noqa: E402
+from benchlib import side_by_side, works  # noqa: E402
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+MODELS = ("threads", "processes", "poll", "penstock")
+
+
+def parse(arguments):
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/release",
+                        help="build directory (default: build/release)")
+    parser.add_argument("--penstock", type=pathlib.Path, help="default: penstock in --build")
+    parser.add_argument("--programs", type=pathlib.Path,
+                        help="folder of the benchmark's own programs (default: in --build)")
+    parser.add_argument("--proxies", default="penstock,haproxy,nginx,bare",
+                        help="the first is the one that ratios are about (default: %(default)s)")
+    parser.add_argument("--works", type=works.select, default=works.WORKS,
+                        help="comma-separated, of: " + ", ".join(w.key for w in works.WORKS))
+    parser.add_argument("--rounds", type=int, help="default: 15, with --concurrency-models 3")
+    parser.add_argument("--duration", type=float, help="seconds measured per point (default: 1)")
+    parser.add_argument("--warm-up", type=float, default=0.2, help="seconds (default: %(default)s)")
+    parser.add_argument("--idle", type=int, help="connections for the memory figure, 0 to "
+                        "leave it out (default: 8000)")
+    parser.add_argument("--quick", action="store_true", help="a smoke run: figures mean little")
+    parser.add_argument("--concurrency-models", action="store_true",
+                        help="1 to 9,000 connections through a thread each, a process each, one "
+                             "poll loop, and Penstock")
+    parser.add_argument("--write", action="store_true", help="into docs/performance.md")
+    args = parser.parse_args(arguments)
+    args.penstock = args.penstock or args.build / "penstock"
+    args.programs = args.programs or args.build / "tests/bench"
+    args.rounds = args.rounds or (2 if args.quick else 3 if args.concurrency_models else 15)
+    args.duration = args.duration or (0.2 if args.quick else 1.0)
+    if args.idle is None:
+        args.idle = 500 if args.quick else 8000
+    return args
+
+
+def progress(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+class Bench:
+    """What both kinds of run need: cores, programs, a folder for configurations and logs."""
+
+    def __init__(self, args, directory):
+        self.args = args
+        self.directory = directory
+        self.cores = process.pick_cores()
+        if self.cores[0] == self.cores[1]:
+            progress("warning: only one core; proxy and load share it")
+        os.sched_setaffinity(0, {self.cores[1]})  # this program must not disturb the proxies
+        loadgen = args.programs / "penstock_loadgen"
+        if not loadgen.exists():
+            raise proxies.ProxyFailed(f"{loadgen} does not exist: ./dev build release")
+        self.generator = load.Generator(loadgen, self.cores[1], args.duration, args.warm_up)
+        self.make_backend = lambda: load.Backend(loadgen, self.cores[1])
+
+    def make(self, keys):
+        return [proxies.make_proxy(key, self.directory, self.args.penstock, self.args.programs)
+                for key in keys]
+
+    def facts(self, run):
+        return machine.describe(run, self.args.build, self.cores)
+
+
+def compare(bench):
+    """The side-by-side run; (report, failures)."""
+    args = bench.args
+    run = bench.make(args.proxies.split(","))
+    facts = bench.facts(run)
+    results = side_by_side.Results(run, args.works)
+    if args.idle:
+        side_by_side.measure_memory(run, bench.make_backend, bench.generator, args.idle,
+                                    1 if args.quick else 3, bench.cores[0], results, progress)
+    with contextlib.ExitStack() as stack:
+        backend = stack.enter_context(bench.make_backend())
+        for proxy in run:
+            proxy.start(backend.port, bench.cores[0])
+            stack.callback(proxy.stop)
+        side_by_side.run_rounds(run, bench.generator, args.rounds, results, progress)
+        counted = backend.close()
+        if counted.get("errors", 1):
+            results.failures.append(f"the backend counted errors: {counted}")
+    return report.comparison(results, run, facts, command_line()), results.failures
+
+
+def compare_models(bench):
+    """The concurrency models; (report, failures)."""
+    args = bench.args
+    run = bench.make(MODELS if args.penstock.exists() else MODELS[:-1])
+    counts = (1, 64) if args.quick else models.CONNECTIONS
+    facts = bench.facts(run)
+    points = models.run_models(run, bench.make_backend, bench.generator, args.rounds,
+                               bench.cores[0], progress, counts)
+    failures = [f"{key} at {count}: {value}" for (key, count), value in points.items()
+                if isinstance(value, str) and value.startswith("failed")]
+    return report.concurrency_models(points, run, counts, facts, command_line()), failures
+
+
+def command_line():
+    return shlex.join(["tests/bench/run.py", *sys.argv[1:]])
+
+
+def main():
+    args = parse(sys.argv[1:])
+    process.raise_descriptor_limit()
+    process.exit_on_termination()
+    try:
+        with tempfile.TemporaryDirectory(prefix="penstock-bench-") as directory:
+            bench = Bench(args, directory)
+            text, failures = (compare_models if args.concurrency_models else compare)(bench)
+    except (proxies.ProxyFailed, load.LoadFailed) as error:
+        sys.exit(f"error: {error}")
+    print(text)
+    if args.write:
+        name = "bench-models" if args.concurrency_models else "bench-results"
+        report.write_between(ROOT / "docs/performance.md", name, text)
+    for failure in failures:
+        progress(f"failed: {failure}")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
