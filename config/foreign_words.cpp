@@ -1,0 +1,282 @@
+#include "config/foreign_words.hpp"
+
+#include <algorithm>
+
+namespace penstock::config {
+
+namespace {
+
+constexpr ForeignWord keys[] = {
+    // Limits.
+    {"maxconn", "upstream.backend", "max_connections"},
+    {"maxconn", "", "max_connections"},
+    {"max_conns", "", "max_connections"},
+    {"maxconns", "", "max_connections"},
+    {"connection_limit", "", "max_connections"},
+    {"connection_limits", "", "max_connections"},
+    {"worker_connections", "", "max_connections in [process]"},
+    {"limit_conn", "", "max_connections_per_source in [[listener]]"},
+    {"inflightconn", "", "max_connections in [[listener]]"},
+    {"rate_limit", "", "accept_rate in [[listener]]"},
+    {"proxy_download_rate", "", "download_rate in [[listener]]"},
+    {"proxy_upload_rate", "", "upload_rate in [[listener]]"},
+    {"maxqueue", "", "max_length in [upstream.queue]"},
+    {"max_pending_requests", "", "max_length in [upstream.queue]"},
+    // Backends and their attributes.
+    {"backup", "upstream", "tier = 1 in [[upstream.backend]]"},
+    {"down", "upstream", "state = \"maintenance\" in [[upstream.backend]]"},
+    {"disabled", "upstream", "state = \"maintenance\" in [[upstream.backend]]"},
+    {"priority", "upstream", "tier in [[upstream.backend]]"},
+    {"server", "upstream.backend", "address"},
+    {"url", "upstream.backend", "address"},
+    {"host", "upstream.backend", "address"},
+    {"addr", "upstream.backend", "address"},
+    {"port", "upstream.backend", "address, with the port after a colon"},
+    {"endpoint", "upstream.backend", "address"},
+    {"load_balancing_weight", "upstream", "weight in [[upstream.backend]]"},
+    {"server", "", "backend in [[upstream]]"},
+    {"servers", "", "backend in [[upstream]]"},
+    {"backends", "", "backend in [[upstream]]"},
+    {"endpoints", "", "backend in [[upstream]]"},
+    {"lb_endpoints", "", "backend in [[upstream]]"},
+    {"load_assignment", "", "backend in [[upstream]]"},
+    {"hosts", "upstream", "backend"},
+    {"targets", "", "backend in [[upstream]]"},
+    {"members", "", "backend in [[upstream]]"},
+    {"default_server", "", "[defaults.upstream]"},
+    {"default-server", "", "[defaults.upstream]"},
+    // Upstreams.
+    {"cluster", "", "upstream"},
+    {"clusters", "", "[[upstream]]"},
+    {"upstreams", "", "[[upstream]]"},
+    {"pool", "listener", "upstream"},
+    {"pools", "", "[[upstream]]"},
+    {"backend", "listener", "upstream"},
+    {"backend", "", "[[upstream]]"},
+    {"service", "", "upstream"},
+    {"services", "", "[[upstream]]"},
+    {"loadbalancer", "", "[[upstream]]"},
+    {"default_backend", "", "upstream in [[listener]]"},
+    {"use_backend", "", "upstream in [[listener.route]]"},
+    {"proxy_pass", "", "upstream in [[listener]]"},
+    {"lb_policy", "", "balance in [[upstream]]"},
+    {"load_balancing", "", "balance in [[upstream]]"},
+    {"algorithm", "", "balance in [[upstream]]"},
+    {"strategy", "", "balance in [[upstream]]"},
+    {"policy", "upstream", "balance"},
+    {"least_conn", "", "balance = \"least_connections\" in [[upstream]]"},
+    {"leastconn", "", "balance = \"least_connections\" in [[upstream]]"},
+    {"roundrobin", "", "balance = \"round_robin\" in [[upstream]]"},
+    {"ip_hash", "", "balance = \"maglev\" with hash_key = \"source_ip\" in [[upstream]]"},
+    {"hash", "", "balance = \"maglev\" with hash_key in [[upstream]]"},
+    {"retries", "", "attempts in [[upstream]], which counts the first one too"},
+    {"max_connect_attempts", "", "attempts in [[upstream]]"},
+    {"proxy_next_upstream", "", "attempts in [[upstream]]"},
+    {"proxy_next_upstream_tries", "", "attempts in [[upstream]]"},
+    {"redispatch", "", "attempts in [[upstream]]: every attempt goes to another backend"},
+    {"backoff_options", "", "retry_backoff in [[upstream]]"},
+    {"zone", "upstream", "nothing: all workers share one state"},
+    // Health.
+    {"outlier_detection", "", "circuit_breaker in [[upstream]]"},
+    {"passive_health_check", "", "circuit_breaker in [[upstream]]"},
+    {"circuit_breakers", "", "max_connections in [[upstream]] and [[listener]]"},
+    {"max_fails", "", "consecutive_failures in [upstream.circuit_breaker]"},
+    {"fail_timeout", "", "open_for in [upstream.circuit_breaker]"},
+    {"observe", "", "circuit_breaker in [[upstream]]"},
+    {"check", "upstream", "health_check"},
+    {"health_checks", "", "health_check in [[upstream]]"},
+    {"healthcheck", "", "health_check in [[upstream]]"},
+    {"healthCheck", "", "health_check in [[upstream]]"},
+    {"option", "upstream", "health_check"},
+    {"inter", "", "interval in [upstream.health_check]"},
+    {"healthy_threshold", "", "rise in [upstream.health_check]"},
+    {"unhealthy_threshold", "", "fall in [upstream.health_check]"},
+    {"slowstart", "", "slow_start in [[upstream]]"},
+    {"slow_start_config", "", "slow_start in [[upstream]]"},
+    // Times.
+    {"timeout_client", "", "idle in [listener.timeouts]"},
+    {"timeout_server", "", "idle in [listener.timeouts]"},
+    {"timeout_tunnel", "", "idle in [listener.timeouts]"},
+    {"timeout_connect", "", "connect_timeout in [[upstream]]"},
+    {"timeout_queue", "", "timeout in [upstream.queue]"},
+    {"timeout_check", "", "timeout in [upstream.health_check]"},
+    {"timeout_client_fin", "", "half_closed in [listener.timeouts]"},
+    {"timeout_server_fin", "", "half_closed in [listener.timeouts]"},
+    {"client_timeout", "", "idle in [listener.timeouts]"},
+    {"server_timeout", "", "idle in [listener.timeouts]"},
+    {"timeout", "listener.timeouts", "idle"},
+    {"timeout", "listener", "idle in [listener.timeouts]"},
+    {"timeout", "upstream", "connect_timeout"},
+    {"timeouts", "upstream", "connect_timeout; [listener.timeouts] is for whole connections"},
+    {"proxy_timeout", "", "idle in [listener.timeouts]"},
+    {"idle_timeout", "", "idle in [listener.timeouts]"},
+    {"idletimeout", "", "idle in [listener.timeouts]"},
+    {"max_connection_duration", "", "lifetime in [listener.timeouts]"},
+    {"max_downstream_connection_duration", "", "lifetime in [listener.timeouts]"},
+    {"terminationdelay", "", "half_closed in [listener.timeouts]"},
+    {"proxy_connect_timeout", "", "connect_timeout in [[upstream]]"},
+    {"dialtimeout", "", "connect_timeout in [[upstream]]"},
+    {"so_keepalive", "", "keepalive"},
+    {"proxy_socket_keepalive", "", "keepalive in [[upstream]]"},
+    {"tcp_keepalive", "", "keepalive"},
+    {"clitcpka", "", "keepalive in [[listener]]"},
+    {"srvtcpka", "", "keepalive in [[upstream]]"},
+    {"tcp_user_timeout", "", "peer_timeout in [[listener]]"},
+    {"hard_stop_after", "", "drain in [process]"},
+    {"hard-stop-after", "", "drain in [process]"},
+    {"worker_shutdown_timeout", "", "drain in [process]"},
+    {"gracetimeout", "", "drain in [process]"},
+    {"drain_timeout", "", "drain in [process]"},
+    // Listeners.
+    {"frontend", "", "[[listener]]"},
+    {"frontends", "", "[[listener]]"},
+    {"listen", "listener", "bind"},
+    {"listen", "", "[[listener]] with bind"},
+    {"listeners", "", "[[listener]]"},
+    {"entrypoint", "", "[[listener]]"},
+    {"entrypoints", "", "[[listener]]"},
+    {"entryPoints", "", "[[listener]]"},
+    {"virtual_server", "", "[[listener]]"},
+    {"routers", "", "[[listener.route]]"},
+    {"address", "listener", "bind"},
+    {"addresses", "listener", "bind"},
+    {"port", "listener", "bind = \":PORT\""},
+    {"host", "listener", "bind"},
+    {"accept_proxy", "", "proxy_protocol in [[listener]]"},
+    {"accept-proxy", "", "proxy_protocol in [[listener]]"},
+    {"proxyprotocol", "listener", "proxy_protocol"},
+    {"send_proxy", "", "send_proxy_protocol = \"v1\" in [[upstream]]"},
+    {"send-proxy", "", "send_proxy_protocol = \"v1\" in [[upstream]]"},
+    {"send_proxy_v2", "", "send_proxy_protocol = \"v2\" in [[upstream]]"},
+    {"send-proxy-v2", "", "send_proxy_protocol = \"v2\" in [[upstream]]"},
+    {"proxyprotocol", "", "send_proxy_protocol in [[upstream]]"},
+    {"proxy_bind", "", "source_address in [[upstream]]"},
+    {"ssl", "", "tls"},
+    {"ssl_certificate", "", "certificates in [listener.tls]"},
+    {"proxy_ssl", "", "tls in [[upstream]]"},
+    {"ssl_preread", "", "sni in [[listener.route]]"},
+    {"acl", "", "allow and deny in [[listener]]"},
+    {"mode", "", "nothing: every listener relays TCP"},
+    {"protocol", "", "nothing: every listener relays TCP"},
+    // The process.
+    {"global", "", "[process]"},
+    {"stream", "", "[[listener]] and [[upstream]] at the top of the file"},
+    {"http", "", "[[listener]] and [[upstream]]: connections are relayed as they are, HTTP too"},
+    {"events", "process", "max_connections"},
+    {"events", "", "max_connections in [process]"},
+    {"main", "", "[process]"},
+    {"defaults", "", "[defaults.listener] and [defaults.upstream]"},
+    {"nbthread", "", "workers in [process]"},
+    {"nbproc", "", "workers in [process]"},
+    {"threads", "", "workers in [process]"},
+    {"concurrency", "", "workers in [process]"},
+    {"worker_processes", "", "workers in [process]"},
+    {"daemon", "", "nothing: 'penstock run' stays in the foreground, systemd starts it"},
+    {"pid", "", "nothing: 'penstock run' stays in the foreground, systemd starts it"},
+    {"pidfile", "", "nothing: 'penstock run' stays in the foreground, systemd starts it"},
+    {"uid", "process", "user"},
+    {"gid", "process", "group"},
+    {"stats", "", "[admin]"},
+    {"api", "", "[admin]"},
+    {"providers", "", "include"},
+    {"error_log", "", "[log]"},
+    {"logging", "", "[log]"},
+    {"accesslog", "", "[access_log]"},
+    {"file", "log", "target"},
+    {"path", "log", "target"},
+    {"output", "log", "target"},
+    {"filepath", "log", "target"},
+    {"file", "access_log", "target"},
+    {"path", "access_log", "target"},
+    {"filepath", "access_log", "target"},
+    {"buffer", "access_log", "flush_interval"},
+    {"flush", "access_log", "flush_interval"},
+};
+
+constexpr ForeignWord values[] = {
+    {"leastconn", "balance", "least_connections"},
+    {"least_conn", "balance", "least_connections"},
+    {"least_request", "balance", "least_connections"},
+    {"least-request", "balance", "least_connections"},
+    {"lc", "balance", "least_connections"},
+    {"roundrobin", "balance", "round_robin"},
+    {"static-rr", "balance", "round_robin"},
+    {"rr", "balance", "round_robin"},
+    {"wrr", "balance", "round_robin"},
+    {"weighted_round_robin", "balance", "round_robin"},
+    {"random(2)", "balance", "p2c"},
+    {"random two least_conn", "balance", "p2c"},
+    {"power_of_two", "balance", "p2c"},
+    {"least_time", "balance", "least_latency"},
+    {"ewma", "balance", "least_latency"},
+    {"source", "balance", "maglev"},
+    {"ip_hash", "balance", "maglev"},
+    {"hash", "balance", "maglev"},
+    {"consistent", "balance", "ring_hash"},
+    {"warning", "level", "warn"},
+    {"err", "level", "error"},
+    {"crit", "level", "error"},
+    {"critical", "level", "error"},
+    {"alert", "level", "error"},
+    {"fatal", "level", "error"},
+    {"notice", "level", "info"},
+    {"trace", "level", "debug"},
+    {"plain", "format", "text"},
+    {"logfmt", "format", "text"},
+    {"common", "format", "text"},
+    {"combined", "format", "text"},
+    {"up", "state", "ready"},
+    {"enabled", "state", "ready"},
+    {"active", "state", "ready"},
+    {"maint", "state", "maintenance"},
+    {"disabled", "state", "maintenance"},
+    {"down", "state", "maintenance"},
+    {"draining", "state", "drain"},
+    {"rst", "refuse_with", "reset"},
+    {"reject", "refuse_with", "reset"},
+    {"fin", "refuse_with", "close"},
+    {"rst", "no_backend", "reset"},
+    {"fin", "no_backend", "close"},
+    {"queue", "on_limit", "wait"},
+    {"block", "on_limit", "wait"},
+    {"reject", "on_limit", "refuse"},
+    {"infinite", "", "never"},
+    {"none", "", "never"},
+    {"off", "", "never"},
+    {"forever", "", "never"},
+};
+
+bool same_letters(std::string_view a, std::string_view b) {
+    const auto lower = [](char c) {
+        return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    };
+    return std::ranges::equal(a, b, {}, lower, lower);
+}
+
+bool is_within(std::string_view path, std::string_view scope) {
+    return scope.empty() || path == scope ||
+           (path.starts_with(scope) && path.substr(scope.size()).starts_with('.'));
+}
+
+}  // namespace
+
+const ForeignWord* foreign_key(std::string_view word, std::string_view table_path) {
+    const ForeignWord* best = nullptr;
+    for (const auto& row : keys)
+        if (same_letters(row.word, word) && is_within(table_path, row.scope) &&
+            (best == nullptr || row.scope.size() > best->scope.size()))
+            best = &row;
+    return best;
+}
+
+const ForeignWord* foreign_value(std::string_view word, std::string_view key) {
+    const auto found = std::ranges::find_if(values, [&](const ForeignWord& row) {
+        return row.scope == key && same_letters(row.word, word);
+    });
+    return found == std::end(values) ? nullptr : &*found;
+}
+
+std::span<const ForeignWord> all_foreign_keys() { return keys; }
+std::span<const ForeignWord> all_foreign_values() { return values; }
+
+}  // namespace penstock::config

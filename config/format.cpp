@@ -1,0 +1,85 @@
+#include "config/format.hpp"
+
+#include <concepts>
+#include <type_traits>
+#include <utility>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "config/key_table.hpp"
+#include "config/value.hpp"
+
+namespace penstock::config {
+
+namespace {
+
+std::string format_list(const std::vector<std::string>& elements) {
+    return fmt::format("[{}]", fmt::join(elements, ", "));
+}
+
+std::string format_number(double value) {
+    auto text = fmt::format("{}", value);
+    if (text.find_first_of(".e") == std::string::npos) text += ".0";  // TOML: else an integer
+    return text;
+}
+
+struct Formatter {
+    const Key& key;
+
+    std::string operator()(std::monostate) const { return {}; }
+    std::string operator()(const bool* value) const { return *value ? "true" : "false"; }
+    std::string operator()(const std::uint32_t* value) const { return integer(*value); }
+    std::string operator()(const std::uint64_t* value) const { return integer(*value); }
+    std::string operator()(const double* value) const { return format_number(*value); }
+    std::string operator()(const Duration* value) const {
+        return format_string(format_duration(*value));
+    }
+    std::string operator()(const std::string* value) const { return format_string(*value); }
+    std::string operator()(const std::vector<std::string>* value) const {
+        std::vector<std::string> elements;
+        for (const auto& element : *value) elements.push_back(format_string(element));
+        return format_list(elements);
+    }
+    std::string operator()(const Endpoint* value) const {
+        return format_string(format_endpoint(*value));
+    }
+    std::string operator()(const std::vector<Endpoint>* value) const {
+        std::vector<std::string> elements;
+        for (const auto& element : *value)
+            elements.push_back(format_string(format_endpoint(element)));
+        return format_list(elements);
+    }
+    std::string operator()(const WordSlot& slot) const {
+        return format_string(split_words(key.words).at(slot.get(slot.value)));
+    }
+    std::string operator()(const FlagsSlot& slot) const {
+        const auto words = split_words(key.words);
+        std::vector<std::string> elements;
+        for (std::size_t i = 0; i < slot.flags.size(); ++i)
+            if (*slot.flags[i]) elements.push_back(format_string(words.at(i)));
+        return format_list(elements);
+    }
+    std::string operator()(const TableSlot&) const { return {}; }
+    std::string operator()(const RowsSlot&) const { return {}; }
+
+private:
+    std::string integer(std::uint64_t value) const {
+        return key.allows_auto && value == 0 ? format_string("auto") : fmt::format("{}", value);
+    }
+};
+
+}  // namespace
+
+std::string format_value(const Key& key, const Slot& slot) {
+    return std::visit(Formatter{key}, slot);
+}
+
+std::string default_text(const TableSpec& table, const Key& key) {
+    if (!key.supported) return std::string(key.planned_default);
+    if (key.required || !key.default_from.empty() || table.make == nullptr) return {};
+    const auto object = table.make();
+    return format_value(key, key.access(object.get()));
+}
+
+}  // namespace penstock::config

@@ -1,0 +1,102 @@
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "config/slot.hpp"
+
+namespace penstock::config {
+
+/// What a key takes. Kinds that no supported key has yet are there for the reference and for
+/// messages.
+enum class Kind : std::uint8_t {
+    boolean,
+    integer,
+    number,
+    share,  // 0 to 1
+    duration,
+    size,
+    rate,
+    byte_rate,
+    string,
+    path,          // of a file; or one of `words`
+    name,          // of a listener or an upstream
+    backend_name,
+    word,          // one of `words`
+    words,         // a list of them
+    strings,       // a list of strings
+    peers,         // a list of CIDRs, "unix", "all"
+    bind,          // a list of addresses to listen on
+    address,       // one address to connect to
+    table,
+    tables,        // a list of tables
+    map,           // a table whose keys the user chooses
+};
+
+/// One key of the configuration: all that loading, printing, suggestions and the reference need.
+/// A new key is one row here and one member in config.hpp.
+struct Key {
+    std::string_view name;
+    Kind kind = Kind::string;
+    /// Where the value lives in the struct of the table; null where `supported` is false.
+    Access access = nullptr;
+    /// One line for the reference.
+    std::string_view doc{};
+
+    bool supported = true;
+    /// As TOML, only where `supported` is false: else the struct's own default counts.
+    std::string_view planned_default{};
+
+    bool required = false;
+    /// Not in [defaults.*]: every listener or upstream has its own.
+    bool own = false;
+    /// Only steers loading: never part of the printed configuration.
+    bool input_only = false;
+
+    /// Smallest and largest value; milliseconds for durations.
+    std::int64_t least = 0;
+    std::int64_t most = std::numeric_limits<std::int64_t>::max();
+    /// "auto" may stand in place of a number and is kept as 0.
+    bool allows_auto = false;
+    bool allows_never = false;
+    /// Said as a warning where "never" is chosen.
+    std::string_view never_warning{};
+    bool whole_seconds = false;
+
+    /// `|` between the words, in the order of the enumerators or flags.
+    std::string_view words{};
+    /// Words of the contract that are not supported yet.
+    std::string_view planned_words{};
+
+    /// Kind::table, Kind::tables: path of the table in the key table.
+    std::string_view child{};
+    /// Kind::table, Kind::tables: the key of the child that a plain value in place of a table
+    /// means.
+    std::string_view short_form{};
+    /// Kind::backend_name: the key of the same table whose text is the default.
+    std::string_view default_from{};
+    /// Kind::tables: what new elements start from; it lives in the same struct.
+    Access prototype = nullptr;
+
+    /// A value for messages, as TOML.
+    std::string_view example{};
+};
+
+/// A table of the configuration.
+struct TableSpec {
+    std::string_view path;    // "listener.timeouts", "" for the top of the file
+    std::string_view header;  // as written: "[listener.timeouts]", "[[upstream]]"
+    std::span<const Key> keys{};
+    /// A default struct of the table, for the reference; null where nothing of it is supported.
+    std::shared_ptr<void> (*make)() = nullptr;
+    std::string_view doc{};
+    /// Printed as `key = { ... }` instead of under a header.
+    bool print_inline = false;
+
+    [[nodiscard]] const Key* find(std::string_view name) const noexcept;
+};
+
+}  // namespace penstock::config

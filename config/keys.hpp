@@ -1,0 +1,48 @@
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "config/key.hpp"
+
+/// The rows, one file per part of the configuration; key_table.cpp puts them together.
+namespace penstock::config::keys {
+
+/// A key of the contract that is refused for now.
+constexpr Key planned(std::string_view name, Kind kind, std::string_view default_text,
+                      std::string_view doc) {
+    return {.name = name,
+            .kind = kind,
+            .doc = doc,
+            .supported = false,
+            .planned_default = default_text};
+}
+
+/// A table of the contract that is refused for now; its keys are known for suggestions.
+constexpr Key planned_table(std::string_view name, Kind kind, std::string_view child,
+                            std::string_view doc) {
+    return {.name = name, .kind = kind, .doc = doc, .supported = false, .child = child};
+}
+
+// Process, logs, admin.
+[[nodiscard]] std::span<const TableSpec> process_tables();
+// [[listener]] and below.
+[[nodiscard]] std::span<const TableSpec> listener_tables();
+// [[upstream]] and below.
+[[nodiscard]] std::span<const TableSpec> upstream_tables();
+// What the upstream tables of health, breaker, discovery, TLS hold.
+[[nodiscard]] std::span<const TableSpec> upstream_extra_tables();
+
+template <typename T>
+std::shared_ptr<void> make_default() {
+    return std::make_shared<T>();
+}
+
+// Both sides of a session have the same keep-alive keys.
+[[nodiscard]] std::span<const Key> keepalive_keys();
+
+inline constexpr std::int64_t seconds = 1000;      // milliseconds
+inline constexpr std::int64_t hours = 3600 * seconds;
+inline constexpr std::int64_t longest = 87600 * hours;  // longest_duration of value.hpp
+
+}  // namespace penstock::config::keys

@@ -1,0 +1,92 @@
+#include "config/reference.hpp"
+
+#include <limits>
+#include <string_view>
+
+#include <fmt/format.h>
+
+#include "config/format.hpp"
+#include "config/key_table.hpp"
+#include "config/value.hpp"
+
+namespace penstock::config {
+
+namespace {
+
+constexpr auto no_limit = std::numeric_limits<std::int64_t>::max();
+
+std::string code(std::string_view text) {
+    return text.empty() ? std::string() : fmt::format("`{}`", text);
+}
+
+std::string words(const Key& key) {
+    std::string out;
+    for (const auto word : split_words(key.words))
+        out += fmt::format("{}`\"{}\"`", out.empty() ? "" : ", ", word);
+    return out;
+}
+
+std::string integer_values(const Key& key) {
+    auto out = key.most == no_limit ? fmt::format("integer from {}", key.least)
+                                    : fmt::format("integer, {} to {}", key.least, key.most);
+    if (key.allows_auto) out += ", or `\"auto\"`";
+    return out;
+}
+
+std::string duration_values(const Key& key) {
+    std::string out = key.whole_seconds ? "whole seconds" : "duration";
+    if (key.most != no_limit)
+        out += fmt::format(", {} to {}", format_duration(std::chrono::milliseconds(key.least)),
+                           format_duration(std::chrono::milliseconds(key.most)));
+    else if (key.least > 0)
+        out += ", above 0";
+    if (key.allows_never) out += ", or `\"never\"`";
+    return out;
+}
+
+std::string values(const Key& key) {
+    switch (key.kind) {
+        case Kind::boolean: return "`true`, `false`";
+        case Kind::integer: return integer_values(key);
+        case Kind::share: return "number, 0 to 1";
+        case Kind::duration: return duration_values(key);
+        case Kind::path: return words(key) + ", or a path";
+        case Kind::name:
+        case Kind::backend_name: return "name";
+        case Kind::word: return words(key);
+        case Kind::words: return "list of " + words(key);
+        case Kind::strings: return "list of strings";
+        case Kind::bind: return "list of addresses";
+        case Kind::address: return "address";
+        case Kind::table: return "table, see " + code(table_spec(key.child).header);
+        case Kind::tables: return "tables, see " + code(table_spec(key.child).header);
+        default: return "string";
+    }
+}
+
+std::string default_column(const TableSpec& table, const Key& key) {
+    if (key.required) return "required";
+    return code(default_text(table, key));
+}
+
+}  // namespace
+
+std::string reference() {
+    std::string out;
+    for (const auto& table : all_tables()) {
+        if (table.make == nullptr) continue;
+        const bool top = table.path.empty();
+        out += fmt::format("### {}\n\n", top ? "Top of the file" : code(table.header));
+        if (!table.doc.empty()) out += fmt::format("{}\n\n", table.doc);
+        out += "| key | value | default | meaning |\n|---|---|---|---|\n";
+        for (const auto& key : table.keys)
+            if (key.supported)
+                out += fmt::format("| `{}` | {} | {} | {} |\n", key.name, values(key),
+                                   default_column(table, key), key.doc);
+        out += '\n';
+    }
+    out.pop_back();
+    return out;
+}
+
+}  // namespace penstock::config

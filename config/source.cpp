@@ -1,0 +1,98 @@
+#include "config/source.hpp"
+
+#include <cerrno>
+#include <system_error>
+#include <utility>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace penstock::config {
+
+namespace {
+
+class FileDescriptor {
+public:
+    explicit FileDescriptor(int fd) noexcept : fd_(fd) {}
+    FileDescriptor(const FileDescriptor&) = delete;
+    FileDescriptor& operator=(const FileDescriptor&) = delete;
+    ~FileDescriptor() {
+        if (fd_ >= 0) ::close(fd_);
+    }
+    [[nodiscard]] int get() const noexcept { return fd_; }
+
+private:
+    int fd_;
+};
+
+std::string describe_open_error(int error) {
+    if (error == ENOENT)
+        return "there is no such file; a first one needs a [[listener]] (name, bind, upstream) and "
+               "an [[upstream]] (name, backend); 'penstock demo' needs none";
+    const auto reason = std::error_code(error, std::generic_category()).message();
+    if (error == EACCES)
+        return fmt::format("cannot be read: {}; user {} needs read permission for the file and "
+                           "search permission for its directories",
+                           reason, ::geteuid());
+    return fmt::format("cannot be read: {}", reason);
+}
+
+std::string describe_type(mode_t mode) {
+    if (S_ISDIR(mode)) return "is a directory, not a file";
+    if (S_ISFIFO(mode)) return "is a FIFO, not a file; '-' reads standard input";
+    return "is not a regular file";
+}
+
+std::string too_large() {
+    return fmt::format("is larger than {} MiB, which no configuration is", max_source_size >> 20U);
+}
+
+}  // namespace
+
+Source::Source(std::string name, std::string directory, std::string text)
+    : name_(std::move(name)), directory_(std::move(directory)), text_(std::move(text)) {
+    line_starts_.push_back(0);
+    for (std::size_t i = 0; i < text_.size(); ++i)
+        if (text_[i] == '\n') line_starts_.push_back(i + 1);
+}
+
+std::string_view Source::line(std::uint32_t number) const noexcept {
+    if (number == 0 || number > line_starts_.size()) return {};
+    const auto begin = line_starts_[number - 1];
+    const auto end = number < line_starts_.size() ? line_starts_[number] - 1 : text_.size();
+    auto line = std::string_view(text_).substr(begin, end - begin);
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    if (number == 1 && line.starts_with("\xEF\xBB\xBF")) line.remove_prefix(3);
+    return line;
+}
+
+std::size_t Source::line_start(std::uint32_t number) const noexcept {
+    if (number == 0) return 0;
+    return number <= line_starts_.size() ? line_starts_[number - 1] : text_.size();
+}
+
+std::expected<std::string, std::string> read_source(const std::string& path) {
+    // O_NONBLOCK: opening a FIFO must not wait for its writer.
+    const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+    if (file.get() < 0) return std::unexpected(describe_open_error(errno));
+    struct stat status {};
+    if (::fstat(file.get(), &status) != 0) return std::unexpected(describe_open_error(errno));
+    if (!S_ISREG(status.st_mode)) return std::unexpected(describe_type(status.st_mode));
+    if ((status.st_mode & S_IWOTH) != 0)
+        return std::unexpected("can be written by every user of this machine; take that away: "
+                               "chmod o-w");
+    std::string text;
+    char buffer[65536];
+    for (;;) {
+        const auto count = ::read(file.get(), buffer, sizeof buffer);
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) return std::unexpected(describe_open_error(errno));
+        if (count == 0) return text;
+        text.append(buffer, static_cast<std::size_t>(count));
+        if (text.size() > max_source_size) return std::unexpected(too_large());
+    }
+}
+
+}  // namespace penstock::config

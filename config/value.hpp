@@ -1,0 +1,45 @@
+#pragma once
+
+#include <expected>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/endpoint.hpp"
+
+/// The texts inside strings: durations, names, addresses. Errors are sentences for the user that
+/// do not repeat the key; the caller puts them after it.
+namespace penstock::config {
+
+/// No duration of a configuration is longer: ten years.
+inline constexpr Duration longest_duration = std::chrono::hours(24) * 3650;
+
+/// `250ms`, `5s`, `10m`, `1h`: one whole number, one unit. Negative and overlong ones are errors,
+/// `never` too: the caller knows whether it is allowed.
+[[nodiscard]] std::expected<Duration, std::string> parse_duration(std::string_view text);
+
+/// The shortest text that parse_duration() reads back to the same: `4s`, not `4000ms`. `never` for
+/// never. Parts below a millisecond do not exist in configurations and are cut off.
+[[nodiscard]] std::string format_duration(Duration duration);
+
+/// [A-Za-z0-9._-], 1 to 64 characters: listeners and upstreams.
+[[nodiscard]] std::expected<void, std::string> check_name(std::string_view name);
+/// The same and `:[]/@`, 1 to 255 characters: backends.
+[[nodiscard]] std::expected<void, std::string> check_backend_name(std::string_view name);
+
+/// Where to connect to. Relative paths of unix sockets start at `directory`.
+[[nodiscard]] std::expected<Endpoint, std::string> parse_backend_address(
+    std::string_view text, std::string_view directory);
+
+/// Where to listen; `:80` gives both families. Relative paths as above.
+[[nodiscard]] std::expected<std::vector<Endpoint>, std::string> parse_bind_address(
+    std::string_view text, std::string_view directory);
+
+/// The form that the two functions above read, zones of IPv6 addresses by name.
+[[nodiscard]] std::string format_endpoint(const Endpoint& endpoint);
+
+/// `path` if it is absolute, else below `directory`, without `.` and `..` parts.
+[[nodiscard]] std::string absolute_path(std::string_view path, std::string_view directory);
+
+}  // namespace penstock::config

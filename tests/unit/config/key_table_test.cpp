@@ -1,0 +1,165 @@
+#include "config/key_table.hpp"
+
+#include <fstream>
+#include <iterator>
+#include <set>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "config/format.hpp"
+#include "config/reference.hpp"
+#include "support.hpp"
+
+namespace penstock::config {
+namespace {
+
+TEST(ConfigKeyTable, IsConsistent) {
+    std::set<std::string_view> paths;
+    for (const auto& table : all_tables()) {
+        EXPECT_TRUE(paths.insert(table.path).second) << "twice: " << table.path;
+        std::set<std::string_view> names;
+        for (const auto& key : table.keys) {
+            const auto where = std::string(table.header) + " " + std::string(key.name);
+            EXPECT_TRUE(names.insert(key.name).second) << "twice: " << where;
+            EXPECT_FALSE(key.doc.empty()) << where;
+            EXPECT_EQ(key.supported, key.access != nullptr) << where;
+            EXPECT_LE(key.least, key.most) << where;
+            if (!key.child.empty()) {
+                EXPECT_NO_THROW((void)table_spec(key.child)) << where;
+            }
+            if (!key.default_from.empty()) {
+                EXPECT_NE(table.find(key.default_from), nullptr) << where;
+            }
+            if (key.required) {
+                EXPECT_FALSE(key.example.empty()) << where;
+            }
+        }
+    }
+}
+
+/// The slot a row gives must be of the type that its kind is read into.
+TEST(ConfigKeyTable, KindsFitTheMembers) {
+    for (const auto& table : all_tables()) {
+        if (table.make == nullptr) continue;
+        const auto object = table.make();
+        for (const auto& key : table.keys) {
+            if (!key.supported) continue;
+            const auto where = std::string(table.header) + " " + std::string(key.name);
+            const auto slot = key.access(object.get());
+            const auto holds = [&]<typename T>() { return std::holds_alternative<T>(slot); };
+            switch (key.kind) {
+                case Kind::boolean: EXPECT_TRUE(holds.operator()<bool*>()) << where; break;
+                case Kind::integer:
+                    EXPECT_TRUE(holds.operator()<std::uint32_t*>() ||
+                                holds.operator()<std::uint64_t*>())
+                        << where;
+                    if (holds.operator()<std::uint32_t*>()) {
+                        EXPECT_LE(key.most, 0xFFFFFFFF) << where;
+                    }
+                    break;
+                case Kind::share: EXPECT_TRUE(holds.operator()<double*>()) << where; break;
+                case Kind::duration: EXPECT_TRUE(holds.operator()<Duration*>()) << where; break;
+                case Kind::string:
+                case Kind::path:
+                case Kind::name:
+                case Kind::backend_name:
+                    EXPECT_TRUE(holds.operator()<std::string*>()) << where;
+                    break;
+                case Kind::word: EXPECT_TRUE(holds.operator()<WordSlot>()) << where; break;
+                case Kind::words:
+                    ASSERT_TRUE(holds.operator()<FlagsSlot>()) << where;
+                    EXPECT_EQ(std::get<FlagsSlot>(slot).flags.size(),
+                              split_words(key.words).size());
+                    break;
+                case Kind::strings:
+                    EXPECT_TRUE(holds.operator()<std::vector<std::string>*>()) << where;
+                    break;
+                case Kind::bind:
+                    EXPECT_TRUE(holds.operator()<std::vector<Endpoint>*>()) << where;
+                    break;
+                case Kind::address: EXPECT_TRUE(holds.operator()<Endpoint*>()) << where; break;
+                case Kind::table: EXPECT_TRUE(holds.operator()<TableSlot>()) << where; break;
+                case Kind::tables: EXPECT_TRUE(holds.operator()<RowsSlot>()) << where; break;
+                default: ADD_FAILURE() << where << ": no supported key has this kind";
+            }
+        }
+    }
+}
+
+TEST(ConfigKeyTable, DefaultsAreThoseOfTheContract) {
+    const std::tuple<std::string_view, std::string_view, std::string_view> rows[] = {
+        {"process", "workers", "\"auto\""},
+        {"process", "max_connections", "\"auto\""},
+        {"process", "shutdown_delay", "\"0s\""},
+        {"process.drain", "wait", "\"25s\""},
+        {"process.drain", "close_over", "\"5s\""},
+        {"log", "level", "\"info\""},
+        {"log", "format", "\"text\""},
+        {"log", "target", "\"stderr\""},
+        {"access_log", "target", "\"off\""},
+        {"access_log", "format", "\"json\""},
+        {"access_log", "events", "[\"close\"]"},
+        {"access_log", "skip_empty", "false"},
+        {"access_log", "flush_interval", "\"1s\""},
+        {"listener", "upstream", "\"\""},
+        {"listener", "backlog", "4096"},
+        {"listener", "max_connections", "0"},
+        {"listener", "on_limit", "\"refuse\""},
+        {"listener", "refuse_with", "\"reset\""},
+        {"listener", "peer_timeout", "\"30s\""},
+        {"listener.keepalive", "idle", "\"1m\""},
+        {"listener.keepalive", "interval", "\"15s\""},
+        {"listener.keepalive", "probes", "4"},
+        {"listener.timeouts", "idle", "\"1h\""},
+        {"listener.timeouts", "half_closed", "\"1m\""},
+        {"listener.timeouts", "lifetime", "\"never\""},
+        {"listener.timeouts", "lifetime_jitter", "0.1"},
+        {"upstream", "balance", "\"p2c\""},
+        {"upstream", "connect_timeout", "\"4s\""},
+        {"upstream", "attempts", "3"},
+        {"upstream", "no_backend", "\"reset\""},
+        {"upstream.retry_backoff", "base", "\"25ms\""},
+        {"upstream.retry_backoff", "max", "\"250ms\""},
+        {"upstream.backend", "weight", "1"},
+        {"upstream.backend", "tier", "0"},
+        {"upstream.backend", "state", "\"ready\""},
+        {"upstream.circuit_breaker", "consecutive_failures", "5"},
+    };
+    for (const auto& [path, name, expected] : rows) {
+        const auto& table = table_spec(path);
+        ASSERT_NE(table.find(name), nullptr) << path << '.' << name;
+        EXPECT_EQ(default_text(table, *table.find(name)), expected) << path << '.' << name;
+    }
+}
+
+/// Examples stand in error messages, so they must be right.
+TEST(ConfigKeyTable, ExamplesAreValid) {
+    for (const auto& key : table_spec("listener").keys)
+        if (key.supported && !key.example.empty() && !key.own && key.name != "upstream") {
+            const auto result = testing::load(
+                testing::valid(std::string(key.name) + " = " + std::string(key.example)));
+            EXPECT_TRUE(result.ok()) << format(result.diagnostics);
+        }
+    for (const auto* path : {"process", "log", "access_log"})
+        for (const auto& key : table_spec(path).keys)
+            if (!key.example.empty()) {
+                const auto result =
+                    testing::load(testing::valid({}, {},
+                                                 std::string(path) + "." + std::string(key.name) +
+                                                     " = " + std::string(key.example) + "\n"));
+                EXPECT_TRUE(result.ok()) << format(result.diagnostics);
+            }
+}
+
+TEST(ConfigKeyTable, ReferencePageIsUpToDate) {
+    std::ifstream file(PENSTOCK_REFERENCE_PAGE);
+    ASSERT_TRUE(file) << PENSTOCK_REFERENCE_PAGE;
+    const std::string page((std::istreambuf_iterator<char>(file)), {});
+    EXPECT_NE(page.find(reference()), std::string::npos)
+        << "docs/configuration.md must contain this:\n"
+        << reference();
+}
+
+}  // namespace
+}  // namespace penstock::config

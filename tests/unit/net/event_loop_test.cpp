@@ -1,0 +1,101 @@
+#include "net/event_loop.hpp"
+
+#include <atomic>
+#include <thread>
+#include <vector>
+
+#include <boost/asio/post.hpp>
+#include <gtest/gtest.h>
+
+#include "net/loop_executor.hpp"
+#include "tests/unit/net/socket_pair.hpp"
+
+namespace penstock::net {
+namespace {
+
+TEST(EventLoop, runs_mail_from_other_threads_in_the_order_of_each_sender) {
+    EventLoop loop{1 << 20};
+    std::vector<std::vector<int>> received(4);
+    int total = 0;
+    std::vector<std::thread> senders;
+    for (std::size_t s = 0; s < 4; ++s)
+        senders.emplace_back([&, s] {
+            for (int i = 0; i < 1000; ++i)
+                loop.send([&, s, i] {
+                    received[s].push_back(i);
+                    ++total;
+                });
+        });
+    EXPECT_TRUE(turn_until(loop, [&] { return total == 4000; }));
+    for (auto& sender : senders) sender.join();
+    for (const auto& of_sender : received)
+        for (std::size_t i = 0; i < of_sender.size(); ++i)
+            ASSERT_EQ(of_sender[i], static_cast<int>(i));
+}
+
+TEST(EventLoop, mail_ends_a_wait_without_a_deadline) {
+    EventLoop loop{1 << 20};
+    std::thread sender([&] { loop.send([&] { loop.stop(); }); });
+    loop.run();
+    sender.join();
+}
+
+TEST(EventLoop, mail_that_never_ran_is_destroyed) {
+    auto guard = std::make_shared<int>(1);
+    {
+        EventLoop loop{1 << 20};
+        loop.send([guard] {});
+        EXPECT_EQ(guard.use_count(), 2);
+    }
+    EXPECT_EQ(guard.use_count(), 1);
+}
+
+TEST(EventLoop, is_an_asio_executor) {
+    EventLoop loop{1 << 20};
+    LoopContext context(loop);
+    bool ran = false;
+    boost::asio::post(context.get_executor(), [&] { ran = true; });
+    EXPECT_FALSE(ran);
+    EXPECT_TRUE(turn_until(loop, [&] { return ran; }));
+}
+
+struct Alarm final : Timer {
+    explicit Alarm(EventLoop& owner) : loop(owner) {}
+    void on_timer(TimePoint now) override {
+        fired_at = now;
+        loop.stop();
+    }
+    EventLoop& loop;
+    TimePoint fired_at{};
+};
+
+TEST(EventLoop, sleeps_until_the_next_timer) {
+    EventLoop loop{1 << 20};
+    Alarm alarm(loop);
+    const TimePoint due = loop.now() + std::chrono::milliseconds(60);
+    loop.wheel().file(alarm, due);
+    loop.run();
+    EXPECT_GE(alarm.fired_at, due);
+}
+
+TEST(EventLoop, ready_input_comes_before_a_deadline_that_has_passed) {
+    EventLoop loop{1 << 20};
+    IgnoreHangups handler;
+    Socket socket(handler);
+    auto [own, peer] = tcp_pair();
+    socket.adopt(std::move(own), SocketKind::tcp);
+    ASSERT_FALSE(loop.poller().add(socket, Poller::stream_events));
+    struct Judge final : Timer {
+        explicit Judge(Socket& s) : socket(s) {}
+        void on_timer(TimePoint) override { saw_input = socket.readable.ready(); }
+        Socket& socket;
+        bool saw_input = false;
+    } judge(socket);
+    loop.wheel().file(judge, loop.now() - std::chrono::seconds(1));
+    say(peer, "alive");
+    loop.turn(Duration::zero());
+    EXPECT_TRUE(judge.saw_input);
+}
+
+}  // namespace
+}  // namespace penstock::net

@@ -1,0 +1,225 @@
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include <fcntl.h>
+
+#include <boost/json/parse.hpp>
+#include <boost/json/value.hpp>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include "proxy/access_log/format.hpp"
+#include "proxy/access_log/sink.hpp"
+#include "proxy/access_log/worker_log.hpp"
+
+namespace penstock::proxy {
+namespace {
+
+namespace fs = std::filesystem;
+using std::chrono::milliseconds;
+
+std::string json_string(std::string_view text) {
+    LineBuffer out;
+    append_json_string(out, text);
+    return {out.data(), out.size()};
+}
+
+std::string text_value(std::string_view text) {
+    LineBuffer out;
+    append_text_value(out, text);
+    return {out.data(), out.size()};
+}
+
+TEST(AccessLogFormat, L5_control_characters_quotes_and_broken_utf8_are_escaped) {
+    EXPECT_EQ(json_string("plain"), "\"plain\"");
+    EXPECT_EQ(json_string("a\nb"), "\"a\\nb\"");
+    EXPECT_EQ(json_string("q\"\\"), "\"q\\\"\\\\\"");
+    EXPECT_EQ(json_string(std::string_view("\0\x1b[31m", 6)), "\"\\u0000\\u001B[31m\"");
+    EXPECT_EQ(json_string("\xff\xc0\x80"), "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
+    EXPECT_EQ(json_string("\xed\xa0\x80"), "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
+    EXPECT_EQ(json_string("\xc3\xa9"), "\"\xc3\xa9\"");
+    EXPECT_EQ(text_value("plain"), "plain");
+    EXPECT_EQ(text_value("two words"), "\"two words\"");
+    EXPECT_EQ(text_value("a\nb\"c"), "\"a\\x0ab\\\"c\"");
+    EXPECT_EQ(text_value(""), "\"\"");
+}
+
+TEST(AccessLogFormat, L5_every_byte_string_becomes_one_parsable_json_string) {
+    for (int a = 0; a < 256; ++a)
+        for (int b = 0; b < 256; b += 3) {
+            const char bytes[] = {static_cast<char>(a), static_cast<char>(b), 'x'};
+            const auto text = json_string({bytes, 3});
+            EXPECT_NO_THROW(boost::json::parse(text)) << a << ' ' << b;
+            for (const char c : text) ASSERT_GE(static_cast<unsigned char>(c), 0x20);
+        }
+}
+
+TEST(AccessLogFormat, long_values_are_cut_between_characters) {
+    std::string text;
+    while (text.size() < 1000) text += "\xc3\xa9";
+    const auto cut = json_string(text);
+    EXPECT_LE(cut.size(), 256U + 2);
+    EXPECT_NO_THROW(boost::json::parse(cut));
+}
+
+class LineTest : public testing::Test {
+protected:
+    balancer::Backend first{"pg", "a", *Endpoint::parse("10.0.0.1:5432")};
+    balancer::Backend second{"pg", "b", *Endpoint::parse("[::1]:5432")};
+    std::vector<Attempt> failed{{&first, AttemptError::refused, 1203}};
+    LogRecord record{
+        .event = LogRecord::Event::close,
+        .accepted = WallTime(milliseconds(1'700'000'000'007)),
+        .id = {0xabc, 0x0001000000000002},
+        .listener = "db",
+        .worker = 1,
+        .client = Endpoint::parse("192.0.2.9:4000")->ip(),
+        .local = Endpoint::parse("192.0.2.1:5432")->ip(),
+        .upstream = "pg",
+        .backend = &second,
+        .backend_local = Endpoint::parse("[::1]:40000")->ip(),
+        .failed_attempts = failed,
+        .connect_us = 101,
+        .first_byte_us = 5000,
+        .duration_us = 1'234'567,
+        .bytes_to_backend = 10,
+        .bytes_to_client = 20,
+        .closed_by = ClosedBy::client,
+        .reason = CloseReason::completed,
+        .detail = {},
+    };
+};
+
+TEST_F(LineTest, json_has_the_fields_of_the_contract_in_their_order) {
+    LineBuffer out;
+    append_json(out, record);
+    EXPECT_EQ(std::string(out.data(), out.size()),
+              R"({"event":"close","time":"2023-11-14T22:13:20.007Z",)"
+              R"("id":"0000000000000abc0001000000000002","listener":"db","worker":1,)"
+              R"("client":"192.0.2.9:4000","local":"192.0.2.1:5432","upstream":"pg","backend":"b",)"
+              R"("backend_address":"[::1]:5432","backend_local":"[::1]:40000","attempts":[)"
+              R"({"backend":"a","address":"10.0.0.1:5432","error":"refused","ms":1.203},)"
+              R"({"backend":"b","address":"[::1]:5432","ms":0.101}],"connect_ms":0.101,)"
+              R"("first_byte_ms":5.000,"duration_ms":1234.567,"bytes_to_backend":10,)"
+              R"("bytes_to_client":20,"closed_by":"client","reason":"completed","class":"ok"})"
+              "\n");
+}
+
+TEST_F(LineTest, text_has_the_same_fields) {
+    LineBuffer out;
+    append_text(out, record);
+    EXPECT_EQ(std::string(out.data(), out.size()),
+              "event=close time=2023-11-14T22:13:20.007Z id=0000000000000abc0001000000000002 "
+              "listener=db worker=1 client=192.0.2.9:4000 local=192.0.2.1:5432 upstream=pg "
+              "backend=b backend_address=[::1]:5432 backend_local=[::1]:40000 "
+              "attempts=\"backend:a,address:10.0.0.1:5432,error:refused,ms:1.203;"
+              "backend:b,address:[::1]:5432,ms:0.101\" connect_ms=0.101 first_byte_ms=5.000 "
+              "duration_ms=1234.567 bytes_to_backend=10 bytes_to_client=20 closed_by=client "
+              "reason=completed class=ok\n");
+}
+
+TEST_F(LineTest, what_is_unknown_is_absent) {
+    LineBuffer out;
+    append_json(out, {.event = LogRecord::Event::close,
+                      .accepted = record.accepted,
+                      .id = record.id,
+                      .listener = "db",
+                      .worker = 0,
+                      .client = record.client,
+                      .local = {},
+                      .upstream = {},
+                      .backend_local = {},
+                      .failed_attempts = {},
+                      .closed_by = ClosedBy::proxy,
+                      .reason = CloseReason::limit_process,
+                      .detail = {}});
+    const auto line = boost::json::parse(std::string_view(out.data(), out.size() - 1)).as_object();
+    EXPECT_FALSE(line.contains("backend"));
+    EXPECT_FALSE(line.contains("attempts"));
+    EXPECT_FALSE(line.contains("connect_ms"));
+    EXPECT_FALSE(line.contains("upstream"));
+    EXPECT_EQ(line.at("class"), "proxy");
+}
+
+TEST(RefusalThrottle, N7_admits_a_hundred_a_second_of_each_kind) {
+    RefusalThrottle throttle;
+    ManualClock clock;
+    int admitted = 0;
+    for (int i = 0; i < 1000; ++i) admitted += throttle.admit(CloseReason::limit_process, clock.now());
+    EXPECT_EQ(admitted, 100);
+    EXPECT_TRUE(throttle.admit(CloseReason::no_route, clock.now()));
+    clock.advance(std::chrono::seconds(1));
+    EXPECT_TRUE(throttle.admit(CloseReason::limit_process, clock.now()));
+}
+
+class SinkTest : public testing::Test {
+protected:
+    SinkTest() {
+        std::string pattern = (fs::temp_directory_path() / "penstock-log-XXXXXX").string();
+        directory = ::mkdtemp(pattern.data());
+    }
+    ~SinkTest() override { fs::remove_all(directory); }
+    static std::string contents(const fs::path& path) {
+        std::ifstream file(path);
+        return {std::istreambuf_iterator<char>(file), {}};
+    }
+    fs::path directory;
+};
+
+TEST_F(SinkTest, L3_reopen_follows_a_renamed_file) {
+    const auto path = directory / "access.log";
+    auto sink = LogSink::open(path.string());
+    ASSERT_TRUE(sink);
+    EXPECT_EQ((*sink)->write("one\n", milliseconds(10)).bytes, 4U);
+    fs::rename(path, directory / "access.log.1");
+    EXPECT_EQ((*sink)->write("two\n", milliseconds(10)).bytes, 4U);
+    EXPECT_FALSE((*sink)->reopen());
+    EXPECT_EQ((*sink)->write("three\n", milliseconds(10)).bytes, 6U);
+    EXPECT_EQ(contents(directory / "access.log.1"), "one\ntwo\n");
+    EXPECT_EQ(contents(path), "three\n");
+}
+
+TEST_F(SinkTest, L1_a_full_disk_is_an_error_and_not_the_end) {
+    auto sink = LogSink::open("/dev/full");
+    ASSERT_TRUE(sink);
+    for (int i = 0; i < 3; ++i) {
+        const auto written = (*sink)->write("line\n", milliseconds(10));
+        EXPECT_EQ(written.bytes, 0U);
+        EXPECT_EQ(written.error.value(), ENOSPC);
+    }
+}
+
+TEST_F(SinkTest, L2_a_fifo_without_a_reader_fails_until_one_comes) {
+    const auto path = directory / "fifo";
+    ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+    auto sink = LogSink::open(path.string());
+    ASSERT_TRUE(sink) << sink.error();
+    EXPECT_EQ((*sink)->write("lost\n", milliseconds(10)).bytes, 0U);
+    const net::UniqueFd reader(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+    EXPECT_EQ((*sink)->write("kept\n", milliseconds(10)).bytes, 5U);
+    char text[16];
+    ASSERT_EQ(::read(reader.get(), text, sizeof text), 5);
+}
+
+TEST_F(SinkTest, L2_a_reader_that_does_not_read_costs_only_the_patience) {
+    const auto path = directory / "fifo";
+    ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+    const net::UniqueFd reader(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+    auto sink = LogSink::open(path.string());
+    ASSERT_TRUE(sink);
+    const std::string lines = std::string(999, 'x') + "\n";
+    LogSink::Written last;
+    for (int i = 0; i < 100 && !last.error; ++i) last = (*sink)->write(lines, milliseconds(5));
+    EXPECT_EQ(last.error, std::errc::timed_out);
+}
+
+TEST_F(SinkTest, L4_a_directory_that_does_not_exist_is_an_error_at_start) {
+    const auto sink = LogSink::open((directory / "missing" / "access.log").string());
+    ASSERT_FALSE(sink);
+    EXPECT_NE(sink.error().find("missing"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace penstock::proxy

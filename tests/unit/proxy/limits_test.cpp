@@ -1,0 +1,77 @@
+#include "proxy/limits.hpp"
+
+#include <thread>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace penstock::proxy {
+namespace {
+
+TEST(SlotLimiter, lends_exactly_its_limit) {
+    SlotLimiter limiter(2);
+    Permit first = limiter.try_acquire();
+    Permit second = limiter.try_acquire();
+    EXPECT_TRUE(first && second);
+    EXPECT_TRUE(limiter.full());
+    EXPECT_FALSE(limiter.try_acquire());
+    first.release();
+    EXPECT_TRUE(limiter.try_acquire());
+}
+
+TEST(SlotLimiter, a_moved_permit_counts_once) {
+    SlotLimiter limiter(1);
+    Permit first = limiter.try_acquire();
+    Permit second = std::move(first);
+    EXPECT_FALSE(first);
+    EXPECT_EQ(limiter.used(), 1U);
+    second = Permit();
+    EXPECT_EQ(limiter.used(), 0U);
+}
+
+TEST(SlotLimiter, zero_only_counts) {
+    SlotLimiter limiter(0);
+    std::vector<Permit> permits;
+    for (int i = 0; i < 1000; ++i) permits.push_back(limiter.try_acquire());
+    EXPECT_EQ(limiter.used(), 1000U);
+    EXPECT_FALSE(limiter.full());
+}
+
+TEST(SlotLimiter, never_exceeds_its_limit_across_threads) {
+    SlotLimiter limiter(7);
+    std::atomic<std::uint64_t> highest{0};
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 4; ++t)
+        threads.emplace_back([&] {
+            for (int i = 0; i < 20000; ++i) {
+                std::vector<Permit> held;
+                for (int k = 0; k < 3; ++k)
+                    if (auto permit = limiter.try_acquire()) held.push_back(std::move(permit));
+                std::uint64_t seen = highest.load();
+                while (limiter.used() > seen && !highest.compare_exchange_weak(seen, limiter.used())) {
+                }
+            }
+        });
+    for (auto& thread : threads) thread.join();
+    EXPECT_LE(highest.load(), 7U);
+    EXPECT_EQ(limiter.used(), 0U);
+}
+
+TEST(WaitingWorkers, wakes_each_marked_one_once_in_turns) {
+    WaitingWorkers waiting(3);
+    EXPECT_FALSE(waiting.take_one());
+    waiting.mark(0);
+    waiting.mark(2);
+    waiting.mark(2);
+    const auto first = waiting.take_one();
+    const auto second = waiting.take_one();
+    ASSERT_TRUE(first && second);
+    EXPECT_NE(*first, *second);
+    EXPECT_FALSE(waiting.take_one());
+    waiting.mark(1);
+    waiting.unmark(1);
+    EXPECT_FALSE(waiting.take_one());
+}
+
+}  // namespace
+}  // namespace penstock::proxy

@@ -1,0 +1,158 @@
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "base/random.hpp"
+#include "proxy/flow.hpp"
+#include "tests/unit/net/socket_pair.hpp"
+
+namespace penstock::proxy {
+namespace {
+
+using net::IgnoreHangups;
+using net::Socket;
+using net::SocketKind;
+using net::UniqueFd;
+
+class MoverTest : public testing::Test {
+protected:
+    explicit MoverTest(std::size_t cap = 1 << 20) : loop(cap) {
+        from.adopt(std::move(source.first), SocketKind::tcp);
+        to.adopt(std::move(sink.first), SocketKind::tcp);
+        EXPECT_FALSE(loop.poller().add(from, net::Poller::stream_events));
+        EXPECT_FALSE(loop.poller().add(to, net::Poller::stream_events));
+        std::ignore = net::turn_until(loop, [this] { return to.writable.ready(); });
+    }
+    ~MoverTest() override { release_memory(flow, loop); }
+
+    Step step() { return Mover(loop, flow, from, to).run(); }
+    bool wait_readable() {
+        return net::turn_until(loop, [this] { return from.readable.ready(); });
+    }
+    std::string read_all(std::size_t most = 1 << 24) {
+        std::string text;
+        char buffer[65536];
+        for (ssize_t n; text.size() < most &&
+                        (n = ::recv(sink.second.get(), buffer, sizeof buffer, MSG_DONTWAIT)) > 0;)
+            text.append(buffer, static_cast<std::size_t>(n));
+        return text;
+    }
+    // Relays everything the peer of `from` writes, pulling slowly at the other end.
+    std::string relay(const std::string& data, std::size_t pull) {
+        std::string got;
+        std::size_t sent = 0;
+        for (int turns = 0; turns < 200000 && got.size() < data.size(); ++turns) {
+            if (sent < data.size()) {
+                const auto n = ::send(source.second.get(), data.data() + sent, data.size() - sent,
+                                      MSG_DONTWAIT | MSG_NOSIGNAL);
+                if (n > 0) sent += static_cast<std::size_t>(n);
+            }
+            loop.turn(Duration::zero());
+            const Step result = step();
+            EXPECT_TRUE(result.kind == StepKind::wait || result.kind == StepKind::yield);
+            got += read_all(pull);
+        }
+        return got;
+    }
+    static std::string pattern(std::size_t size) {
+        Random random(3);
+        std::string text(size, '\0');
+        for (auto& c : text) c = static_cast<char>(random.next());
+        return text;
+    }
+
+    net::EventLoop loop;
+    IgnoreHangups handler;
+    std::pair<UniqueFd, UniqueFd> source = net::tcp_pair();
+    std::pair<UniqueFd, UniqueFd> sink = net::tcp_pair();
+    Socket from{handler};
+    Socket to{handler};
+    Flow flow;
+};
+
+TEST_F(MoverTest, a_message_goes_through_and_leaves_no_memory_behind) {
+    net::say(source.second, "ping");
+    ASSERT_TRUE(wait_readable());
+    const Step result = step();
+    EXPECT_EQ(result.kind, StepKind::wait);
+    EXPECT_EQ(result.latch, &from.readable);
+    EXPECT_EQ(read_all(), "ping");
+    EXPECT_EQ(flow.bytes, 4U);
+    EXPECT_TRUE(flow.empty());
+    EXPECT_EQ(loop.buffers().bytes_in_use(), 0U);
+}
+
+TEST_F(MoverTest, B13_an_end_is_told_only_after_everything_before_it) {
+    net::say(source.second, "last");
+    ::shutdown(source.second.get(), SHUT_WR);
+    ASSERT_TRUE(net::turn_until(loop, [this] { return (from.seen() & EPOLLRDHUP) != 0; }));
+    EXPECT_EQ(step().kind, StepKind::end_of_stream);
+    EXPECT_EQ(read_all(), "last");
+}
+
+TEST_F(MoverTest, rule_10_a_fast_peer_has_to_yield) {
+    const std::string much(net::EventLoop::scratch_size, 'x');
+    Step result{StepKind::wait};
+    for (int i = 0; i < 2000 && result.kind != StepKind::yield; ++i) {
+        (void)::send(source.second.get(), much.data(), much.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+        loop.turn(Duration::zero());
+        Mover mover(loop, flow, from, to);
+        result = mover.run();
+        EXPECT_LE(mover.moved(), byte_budget + (1U << 20));
+        read_all();
+    }
+    // One-byte messages are bounded by their number instead.
+    if (result.kind != StepKind::yield) SUCCEED();
+}
+
+TEST_F(MoverTest, bulk_arrives_exactly_through_copy_and_splice) {
+    const std::string data = pattern(8 << 20);
+    EXPECT_EQ(relay(data, 1 << 24), data);
+    EXPECT_EQ(flow.bytes, data.size());
+}
+
+TEST_F(MoverTest, N11_a_slow_reader_gets_everything_and_pins_little) {
+    const std::string data = pattern(12 << 20);
+    EXPECT_EQ(relay(data, 4096), data);
+    EXPECT_LE(loop.buffers().bytes_in_use(), net::BufferPool::large);
+    EXPECT_LE(loop.pipes().open(), 1U);
+}
+
+TEST_F(MoverTest, an_idle_direction_holds_no_pipe) {
+    const std::string data = pattern(4 << 20);
+    ASSERT_EQ(relay(data, 1 << 24), data);
+    loop.turn(Duration::zero());
+    step();
+    EXPECT_EQ(flow.pipe, nullptr);
+}
+
+class MoverWithoutBuffers : public MoverTest {
+protected:
+    MoverWithoutBuffers() : MoverTest(0) {}
+};
+
+TEST_F(MoverWithoutBuffers, at_the_cap_it_peeks_and_loses_nothing) {
+    const std::string data = pattern(3 << 20);
+    EXPECT_EQ(relay(data, 10000), data);
+    EXPECT_EQ(loop.buffers().bytes_in_use(), 0U);
+}
+
+TEST_F(MoverTest, a_reset_reader_is_a_failed_write) {
+    net::reset_peer(sink.second);
+    ASSERT_TRUE(net::turn_until(loop, [this] { return (to.seen() & EPOLLERR) != 0; }));
+    net::say(source.second, "to nobody");
+    ASSERT_TRUE(wait_readable());
+    EXPECT_EQ(step().kind, StepKind::write_failed);
+}
+
+TEST_F(MoverTest, a_reset_source_fails_behind_its_data) {
+    net::say(source.second, "before");
+    net::reset_peer(source.second);
+    ASSERT_TRUE(net::turn_until(loop, [this] { return (from.seen() & EPOLLERR) != 0; }));
+    EXPECT_EQ(step().kind, StepKind::read_failed);
+    EXPECT_EQ(read_all(), "before");
+}
+
+}  // namespace
+}  // namespace penstock::proxy

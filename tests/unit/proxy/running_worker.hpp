@@ -1,0 +1,100 @@
+#pragma once
+
+#include <future>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <poll.h>
+
+#include "base/log.hpp"
+#include "net/listen_socket.hpp"
+#include "proxy/worker.hpp"
+#include "tests/unit/net/socket_pair.hpp"
+
+namespace penstock::proxy {
+
+struct SilentLog final : Logger {
+    [[nodiscard]] bool enabled(LogLevel) const noexcept override { return false; }
+    void write(LogLevel, std::string_view) override {}
+};
+
+/// One worker on a thread of its own, with one listener in front of one backend that the test plays.
+class RunningWorker {
+public:
+    explicit RunningWorker(config::Listener listener = {}, config::Upstream upstream = {}) {
+        auto backend = net::open_listen_group(loopback(), 1);
+        net::start_listening(*backend, 4096).value();
+        backend_address_ = backend->sockets[0].bound();
+        backend_listener = backend->sockets[0].take_fd();
+        upstream.name = "up";
+        listener.name = "web";
+        listener.upstream = "up";
+        std::vector<balancer::BackendEntry> entries{
+            {std::make_shared<balancer::Backend>("up", "b", backend_address_)}};
+        const auto up = std::make_shared<const UpstreamShared>(
+            upstream, std::make_shared<const balancer::BackendSet>(std::move(entries)));
+        shared.workers.push_back(&worker);
+        worker.configure({up}, {std::make_shared<ListenerShared>(listener, 1)});
+        auto front = net::open_listen_group(loopback(), 1);
+        net::start_listening(*front, 4096).value();
+        address_ = front->sockets[0].bound();
+        worker.add_socket(0, front->sockets[0].take_fd());
+        thread_ = std::thread([this] { worker.run(); });
+    }
+    ~RunningWorker() {
+        worker.send([this] { worker.stop(); });
+        thread_.join();
+    }
+
+    /// Runs `function` on the worker and returns its result.
+    template <typename F>
+    auto on_worker(F function) {
+        std::packaged_task<decltype(function())()> task(std::move(function));
+        auto result = task.get_future();
+        worker.send([&task] { task(); });
+        return result.get();
+    }
+
+    [[nodiscard]] net::UniqueFd connect() const { return connect_to(address_); }
+    [[nodiscard]] net::UniqueFd accept_backend() const {
+        pollfd wait{backend_listener.get(), POLLIN, 0};
+        ::poll(&wait, 1, 5000);
+        return net::UniqueFd(::accept4(backend_listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    }
+    /// Waits until the worker holds `count` sessions; false after five seconds.
+    bool wait_for_sessions(std::size_t count) {
+        for (int i = 0; i < 5000; ++i) {
+            if (on_worker([this] { return worker.sessions(); }) == count) return true;
+            ::poll(nullptr, 0, 1);
+        }
+        return false;
+    }
+    std::uint64_t closed(CloseReason reason) {
+        return worker.listeners()[0]->cells.closed_by(reason).value();
+    }
+
+    SilentLog log;
+    WorkersShared shared{1, 20000, 1, log};
+    Worker worker{shared, {0, 64U << 20, {}}, nullptr};
+    net::UniqueFd backend_listener;
+
+private:
+    static Endpoint loopback() { return Endpoint::ipv4({127, 0, 0, 1}, 0); }
+    static net::UniqueFd connect_to(const Endpoint& to) {
+        net::UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        sockaddr_storage raw;
+        const auto length = to.to_sockaddr(raw);
+        net::require(::connect(fd.get(), reinterpret_cast<sockaddr*>(&raw), length) == 0, "connect");
+        const timeval limit{5, 0};
+        ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+        return fd;
+    }
+
+    Endpoint address_;
+    Endpoint backend_address_;
+    std::thread thread_;
+};
+
+}  // namespace penstock::proxy
