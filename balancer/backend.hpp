@@ -15,7 +15,9 @@ namespace penstock::balancer {
 class Backend {
 public:
     Backend(std::string upstream, std::string name, Endpoint address)
-        : upstream_(std::move(upstream)), name_(std::move(name)), address_(std::move(address)),
+        : upstream_(std::move(upstream)),
+          name_(std::move(name)),
+          address_(std::move(address)),
           address_text_(address_.to_string()) {}
     Backend(const Backend&) = delete;
     Backend& operator=(const Backend&) = delete;

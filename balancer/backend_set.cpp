@@ -7,15 +7,18 @@
 namespace penstock::balancer {
 
 BackendSet::BackendSet(std::vector<BackendEntry> entries) {
-    std::ranges::stable_sort(entries, {}, &BackendEntry::tier);
+    std::vector<std::pair<std::uint32_t, std::size_t>> order;  // tier, place in entries
+    order.reserve(entries.size());
+    for (std::size_t i = 0; i < entries.size(); ++i) order.emplace_back(entries[i].tier, i);
+    std::ranges::sort(order);
     backends_.reserve(entries.size());
     weights_.reserve(entries.size());
     ready_.reserve(entries.size());
-    for (auto& entry : entries) {
+    for (const auto& [tier, place] : order) {
+        auto& entry = entries[place];
         assert(entry.backend);
         const auto i = static_cast<std::uint32_t>(backends_.size());
-        if (tiers_.empty() || tiers_.back().number != entry.tier)
-            tiers_.push_back({entry.tier, i, i});
+        if (tiers_.empty() || tiers_.back().number != tier) tiers_.push_back({tier, i, i});
         tiers_.back().end = i + 1;
         backends_.push_back(std::move(entry.backend));
         weights_.push_back(entry.weight);

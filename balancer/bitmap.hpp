@@ -158,9 +158,7 @@ private:
     static constexpr Word mask_of(std::size_t i) noexcept { return Word{1} << (i % word_bits); }
     [[nodiscard]] std::size_t words() const noexcept { return (size_ + word_bits - 1) / word_bits; }
     [[nodiscard]] Word* data() noexcept { return heap_ ? heap_.get() : inline_.data(); }
-    [[nodiscard]] const Word* data() const noexcept {
-        return heap_ ? heap_.get() : inline_.data();
-    }
+    [[nodiscard]] const Word* data() const noexcept { return heap_ ? heap_.get() : inline_.data(); }
     [[nodiscard]] Word word_or_zero(std::size_t w) const noexcept {
         return w < words() ? data()[w] : 0;
     }

@@ -7,7 +7,8 @@ std::uint32_t LeastConnections::pick(const Candidates& candidates, Random&) {
     ties_.clear();
     std::uint64_t least_active = 0;
     std::uint64_t least_weight = 1;
-    for (std::size_t i = allowed.find_next(begin, end); i < end; i = allowed.find_next(i + 1, end)) {
+    for (std::size_t i = allowed.find_next(begin, end); i < end;
+         i = allowed.find_next(i + 1, end)) {
         const std::uint64_t active = set.backend(i).active();  // once: other workers move it
         const std::uint64_t weight = set.weight(i);
         const std::uint64_t load = active * least_weight;

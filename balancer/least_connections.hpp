@@ -9,8 +9,9 @@
 
 namespace penstock::balancer {
 
-/// The backend with the fewest active sessions for its weight; equals take turns by weight. Exact for
-/// one worker; several workers that pick in the same moment may see the same counts. O(backends).
+/// The backend with the fewest active sessions for its weight; equals take turns by weight. Exact
+/// for one worker; several workers that pick in the same moment may see the same counts.
+/// O(backends).
 class LeastConnections final : public Policy {
 public:
     LeastConnections(const BackendSet::Tier& tier, SmoothRotation rotation)

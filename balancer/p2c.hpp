@@ -9,13 +9,14 @@
 namespace penstock::balancer {
 
 /// The power of two choices (Mitzenmacher 2001): two different candidates drawn in proportion to
-/// weight, of which the less loaded one wins. Nearly as even as the least loaded of all, in O(1) and
-/// without the herd: workers that see the same counts still choose differently.
+/// weight, of which the less loaded one wins. Nearly as even as the least loaded of all, in O(1)
+/// and without the herd: workers that see the same counts still choose differently.
 class PowerOfTwoChoices final : public Policy {
 public:
     explicit PowerOfTwoChoices(WeightedDraw draw) : draw_(std::move(draw)) {}
 
     [[nodiscard]] std::uint32_t pick(const Candidates& candidates, Random& random) override;
+    void prepare(const Bitmap& available) noexcept override { draw_.prepare(available); }
 
 private:
     WeightedDraw draw_;

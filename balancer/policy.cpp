@@ -22,6 +22,8 @@ SmoothRotation rotation_from_anywhere(const BackendSet& set, const BackendSet::T
 
 }  // namespace
 
+void Policy::prepare(const Bitmap& /*available*/) noexcept {}
+
 std::unique_ptr<Policy> make_policy(PolicyKind kind, const BackendSet& set,
                                     const BackendSet::Tier& tier, Random& random) {
     switch (kind) {
@@ -30,10 +32,8 @@ std::unique_ptr<Policy> make_policy(PolicyKind kind, const BackendSet& set,
         case PolicyKind::least_connections:
             return std::make_unique<LeastConnections>(tier,
                                                       rotation_from_anywhere(set, tier, random));
-        case PolicyKind::p2c:
-            return std::make_unique<PowerOfTwoChoices>(WeightedDraw(set, tier));
-        case PolicyKind::random:
-            return std::make_unique<WeightedRandom>(WeightedDraw(set, tier));
+        case PolicyKind::p2c: return std::make_unique<PowerOfTwoChoices>(WeightedDraw(set, tier));
+        case PolicyKind::random: return std::make_unique<WeightedRandom>(WeightedDraw(set, tier));
     }
     std::unreachable();
 }

@@ -30,6 +30,11 @@ public:
     /// The index of a backend in the set; its bit in `candidates.allowed` is set. `candidates` must
     /// speak of the set and range that the policy was made for. Never allocates.
     [[nodiscard]] virtual std::uint32_t pick(const Candidates& candidates, Random& random) = 0;
+
+    /// Other backends than before are available: for a policy that prepares its choice.
+    /// O(backends), before the first pick too. What a client has tried is no part of it. Never
+    /// allocates.
+    virtual void prepare(const Bitmap& available) noexcept;
 };
 
 enum class PolicyKind : std::uint8_t { round_robin, least_connections, p2c, random };

@@ -22,9 +22,10 @@ struct RetryDecision {
 
 /// What one client does after a connection attempt failed. One object per client; pure.
 ///
-/// Another backend is tried without delay, since nothing is known against it. Trying those that just
-/// failed again waits before, with full jitter: uniform in [0, min(max, base * 2^n)] before the n-th
-/// repetition, counted from 0, so that the clients of a failed backend do not come back all at once.
+/// Another backend is tried without delay, since nothing is known against it. Trying those that
+/// just failed again waits before, with full jitter: uniform in [0, min(max, base * 2^n)] before
+/// the n-th repetition, counted from 0, so that the clients of a failed backend do not come back
+/// all at once.
 class RetryPolicy {
 public:
     /// `attempts` counts the first one too; 0 is taken as 1. Durations are not negative.

@@ -13,6 +13,7 @@ Selector::Selector(std::shared_ptr<const BackendSet> set, PolicyKind kind, std::
 }
 
 std::optional<std::uint32_t> Selector::pick(const Bitmap& tried) {
+    if (stale_) prepare();
     const Bitmap* allowed = &available_;
     if (tried.size() != 0) {
         allowed_.assign_and_not(available_, tried);
@@ -33,11 +34,22 @@ bool Selector::can_pick(const Bitmap& tried) const noexcept {
 
 bool Selector::any_available() const noexcept { return available_.any(); }
 
+bool Selector::available(std::uint32_t index) const noexcept { return available_.test(index); }
+
 void Selector::set_available(std::uint32_t index, bool available) noexcept {
-    if (available && set_->usable_weight(index) != 0)
+    const bool usable = available && set_->usable_weight(index) != 0;
+    if (usable == available_.test(index)) return;
+    if (usable)
         available_.set(index);
     else
         available_.reset(index);
+    stale_ = true;
+}
+
+// Put off until the next pick, so that many verdicts at once cost one preparation.
+void Selector::prepare() noexcept {
+    for (const auto& policy : policies_) policy->prepare(available_);
+    stale_ = false;
 }
 
 }  // namespace penstock::balancer

@@ -8,17 +8,17 @@
 
 namespace penstock::balancer {
 
-/// Smooth weighted round robin, as nginx defines it: each candidate's credit grows by its weight, the
-/// one with most credit (the first of equals) takes the turn and pays the sum of the weights. Turns
-/// of a heavy backend are spread out: weights 5, 1, 1 give a a b a c a a. Who is no candidate for a
-/// while neither earns nor loses credit. One thread.
+/// Smooth weighted round robin, as nginx defines it: each candidate's credit grows by its weight,
+/// the one with most credit (the first of equals) takes the turn and pays the sum of the weights.
+/// Turns of a heavy backend are spread out: weights 5, 1, 1 give a a b a c a a. Who is no candidate
+/// for a while neither earns nor loses credit. One thread.
 class SmoothRotation {
 public:
     /// For the backends of `tier`; starts at the first turn, with no credit.
     SmoothRotation(const BackendSet& set, const BackendSet::Tier& tier);
 
-    /// Takes a random number of turns in which all took part. O(backends), with a bound on the whole
-    /// work: of a very long rotation only the beginning is used.
+    /// Takes a random number of turns in which all took part. O(backends), with a bound on the
+    /// whole work: of a very long rotation only the beginning is used.
     void start_anywhere(Random& random) noexcept;
 
     /// Whose turn it is among `indices` (a range of indices of the set, not empty). O(indices).

@@ -4,8 +4,8 @@ namespace penstock::balancer {
 
 namespace {
 
-// With half of the weight allowed, 255 of 256 draws end here; with little of it, the walk over the
-// few that are allowed is short as well.
+// Enough unless this client has tried backends of nearly all the weight: with half of it left, 255
+// of 256 draws need no more.
 constexpr int max_rejections = 8;
 
 std::uint32_t walk(const Candidates& candidates, Random& random, std::uint32_t except) noexcept {
@@ -28,31 +28,36 @@ std::uint32_t walk(const Candidates& candidates, Random& random, std::uint32_t e
 }  // namespace
 
 WeightedDraw::WeightedDraw(const BackendSet& set, const BackendSet::Tier& tier)
-    : begin_(tier.begin), columns_(tier.end - tier.begin) {
-    // In units of 1 / (columns * total weight): a column holds `full`, a backend needs weight * columns.
-    const std::uint64_t n = columns_.size();
-    std::uint64_t full = 0;
-    for (std::uint32_t i = tier.begin; i < tier.end; ++i) full += set.usable_weight(i);
+    : set_(set),
+      begin_(tier.begin),
+      columns_(tier.end - tier.begin),
+      need_(columns_.size()),
+      piles_(columns_.size()) {}
 
-    std::vector<std::uint64_t> need(n);
-    std::vector<std::uint32_t> under;  // need less than their column
-    std::vector<std::uint32_t> over;   // fill the rest of others' columns
+void WeightedDraw::prepare(const Bitmap& available) noexcept {
+    // In units of 1 / (columns * total weight): a column holds `full`, a backend needs its weight
+    // times the number of columns.
+    const std::size_t n = columns_.size();
+    std::uint64_t full = 0;
+    for (const std::uint32_t i : available.ones(begin_, begin_ + n)) full += set_.weight(i);
+    if (full == 0) return;
+
+    std::size_t under = 0;  // piles_[0, under): they need less than their column
+    std::size_t over = n;   // piles_[over, n): they fill the rest of others' columns
+    const auto file = [&](std::uint32_t c) { piles_[need_[c] < full ? under++ : --over] = c; };
     for (std::uint32_t c = 0; c < n; ++c) {
-        need[c] = set.usable_weight(begin_ + c) * n;
+        need_[c] = available.test(begin_ + c) ? set_.weight(begin_ + c) * std::uint64_t{n} : 0;
         columns_[c] = {0xffff'ffff, c};
-        (need[c] < full ? under : over).push_back(c);
+        file(c);
     }
-    while (!under.empty()) {
-        const std::uint32_t low = under.back();
-        const std::uint32_t high = over.back();
-        under.pop_back();
-        const double share = static_cast<double>(need[low]) / static_cast<double>(full);
+    // The needs always add up to the columns left: while one needs less, another needs more.
+    while (under != 0) {
+        const std::uint32_t low = piles_[--under];
+        const std::uint32_t high = piles_[over++];
+        const double share = static_cast<double>(need_[low]) / static_cast<double>(full);
         columns_[low] = {static_cast<std::uint32_t>(share * 0x1p32), high};
-        need[high] -= full - need[low];
-        if (need[high] < full) {
-            over.pop_back();
-            under.push_back(high);
-        }
+        need_[high] -= full - need_[low];
+        file(high);
     }
 }
 
@@ -60,7 +65,8 @@ std::uint32_t WeightedDraw::draw_any(Random& random) const noexcept {
     const std::uint64_t bits = random.next();
     const auto column = static_cast<std::uint32_t>(((bits >> 32) * columns_.size()) >> 32);
     const auto coin = static_cast<std::uint32_t>(bits);
-    return begin_ + (coin < columns_[column].threshold ? column : columns_[column].alias);
+    const Column drawn = columns_[column];  // whole, so that the choice needs no branch
+    return begin_ + (coin < drawn.threshold ? column : drawn.alias);
 }
 
 std::uint32_t WeightedDraw::draw(const Candidates& candidates, Random& random,

@@ -9,12 +9,16 @@
 namespace penstock::balancer {
 
 /// Draws a backend at random, in proportion to weight. The alias method (Walker 1977, built as Vose
-/// 1991) draws among all of a tier in O(1); what may not be picked is rejected and drawn again, and
-/// after a few rejections the allowed ones are walked instead. Either way the shares of the allowed
-/// ones are exact. Immutable.
+/// 1991) draws among the available ones of a tier in O(1); one that this client has tried is
+/// rejected and drawn again, and after a few rejections the allowed ones are walked instead. Either
+/// way the shares of the allowed ones are exact. One thread.
 class WeightedDraw {
 public:
     WeightedDraw(const BackendSet& set, const BackendSet::Tier& tier);
+
+    /// Prepares draws among `available`, of which candidates must be a part; call it before the
+    /// first draw. O(backends).
+    void prepare(const Bitmap& available) noexcept;
 
     static constexpr std::uint32_t nobody = 0xffff'ffff;
 
@@ -32,8 +36,11 @@ private:
 
     [[nodiscard]] std::uint32_t draw_any(Random& random) const noexcept;
 
+    const BackendSet& set_;
     std::uint32_t begin_;
     std::vector<Column> columns_;
+    std::vector<std::uint64_t> need_;   // scratch of prepare(), for each column
+    std::vector<std::uint32_t> piles_;  // scratch of prepare(): two piles of columns, end to end
 };
 
 }  // namespace penstock::balancer

@@ -14,6 +14,7 @@ public:
     explicit WeightedRandom(WeightedDraw draw) : draw_(std::move(draw)) {}
 
     [[nodiscard]] std::uint32_t pick(const Candidates& candidates, Random& random) override;
+    void prepare(const Bitmap& available) noexcept override { draw_.prepare(available); }
 
 private:
     WeightedDraw draw_;

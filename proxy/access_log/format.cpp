@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <utility>
 
 #include <boost/json/serializer.hpp>
@@ -34,115 +33,115 @@ bool is_plain(std::string_view text) noexcept {
 }
 
 // Valid UTF-8 of at most longest_value bytes, cut between characters.
-void append_clean(fmt::basic_memory_buffer<char, 1024>& out, std::string_view text) {
-    while (!text.empty()) {
-        const std::size_t length = utf8_length(text);
-        const auto piece = length == 0 ? replacement : text.substr(0, length);
-        if (out.size() + piece.size() > longest_value) return;
-        out.append(piece.data(), piece.data() + piece.size());
-        text.remove_prefix(std::max<std::size_t>(length, 1));
+class CleanText {
+public:
+    explicit CleanText(std::string_view text) noexcept {
+        while (!text.empty()) {
+            const std::size_t length = utf8_length(text);
+            const auto piece = length == 0 ? replacement : text.substr(0, length);
+            if (size_ + piece.size() > longest_value) return;
+            piece.copy(bytes_ + size_, piece.size());
+            size_ += piece.size();
+            text.remove_prefix(std::max<std::size_t>(length, 1));
+        }
     }
-}
+    [[nodiscard]] std::string_view view() const noexcept { return {bytes_, size_}; }
 
-void append(LineBuffer& out, std::string_view text) {
-    out.append(text.data(), text.data() + text.size());
-}
+private:
+    char bytes_[longest_value];
+    std::size_t size_ = 0;
+};
+
+constexpr std::string_view hex_digits = "0123456789abcdef";
 
 // The inside of a quoted value of the text form.
 void append_escaped(LineBuffer& out, std::string_view value) {
-    fmt::basic_memory_buffer<char, 1024> clean;
-    append_clean(clean, value);
-    for (const char c : std::string_view(clean.data(), clean.size())) {
+    const CleanText clean(value);
+    for (const char c : clean.view()) {
         if (const auto byte = static_cast<unsigned char>(c); byte < 0x20 || byte == 0x7f) {
-            fmt::format_to(std::back_inserter(out), "\\x{:02x}", byte);
+            const char escape[4] = {'\\', 'x', hex_digits[byte >> 4], hex_digits[byte & 15]};
+            out.append({escape, 4});
             continue;
         }
-        if (c == '"' || c == '\\') out.push_back('\\');
-        out.push_back(c);
+        if (c == '"' || c == '\\') out.append('\\');
+        out.append(c);
     }
-}
-
-template <typename Integer>
-void append_number(LineBuffer& out, Integer value) {
-    char digits[24];
-    const auto end = std::to_chars(digits, digits + sizeof digits, value).ptr;
-    out.append(digits, end);
 }
 
 // Milliseconds with three decimals, from microseconds.
 void append_ms(LineBuffer& out, std::uint64_t us) {
-    append_number(out, us / 1000);
+    out.append_number(us / 1000);
     const auto rest = static_cast<unsigned>(us % 1000);
     const char decimals[4] = {'.', static_cast<char>('0' + rest / 100),
                               static_cast<char>('0' + rest / 10 % 10),
                               static_cast<char>('0' + rest % 10)};
-    append(out, {decimals, 4});
+    out.append({decimals, 4});
 }
 
 void append_two(LineBuffer& out, unsigned value) {
-    out.push_back(static_cast<char>('0' + value / 10));
-    out.push_back(static_cast<char>('0' + value % 10));
+    out.append(static_cast<char>('0' + value / 10));
+    out.append(static_cast<char>('0' + value % 10));
 }
 
 void append_time(LineBuffer& out, WallTime time) {
     const auto day = std::chrono::floor<std::chrono::days>(time);
     const std::chrono::year_month_day date(day);
     const std::chrono::hh_mm_ss clock(time - day);
-    append_number(out, static_cast<int>(date.year()));
-    out.push_back('-');
+    out.append_number(static_cast<int>(date.year()));
+    out.append('-');
     append_two(out, static_cast<unsigned>(date.month()));
-    out.push_back('-');
+    out.append('-');
     append_two(out, static_cast<unsigned>(date.day()));
-    out.push_back('T');
+    out.append('T');
     append_two(out, static_cast<unsigned>(clock.hours().count()));
-    out.push_back(':');
+    out.append(':');
     append_two(out, static_cast<unsigned>(clock.minutes().count()));
-    out.push_back(':');
+    out.append(':');
     append_two(out, static_cast<unsigned>(clock.seconds().count()));
     const auto ms = static_cast<unsigned>(clock.subseconds().count());
-    out.push_back('.');
-    out.push_back(static_cast<char>('0' + ms / 100));
+    out.append('.');
+    out.append(static_cast<char>('0' + ms / 100));
     append_two(out, ms % 100);
-    out.push_back('Z');
+    out.append('Z');
 }
 
 void append_hex(LineBuffer& out, std::uint64_t value) {
-    static constexpr std::string_view digits = "0123456789abcdef";
-    for (int shift = 60; shift >= 0; shift -= 4) out.push_back(digits[(value >> shift) & 15]);
+    char* text = out.room(16);
+    for (int shift = 60; shift >= 0; shift -= 4) *text++ = hex_digits[(value >> shift) & 15];
+    out.commit(16);
 }
 
 void append_endpoint(LineBuffer& out, const CompactEndpoint& endpoint) {
-    char text[CompactEndpoint::max_text_size];
-    append(out, {text, endpoint.format_to(text)});
+    out.commit(endpoint.format_to(out.room(CompactEndpoint::max_text_size)));
 }
 
 // The two forms differ in the punctuation around keys, strings and lists only.
 class JsonForm {
 public:
-    explicit JsonForm(LineBuffer& out) : out_(out) { out_.push_back('{'); }
+    explicit JsonForm(LineBuffer& out) : out_(out) { out_.append('{'); }
     void key(std::string_view name) {
         separate();
-        out_.push_back('"');
-        append(out_, name);
-        append(out_, "\":");
+        out_.append('"');
+        out_.append(name);
+        out_.append("\":");
     }
     void text(std::string_view value) { append_json_string(out_, value); }
-    void quote() { out_.push_back('"'); }
-    void begin_list() { out_.push_back('['); }
-    void end_list() { out_.push_back(']'); }
+    void quote() { out_.append('"'); }
+    void begin_list() { out_.append('['); }
+    void end_list() { out_.append(']'); }
     void begin_item(bool first) {
-        append(out_, first ? "{" : ",{");
+        out_.append(first ? "{" : ",{");
         first_ = true;
     }
     void end_item() {
-        out_.push_back('}');
+        out_.append('}');
         first_ = false;
     }
-    void end() { append(out_, "}\n"); }
+    void end() { out_.append("}\n"); }
 
 private:
     void separate() {
-        if (!first_) out_.push_back(',');
+        if (!first_) out_.append(',');
         first_ = false;
     }
     LineBuffer& out_;
@@ -153,10 +152,10 @@ class TextForm {
 public:
     explicit TextForm(LineBuffer& out) : out_(out) {}
     void key(std::string_view name) {
-        if (!first_) out_.push_back(in_list_ ? ',' : ' ');
+        if (!first_) out_.append(in_list_ ? ',' : ' ');
         first_ = false;
-        append(out_, name);
-        out_.push_back(in_list_ ? ':' : '=');
+        out_.append(name);
+        out_.append(in_list_ ? ':' : '=');
     }
     void text(std::string_view value) {
         if (in_list_)
@@ -166,19 +165,19 @@ public:
     }
     void quote() {}
     void begin_list() {
-        out_.push_back('"');
+        out_.append('"');
         in_list_ = true;
     }
     void end_list() {
-        out_.push_back('"');
+        out_.append('"');
         in_list_ = false;
     }
     void begin_item(bool first) {
-        if (!first) out_.push_back(';');
+        if (!first) out_.append(';');
         first_ = true;
     }
     void end_item() { first_ = false; }
-    void end() { out_.push_back('\n'); }
+    void end() { out_.append('\n'); }
 
 private:
     LineBuffer& out_;
@@ -229,7 +228,7 @@ private:
     }
     void number(std::string_view key, std::uint64_t value) {
         form_.key(key);
-        append_number(out_, value);
+        out_.append_number(value);
     }
     void ms(std::string_view key, std::uint64_t us) {
         form_.key(key);
@@ -280,27 +279,26 @@ private:
 }  // namespace
 
 void append_json_string(LineBuffer& out, std::string_view value) {
-    out.push_back('"');
+    out.append('"');
     if (value.size() <= longest_value && is_plain(value)) {
-        append(out, value);
-        out.push_back('"');
+        out.append(value);
+        out.append('"');
         return;
     }
-    fmt::basic_memory_buffer<char, 1024> clean;
-    append_clean(clean, value);
+    const CleanText clean(value);
     boost::json::serializer serializer;
-    serializer.reset(boost::json::string_view(clean.data(), clean.size()));
+    serializer.reset(boost::json::string_view(clean.view().data(), clean.view().size()));
     char escaped[longest_value * 6 + 2];
     const auto text = serializer.read(escaped);
-    append(out, std::string_view(text.data(), text.size()).substr(1));  // it brings both quotes
+    out.append(std::string_view(text.data(), text.size()).substr(1));  // it brings both quotes
 }
 
 void append_text_value(LineBuffer& out, std::string_view value) {
     if (value.size() <= longest_value && !value.empty() && is_plain(value) && !value.contains('='))
-        return append(out, value);
-    out.push_back('"');
+        return out.append(value);
+    out.append('"');
     append_escaped(out, value);
-    out.push_back('"');
+    out.append('"');
 }
 
 void append_json(LineBuffer& out, const LogRecord& record) {

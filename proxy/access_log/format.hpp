@@ -2,14 +2,10 @@
 
 #include <string_view>
 
-#include <fmt/format.h>
-
+#include "proxy/access_log/line_buffer.hpp"
 #include "proxy/access_log/record.hpp"
 
 namespace penstock::proxy {
-
-/// Where a line is built; keeps its memory from line to line.
-using LineBuffer = fmt::basic_memory_buffer<char, 2048>;
 
 /// Appends one whole line with its newline: a JSON object, or `key=value` pairs, with the same
 /// fields in the same order; fields that are unknown are left out.

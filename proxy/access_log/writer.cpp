@@ -80,7 +80,9 @@ void LogWriter::write(LogChunk& chunk) {
         stopping = stopping_;
     }
     const auto result = sink_->write(lines, stopping ? patience_while_stopping : patience);
-    const std::uint32_t written = count_lines(lines.substr(0, result.bytes));
+    const std::uint32_t written = result.bytes == lines.size()
+                                      ? chunk.lines
+                                      : count_lines(lines.substr(0, result.bytes));
     written_ += written;
     lost_ += chunk.lines - written;
     // Told once when it begins and once when it ends: a full disk must not fill the other log.

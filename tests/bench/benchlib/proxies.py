@@ -108,9 +108,6 @@ workers = 1
 [access_log]
 target = "{self.directory}/access.log"
 
-[[admin.listener]]
-bind = "unix:{self.directory}/admin.sock"
-
 [[listener]]
 name = "web"
 bind = "127.0.0.1:0"

@@ -1,0 +1,91 @@
+#include "tests/e2e/postgres.hpp"
+
+#include <pwd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <stdexcept>
+#include <system_error>
+
+#include "tests/e2e/loopback.hpp"
+
+namespace penstock::test {
+
+namespace {
+
+// PostgreSQL refuses to run as root: options that start it as its own user, who owns `directory`
+// then.
+std::vector<std::string> server_privileges(const std::filesystem::path& directory) {
+    if (::geteuid() != 0) return {};
+    const passwd* user = ::getpwnam("postgres");
+    if (!user) throw std::runtime_error("there is no user 'postgres' to run PostgreSQL as");
+    if (::chown(directory.c_str(), user->pw_uid, user->pw_gid) != 0)
+        throw std::system_error(errno, std::generic_category(), "chown " + directory.string());
+    return {"--reuid=" + std::to_string(user->pw_uid), "--regid=" + std::to_string(user->pw_gid),
+            "--init-groups"};
+}
+
+std::vector<std::string> client(const char* program, const Address& server,
+                                const std::vector<std::string>& options) {
+    std::string host = host_of(server);
+    std::string port;
+    if (server.is_unix()) {
+        const std::filesystem::path path = server.text().substr(std::string("unix:").size());
+        host = path.parent_path().string();
+        port = path.extension().string().substr(1);
+    } else {
+        port = port_of(server);
+    }
+    std::vector<std::string> argv{program, "--host=" + host, "--port=" + port, "--username",
+                                  "postgres"};
+    argv.insert(argv.end(), options.begin(), options.end());
+    argv.emplace_back("postgres");
+    return argv;
+}
+
+}  // namespace
+
+Postgres::Postgres() : address_(private_address()) {
+    const std::string directory = directory_.path().string();
+    const std::string data = directory + "/data";
+    const auto privileges = server_privileges(directory_.path());
+    run_program(
+        with_privileges(privileges,
+                        {PENSTOCK_TEST_INITDB, "--no-sync", "--pgdata=" + data,
+                         "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C"},
+                        directory),
+        60s);
+    std::vector<std::string> argv{
+        PENSTOCK_TEST_POSTGRES, "-D", data, "-k", directory, "-h", host_of(address_), "-p",
+        port_of(address_)};
+    for (const char* setting : {"fsync=off", "synchronous_commit=off", "full_page_writes=off",
+                                "shared_buffers=16MB", "max_connections=40", "autovacuum=off"})
+        argv.insert(argv.end(), {"-c", setting});
+    process_.emplace(ServerProcess::Command{.argv = std::move(argv),
+                                            .accepts_on = address_,
+                                            .stop_signal = SIGQUIT,
+                                            .privileges = privileges,
+                                            .directory = directory});
+}
+
+Address Postgres::unix_address() const {
+    return postgres_socket(directory_.path().string(), address_.port());
+}
+
+Address postgres_socket(const std::string& directory, std::uint16_t port) {
+    return Address::parse("unix:" + directory + "/.s.PGSQL." + std::to_string(port));
+}
+
+std::string psql(const Address& server, const std::string& command) {
+    return run_program(client("psql", server,
+                              {"--no-psqlrc", "--no-align", "--tuples-only", "--quiet",
+                               "--set=ON_ERROR_STOP=1", "--command=" + command}),
+                       60s);
+}
+
+std::string pgbench(const Address& server, const std::vector<std::string>& options) {
+    return run_program(client("pgbench", server, options), 60s);
+}
+
+}  // namespace penstock::test

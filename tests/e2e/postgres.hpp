@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tests/e2e/server_process.hpp"
+#include "tests/support/temp_dir.hpp"
+
+namespace penstock::test {
+
+/// A new PostgreSQL cluster in a private directory, on TCP and on a unix socket, that writes
+/// without waiting for the disk. When the test runs as root, the server runs as the user postgres.
+class Postgres {
+public:
+    Postgres();
+
+    [[nodiscard]] const Address& address() const { return address_; }
+    [[nodiscard]] std::string text() const { return address_.text(); }
+    [[nodiscard]] Address unix_address() const;
+
+private:
+    TempDir directory_;
+    Address address_;
+    std::optional<ServerProcess> process_;
+};
+
+/// The unix address in `directory` that PostgreSQL's clients look for when told `port`.
+[[nodiscard]] Address postgres_socket(const std::string& directory, std::uint16_t port);
+
+/// What psql prints for one command, unaligned and without headings, over a connection to `server`
+/// (TCP, or a postgres_socket). Throws std::runtime_error when anything fails.
+std::string psql(const Address& server, const std::string& command);
+
+/// Runs pgbench with `options` on its own tables; what it prints.
+std::string pgbench(const Address& server, const std::vector<std::string>& options);
+
+}  // namespace penstock::test

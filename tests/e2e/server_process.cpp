@@ -1,0 +1,47 @@
+#include "tests/e2e/server_process.hpp"
+
+#include <cstring>
+#include <stdexcept>
+
+namespace penstock::test {
+
+std::vector<std::string> with_privileges(const std::vector<std::string>& options,
+                                         const std::vector<std::string>& argv,
+                                         const std::string& directory) {
+    std::vector<std::string> result{"env", "--chdir=" + directory, "setpriv"};
+    result.insert(result.end(), options.begin(), options.end());
+    result.insert(result.end(), argv.begin(), argv.end());
+    return result;
+}
+
+ServerProcess::ServerProcess(Command command) : command_(std::move(command)) { start(); }
+
+void ServerProcess::start() {
+    auto options = command_.privileges;
+    options.insert(options.end(), {"--pdeathsig", ::sigabbrev_np(command_.stop_signal)});
+    child_.emplace(with_privileges(options, command_.argv, command_.directory));
+    wait_until_accepting();
+}
+
+void ServerProcess::wait_until_accepting() {
+    const bool accepts = wait_for(
+        [this] { return !child_->running() || Socket::connect(command_.accepts_on).has_value(); },
+        20s);
+    if (accepts && child_->running()) return;
+    child_->wait_exit(0ms);
+    throw std::runtime_error(command_.argv.at(0) + " does not accept on " +
+                             command_.accepts_on.text() + ":\n" + child_->errors() +
+                             child_->output());
+}
+
+ServerProcess::~ServerProcess() {
+    child_->signal(command_.stop_signal);
+    child_->wait_exit(5s);  // what is left then gets SIGKILL from the child's destructor
+}
+
+void ServerProcess::kill() {
+    child_->signal(SIGKILL);
+    child_->wait_exit();
+}
+
+}  // namespace penstock::test

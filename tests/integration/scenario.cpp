@@ -1,0 +1,139 @@
+#include "tests/integration/scenario.hpp"
+
+#include <algorithm>
+
+namespace penstock::test {
+
+ConfigText one_service(std::vector<std::string> backends, std::string timeouts,
+                       std::string upstream, std::string listener) {
+    Service service;
+    service.backends = std::move(backends);
+    service.timeouts = std::move(timeouts);
+    service.upstream = std::move(upstream);
+    service.listener = std::move(listener);
+    ConfigText config;
+    config.services.push_back(std::move(service));
+    return config;
+}
+
+bool ping(Socket& socket, std::string_view text, milliseconds limit) {
+    return socket.send(text, limit) && socket.receive_text(text.size(), limit) == text;
+}
+
+std::optional<milliseconds> echo_once(const Address& proxy, milliseconds limit,
+                                      const SocketOptions& options) {
+    const auto start = Clock::now();
+    auto socket = Socket::connect(proxy, options, limit);
+    if (!socket || !ping(*socket, "a probe", limit)) return std::nullopt;
+    const auto took = since(start);
+    socket->finish();
+    if (socket->wait_end(limit) != End::fin) return std::nullopt;
+    return took;
+}
+
+std::optional<Socket> established(const Address& proxy, const SocketOptions& options) {
+    auto socket = Socket::connect(proxy, options);
+    if (!socket || !ping(*socket)) return std::nullopt;
+    return std::move(*socket);
+}
+
+std::size_t descriptor_baseline(const ProxyProcess& proxy,
+                                const std::vector<std::string>& listeners) {
+    const std::size_t before = proxy.descriptors();
+    for (const std::string& listener : listeners)
+        EXPECT_TRUE(echo_once(proxy.address(listener))) << listener;
+    // The warm-up's own descriptors are on their way out: wait until the number stands still.
+    std::size_t settled = 0;
+    int same = 0;
+    wait_for([&] {
+        const std::size_t now = proxy.descriptors();
+        same = now == settled && now <= before ? same + 1 : 0;
+        settled = now;
+        return same == 20;
+    });
+    return settled;
+}
+
+std::vector<LogLine> expect_lines(const ProxyProcess& proxy, std::size_t count,
+                                  milliseconds limit) {
+    auto lines = proxy.access_log().wait_for_lines(count, limit);
+    EXPECT_EQ(lines.size(), count);
+    const Verdict verdict = judge_lines(lines);
+    EXPECT_TRUE(verdict.clean()) << verdict.text();
+    return lines;
+}
+
+void expect_clean(const Ledger& ledger, const ProxyProcess& proxy, std::size_t others) {
+    Verdict verdict = judge_integrity(ledger);
+    verdict.add(judge_closes(ledger));
+    std::size_t accepted = 0;
+    std::vector<std::string> known;
+    for (const ConnectionRecord& record : ledger.records()) {
+        if (record.client_address.empty()) continue;
+        ++accepted;
+        known.push_back(record.client_address);
+    }
+    const auto lines = proxy.access_log().wait_for_lines(accepted + others);
+    EXPECT_EQ(lines.size(), accepted + others);
+    verdict.add(judge_lines(lines));
+    std::vector<LogLine> own;
+    std::ranges::copy_if(lines, std::back_inserter(own), [&](const LogLine& line) {
+        return std::ranges::find(known, line.client) != known.end();
+    });
+    verdict.add(judge_log(ledger, own));
+    EXPECT_TRUE(verdict.clean()) << verdict.text() << proxy.errors();
+}
+
+void expect_descriptors(const ProxyProcess& proxy, std::size_t baseline, std::size_t workers) {
+    const auto back = [&] {
+        const std::size_t now = proxy.descriptors();
+        return now >= baseline && now <= baseline + 2 * workers && (now - baseline) % 2 == 0;
+    };
+    EXPECT_TRUE(wait_for(back)) << "baseline " << baseline << ", now " << proxy.descriptors();
+}
+
+void expect_idle(const ProxyProcess& proxy, milliseconds span) {
+    EXPECT_LT(proxy.cpu_per_second(span), scaled(20ms));
+}
+
+std::string reasons_other_than(const std::vector<LogLine>& lines, std::string_view expected) {
+    std::string out;
+    for (const LogLine& line : lines)
+        if (line.reason != expected) out += line.raw + "\n";
+    return out.substr(0, 3000);
+}
+
+Probe::Probe(Address target) : target_(target) {
+    thread_ = std::thread([this] {
+        while (!stop_) {
+            const auto next = Clock::now() + 20ms;
+            if (const auto took = echo_once(target_)) {
+                times_.push_back(*took);
+            } else {
+                ++failed_;
+            }
+            std::this_thread::sleep_until(next);  // the probe's pace
+        }
+    });
+}
+
+Probe::~Probe() { finish(); }
+
+Probe::Result Probe::finish() {
+    stop_ = true;
+    if (thread_.joinable()) thread_.join();
+    Result result{times_.size(), failed_, {}};
+    if (!times_.empty()) {
+        std::ranges::sort(times_);
+        result.p99 = times_[(times_.size() - 1) * 99 / 100];
+    }
+    return result;
+}
+
+void expect_undisturbed(const Probe::Result& result) {
+    EXPECT_GT(result.count, 0U);
+    EXPECT_EQ(result.failed, 0U);
+    EXPECT_LT(result.p99, scaled(2 * 100ms));
+}
+
+}  // namespace penstock::test

@@ -1,0 +1,84 @@
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/support/chaos_backend.hpp"
+#include "tests/support/echo_server.hpp"
+#include "tests/support/oracle.hpp"
+#include "tests/support/proxy_process.hpp"
+
+/// What the scenarios have in common.
+namespace penstock::test {
+
+/// A configuration of one service with these backends.
+[[nodiscard]] ConfigText one_service(std::vector<std::string> backends, std::string timeouts = "",
+                                     std::string upstream = "", std::string listener = "");
+
+/// Connects, sends a few bytes, expects them back, closes cleanly. Time it took, nothing on failure.
+std::optional<milliseconds> echo_once(const Address& proxy, milliseconds limit = 5s,
+                                      const SocketOptions& options = {});
+
+/// A connection that has echoed once, so that the proxy has it fully established.
+std::optional<Socket> established(const Address& proxy, const SocketOptions& options = {});
+
+/// Sends `text` and waits for it to come back; false if it does not.
+bool ping(Socket& socket, std::string_view text = "ping", milliseconds limit = 5s);
+
+/// A warm-up connection per listener, then the number of open descriptors: the baseline of I4.
+std::size_t descriptor_baseline(const ProxyProcess& proxy,
+                                const std::vector<std::string>& listeners = {"in"});
+
+/// I2, I3, I7, I8 over ledger and log: waits for the lines first. Fails the test with what is wrong.
+/// `others` is the number of connections that are in the log and not in the ledger (warm-ups).
+void expect_clean(const Ledger& ledger, const ProxyProcess& proxy, std::size_t others = 0);
+
+/// Waits for `count` close lines, checks each against the contract, and returns them.
+std::vector<LogLine> expect_lines(const ProxyProcess& proxy, std::size_t count,
+                                  milliseconds limit = 5s);
+
+/// I4: all descriptors are returned. Idle pipes kept for splicing (at most one pair per worker, opened
+/// by bulk transfers) are not a leak.
+void expect_descriptors(const ProxyProcess& proxy, std::size_t baseline, std::size_t workers = 1);
+
+/// I6: hardly any CPU time is used although connections are open.
+void expect_idle(const ProxyProcess& proxy, milliseconds span = 1000ms);
+
+/// The reasons of the lines that are not `expected`, for messages.
+[[nodiscard]] std::string reasons_other_than(const std::vector<LogLine>& lines,
+                                             std::string_view expected);
+
+/// I9: connects and echoes on a listener about 50 times a second while a fault lasts elsewhere.
+class Probe {
+public:
+    explicit Probe(Address target);
+    ~Probe();
+    Probe(const Probe&) = delete;
+    Probe& operator=(const Probe&) = delete;
+
+    struct Result {
+        std::size_t count = 0;
+        std::size_t failed = 0;
+        milliseconds p99{};
+    };
+    /// Ends the probing.
+    Result finish();
+
+private:
+    Address target_;
+    std::atomic<bool> stop_ = false;
+    std::vector<milliseconds> times_;
+    std::size_t failed_ = 0;
+    std::thread thread_;
+};
+
+/// The p99 of a probe must stay below 100 ms, with nothing failed. Twice that is granted (scaled),
+/// because tests run side by side and the scripted peers use the same cores as the proxy.
+void expect_undisturbed(const Probe::Result& result);
+
+}  // namespace penstock::test

@@ -1,0 +1,276 @@
+// Signals, shutdown, hostile surroundings, and the clock on the wall.
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <fstream>
+
+#include "tests/integration/scenario.hpp"
+#include "tests/support/netns.hpp"
+
+namespace penstock::test {
+namespace {
+
+constexpr std::uint64_t mib = 1 << 20;
+constexpr const char* short_drain = R"({ wait = "300ms", close_over = "200ms" })";
+constexpr const char* long_drain = R"({ wait = "30s", close_over = "10s" })";
+
+bool exited_with(const std::optional<int>& status, int code) {
+    return status && WIFEXITED(*status) && WEXITSTATUS(*status) == code;
+}
+
+TEST(FaultsG, G1_term_without_connections_ends_at_once) {
+    EchoServer echo;
+    for (const int number : {SIGTERM, SIGINT}) {
+        ConfigText config = one_service({echo.text()});
+        config.drain = long_drain;
+        ProxyProcess proxy(config);
+        EXPECT_TRUE(echo_once(proxy.address()));
+        const auto start = Clock::now();
+        proxy.signal(number);
+        EXPECT_TRUE(exited_with(proxy.wait_exit(), 0));
+        EXPECT_LT(since(start), scaled(1s));
+        expect_lines(proxy, 1);  // nothing buffered is lost
+    }
+}
+
+TEST(FaultsG, G1_term_stops_accepting_and_waits_for_the_last_connection) {
+    EchoServer echo;
+    ConfigText config = one_service({echo.text()});
+    config.drain = long_drain;
+    ProxyProcess proxy(config);
+    const Address address = proxy.address();
+    auto open = established(address);
+    ASSERT_TRUE(open);
+    proxy.signal(SIGTERM);
+    // Not accepting any more, at once; the connection that is there goes on.
+    EXPECT_TRUE(wait_for([&] { return !Socket::connect(address, {}, 200ms); }, 1s));
+    EXPECT_TRUE(ping(*open));
+    const auto start = Clock::now();
+    open->finish();
+    EXPECT_EQ(open->wait_end(), End::fin);
+    EXPECT_TRUE(exited_with(proxy.wait_exit(), 0));
+    EXPECT_LT(since(start), scaled(1s));
+}
+
+TEST(FaultsG, G1_second_term_ends_at_once) {
+    EchoServer echo;
+    ConfigText config = one_service({echo.text()});
+    config.drain = long_drain;
+    ProxyProcess proxy(config);
+    auto open = established(proxy.address());
+    ASSERT_TRUE(open);
+    proxy.signal(SIGTERM);
+    ASSERT_TRUE(wait_for([&] { return !Socket::connect(proxy.address(), {}, 200ms); }, 1s));
+    EXPECT_TRUE(ping(*open));
+    const auto start = Clock::now();
+    proxy.signal(SIGTERM);
+    EXPECT_TRUE(proxy.wait_exit());
+    EXPECT_LT(since(start), scaled(500ms));
+    EXPECT_NE(open->wait_end(1s), End::open);
+}
+
+TEST(FaultsG, G1_term_while_connecting) {
+    ScopedNetns netns;
+    EchoServer hole;
+    netns.add_rule("tcp dport " + hole.text().substr(hole.text().rfind(':') + 1));
+    ConfigText config = one_service({hole.text()}, "", "connect_timeout = \"30s\"");
+    config.drain = short_drain;
+    ProxyProcess proxy(config);
+    const std::size_t before = proxy.descriptors();
+    auto client = Socket::connect(proxy.address());
+    ASSERT_TRUE(client);
+    ASSERT_TRUE(wait_for([&] { return proxy.descriptors() == before + 2; }));
+    const auto start = Clock::now();
+    proxy.signal(SIGTERM);
+    EXPECT_NE(client->wait_end(3s), End::open);
+    EXPECT_TRUE(exited_with(proxy.wait_exit(), 0));
+    EXPECT_LT(since(start), scaled(1500ms));
+    const auto lines = expect_lines(proxy, 1);
+    EXPECT_EQ(lines.at(0).reason, "drained") << lines.at(0).raw;
+}
+
+TEST(FaultsG, G2_drain_lets_finish_what_finishes_and_ends_the_rest_at_the_deadline) {
+    Ledger ledger;
+    const auto amount = static_cast<std::uint64_t>(sized(8, 4)) * mib;
+    ChaosBackend finishing(scripts::keyed(ledger, {.send = amount}));
+    EchoServer echo;
+    ChaosBackend endless([](Socket& socket, const ChaosBackend& me) {
+        while (!me.stopping() && socket.send("tick", 1s)) std::this_thread::sleep_for(10ms);
+    });
+    ConfigText config = one_service({finishing.text()});
+    config.services.push_back({.name = "quiet", .backends = {echo.text()}});
+    config.services.push_back({.name = "endless", .backends = {endless.text()}});
+    config.drain = sanitized ? R"({ wait = "6s", close_over = "1s" })"
+                             : R"({ wait = "1500ms", close_over = "500ms" })";
+    ProxyProcess proxy(config);
+    auto quiet = established(proxy.address("quiet"));
+    auto busy = Socket::connect(proxy.address("endless"));
+    ASSERT_TRUE(quiet && busy);
+    ASSERT_EQ(busy->receive_text(4), "tick");
+    std::thread client([&] {
+        run_client(proxy.address(), ledger,
+                   {.send = 1000, .receive_chunk = 1 << 18, .receive_pause = 20ms});
+    });
+    ASSERT_TRUE(wait_for([&] { return finishing.accepted() == 1; }));
+    const auto start = Clock::now();
+    proxy.signal(SIGTERM);
+    client.join();
+    EXPECT_EQ(quiet->wait_end(20s), End::fin);  // quiet for a second, nothing buffered
+    EXPECT_EQ(busy->wait_end(20s), End::reset);
+    EXPECT_TRUE(exited_with(proxy.wait_exit(20s), 0));
+    EXPECT_LT(since(start), scaled(3s));
+    ASSERT_TRUE(wait_for([&] { return finishing.finished() == 1; }));
+    expect_clean(ledger, proxy, 2);
+    for (const LogLine& line : proxy.access_log().lines()) {
+        EXPECT_EQ(line.reason, line.listener == "in" ? "completed" : "drained") << line.raw;
+        if (line.reason == "drained") {
+            EXPECT_EQ(line.closed_by, "proxy") << line.raw;
+        }
+    }
+}
+
+TEST(FaultsG, G3_no_other_signal_ends_it) {
+    EchoServer echo;
+    ProxyProcess proxy(one_service({echo.text()}));
+    auto open = established(proxy.address());
+    ASSERT_TRUE(open);
+    std::vector<int> numbers{SIGPIPE, SIGHUP, SIGUSR1, SIGWINCH, SIGALRM, SIGCHLD, SIGURG, SIGCONT};
+    for (int number = SIGRTMIN; number <= SIGRTMAX; number += 10) numbers.push_back(number);
+    for (const int number : numbers) {
+        proxy.signal(number);
+        ASSERT_TRUE(ping(*open)) << "signal " << number;
+        ASSERT_TRUE(echo_once(proxy.address())) << "signal " << number;
+        ASSERT_TRUE(proxy.child().running()) << "signal " << number;
+    }
+}
+
+TEST(FaultsG, G3_signals_before_ready_do_no_harm) {
+    EchoServer echo;
+    ProxyOptions options;
+    options.wait_ready = false;
+    ProxyProcess proxy(one_service({echo.text()}), options);
+    // From the first instruction on; before the handlers are there only ignorable ones are safe.
+    for (int i = 0; i < 50; ++i) {
+        proxy.signal(SIGWINCH);
+        proxy.signal(SIGCHLD);
+        std::this_thread::sleep_for(1ms);  // spread over the start
+    }
+    ASSERT_TRUE(wait_for([&] { return proxy.child().output().ends_with("ready\n"); }));
+    EXPECT_TRUE(echo_once(proxy.address()));
+}
+
+TEST(FaultsG, G5_restart_right_after_sigkill) {
+    EchoServer echo;
+    TempDir directory;
+    const std::string path = "unix:" + (directory.path() / "in.sock").string();
+    ConfigText config = one_service({echo.text()});
+    config.services.push_back({.name = "local", .bind = path, .backends = {echo.text()}});
+    std::string fixed;
+    std::vector<Socket> old;
+    {
+        ProxyProcess first(config);
+        fixed = first.address().text();
+        for (int i = 0; i < 10; ++i) {
+            auto socket = established(first.address());
+            ASSERT_TRUE(socket);
+            old.push_back(std::move(*socket));
+        }
+        first.kill();
+    }
+    config.services[0].bind = fixed;
+    const auto start = Clock::now();
+    ProxyProcess second(config);
+    EXPECT_LT(since(start), scaled(1s));
+    EXPECT_TRUE(echo_once(second.address()));
+    EXPECT_TRUE(echo_once(second.address("local")));
+    for (Socket& socket : old) EXPECT_NE(socket.wait_end(), End::open);
+}
+
+TEST(FaultsG, G8_reader_of_its_output_dies) {
+    Ledger ledger;
+    ChaosBackend backend(scripts::keyed(ledger, {.send = 100'000}));
+    ConfigText config = one_service({backend.text()});
+    config.log = "level = \"debug\"\ntarget = \"stderr\"";
+    ProxyProcess proxy(config);
+    const Address address = proxy.address();
+    proxy.child().abandon_output();
+    for (int i = 0; i < 20; ++i) run_client(address, ledger, {.send = 100'000});
+    ASSERT_TRUE(wait_for([&] { return backend.finished() == 20; }));
+    expect_clean(ledger, proxy);
+}
+
+TEST(FaultsG, G9_without_terminal_parent_or_standard_descriptors) {
+    Ledger ledger;
+    ChaosBackend backend(scripts::keyed(ledger, {.send = 100'000}));
+    ConfigText config = one_service({backend.text()});
+    config.services[0].bind = "unix:@DIR@/in.sock";  // its output is lost: the address must be known
+    config.log = "level = \"debug\"\ntarget = \"stderr\"";
+    ProxyOptions options;
+    options.wait_ready = false;
+    options.spawn.close_standard_fds = true;
+    options.spawn.new_session = true;
+    ProxyProcess proxy(config, options);
+    const Address address = Address::parse("unix:" + (proxy.directory() / "in.sock").string());
+    ASSERT_TRUE(wait_for([&] { return Socket::connect(address).has_value(); }, 10s));
+    // Would a socket get number 1 or 2, log text would appear in a stream.
+    for (int i = 0; i < 20; ++i) run_client(address, ledger, {.send = 100'000});
+    ASSERT_TRUE(wait_for([&] { return backend.finished() == backend.accepted(); }));
+    Verdict verdict = judge_integrity(ledger);
+    EXPECT_TRUE(verdict.clean()) << verdict.text();
+    for (int fd = 0; fd < 3; ++fd) {
+        const auto link = std::filesystem::read_symlink("/proc/" + std::to_string(proxy.pid()) +
+                                                        "/fd/" + std::to_string(fd));
+        EXPECT_EQ(link.string(), "/dev/null") << fd;
+    }
+}
+
+std::string faketime_library() {
+    const std::string path = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+    EXPECT_TRUE(std::filesystem::exists(path)) << "this test needs Debian's package faketime";
+    return path;
+}
+
+TEST(FaultsK, K1_jumps_of_the_wall_clock_fire_nothing) {
+    EchoServer echo;
+    TempDir directory;
+    const auto offset = directory.path() / "offset";
+    const auto jump_to = [&](const std::string& text) {
+        // Renamed into place: never read half-written.
+        std::ofstream(directory.path() / "next") << text << "\n";
+        std::filesystem::rename(directory.path() / "next", offset);
+    };
+    jump_to("+0");
+    ProxyOptions options;
+    options.spawn.environment = {{"LD_PRELOAD", faketime_library()},
+                                 {"FAKETIME_TIMESTAMP_FILE", offset.string()},
+                                 {"FAKETIME_NO_CACHE", "1"},
+                                 {"FAKETIME_DONT_FAKE_MONOTONIC", "1"},
+                                 {"ASAN_OPTIONS", "verify_asan_link_order=0"}};
+    ProxyProcess proxy(one_service({echo.text()}, "idle = \"30s\"\nhalf_closed = \"30s\""),
+                       options);
+    auto open = established(proxy.address());
+    ASSERT_TRUE(open);
+    for (const char* jump : {"+365d", "-365d", "+1h", "-3650d", "+3650d", "+0"}) {
+        jump_to(jump);
+        EXPECT_TRUE(ping(*open)) << jump;
+        EXPECT_TRUE(echo_once(proxy.address())) << jump;
+    }
+    expect_idle(proxy, 300ms);
+    EXPECT_TRUE(ping(*open));
+    open->finish();
+    EXPECT_EQ(open->wait_end(), End::fin);
+    const auto lines = expect_lines(proxy, 7);
+    EXPECT_EQ(reasons_other_than(lines, "completed"), "");
+    std::vector<std::string> years;
+    for (const LogLine& line : lines) {
+        years.push_back(line.time.substr(0, 4));
+        EXPECT_LT(line.duration_ms, 30'000.0) << line.raw;
+    }
+    std::ranges::sort(years);
+    EXPECT_NE(years.front(), years.back()) << "the clock did not jump";
+}
+
+}  // namespace
+}  // namespace penstock::test

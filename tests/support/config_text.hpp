@@ -1,0 +1,35 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace penstock::test {
+
+/// One listener and its own upstream of a test configuration. The strings are TOML lines as a user
+/// writes them; what is left empty keeps the program's default.
+struct Service {
+    std::string name = "in";
+    std::string bind = "127.0.0.1:0";
+    std::vector<std::string> backends{};  // addresses, or whole lines `address = "...", weight = 2`
+    std::string balance = "round_robin";
+    std::string listener{};  // more lines of [[listener]]
+    std::string timeouts{};  // lines of [listener.timeouts]
+    std::string upstream{};  // more lines of [[upstream]]
+    bool routed = true;    // false: upstream = ""
+};
+
+struct ConfigText {
+    std::string process = "workers = 1";
+    std::string drain = R"({ wait = "100ms", close_over = "100ms" })";
+    std::string log = R"(level = "info")";
+    /// Lines of [access_log]; @DIR@ stands for the proxy's private directory.
+    std::string access_log = "target = \"@DIR@/access.log\"\nflush_interval = \"50ms\"";
+    std::vector<Service> services{};
+
+    [[nodiscard]] std::string toml() const;
+};
+
+/// Backends are called b0, b1, ... in the order of the list.
+[[nodiscard]] std::string backend_name(std::size_t index);
+
+}  // namespace penstock::test

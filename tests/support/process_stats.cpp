@@ -1,0 +1,53 @@
+#include "tests/support/process_stats.hpp"
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+namespace penstock::test {
+
+namespace {
+
+std::filesystem::path proc(pid_t pid, const char* entry) {
+    return "/proc/" + std::to_string(pid) + "/" + entry;
+}
+
+std::size_t entries_of(const std::filesystem::path& directory) {
+    std::error_code error;
+    std::size_t count = 0;
+    for (std::filesystem::directory_iterator i(directory, error), end; !error && i != end;
+         i.increment(error))
+        ++count;
+    return count;
+}
+
+}  // namespace
+
+std::size_t descriptors_of(pid_t pid) { return entries_of(proc(pid, "fd")); }
+std::size_t threads_of(pid_t pid) { return entries_of(proc(pid, "task")); }
+
+std::chrono::nanoseconds cpu_of(pid_t pid) {
+    std::chrono::nanoseconds total{};
+    std::error_code error;
+    for (std::filesystem::directory_iterator i(proc(pid, "task"), error), end; !error && i != end;
+         i.increment(error)) {
+        std::ifstream file(i->path() / "schedstat");  // first number: ns on a CPU
+        std::int64_t ns = 0;
+        if (file >> ns) total += std::chrono::nanoseconds(ns);
+    }
+    return total;
+}
+
+std::uint64_t private_memory_of(pid_t pid) {
+    std::ifstream file(proc(pid, "smaps_rollup"));
+    std::uint64_t total = 0;
+    for (std::string word; file >> word;) {
+        if (word != "Private_Clean:" && word != "Private_Dirty:") continue;
+        std::uint64_t kib = 0;
+        file >> kib;
+        total += kib * 1024;
+    }
+    return total;
+}
+
+}  // namespace penstock::test

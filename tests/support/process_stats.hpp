@@ -1,0 +1,19 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <cstddef>
+
+/// What the kernel says about a running process.
+namespace penstock::test {
+
+[[nodiscard]] std::size_t descriptors_of(pid_t pid);
+[[nodiscard]] std::size_t threads_of(pid_t pid);
+/// CPU time of all its live threads.
+[[nodiscard]] std::chrono::nanoseconds cpu_of(pid_t pid);
+/// Private memory in bytes (smaps_rollup: Private_Clean + Private_Dirty).
+[[nodiscard]] std::uint64_t private_memory_of(pid_t pid);
+
+}  // namespace penstock::test

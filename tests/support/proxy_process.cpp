@@ -1,0 +1,154 @@
+#include "tests/support/proxy_process.hpp"
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <array>
+#include <csignal>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+
+#include "tests/support/process_stats.hpp"
+
+namespace penstock::test {
+
+namespace {
+
+std::string with_directory(std::string text, const std::filesystem::path& directory) {
+    static constexpr std::string_view mark = "@DIR@";
+    for (auto at = text.find(mark); at != std::string::npos; at = text.find(mark, at))
+        text.replace(at, mark.size(), directory.string());
+    return text;
+}
+
+std::string status_text(const std::optional<int>& status) {
+    if (!status) return "did not end";
+    if (WIFSIGNALED(*status)) return "died of signal " + std::to_string(WTERMSIG(*status));
+    return "exit status " + std::to_string(WEXITSTATUS(*status));
+}
+
+}  // namespace
+
+std::string penstock_binary() {
+    if (const char* path = std::getenv("PENSTOCK_BINARY")) return path;
+#ifdef PENSTOCK_BINARY_PATH
+    return PENSTOCK_BINARY_PATH;
+#else
+    throw std::runtime_error("PENSTOCK_BINARY is not set: no program to test");
+#endif
+}
+
+std::string sanitizer_report_in(const std::string& text) {
+    static constexpr std::array<std::string_view, 6> marks{
+        "ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "WARNING: ThreadSanitizer",
+        "runtime error:", "AddressSanitizer:DEADLYSIGNAL", "LeakSanitizer: detected"};
+    for (const std::string_view mark : marks)
+        if (const auto at = text.find(mark); at != std::string::npos) return text.substr(at, 6000);
+    return {};
+}
+
+ProxyProcess::ProxyProcess(const ConfigText& config, ProxyOptions options)
+    : ProxyProcess(config.toml(), std::move(options)) {}
+
+ProxyProcess::ProxyProcess(const std::string& toml, ProxyOptions options)
+    : options_(std::move(options)),
+      directory_(options_.directory.empty() ? own_directory_.path() : options_.directory),
+      access_log_(directory_ / "access.log") {
+    start(toml);
+}
+
+void ProxyProcess::start(const std::string& toml) {
+    const auto file = directory_ / "penstock.toml";
+    std::ofstream(file) << with_directory(toml, directory_);
+    std::vector<std::string> argv = options_.wrapper;
+    argv.insert(argv.end(), {penstock_binary(), "run", "-c", file.string()});
+    child_ = std::make_unique<ChildProcess>(argv, options_.spawn);
+    if (!options_.wait_ready) return;
+    const auto is_ready = [this] {
+        const std::string output = child_->output();
+        return output.starts_with("ready\n") || output.find("\nready\n") != std::string::npos;
+    };
+    wait_for([&] { return is_ready() || !child_->running(); }, 10s);
+    if (is_ready()) return;
+    const auto status = child_->wait_exit(0ms);
+    ended_ = true;
+    throw std::runtime_error("penstock did not become ready: " + status_text(status) + "\n" +
+                             child_->output() + child_->errors());
+}
+
+ProxyProcess::~ProxyProcess() { stop(); }
+
+Address ProxyProcess::address(const std::string& listener, std::size_t index) const {
+    std::istringstream lines(child_->output());
+    for (std::string line; std::getline(lines, line);) {
+        const std::string head = "listening " + listener + " ";
+        if (line.starts_with(head) && index-- == 0) return Address::parse(line.substr(head.size()));
+    }
+    throw std::runtime_error("no line 'listening " + listener + "' in: " + child_->output());
+}
+
+void ProxyProcess::check_reports() const {
+    const std::string report = sanitizer_report_in(child_->errors());
+    if (!report.empty()) ADD_FAILURE() << "sanitizer report of penstock:\n" << report;
+}
+
+void ProxyProcess::stop(milliseconds limit) {
+    if (std::exchange(ended_, true)) return;
+    if (child_->running()) {
+        child_->signal(SIGTERM);
+    } else {
+        ADD_FAILURE() << "penstock had ended before it was stopped";
+    }
+    const auto status = child_->wait_exit(limit);
+    const bool clean = status && WIFEXITED(*status) && WEXITSTATUS(*status) == 0;
+    if (!clean)
+        ADD_FAILURE() << "penstock after TERM: " << status_text(status) << "\n" << child_->errors();
+    check_reports();
+}
+
+std::optional<int> ProxyProcess::wait_exit(milliseconds limit) {
+    ended_ = true;
+    const auto status = child_->wait_exit(limit);
+    check_reports();
+    return status;
+}
+
+void ProxyProcess::kill() {
+    child_->signal(SIGKILL);
+    wait_exit();
+}
+
+std::size_t ProxyProcess::descriptors() const { return descriptors_of(pid()); }
+std::size_t ProxyProcess::threads() const { return threads_of(pid()); }
+std::uint64_t ProxyProcess::private_memory() const { return private_memory_of(pid()); }
+
+milliseconds ProxyProcess::cpu_per_second(milliseconds span) const {
+    const auto start = Clock::now();
+    const auto before = cpu_of(pid());
+    std::this_thread::sleep_for(span);  // the measured interval itself
+    const std::chrono::duration<double> used = cpu_of(pid()) - before;
+    const std::chrono::duration<double> passed = Clock::now() - start;
+    return milliseconds(static_cast<std::int64_t>(used / passed * 1000));
+}
+
+bool ProxyProcess::descriptors_return_to(std::size_t count, milliseconds limit) const {
+    return wait_for([&] { return descriptors() == count; }, limit);
+}
+
+Finished run_penstock(const std::vector<std::string>& arguments, milliseconds limit,
+                      const std::vector<std::string>& wrapper) {
+    std::vector<std::string> argv = wrapper;
+    argv.push_back(penstock_binary());
+    argv.insert(argv.end(), arguments.begin(), arguments.end());
+    ChildProcess child(argv);
+    const auto status = child.wait_exit(limit);
+    Finished result;
+    result.exit_status = !status ? -2 : WIFEXITED(*status) ? WEXITSTATUS(*status) : -1;
+    result.output = child.output();
+    result.errors = child.errors();
+    return result;
+}
+
+}  // namespace penstock::test
