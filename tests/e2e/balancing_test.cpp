@@ -77,7 +77,7 @@ TEST(Balancing, BackupServesOnlyWhileTheFirstTierRefuses) {
 
 // What the crash of b0 may and may not do to the connections in the log.
 struct CrashEffects {
-    std::size_t retried = 0;  // refused by b0, served by another
+    std::size_t retried = 0;  // not taken by b0, served by another
     std::size_t broken = 0;   // were on b0, without their whole answer
 };
 
@@ -86,12 +86,12 @@ CrashEffects judge_crash(const std::vector<LogLine>& lines, std::uint64_t whole_
     for (const LogLine& line : lines) {
         EXPECT_NE(line.reason, "connect_failed") << line.raw;
         EXPECT_NE(line.reason, "no_backend") << line.raw;
-        const bool refused = std::ranges::any_of(
-            line.attempts, [](const LogAttempt& a) { return !a.error.empty(); });
-        if (refused && line.reason == "completed") {
+        if (line.attempts.size() > 1 && line.reason == "completed") {
             ++effects.retried;
-            EXPECT_EQ(line.attempts.front().backend, "b0") << line.raw;
-            EXPECT_EQ(line.attempts.front().error, "refused") << line.raw;
+            const LogAttempt& failed = line.attempts.front();
+            EXPECT_EQ(failed.backend, "b0") << line.raw;
+            // A reset: the kernel had let it in just before the crash.
+            EXPECT_TRUE(failed.error == "refused" || failed.error == "reset") << line.raw;
             EXPECT_NE(line.backend, "b0") << line.raw;
         }
         const bool left_by_client = line.closed_by == "client";

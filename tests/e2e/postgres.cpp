@@ -44,6 +44,11 @@ std::vector<std::string> client(const char* program, const Address& server,
     return argv;
 }
 
+bool is_ready(const Address& server) {
+    ChildProcess child({"pg_isready", "--host=" + host_of(server), "--port=" + port_of(server)});
+    return child.wait_exit() == 0;
+}
+
 }  // namespace
 
 Postgres::Postgres() : address_(private_address()) {
@@ -67,6 +72,9 @@ Postgres::Postgres() : address_(private_address()) {
                                             .stop_signal = SIGQUIT,
                                             .privileges = privileges,
                                             .directory = directory});
+    // It accepts a little earlier than it serves: until then it answers "starting up".
+    if (!wait_for([this] { return is_ready(address_); }, 20s))
+        throw std::runtime_error("PostgreSQL on " + text() + " goes on starting up");
 }
 
 Address Postgres::unix_address() const {

@@ -8,7 +8,8 @@ namespace penstock::test {
 std::vector<std::string> with_privileges(const std::vector<std::string>& options,
                                          const std::vector<std::string>& argv,
                                          const std::string& directory) {
-    std::vector<std::string> result{"env", "--chdir=" + directory, "setpriv"};
+    std::vector<std::string> result{"env", "--chdir=" + directory};
+    if (!options.empty()) result.emplace_back("setpriv");
     result.insert(result.end(), options.begin(), options.end());
     result.insert(result.end(), argv.begin(), argv.end());
     return result;
@@ -17,9 +18,10 @@ std::vector<std::string> with_privileges(const std::vector<std::string>& options
 ServerProcess::ServerProcess(Command command) : command_(std::move(command)) { start(); }
 
 void ServerProcess::start() {
-    auto options = command_.privileges;
-    options.insert(options.end(), {"--pdeathsig", ::sigabbrev_np(command_.stop_signal)});
-    child_.emplace(with_privileges(options, command_.argv, command_.directory));
+    // Changing the user clears the signal that tells of the parent's death: set it afterwards.
+    std::vector<std::string> argv{"setpriv", "--pdeathsig", ::sigabbrev_np(command_.stop_signal)};
+    argv.insert(argv.end(), command_.argv.begin(), command_.argv.end());
+    child_.emplace(with_privileges(command_.privileges, argv, command_.directory));
     wait_until_accepting();
 }
 

@@ -40,7 +40,7 @@ private:
     std::optional<ChildProcess> child_;
 };
 
-/// Puts the options into a command line that runs `argv` with them (setpriv of util-linux).
+/// The command line that runs `argv` in `directory` with these options of setpriv (util-linux).
 [[nodiscard]] std::vector<std::string> with_privileges(const std::vector<std::string>& options,
                                                        const std::vector<std::string>& argv,
                                                        const std::string& directory = "/");

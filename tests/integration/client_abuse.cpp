@@ -13,6 +13,8 @@ namespace penstock::test {
 namespace {
 
 constexpr std::uint64_t mib = 1 << 20;
+// While thousands of connections change, their clients and backends keep the same cores busy.
+constexpr milliseconds crowd_limit = 250ms;
 
 std::string source_of(std::size_t i) {
     // Many addresses of 127/8: more connections than one source has ports for.
@@ -31,9 +33,9 @@ std::vector<Socket> connect_many(const Address& to, std::size_t count) {
 
 TEST(FaultsA, A1_thousands_connect_and_send_nothing) {
     const auto count = static_cast<std::size_t>(sized(5000));
-    EchoServer echo;
+    EchoServer echo, other;
     ConfigText config = one_service({echo.text()}, "idle = \"2s\"", "", "backlog = 8192");
-    config.services.push_back({.name = "other", .backends = {echo.text()}});
+    config.services.push_back({.name = "other", .backends = {other.text()}});
     config.process = "workers = 2";
     ProxyProcess proxy(config);
     const std::size_t baseline = descriptor_baseline(proxy, {"other"});
@@ -41,21 +43,23 @@ TEST(FaultsA, A1_thousands_connect_and_send_nothing) {
     auto clients = connect_many(proxy.address(), count);
     for (Socket& client : clients) EXPECT_EQ(client.wait_end(10s), End::reset);
     const auto probed = probe.finish();
-    expect_undisturbed(probed);
+    expect_undisturbed(probed, crowd_limit);
 
     const auto lines = expect_lines(proxy, count + probed.count + 1, 10s);
     std::size_t idle = 0;
     // Thousands end in the same moment, while their clients work on the same cores.
-    const auto window = window_of(2000ms, 250ms);
+    const auto window = window_of(2000ms, 250ms + 2 * probed.stall);
+    std::size_t outside = 0;
     for (const LogLine& line : lines) {
         if (line.listener != "in") continue;
         EXPECT_EQ(line.reason, "idle_timeout") << line.raw;
-        const auto quiet = milliseconds(std::lround(line.duration_ms));
-        EXPECT_GE(quiet, window.earliest - 1ms) << line.raw;
-        EXPECT_LE(quiet - milliseconds(std::lround(line.connect_ms.value_or(0))), window.latest)
-            << line.raw;
+        const auto quiet =
+            milliseconds(std::lround(line.duration_ms - line.connect_ms.value_or(0)) + 1);
+        outside += !window.contains(quiet);
         ++idle;
     }
+    EXPECT_EQ(outside, 0U) << "of " << count << " ended before " << window.earliest.count()
+                           << " ms or after " << window.latest.count() << " ms";
     EXPECT_EQ(idle, count);
     EXPECT_TRUE(proxy.descriptors_return_to(baseline)) << baseline << " " << proxy.descriptors();
 }
@@ -253,9 +257,9 @@ TEST(FaultsA, A8_churn_grows_neither_descriptors_nor_memory) {
 
 TEST(FaultsA, A9_thousands_close_at_once) {
     const auto count = static_cast<std::size_t>(sized(4000));
-    EchoServer echo;
+    EchoServer echo, other;
     ConfigText config = one_service({echo.text()}, "", "", "backlog = 8192");
-    config.services.push_back({.name = "other", .backends = {echo.text()}});
+    config.services.push_back({.name = "other", .backends = {other.text()}});
     config.process = "workers = 2";
     ProxyProcess proxy(config);
     const std::size_t baseline = descriptor_baseline(proxy, {"other"});
@@ -264,10 +268,10 @@ TEST(FaultsA, A9_thousands_close_at_once) {
     Probe probe(proxy.address("other"));
     const auto start = Clock::now();
     clients.clear();
-    EXPECT_TRUE(wait_for([&] { return echo.open() <= 1; }, 10s));
+    EXPECT_TRUE(wait_for([&] { return echo.open() == 0; }, 10s));
     EXPECT_LT(since(start), scaled(1s));
     const auto probed = probe.finish();
-    expect_undisturbed(probed);
+    expect_undisturbed(probed, crowd_limit);
     const auto lines = expect_lines(proxy, count + probed.count + 1, 10s);
     EXPECT_EQ(reasons_other_than(lines, "completed"), "");
     EXPECT_TRUE(proxy.descriptors_return_to(baseline)) << baseline << " " << proxy.descriptors();

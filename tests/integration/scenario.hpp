@@ -65,6 +65,7 @@ public:
         std::size_t count = 0;
         std::size_t failed = 0;
         milliseconds p99{};
+        milliseconds stall{};  // by how much the machine itself woke this thread too late, at worst
     };
     /// Ends the probing.
     Result finish();
@@ -74,11 +75,13 @@ private:
     std::atomic<bool> stop_ = false;
     std::vector<milliseconds> times_;
     std::size_t failed_ = 0;
+    milliseconds stall_{};
     std::thread thread_;
 };
 
-/// The p99 of a probe must stay below 100 ms, with nothing failed. Twice that is granted (scaled),
-/// because tests run side by side and the scripted peers use the same cores as the proxy.
-void expect_undisturbed(const Probe::Result& result);
+/// The p99 of a probe must stay below `limit`, with nothing failed. Twice that is granted (scaled),
+/// because tests run side by side and the scripted peers use the same cores as the proxy; so is what
+/// the machine's scheduler alone was late.
+void expect_undisturbed(const Probe::Result& result, milliseconds limit = 100ms);
 
 }  // namespace penstock::test
