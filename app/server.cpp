@@ -141,6 +141,7 @@ void Server::join() {
         workers_[i]->send([&worker = *workers_[i]] { worker.stop(); });
     for (auto& thread : threads_) thread.join();
     threads_.clear();
+    if (log_writer_) log_writer_->finish();
 }
 
 void Server::reopen_access_log() {

@@ -11,7 +11,7 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr milliseconds patience{1000};
-constexpr milliseconds patience_while_stopping{50};
+constexpr milliseconds patience_while_stopping{50};  // until the first time-out, then none
 
 std::uint32_t count_lines(std::string_view text) {
     return static_cast<std::uint32_t>(std::ranges::count(text, '\n'));
@@ -31,7 +31,10 @@ void ChunkReturn::put(LogChunk* chunk) noexcept {
 LogWriter::LogWriter(std::unique_ptr<LogSink> sink, Logger& log)
     : sink_(std::move(sink)), log_(log), thread_([this] { run(); }) {}
 
-LogWriter::~LogWriter() {
+LogWriter::~LogWriter() { finish(); }
+
+void LogWriter::finish() {
+    if (!thread_.joinable()) return;
     {
         const std::lock_guard lock(mutex_);
         stopping_ = true;
@@ -79,7 +82,8 @@ void LogWriter::write(LogChunk& chunk) {
         const std::lock_guard lock(mutex_);
         stopping = stopping_;
     }
-    const auto result = sink_->write(lines, stopping ? patience_while_stopping : patience);
+    const auto wait = !stopping ? patience : failing_ ? milliseconds(0) : patience_while_stopping;
+    const auto result = sink_->write(lines, wait);
     const std::uint32_t written = result.bytes == lines.size()
                                       ? chunk.lines
                                       : count_lines(lines.substr(0, result.bytes));

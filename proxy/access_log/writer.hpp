@@ -49,7 +49,6 @@ class LogWriter {
 public:
     /// `sink` is used on the writer's thread only. `log` must outlive the writer.
     LogWriter(std::unique_ptr<LogSink> sink, Logger& log);
-    /// Writes what was submitted, for at most about a second when the sink is stuck.
     ~LogWriter();
     LogWriter(const LogWriter&) = delete;
     LogWriter& operator=(const LogWriter&) = delete;
@@ -58,6 +57,9 @@ public:
     void submit(LogChunk* chunk);
     /// Any thread: after what was submitted so far, closes and opens the file again.
     void reopen();
+    /// Writes what was submitted and ends the thread. A stuck sink is not waited for: what it does
+    /// not take at once is lost and counted. Nothing may be submitted afterwards.
+    void finish();
 
     /// Any thread.
     [[nodiscard]] std::uint64_t lines_written() const noexcept { return written_.load(); }

@@ -39,6 +39,12 @@ void ChaosBackend::hold(milliseconds limit) const {
     while (!stopping_ && Clock::now() < until) std::this_thread::sleep_for(5ms);
 }
 
+End ChaosBackend::wait_end(Socket& socket) const {
+    End end = End::open;
+    while (end == End::open && !stopping_) end = socket.wait_end(20ms);
+    return end;
+}
+
 void ChaosBackend::accept_loop() {
     while (accepting_) {
         if (!wait_ready(listener_.get(), POLLIN, Clock::now() + 20ms)) continue;
