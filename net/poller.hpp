@@ -43,16 +43,15 @@ public:
 
 protected:
     ~Watch() = default;
-    int fd_ = -1;
+    void forget_events() noexcept { seen_ = 0; }
+
     HangupHandler* hangup_handler_ = nullptr;
+    int fd_ = -1;
 
 private:
     friend class Poller;
     std::uint32_t seen_ = 0;
     bool hangup_queued_ = false;
-
-protected:
-    void forget_events() noexcept { seen_ = 0; }
 };
 
 /// An epoll instance, and the latches of what it watches. One owner thread.

@@ -128,7 +128,7 @@ IoResult Socket::failure(int error, IoStatus would_block_status) noexcept {
         (would_block_status == IoStatus::want_read ? readable : writable).clear();
         return {would_block_status};
     }
-    if (first_error_ == 0) first_error_ = error;
+    if (first_error_ == 0) first_error_ = static_cast<std::int16_t>(error);
     return {IoStatus::error};
 }
 
@@ -137,7 +137,7 @@ bool Socket::check_error() noexcept {
     socklen_t length = sizeof error;
     if (first_error_ == 0 && fd_ >= 0 &&
         ::getsockopt(fd_, SOL_SOCKET, SO_ERROR, &error, &length) == 0)
-        first_error_ = error;
+        first_error_ = static_cast<std::int16_t>(error);
     return first_error_ != 0;
 }
 

@@ -89,7 +89,7 @@ private:
     IoResult end_of_stream() noexcept;
     [[nodiscard]] bool short_read_means_empty() const noexcept;
 
-    int first_error_ = 0;
+    std::int16_t first_error_ = 0;  // an errno; small, because every session has two sockets
     SocketKind kind_ = SocketKind::tcp;
 };
 static_assert(Stream<Socket>);

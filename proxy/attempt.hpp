@@ -1,9 +1,7 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <string_view>
-#include <vector>
 
 #include "balancer/backend.hpp"
 
@@ -29,8 +27,5 @@ struct Attempt {
     AttemptError error;
     std::uint32_t took_us;
 };
-
-/// The failed attempts of a session; only sessions that had one pay for it.
-using FailedAttempts = std::unique_ptr<std::vector<Attempt>>;
 
 }  // namespace penstock::proxy

@@ -83,8 +83,7 @@ void Session::take_backend(balancer::Backend& backend) noexcept {
 }
 
 void Session::drop_backend(AttemptError error, std::uint32_t took_us) {
-    if (!failed_attempts_) failed_attempts_ = std::make_unique<std::vector<Attempt>>();
-    failed_attempts_->push_back({backend_, error, took_us});
+    extras().failed_attempts.push_back({backend_, error, took_us});
     backend_->session_ended();
     backend_ = nullptr;
 }
@@ -195,7 +194,7 @@ void Session::fail_slowly(Side failed, CloseReason reason, int error) noexcept {
     socket(failed).reset();
     wake_coroutines();
     const Duration half_closed = listener_->timeouts.half_closed;
-    flush_ends_ = now + (half_closed == never ? longest_flush : half_closed);
+    extras().flush_ends = now + (half_closed == never ? longest_flush : half_closed);
     flush_wait_ms_ = first_flush_wait_ms;
     continue_flush(now);
 }
@@ -205,9 +204,9 @@ void Session::continue_flush(TimePoint now) noexcept {
     const Side failed = opposite(flushing_to_);
     if (!flow(failed).empty()) Mover(worker_.loop(), flow(failed), socket(failed), to).deliver();
     const bool delivered = flow(failed).empty() && to.unacknowledged() == 0;
-    if (to.failed() || delivered || now >= flush_ends_)
-        return close(reason_, closed_by_, error_);
-    worker_.loop().wheel().file(*this, std::min(flush_ends_, now + milliseconds(flush_wait_ms_)));
+    const TimePoint ends = extras().flush_ends;
+    if (to.failed() || delivered || now >= ends) return close(reason_, closed_by_, error_);
+    worker_.loop().wheel().file(*this, std::min(ends, now + milliseconds(flush_wait_ms_)));
     flush_wait_ms_ = static_cast<std::uint16_t>(
         std::min<unsigned>(flush_wait_ms_ * 2U, longest_flush_wait_ms));
 }
@@ -283,7 +282,8 @@ void Session::check_peers(TimePoint now) noexcept {
         if (!socket(side).is_tcp()) continue;
         const auto info = net::delivery_info(socket(side).fd());
         if (!info) continue;
-        auto& judge = side == Side::client ? client_judge_ : backend_judge_;
+        if (!extras_ && info->unacked_segments == 0 && info->unsent_bytes == 0) continue;
+        auto& judge = side == Side::client ? extras().client_judge : extras().backend_judge;
         const auto verdict = judge.sample(*info, now, timeout);
         if (verdict == DeadPeerJudge::Verdict::dead)
             return fail_slowly(side,
@@ -399,7 +399,7 @@ void Session::write_log(LogRecord::Event event) noexcept {
     const TimePoint now = worker_.loop().now();
     record.duration_us = static_cast<std::uint64_t>(
         std::chrono::duration_cast<std::chrono::microseconds>(now - accepted_at_).count());
-    if (failed_attempts_) record.failed_attempts = *failed_attempts_;
+    if (extras_) record.failed_attempts = extras_->failed_attempts;
     worker_.log().write(record, now);
 }
 

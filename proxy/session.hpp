@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <vector>
 
 #include <boost/intrusive/list_hook.hpp>
 
@@ -115,6 +117,18 @@ private:
         return from == Side::client ? to_backend_ : to_client_;
     }
 
+    // What few sessions ever need.
+    struct Extras : FromFreeList {
+        std::vector<Attempt> failed_attempts;
+        DeadPeerJudge client_judge;
+        DeadPeerJudge backend_judge;
+        TimePoint flush_ends = no_deadline;
+    };
+    [[nodiscard]] Extras& extras() {
+        if (!extras_) extras_ = std::make_unique<Extras>();
+        return *extras_;
+    }
+
     Worker& worker_;
     ListenerPtr listener_;
     balancer::Backend* backend_ = nullptr;
@@ -125,14 +139,11 @@ private:
     RelayTimes times_;
     TimePoint accepted_at_;
     TimePoint ready_at_{};
-    TimePoint flush_ends_ = no_deadline;
-    DeadPeerJudge client_judge_;
-    DeadPeerJudge backend_judge_;
     WallTime accepted_wall_;
     std::uint64_t sequence_;
     Permit process_permit_;
     Permit listener_permit_;
-    FailedAttempts failed_attempts_;
+    std::unique_ptr<Extras> extras_;
     CompactEndpoint peer_;
     CompactEndpoint local_;
     CompactEndpoint backend_local_;
@@ -147,6 +158,6 @@ private:
     std::uint8_t coroutines_ = 0;
     bool linked_ = false;
 };
-static_assert(sizeof(Session) <= 608);
+static_assert(sizeof(Session) <= 512);
 
 }  // namespace penstock::proxy

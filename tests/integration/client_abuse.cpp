@@ -146,7 +146,10 @@ TEST_F(FaultsADuringConnect, A6_data_and_fin_sent_during_connect_arrive) {
     const ConnectionId id = ledger.open();
     auto client = Socket::connect(proxy.address());
     ASSERT_TRUE(client);
-    ledger.update(id, [&](ConnectionRecord& r) { r.client_address = client->local().text(); });
+    ledger.update(id, [&](ConnectionRecord& r) {
+        r.client_address = client->local().text();
+        r.proxy_address = proxy.address().text();
+    });
     // Everything and the FIN are under way before the backend can be reached.
     exchange(*client, id, Role::client, ledger, {.send = 30'000, .receive = false});
     let_connects_through();

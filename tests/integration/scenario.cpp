@@ -71,14 +71,15 @@ void expect_clean(const Ledger& ledger, const ProxyProcess& proxy, std::size_t o
     for (const ConnectionRecord& record : ledger.records()) {
         if (record.client_address.empty()) continue;
         ++accepted;
-        known.push_back(record.client_address);
+        known.push_back(leg_of(record));
     }
+    std::ranges::sort(known);
     const auto lines = proxy.access_log().wait_for_lines(accepted + others);
     EXPECT_EQ(lines.size(), accepted + others);
     verdict.add(judge_lines(lines));
     std::vector<LogLine> own;
     std::ranges::copy_if(lines, std::back_inserter(own), [&](const LogLine& line) {
-        return std::ranges::find(known, line.client) != known.end();
+        return std::ranges::binary_search(known, leg_of(line));
     });
     verdict.add(judge_log(ledger, own));
     EXPECT_TRUE(verdict.clean()) << verdict.text() << proxy.errors();

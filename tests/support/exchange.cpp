@@ -154,7 +154,10 @@ ConnectionId run_client(const Address& proxy, Ledger& ledger, const Plan& plan,
         return id;  // without an address in the ledger: it never was
     }
     const std::string address = proxy.is_unix() ? "unix:" : socket->local().text();
-    ledger.update(id, [&](ConnectionRecord& record) { record.client_address = address; });
+    ledger.update(id, [&](ConnectionRecord& record) {
+        record.client_address = address;
+        record.proxy_address = proxy.text();
+    });
     exchange(*socket, id, Role::client, ledger, plan);
     if (keep) *keep = std::move(*socket);
     return id;

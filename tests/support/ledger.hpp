@@ -27,7 +27,8 @@ struct SideRecord {
 /// One client connection through the proxy, as the tests know it.
 struct ConnectionRecord {
     ConnectionId id;
-    std::string client_address;  // as the access log writes it
+    std::string client_address;  // both ends of the client's leg as the access log writes them
+    std::string proxy_address;
     SideRecord client;
     SideRecord backend;
     unsigned backend_connections = 0;  // how many backend connections showed this id

@@ -66,6 +66,13 @@ void judge_bytes(Verdict& verdict, const ConnectionRecord& record, const LogLine
     check("bytes_to_client", line.bytes_to_client, record.backend.sent, record.client.received);
 }
 
+void judge_line(Verdict& verdict, const ConnectionRecord& record, const LogLine& line) {
+    if (!record.expected_reason.empty() && line.reason != record.expected_reason)
+        verdict.blame("I8", where(record, "log") + "reason " + line.reason + ", expected " +
+                                record.expected_reason);
+    judge_bytes(verdict, record, line);
+}
+
 }  // namespace
 
 void Verdict::blame(const char* invariant, const std::string& what) {
@@ -128,36 +135,41 @@ Verdict judge_lines(const std::vector<LogLine>& lines) {
     return verdict;
 }
 
+std::string leg_of(const ConnectionRecord& record) {
+    return record.client_address + " " + record.proxy_address;
+}
+std::string leg_of(const LogLine& line) { return line.client + " " + line.local; }
+
 Verdict judge_log(const Ledger& ledger, const std::vector<LogLine>& lines) {
     Verdict verdict = judge_lines(lines);
-    std::multimap<std::string, const LogLine*> by_client;
+    std::map<std::string, std::vector<const LogLine*>> lines_of;
+    std::map<std::string, std::vector<ConnectionRecord>> records_of;
     for (const LogLine& line : lines)
-        if (line.event == "close") by_client.emplace(line.client, &line);
-    const auto records = ledger.records();
+        if (line.event == "close") lines_of[leg_of(line)].push_back(&line);
     std::size_t matched = 0;
-    for (const ConnectionRecord& record : records) {
+    for (const ConnectionRecord& record : ledger.records()) {
         if (record.client_address.empty()) continue;  // never accepted
-        // Unix peers have no address of their own: only their number can be compared.
+        // Unix peers have no address of their own: their number is all that can be compared.
         if (record.client_address == "unix:") {
             ++matched;
-            continue;
+        } else {
+            records_of[leg_of(record)].push_back(record);
         }
-        const auto [first, last] = by_client.equal_range(record.client_address);
-        const auto count = std::distance(first, last);
-        matched += static_cast<std::size_t>(count);
-        if (count != 1) {
-            verdict.blame("I7", where(record, "log") + std::to_string(count) + " close lines");
-            continue;
-        }
-        const LogLine& line = *first->second;
-        if (!record.expected_reason.empty() && line.reason != record.expected_reason)
-            verdict.blame("I8", where(record, "log") + "reason " + line.reason + ", expected " +
-                                    record.expected_reason);
-        judge_bytes(verdict, record, line);
     }
-    if (matched != by_client.size())
-        verdict.blame("I7", std::to_string(by_client.size()) + " close lines, " +
-                                std::to_string(matched) + " belong to known connections");
+    for (const auto& [leg, records] : records_of) {
+        const auto& own = lines_of[leg];
+        matched += own.size();
+        if (own.size() != records.size())
+            verdict.blame("I7", where(records[0], "log") + std::to_string(own.size()) +
+                                    " close lines for " + std::to_string(records.size()));
+        // A port that served twice: which line is whose cannot be told.
+        if (own.size() != 1 || records.size() != 1) continue;
+        judge_line(verdict, records[0], *own[0]);
+    }
+    const auto closes = std::ranges::count(lines, "close", &LogLine::event);
+    if (matched != static_cast<std::size_t>(closes))
+        verdict.blame("I7", std::to_string(closes) + " close lines, " + std::to_string(matched) +
+                                " belong to known connections");
     return verdict;
 }
 

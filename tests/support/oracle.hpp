@@ -33,6 +33,11 @@ Verdict judge_closes(const Ledger& ledger);
 /// the expected reason and the ledger's byte counts; no line without a connection.
 Verdict judge_log(const Ledger& ledger, const std::vector<LogLine>& lines);
 
+/// What identifies a connection in ledger and log: both ends of the client's leg. A client's port may
+/// serve again, towards another listener at any time and towards the same one after a while.
+std::string leg_of(const ConnectionRecord& record);
+std::string leg_of(const LogLine& line);
+
 /// I8 alone, for scenarios without a ledger: every line obeys the contract, ids are unique.
 Verdict judge_lines(const std::vector<LogLine>& lines);
 

@@ -265,6 +265,7 @@ TEST(LogContract, lines_and_connections_must_match_one_to_one) {
     const ConnectionId id = ledger.open();
     ledger.update(id, [](ConnectionRecord& record) {
         record.client_address = "127.0.0.1:5";
+        record.proxy_address = "127.0.0.1:80";
         record.client.sent = record.backend.received = 10;
         record.backend.sent = record.client.received = 20;
     });
@@ -275,6 +276,8 @@ TEST(LogContract, lines_and_connections_must_match_one_to_one) {
     EXPECT_TRUE(judge_log(ledger, {line, line}).blames("I8"));  // with one id
     const LogLine foreign = parse_log_line(replaced("127.0.0.1:5", "127.0.0.1:6"));
     EXPECT_TRUE(judge_log(ledger, {line, foreign}).blames("I7"));
+    const LogLine elsewhere = parse_log_line(replaced("127.0.0.1:80", "127.0.0.1:81"));
+    EXPECT_TRUE(judge_log(ledger, {elsewhere}).blames("I7"));
 
     ledger.update(id, [](ConnectionRecord& record) { record.expected_reason = "drained"; });
     EXPECT_TRUE(judge_log(ledger, {line}).blames("I8"));
