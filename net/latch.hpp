@@ -10,9 +10,14 @@
 namespace penstock::net {
 
 /// Coroutines that may go on. Every wake-up goes through here, so that no coroutine runs inside the
-/// call that woke it. One owner thread; allocates only while growing to its largest batch so far.
+/// call that woke it. One owner thread; allocates only when a batch is larger than all before.
 class ReadyQueue {
 public:
+    ReadyQueue() {
+        next_.reserve(usual_batch);
+        running_.reserve(usual_batch);
+    }
+
     void push(std::coroutine_handle<> h) { next_.push_back(h); }
     [[nodiscard]] bool empty() const noexcept { return next_.empty(); }
 
@@ -35,6 +40,8 @@ public:
     }
 
 private:
+    static constexpr std::size_t usual_batch = 1024;  // two waiters for each of epoll's 256 events, twice
+
     std::vector<std::coroutine_handle<>> next_;
     std::vector<std::coroutine_handle<>> running_;
 };

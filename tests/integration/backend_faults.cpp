@@ -19,11 +19,9 @@ TEST(FaultsB, B1_all_backends_refuse) {
     ClosedPort a, b, c;
     const std::vector<std::string> backends{a.address.text(), b.address.text(), c.address.text()};
     ConfigText config = one_service(backends);
-    config.services.push_back({.name = "closes",
-                               .backends = backends,
-                               .upstream = "no_backend = \"close\""});
     config.services.push_back(
-        {.name = "once", .backends = backends, .upstream = "attempts = 1"});
+        {.name = "closes", .backends = backends, .upstream = "no_backend = \"close\""});
+    config.services.push_back({.name = "once", .backends = backends, .upstream = "attempts = 1"});
     ProxyProcess proxy(config);
     const std::size_t baseline = proxy.descriptors();
     const auto end_at = [&](const char* listener) {
@@ -97,8 +95,8 @@ TEST(FaultsB, B4_nothing_is_replayed_after_bytes_passed) {
     ChaosBackend second(scripts::keyed(ledger, reads_then_resets));
     ProxyProcess proxy(one_service({first.text(), second.text()}));
     for (int i = 0; i < 10; ++i) {
-        const ConnectionId id = run_client(proxy.address(), ledger,
-                                           {.send = 5'000, .after_send = Plan::Then::nothing});
+        const ConnectionId id =
+            run_client(proxy.address(), ledger, {.send = 5'000, .after_send = Plan::Then::nothing});
         EXPECT_EQ(ledger.record(id).client.saw, End::reset);
         ledger.update(id, [](ConnectionRecord& r) { r.expected_reason = "backend_reset"; });
     }
@@ -213,11 +211,9 @@ TEST(FaultsB, B13_a_backend_faster_than_the_client_is_flushed_before_the_close) 
     ChaosBackend backend(scripts::keyed(ledger, {.send = amount, .deadline = 30s}));
     ProxyProcess proxy(one_service({backend.text()}));
     const std::size_t baseline = proxy.descriptors();
-    const ConnectionId id = run_client(proxy.address(), ledger,
-                                       {.send = 16,
-                                        .receive_chunk = 1 << 20,
-                                        .receive_pause = 5ms,
-                                        .deadline = 30s});
+    const ConnectionId id =
+        run_client(proxy.address(), ledger,
+                   {.send = 16, .receive_chunk = 1 << 20, .receive_pause = 5ms, .deadline = 30s});
     ASSERT_TRUE(wait_for([&] { return backend.finished() == 1; }));
     EXPECT_EQ(ledger.record(id).client.received, amount);
     expect_clean(ledger, proxy);

@@ -76,13 +76,16 @@ TEST(FaultsA, A5_idle_in_every_state) {
     });
     ChaosBackend floods([](Socket& socket, const ChaosBackend& me) {
         const std::string block(65536, 'x');
-        while (!me.stopping() && socket.send(block, 50ms)) {}
+        while (!me.stopping() && socket.send(block, 50ms)) {
+        }
         me.hold();
     });
     const std::string timeouts = "idle = \"400ms\"\nhalf_closed = \"300ms\"";
     ConfigText config;
     config.services = {
-        {.name = "connecting", .backends = {hole.text()}, .timeouts = timeouts,
+        {.name = "connecting",
+         .backends = {hole.text()},
+         .timeouts = timeouts,
          .upstream = "connect_timeout = \"350ms\"\nattempts = 1"},
         {.name = "established", .backends = {silent.text()}, .timeouts = timeouts},
         {.name = "client_finished", .backends = {silent.text()}, .timeouts = timeouts},
@@ -180,7 +183,8 @@ TEST_F(FaultsADuringConnect, A6_reset_or_empty_fin_during_connect_cancels_it) {
     }
     EXPECT_TRUE(proxy.descriptors_return_to(baseline));
     let_connects_through();
-    // A connect that had not been cancelled would come through with the repeated SYN, before this one.
+    // A connect that had not been cancelled would come through with the repeated SYN, before this
+    // one.
     EXPECT_TRUE(echo_once(proxy.address()));
     EXPECT_EQ(backend.accepted(), 1U);
 }
@@ -189,7 +193,8 @@ TEST(FaultsA, A7_half_closed_client_that_never_reads) {
     ChaosBackend silent(scripts::hang());
     ChaosBackend floods([](Socket& socket, const ChaosBackend& me) {
         const std::string block(65536, 'x');
-        while (!me.stopping() && socket.send(block, 100ms)) {}
+        while (!me.stopping() && socket.send(block, 100ms)) {
+        }
         me.hold();
     });
     const std::string timeouts = "half_closed = \"300ms\"\nidle = \"1m\"";
@@ -227,8 +232,8 @@ std::size_t churn(const Address& to, milliseconds span, std::size_t limit) {
                 ++(good ? done : failed);
                 // At most `limit` a second: wait for the turn of the next one.
                 const auto pace = std::chrono::nanoseconds(1s) * done.load() / limit;
-                std::this_thread::sleep_until(
-                    start + std::chrono::duration_cast<Clock::duration>(pace));
+                std::this_thread::sleep_until(start +
+                                              std::chrono::duration_cast<Clock::duration>(pace));
             }
         });
     for (std::thread& thread : threads) thread.join();
@@ -311,7 +316,8 @@ TEST(FaultsA, A10_port_scans_do_no_harm) {
     const std::size_t baseline = descriptor_baseline(proxy);
     const std::string port = std::to_string(proxy.address().port());
     for (const char* kind : {"-sS", "-sT", "-sN", "-sA"})
-        run_program({"nmap", kind, "-n", "-Pn", "--max-retries", "1", "-p", port, "127.0.0.1"}, 30s);
+        run_program({"nmap", kind, "-n", "-Pn", "--max-retries", "1", "-p", port, "127.0.0.1"},
+                    30s);
     EXPECT_TRUE(echo_once(proxy.address()));
     EXPECT_TRUE(proxy.descriptors_return_to(baseline));
     const Verdict verdict = judge_lines(proxy.access_log().lines());
@@ -322,7 +328,8 @@ TEST(FaultsA, A15_a_bandwidth_hog_does_not_starve_light_users) {
     EchoServer echo;
     ChaosBackend source([](Socket& socket, const ChaosBackend& me) {
         const std::string block(1 << 20, 'x');
-        while (!me.stopping() && socket.send(block, 1s)) {}
+        while (!me.stopping() && socket.send(block, 1s)) {
+        }
     });
     ConfigText config = one_service({echo.text()});
     config.services.push_back({.name = "bulk", .backends = {source.text()}});

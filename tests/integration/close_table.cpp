@@ -44,9 +44,7 @@ bool wait_reset(const Socket& socket) {
     return error == ECONNRESET || error == EPIPE;
 }
 
-bool ping_pong(Socket& socket) {
-    return socket.send("ping") && socket.receive_text(4) == "pong";
-}
+bool ping_pong(Socket& socket) { return socket.send("ping") && socket.receive_text(4) == "pong"; }
 
 struct Expected {
     const char* reason;
@@ -185,7 +183,8 @@ TEST_F(AccessLogLost, backend_lost) {
 TEST_F(AccessLogLost, a_peer_that_lives_and_does_not_read_is_not_lost) {
     ChaosBackend flood([](Socket& socket, const ChaosBackend& me) {
         const std::string block(65536, 'x');
-        while (!me.stopping() && socket.send(block, 100ms)) {}
+        while (!me.stopping() && socket.send(block, 100ms)) {
+        }
         me.hold();
     });
     ProxyProcess proxy(
@@ -249,8 +248,7 @@ TEST_P(AccessLogRefusals, no_route) {
 }
 
 TEST_P(AccessLogRefusals, limit_listener) {
-    ProxyProcess proxy(
-        one_service({echo.text()}, "", "", refuse_with() + "\nmax_connections = 1"));
+    ProxyProcess proxy(one_service({echo.text()}, "", "", refuse_with() + "\nmax_connections = 1"));
     auto first = established(proxy.address());
     ASSERT_TRUE(first);
     expect_end(proxy);
@@ -330,11 +328,10 @@ TEST_P(AccessLogDeadlines, both_sides_see_a_reset_in_time) {
 
 INSTANTIATE_TEST_SUITE_P(
     Deadlines, AccessLogDeadlines,
-    testing::Values(DeadlineCase{"idle", "idle = \"500ms\"", "idle_timeout", false},
-                    DeadlineCase{"half_closed", "half_closed = \"500ms\"", "half_closed_timeout",
-                                 true},
-                    DeadlineCase{"lifetime", "lifetime = \"500ms\"\nlifetime_jitter = 0",
-                                 "lifetime", false}),
+    testing::Values(
+        DeadlineCase{"idle", "idle = \"500ms\"", "idle_timeout", false},
+        DeadlineCase{"half_closed", "half_closed = \"500ms\"", "half_closed_timeout", true},
+        DeadlineCase{"lifetime", "lifetime = \"500ms\"\nlifetime_jitter = 0", "lifetime", false}),
     [](const auto& row) { return std::string(row.param.name); });
 
 class AccessLogDrain : public testing::TestWithParam<bool> {};

@@ -12,8 +12,9 @@
 namespace penstock::test {
 namespace {
 
-constexpr const char* listener = "[[listener]]\nname = \"in\"\nbind = \"127.0.0.1:0\"\n"
-                                 "upstream = \"up\"\n";
+constexpr const char* listener =
+    "[[listener]]\nname = \"in\"\nbind = \"127.0.0.1:0\"\n"
+    "upstream = \"up\"\n";
 constexpr const char* upstream = "[[upstream]]\nname = \"up\"\n";
 constexpr const char* backend = "[[upstream.backend]]\nname = \"a\"\naddress = \"127.0.0.1:9\"\n";
 
@@ -50,8 +51,8 @@ Outcome run_with(const std::string& toml) {
 /// Refused in the documented way, mentioning `words` in one of the errors.
 void expect_refused(const std::string& toml, const std::string& words = "") {
     const Outcome outcome = run_with(toml);
-    const std::string shown = toml.substr(0, 400) + "\n--- gave ---\n" +
-                              outcome.run.errors.substr(0, 3000);
+    const std::string shown =
+        toml.substr(0, 400) + "\n--- gave ---\n" + outcome.run.errors.substr(0, 3000);
     EXPECT_EQ(outcome.run.exit_status, 2) << shown;
     EXPECT_EQ(sanitizer_report_in(outcome.run.errors), "") << shown;
     EXPECT_EQ(outcome.run.output.find("ready"), std::string::npos) << shown;
@@ -135,9 +136,9 @@ TEST(FaultsC, C1_position_source_line_and_caret) {
 }
 
 TEST(FaultsC, C1_all_errors_at_once) {
-    const Outcome outcome = run_with("[process]\nwrkers = 1\n" + std::string(listener) +
-                                     "backlog = -1\n" + upstream + "attempts = \"x\"\n" + backend +
-                                     "wieght = 1\n");
+    const Outcome outcome =
+        run_with("[process]\nwrkers = 1\n" + std::string(listener) + "backlog = -1\n" + upstream +
+                 "attempts = \"x\"\n" + backend + "wieght = 1\n");
     EXPECT_EQ(outcome.run.exit_status, 2);
     EXPECT_EQ(outcome.errors.size(), 4U) << outcome.run.errors;
 }
@@ -206,8 +207,9 @@ TEST(FaultsC, C2_files_that_cannot_be_read) {
 }
 
 TEST(FaultsC, C3_numeric_edges) {
-    for (const char* value : {"\"-1s\"", "\"1d\"", "\"1e18s\"", "\"99999999999999999999s\"", "\"s\"",
-                              "\"\"", "\"1 s\"", "\"nan\"", "-1", "1e18", "\"never\"", "\"0s\""})
+    for (const char* value :
+         {"\"-1s\"", "\"1d\"", "\"1e18s\"", "\"99999999999999999999s\"", "\"s\"", "\"\"", "\"1 s\"",
+          "\"nan\"", "-1", "1e18", "\"never\"", "\"0s\""})
         expect_refused(in_upstream(std::string("connect_timeout = ") + value), "connect_timeout");
     for (const char* value : {"-1", "65536", "4294967296", "9223372036854775807", "1.5", "\"1\""})
         expect_refused(in_backend(std::string("weight = ") + value), "weight");
@@ -229,8 +231,9 @@ TEST(FaultsC, C3_edges_that_are_allowed) {
                        "[[upstream.backend]]\nname = \"b\"\naddress = \"127.0.0.1:10\"\n"
                        "weight = 0\n");
     EXPECT_GT(proxy.address().port(), 0);
-    ProxyProcess timeouts(in_listener("[listener.timeouts]\nidle = \"never\"\nlifetime = \"1ms\"\n"
-                                      "half_closed = \"never\"\nlifetime_jitter = 0\n"));
+    ProxyProcess timeouts(
+        in_listener("[listener.timeouts]\nidle = \"never\"\nlifetime = \"1ms\"\n"
+                    "half_closed = \"never\"\nlifetime_jitter = 0\n"));
     EXPECT_GT(timeouts.address().port(), 0);
 }
 

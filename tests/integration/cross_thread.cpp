@@ -94,8 +94,7 @@ TEST(CrossThread, many_listeners_and_workers_mix_no_streams) {
     ChaosBackend a(scripts::keyed(ledger, {.send = 200'000}));
     ChaosBackend b(scripts::keyed(ledger, {.send = 200'000}));
     ConfigText config = four_workers({a.text(), b.text()});
-    config.services.push_back(
-        {.name = "p2c", .backends = {a.text(), b.text()}, .balance = "p2c"});
+    config.services.push_back({.name = "p2c", .backends = {a.text(), b.text()}, .balance = "p2c"});
     config.services.push_back({.name = "least",
                                .bind = "[::1]:0",
                                .backends = {a.text(), b.text()},
@@ -131,8 +130,8 @@ TEST(CrossThread, drain_while_accepting) {
     ASSERT_TRUE(status);
     EXPECT_TRUE(WIFEXITED(*status) && WEXITSTATUS(*status) == 0) << proxy.errors();
     finish_backend(backend);
-    // A connection that the kernel had queued when the sockets closed was never accepted: the client
-    // was reset before a byte passed. Every other one is served to its end.
+    // A connection that the kernel had queued when the sockets closed was never accepted: the
+    // client was reset before a byte passed. Every other one is served to its end.
     Verdict verdict = judge_integrity(ledger);
     EXPECT_TRUE(verdict.clean()) << verdict.text();
     std::size_t served = 0;
@@ -156,8 +155,7 @@ TEST_P(CrossThreadLimit, is_exact_over_four_workers) {
     constexpr std::size_t limit = 50;
     const bool of_process = GetParam();
     EchoServer echo;
-    ConfigText config =
-        four_workers({echo.text()}, of_process ? "" : "max_connections = 50");
+    ConfigText config = four_workers({echo.text()}, of_process ? "" : "max_connections = 50");
     if (of_process) config.process += "\nmax_connections = 50";
     ProxyProcess proxy(config);
     const std::size_t baseline = proxy.descriptors();
@@ -198,8 +196,7 @@ INSTANTIATE_TEST_SUITE_P(Limits, CrossThreadLimit, testing::Bool(),
 
 TEST(CrossThread, waiting_at_the_limit_wakes_every_worker) {
     EchoServer echo;
-    ProxyProcess proxy(
-        four_workers({echo.text()}, "max_connections = 4\non_limit = \"wait\""));
+    ProxyProcess proxy(four_workers({echo.text()}, "max_connections = 4\non_limit = \"wait\""));
     const auto count = static_cast<std::size_t>(sized(200, 2));
     std::vector<Socket> clients;
     for (std::size_t i = 0; i < count; ++i) {

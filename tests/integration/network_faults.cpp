@@ -14,7 +14,8 @@ constexpr std::uint64_t mib = 1 << 20;
 
 std::string port_of(const std::string& address) { return address.substr(address.rfind(':') + 1); }
 
-// Each of `count` clients echoes through two backends of which `bad` does not work; returns the lines.
+// Each of `count` clients echoes through two backends of which `bad` does not work; returns the
+// lines.
 std::vector<LogLine> echo_past_bad_backend(const ProxyProcess& proxy, std::size_t count) {
     for (std::size_t i = 0; i < count; ++i) EXPECT_TRUE(echo_once(proxy.address()));
     return expect_lines(proxy, count);
@@ -77,8 +78,8 @@ TEST(FaultsN, N6_reset_with_data_in_flight_reaches_the_other_side_as_a_reset) {
     Ledger ledger;
     // The first bytes of the backend tell the client that both legs are there.
     ChaosBackend reader(scripts::keyed(ledger, {.send = 100, .after_send = Plan::Then::nothing}));
-    ChaosBackend resetter(scripts::keyed(
-        ledger, {.send = mib, .after_send = Plan::Then::reset, .receive = false}));
+    ChaosBackend resetter(
+        scripts::keyed(ledger, {.send = mib, .after_send = Plan::Then::reset, .receive = false}));
     ConfigText config = one_service({reader.text()});
     config.services.push_back({.name = "from_backend", .backends = {resetter.text()}});
     ProxyProcess proxy(config);
@@ -164,8 +165,8 @@ TEST(FaultsN, N9_close_with_50_MiB_pending_flushes_everything) {
     Ledger ledger;
     const auto amount = static_cast<std::uint64_t>(sized(50)) * mib;
     // The client ends at once after its last byte; the backend reads with pauses.
-    ChaosBackend backend(scripts::keyed(
-        ledger, {.receive_chunk = 1 << 20, .receive_pause = 5ms, .deadline = 30s}));
+    ChaosBackend backend(
+        scripts::keyed(ledger, {.receive_chunk = 1 << 20, .receive_pause = 5ms, .deadline = 30s}));
     ProxyProcess proxy(one_service({backend.text()}));
     const ConnectionId id = run_client(proxy.address(), ledger, {.send = amount, .deadline = 30s});
     ASSERT_TRUE(wait_for([&] { return backend.finished() == 1; }, 30s));

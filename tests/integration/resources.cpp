@@ -35,8 +35,8 @@ TEST(FaultsR, R1_out_of_descriptors_pauses_accepting_and_resumes) {
     EXPECT_LT(proxy.cpu_per_second(1s), scaled(50ms));
     EXPECT_LT(proxy.errors().size(), 20'000U);
 
-    // Whoever is served leaves, and so makes room for the next. Where the last descriptor went into an
-    // accepted client there is none for its backend, and that one is refused.
+    // Whoever is served leaves, and so makes room for the next. Where the last descriptor went into
+    // an accepted client there is none for its backend, and that one is refused.
     std::size_t served = 0;
     std::size_t refused = 0;
     const auto start = Clock::now();
@@ -184,8 +184,8 @@ TEST(FaultsR, R7_local_ports_run_out) {
     std::size_t served = 0;
     for (int i = 0; i < 30; ++i) {
         // The clients bring their own ports, outside the range.
-        auto socket = Socket::connect(proxy.address(),
-                                      {.source = "127.0.0.9:" + std::to_string(20'000 + i)});
+        auto socket =
+            Socket::connect(proxy.address(), {.source = "127.0.0.9:" + std::to_string(20'000 + i)});
         ASSERT_TRUE(socket);
         if (ping(*socket)) {
             ++served;

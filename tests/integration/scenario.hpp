@@ -20,7 +20,8 @@ namespace penstock::test {
 [[nodiscard]] ConfigText one_service(std::vector<std::string> backends, std::string timeouts = "",
                                      std::string upstream = "", std::string listener = "");
 
-/// Connects, sends a few bytes, expects them back, closes cleanly. Time it took, nothing on failure.
+/// Connects, sends a few bytes, expects them back, closes cleanly. Time it took, nothing on
+/// failure.
 std::optional<milliseconds> echo_once(const Address& proxy, milliseconds limit = 5s,
                                       const SocketOptions& options = {});
 
@@ -34,16 +35,17 @@ bool ping(Socket& socket, std::string_view text = "ping", milliseconds limit = 5
 std::size_t descriptor_baseline(const ProxyProcess& proxy,
                                 const std::vector<std::string>& listeners = {"in"});
 
-/// I2, I3, I7, I8 over ledger and log: waits for the lines first. Fails the test with what is wrong.
-/// `others` is the number of connections that are in the log and not in the ledger (warm-ups).
+/// I2, I3, I7, I8 over ledger and log: waits for the lines first. Fails the test with what is
+/// wrong. `others` is the number of connections that are in the log and not in the ledger
+/// (warm-ups).
 void expect_clean(const Ledger& ledger, const ProxyProcess& proxy, std::size_t others = 0);
 
 /// Waits for `count` close lines, checks each against the contract, and returns them.
 std::vector<LogLine> expect_lines(const ProxyProcess& proxy, std::size_t count,
                                   milliseconds limit = 5s);
 
-/// I4: all descriptors are returned. Idle pipes kept for splicing (at most one pair per worker, opened
-/// by bulk transfers) are not a leak.
+/// I4: all descriptors are returned. Idle pipes kept for splicing (at most one pair per worker,
+/// opened by bulk transfers) are not a leak.
 void expect_descriptors(const ProxyProcess& proxy, std::size_t baseline, std::size_t workers = 1);
 
 /// I6: hardly any CPU time is used although connections are open.
@@ -80,8 +82,8 @@ private:
 };
 
 /// The p99 of a probe must stay below `limit`, with nothing failed. Twice that is granted (scaled),
-/// because tests run side by side and the scripted peers use the same cores as the proxy; so is what
-/// the machine's scheduler alone was late.
+/// because tests run side by side and the scripted peers use the same cores as the proxy; so is
+/// what the machine's scheduler alone was late.
 void expect_undisturbed(const Probe::Result& result, milliseconds limit = 100ms);
 
 }  // namespace penstock::test

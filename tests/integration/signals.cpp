@@ -205,7 +205,8 @@ TEST(FaultsG, G9_without_terminal_parent_or_standard_descriptors) {
     Ledger ledger;
     ChaosBackend backend(scripts::keyed(ledger, {.send = 100'000}));
     ConfigText config = one_service({backend.text()});
-    config.services[0].bind = "unix:@DIR@/in.sock";  // its output is lost: the address must be known
+    config.services[0].bind =
+        "unix:@DIR@/in.sock";  // its output is lost: the address must be known
     config.log = "level = \"debug\"\ntarget = \"stderr\"";
     ProxyOptions options;
     options.wait_ready = false;

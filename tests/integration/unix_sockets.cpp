@@ -124,8 +124,7 @@ TEST_F(FaultsX, X3_shutdown_leaves_the_socket_of_a_successor) {
 TEST_F(FaultsX, X4_full_backlog_of_a_backend_is_waited_for_without_spinning) {
     const auto backend = directory.path() / "backend.sock";
     FullBacklog full("unix:" + backend.string());
-    ConfigText config =
-        one_service({full.text()}, "", "connect_timeout = \"5s\"\nattempts = 1");
+    ConfigText config = one_service({full.text()}, "", "connect_timeout = \"5s\"\nattempts = 1");
     config.services.push_back({.name = "impatient",
                                .backends = {full.text()},
                                .upstream = "connect_timeout = \"300ms\"\nattempts = 1"});

@@ -14,36 +14,51 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::array<std::string_view, 30> key_order{
-    "event",     "time",          "id",          "listener",         "worker",
-    "client",    "peer",          "local",       "route",            "sni",
-    "alpn",      "tls",           "upstream",    "backend",          "backend_address",
-    "backend_local", "attempts",  "warm",        "queue_ms",         "tls_ms",
-    "connect_ms", "first_byte_ms", "duration_ms", "bytes_to_backend", "bytes_to_client",
-    "closed_by", "reason",        "class",       "detail",           "would_refuse"};
+constexpr std::array<std::string_view, 30> key_order{"event",
+                                                     "time",
+                                                     "id",
+                                                     "listener",
+                                                     "worker",
+                                                     "client",
+                                                     "peer",
+                                                     "local",
+                                                     "route",
+                                                     "sni",
+                                                     "alpn",
+                                                     "tls",
+                                                     "upstream",
+                                                     "backend",
+                                                     "backend_address",
+                                                     "backend_local",
+                                                     "attempts",
+                                                     "warm",
+                                                     "queue_ms",
+                                                     "tls_ms",
+                                                     "connect_ms",
+                                                     "first_byte_ms",
+                                                     "duration_ms",
+                                                     "bytes_to_backend",
+                                                     "bytes_to_client",
+                                                     "closed_by",
+                                                     "reason",
+                                                     "class",
+                                                     "detail",
+                                                     "would_refuse"};
 
 constexpr std::array<std::string_view, 10> required_on_close{
-    "event",       "time",             "id",              "listener", "client",
-    "duration_ms", "bytes_to_backend", "bytes_to_client", "reason",   "class"};
+    "event",           "time",   "id",   "listener", "client", "duration_ms", "bytes_to_backend",
+    "bytes_to_client", "reason", "class"};
 
 const std::map<std::string_view, std::string_view>& classes() {
     static const std::map<std::string_view, std::string_view> table{
-        {"completed", "ok"},
-        {"client_reset", "client"},
-        {"client_lost", "client"},
-        {"client_gone", "client"},
-        {"backend_reset", "backend"},
-        {"backend_lost", "backend"},
-        {"connect_failed", "backend"},
-        {"no_backend", "backend"},
-        {"idle_timeout", "policy"},
-        {"half_closed_timeout", "policy"},
-        {"lifetime", "policy"},
-        {"limit_process", "proxy"},
-        {"overload", "proxy"},
-        {"internal", "proxy"},
-        {"limit_listener", "policy"},
-        {"no_route", "policy"},
+        {"completed", "ok"},           {"client_reset", "client"},
+        {"client_lost", "client"},     {"client_gone", "client"},
+        {"backend_reset", "backend"},  {"backend_lost", "backend"},
+        {"connect_failed", "backend"}, {"no_backend", "backend"},
+        {"idle_timeout", "policy"},    {"half_closed_timeout", "policy"},
+        {"lifetime", "policy"},        {"limit_process", "proxy"},
+        {"overload", "proxy"},         {"internal", "proxy"},
+        {"limit_listener", "policy"},  {"no_route", "policy"},
         {"drained", "operator"}};
     return table;
 }
@@ -54,8 +69,12 @@ std::size_t utf8_length(std::string_view text) {
         return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U;
     };
     const unsigned lead = byte(0);
-    const std::size_t length = lead < 0x80 ? 1 : lead < 0xC2 ? 0 : lead < 0xE0 ? 2
-                               : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 0;
+    const std::size_t length = lead < 0x80   ? 1
+                               : lead < 0xC2 ? 0
+                               : lead < 0xE0 ? 2
+                               : lead < 0xF0 ? 3
+                               : lead < 0xF5 ? 4
+                                             : 0;
     for (std::size_t i = 1; i < length; ++i)
         if ((byte(i) & 0xC0U) != 0x80) return 0;
     if (lead == 0xE0 && byte(1) < 0xA0) return 0;  // overlong
@@ -81,7 +100,8 @@ std::string check_keys(const json::object& object) {
     for (const auto& member : object) {
         const std::string_view key(member.key().data(), member.key().size());
         const auto found = std::find(expected, key_order.end(), key);
-        if (found == key_order.end()) return "key '" + std::string(key) + "' unknown or out of order";
+        if (found == key_order.end())
+            return "key '" + std::string(key) + "' unknown or out of order";
         expected = found + 1;
         if (member.value().is_null()) return "key '" + std::string(key) + "' is null, not absent";
     }
@@ -143,29 +163,27 @@ std::string check_values(const LogLine& line) {
     if (class_of_reason(line.reason) != line.close_class)
         return "class " + line.close_class + " does not belong to reason " + line.reason;
     const auto& by = line.closed_by;
-    if (!by.empty() && by != "client" && by != "backend" && by != "proxy")
-        return "closed_by " + by;
+    if (!by.empty() && by != "client" && by != "backend" && by != "proxy") return "closed_by " + by;
     return {};
 }
 
 void read_members(const json::object& object, LogLine& line) {
     using Member = std::pair<std::string_view, std::string LogLine::*>;
-    static constexpr std::array<Member, 15> members{
-        {{"event", &LogLine::event},
-         {"time", &LogLine::time},
-         {"id", &LogLine::id},
-         {"listener", &LogLine::listener},
-         {"worker", &LogLine::worker},
-         {"client", &LogLine::client},
-         {"local", &LogLine::local},
-         {"upstream", &LogLine::upstream},
-         {"backend", &LogLine::backend},
-         {"backend_address", &LogLine::backend_address},
-         {"backend_local", &LogLine::backend_local},
-         {"closed_by", &LogLine::closed_by},
-         {"reason", &LogLine::reason},
-         {"class", &LogLine::close_class},
-         {"detail", &LogLine::detail}}};
+    static constexpr std::array<Member, 15> members{{{"event", &LogLine::event},
+                                                     {"time", &LogLine::time},
+                                                     {"id", &LogLine::id},
+                                                     {"listener", &LogLine::listener},
+                                                     {"worker", &LogLine::worker},
+                                                     {"client", &LogLine::client},
+                                                     {"local", &LogLine::local},
+                                                     {"upstream", &LogLine::upstream},
+                                                     {"backend", &LogLine::backend},
+                                                     {"backend_address", &LogLine::backend_address},
+                                                     {"backend_local", &LogLine::backend_local},
+                                                     {"closed_by", &LogLine::closed_by},
+                                                     {"reason", &LogLine::reason},
+                                                     {"class", &LogLine::close_class},
+                                                     {"detail", &LogLine::detail}}};
     for (const auto& [key, member] : members) line.*member = text_of(object, key);
     line.connect_ms = number_of(object, "connect_ms");
     line.first_byte_ms = number_of(object, "first_byte_ms");

@@ -33,7 +33,8 @@ struct LogLine {
 };
 
 /// Parses and checks: one JSON object, keys known and in the contract's order, required keys there,
-/// class a function of the reason, times well formed and not negative, no byte below 0x20, valid UTF-8.
+/// class a function of the reason, times well formed and not negative, no byte below 0x20, valid
+/// UTF-8.
 [[nodiscard]] LogLine parse_log_line(std::string_view line);
 
 /// Class that the contract gives to a reason; empty for an unknown one.

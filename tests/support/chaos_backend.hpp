@@ -40,7 +40,8 @@ public:
 
     /// A script's way to wait: until the backend stops, at most `limit` (not scaled).
     void hold(milliseconds limit = 60s) const;
-    /// A script's way to wait for the end of its connection; End::open when the backend stops first.
+    /// A script's way to wait for the end of its connection; End::open when the backend stops
+    /// first.
     End wait_end(Socket& socket) const;
 
 private:

@@ -8,9 +8,9 @@
 
 #include <cerrno>
 #include <csignal>
-#include <tuple>
 #include <stdexcept>
 #include <system_error>
+#include <tuple>
 
 extern char** environ;  // POSIX leaves its declaration to the program
 
@@ -142,8 +142,8 @@ void ChildProcess::abandon_output() {
 }
 
 void ChildProcess::collect() {
-    pollfd entries[3] = {{stdout_.get(), POLLIN, 0}, {stderr_.get(), POLLIN, 0},
-                         {wake_.get(), POLLIN, 0}};
+    pollfd entries[3] = {
+        {stdout_.get(), POLLIN, 0}, {stderr_.get(), POLLIN, 0}, {wake_.get(), POLLIN, 0}};
     bool told_to_end = false;
     while (entries[0].fd >= 0 || entries[1].fd >= 0) {
         // Told to end: what is in the pipes already is still read, nothing is waited for.

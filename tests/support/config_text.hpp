@@ -15,7 +15,7 @@ struct Service {
     std::string listener{};  // more lines of [[listener]]
     std::string timeouts{};  // lines of [listener.timeouts]
     std::string upstream{};  // more lines of [[upstream]]
-    bool routed = true;    // false: upstream = ""
+    bool routed = true;  // false: upstream = ""
 };
 
 struct ConfigText {

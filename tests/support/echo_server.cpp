@@ -28,7 +28,8 @@ EchoLoop::EchoLoop(UniqueFd listener)
 void EchoLoop::run(const std::atomic<bool>& stop) {
     std::array<epoll_event, 256> events;
     while (!stop) {
-        const int n = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), 20);
+        const int n =
+            ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), 20);
         for (int i = 0; i < n; ++i) {
             const auto& event = events[static_cast<std::size_t>(i)];
             if (event.data.fd == listener_.get()) {

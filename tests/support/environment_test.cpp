@@ -1,5 +1,5 @@
-// What the scenarios borrow from the system, tried alone: a scenario that fails should fail because of
-// the proxy.
+// What the scenarios borrow from the system, tried alone: a scenario that fails should fail because
+// of the proxy.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/wait.h>

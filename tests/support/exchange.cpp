@@ -138,8 +138,7 @@ private:
 
 }  // namespace
 
-bool exchange(Socket& socket, const ConnectionId& id, Role role, Ledger& ledger,
-              const Plan& plan) {
+bool exchange(Socket& socket, const ConnectionId& id, Role role, Ledger& ledger, const Plan& plan) {
     Player player(socket, id, role, ledger, plan);
     const bool good = player.run();
     ledger.update(id, [&](ConnectionRecord& record) { player.book(side_of(record, role)); });

@@ -27,9 +27,9 @@ struct Plan {
     milliseconds deadline{20'000};  // scaled
 };
 
-/// Plays `plan` on a connected socket and books everything in the ledger. Returns true when the plan
-/// came to its end (everything sent, and the end of the stream or `stop_at` reached); false when the
-/// deadline passed or the connection failed before.
+/// Plays `plan` on a connected socket and books everything in the ledger. Returns true when the
+/// plan came to its end (everything sent, and the end of the stream or `stop_at` reached); false
+/// when the deadline passed or the connection failed before.
 ///
 /// A client starts its stream with the id. A backend calls accept_id() first.
 bool exchange(Socket& socket, const ConnectionId& id, Role role, Ledger& ledger, const Plan& plan);

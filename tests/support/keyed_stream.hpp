@@ -9,9 +9,9 @@
 #include <string>
 #include <vector>
 
-/// What the tests send through the proxy: per connection and direction an endless stream that starts
-/// with the connection's id and goes on with bytes that only this connection and direction have.
-/// Every byte that arrives therefore says where it came from.
+/// What the tests send through the proxy: per connection and direction an endless stream that
+/// starts with the connection's id and goes on with bytes that only this connection and direction
+/// have. Every byte that arrives therefore says where it came from.
 namespace penstock::test {
 
 struct ConnectionId {
@@ -62,7 +62,7 @@ private:
 
 struct Mismatch {
     std::uint64_t offset;  // of the first wrong byte in the receiver's stream
-    std::string found;     // hex, and whose bytes they are where that is known
+    std::string found;  // hex, and whose bytes they are where that is known
 };
 
 /// Compares what arrives with the stream it must be a prefix of. After the first wrong byte it only

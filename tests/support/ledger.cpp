@@ -12,8 +12,7 @@ ConnectionId Ledger::open() {
     return record.id;
 }
 
-void Ledger::update(const ConnectionId& id,
-                    const std::function<void(ConnectionRecord&)>& change) {
+void Ledger::update(const ConnectionId& id, const std::function<void(ConnectionRecord&)>& change) {
     const std::lock_guard lock(mutex_);
     const auto found = records_.find(id);
     if (found == records_.end()) {

@@ -32,8 +32,8 @@ struct ConnectionRecord {
     SideRecord client;
     SideRecord backend;
     unsigned backend_connections = 0;  // how many backend connections showed this id
-    /// Empty or "completed": any reset that no peer caused is a fault. Otherwise the reason for which
-    /// the proxy is expected to end it.
+    /// Empty or "completed": any reset that no peer caused is a fault. Otherwise the reason for
+    /// which the proxy is expected to end it.
     std::string expected_reason;
     /// The proxy may end it with FIN although the peer sent none (drained, refuse_with = "close").
     bool proxy_may_finish = false;

@@ -23,7 +23,8 @@ namespace {
 }
 
 UniqueFd namespace_handle(const char* kind) {
-    UniqueFd fd(::open((std::string("/proc/thread-self/ns/") + kind).c_str(), O_RDONLY | O_CLOEXEC));
+    UniqueFd fd(
+        ::open((std::string("/proc/thread-self/ns/") + kind).c_str(), O_RDONLY | O_CLOEXEC));
     if (!fd) missing(std::string("/proc with namespaces of kind ") + kind);
     return fd;
 }
@@ -49,7 +50,8 @@ ScopedNetns::~ScopedNetns() {
 
 std::string ScopedNetns::add_rule(const std::string& match, const std::string& verdict) {
     if (!has_table_) {
-        run_program({"nft", "add table ip t; add chain ip t c { type filter hook input priority 0; }"});
+        run_program(
+            {"nft", "add table ip t; add chain ip t c { type filter hook input priority 0; }"});
         has_table_ = true;
     }
     // -e -a echo the added rule with its handle at the end of the line: "... # handle 5".

@@ -7,8 +7,9 @@
 namespace penstock::test {
 
 /// Moves the calling thread into a network namespace of its own (loopback up) until the end of the
-/// scope. Threads and processes started inside stay inside; when the last is gone the kernel removes
-/// it. Throws std::runtime_error that says what is missing (it needs root, or CAP_SYS_ADMIN).
+/// scope. Threads and processes started inside stay inside; when the last is gone the kernel
+/// removes it. Throws std::runtime_error that says what is missing (it needs root, or
+/// CAP_SYS_ADMIN).
 class ScopedNetns {
 public:
     ScopedNetns();

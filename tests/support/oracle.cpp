@@ -26,8 +26,8 @@ void judge_direction(Verdict& verdict, const ConnectionRecord& record, const Sid
     if (receiver.received > sender.sent)
         verdict.blame("I2", where(record, name) + "received " + std::to_string(receiver.received) +
                                 " bytes, only " + std::to_string(sender.sent) + " were sent");
-    const bool clean = receiver.saw == End::fin && sender.saw == End::fin && sender.sent_fin &&
-                       receiver.sent_fin;
+    const bool clean =
+        receiver.saw == End::fin && sender.saw == End::fin && sender.sent_fin && receiver.sent_fin;
     if (clean && receiver.received != sender.sent)
         verdict.blame("I2", where(record, name) + "received " + std::to_string(receiver.received) +
                                 " of " + std::to_string(sender.sent) +
@@ -111,7 +111,8 @@ Verdict judge_integrity(const Ledger& ledger) {
                                     std::to_string(record.backend_connections) + " connections");
     }
     for (const std::string& stranger : ledger.strangers())
-        verdict.blame("I2", "a backend connection began with bytes that are no known id: " + stranger);
+        verdict.blame("I2",
+                      "a backend connection began with bytes that are no known id: " + stranger);
     return verdict;
 }
 

@@ -22,19 +22,19 @@ private:
     std::vector<std::pair<std::string, std::string>> faults_;
 };
 
-/// I2: what a side received is an exact prefix of what the other sent under that id, equal when both
-/// ended cleanly; no id that nobody sent; no payload on two backends.
+/// I2: what a side received is an exact prefix of what the other sent under that id, equal when
+/// both ended cleanly; no id that nobody sent; no payload on two backends.
 Verdict judge_integrity(const Ledger& ledger);
 
 /// I3: a FIN only after a FIN and after all data; a reset only with a cause.
 Verdict judge_closes(const Ledger& ledger);
 
-/// I7 and I8: every line obeys the contract; exactly one close line per connection of the ledger, with
-/// the expected reason and the ledger's byte counts; no line without a connection.
+/// I7 and I8: every line obeys the contract; exactly one close line per connection of the ledger,
+/// with the expected reason and the ledger's byte counts; no line without a connection.
 Verdict judge_log(const Ledger& ledger, const std::vector<LogLine>& lines);
 
-/// What identifies a connection in ledger and log: both ends of the client's leg. A client's port may
-/// serve again, towards another listener at any time and towards the same one after a while.
+/// What identifies a connection in ledger and log: both ends of the client's leg. A client's port
+/// may serve again, towards another listener at any time and towards the same one after a while.
 std::string leg_of(const ConnectionRecord& record);
 std::string leg_of(const LogLine& line);
 

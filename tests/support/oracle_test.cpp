@@ -128,9 +128,7 @@ struct Case {
     Plan::Then backend_then;
     const char* blamed;  // invariant, nullptr = clean
     const char* words;   // in the verdict
-    friend std::ostream& operator<<(std::ostream& out, const Case& row) {
-        return out << row.name;
-    }
+    friend std::ostream& operator<<(std::ostream& out, const Case& row) { return out << row.name; }
 };
 
 class OracleOnBadRelay : public testing::TestWithParam<Case> {};
@@ -139,8 +137,7 @@ TEST_P(OracleOnBadRelay, names_the_fault) {
     const Case& c = GetParam();
     Ledger ledger;
     const ConnectionId other = ledger.open();
-    ChaosBackend backend(
-        scripts::keyed(ledger, {.send = 100'000, .after_send = c.backend_then}));
+    ChaosBackend backend(scripts::keyed(ledger, {.send = 100'000, .after_send = c.backend_then}));
     BadRelay relay(backend.text(), c.fault, other);
     run_client(relay.address(), ledger, {.send = 50'000, .deadline = 3s});
     // The backend books its side when its own plan has ended.
@@ -160,18 +157,18 @@ TEST_P(OracleOnBadRelay, names_the_fault) {
 constexpr auto fin = Plan::Then::finish;
 INSTANTIATE_TEST_SUITE_P(
     Oracle, OracleOnBadRelay,
-    testing::Values(
-        Case{"none", Fault::none, fin, nullptr, ""},
-        Case{"none_with_reset", Fault::none, Plan::Then::reset, nullptr, ""},
-        Case{"lose", Fault::lose, fin, "I2", "to_client offset"},
-        Case{"duplicate", Fault::duplicate, fin, "I2", "to_client offset"},
-        Case{"swap", Fault::swap, fin, "I2", "to_client offset"},
-        Case{"cross_talk", Fault::cross_talk, fin, "I2", "to_client offset 5000"},
-        Case{"flip", Fault::flip, fin, "I2", "wrong bytes at offset"},
-        Case{"false_fin", Fault::false_fin, fin, "I3", "saw a FIN"},
-        Case{"fin_for_reset", Fault::fin_for_reset, Plan::Then::reset, "I3", "did not send"},
-        Case{"reset_for_fin", Fault::reset_for_fin, fin, "I3", "reset without a cause"},
-        Case{"replay", Fault::replay, fin, "I2", "replayed"}),
+    testing::Values(Case{"none", Fault::none, fin, nullptr, ""},
+                    Case{"none_with_reset", Fault::none, Plan::Then::reset, nullptr, ""},
+                    Case{"lose", Fault::lose, fin, "I2", "to_client offset"},
+                    Case{"duplicate", Fault::duplicate, fin, "I2", "to_client offset"},
+                    Case{"swap", Fault::swap, fin, "I2", "to_client offset"},
+                    Case{"cross_talk", Fault::cross_talk, fin, "I2", "to_client offset 5000"},
+                    Case{"flip", Fault::flip, fin, "I2", "wrong bytes at offset"},
+                    Case{"false_fin", Fault::false_fin, fin, "I3", "saw a FIN"},
+                    Case{"fin_for_reset", Fault::fin_for_reset, Plan::Then::reset, "I3",
+                         "did not send"},
+                    Case{"reset_for_fin", Fault::reset_for_fin, fin, "I3", "reset without a cause"},
+                    Case{"replay", Fault::replay, fin, "I2", "replayed"}),
     [](const auto& param_info) { return std::string(param_info.param.name); });
 
 TEST(KeyedStream, any_piece_is_found_again_in_its_stream) {

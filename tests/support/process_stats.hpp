@@ -3,8 +3,8 @@
 #include <sys/types.h>
 
 #include <chrono>
-#include <cstdint>
 #include <cstddef>
+#include <cstdint>
 
 /// What the kernel says about a running process.
 namespace penstock::test {

@@ -42,8 +42,8 @@ std::string penstock_binary() {
 
 std::string sanitizer_report_in(const std::string& text) {
     static constexpr std::array<std::string_view, 6> marks{
-        "ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "WARNING: ThreadSanitizer",
-        "runtime error:", "AddressSanitizer:DEADLYSIGNAL", "LeakSanitizer: detected"};
+        "ERROR: AddressSanitizer", "ERROR: LeakSanitizer",          "WARNING: ThreadSanitizer",
+        "runtime error:",          "AddressSanitizer:DEADLYSIGNAL", "LeakSanitizer: detected"};
     for (const std::string_view mark : marks)
         if (const auto at = text.find(mark); at != std::string::npos) return text.substr(at, 6000);
     return {};

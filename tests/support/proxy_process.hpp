@@ -20,7 +20,7 @@ struct ProxyOptions {
     std::vector<std::string> wrapper{};  // words before the binary, e.g. {"prlimit", "--nofile=64"}
     SpawnOptions spawn{};
     std::filesystem::path directory{};  // empty: a private one of its own
-    bool wait_ready = true;           // throws when "ready" does not come
+    bool wait_ready = true;  // throws when "ready" does not come
 };
 
 /// The program under test, driven through its contract alone: arguments, configuration file,
@@ -49,8 +49,8 @@ public:
     /// TERM, then the exit status; fails the test unless it is 0 within `limit` and nothing was
     /// reported. Safe to call twice.
     void stop(milliseconds limit = 5s);
-    /// For ends that a test causes itself: waits, checks for sanitizer reports, and returns the wait
-    /// status; afterwards the destructor demands nothing.
+    /// For ends that a test causes itself: waits, checks for sanitizer reports, and returns the
+    /// wait status; afterwards the destructor demands nothing.
     std::optional<int> wait_exit(milliseconds limit = 10s);
     /// SIGKILL, as a crash would.
     void kill();

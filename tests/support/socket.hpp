@@ -37,9 +37,9 @@ private:
 };
 
 struct SocketOptions {
-    std::string source{};          // local address to bind, "127.0.0.7:0"; empty = any
-    int receive_buffer = 0;      // SO_RCVBUF, 0 = the system's
-    int send_buffer = 0;         // SO_SNDBUF
+    std::string source{};  // local address to bind, "127.0.0.7:0"; empty = any
+    int receive_buffer = 0;  // SO_RCVBUF, 0 = the system's
+    int send_buffer = 0;  // SO_SNDBUF
     bool no_delay = false;
 };
 
@@ -49,15 +49,16 @@ enum class End : std::uint8_t { open, fin, reset, failed };
 std::ostream& operator<<(std::ostream& out, End end);
 
 /// One connected stream socket, non-blocking, with deadlines on every wait (scaled). One user at a
-/// time. The kernel reports an error once, to whichever call comes first; this class keeps it, so that
-/// a reset never looks like an end of stream afterwards.
+/// time. The kernel reports an error once, to whichever call comes first; this class keeps it, so
+/// that a reset never looks like an end of stream afterwards.
 class Socket {
 public:
     Socket() = default;
     explicit Socket(UniqueFd fd);
 
-    /// errno on failure; ETIMEDOUT when `limit` passed. A connection that was accepted and reset before
-    /// this call returned is a success: the reset is what the next call on the socket reports.
+    /// errno on failure; ETIMEDOUT when `limit` passed. A connection that was accepted and reset
+    /// before this call returned is a success: the reset is what the next call on the socket
+    /// reports.
     static std::expected<Socket, int> connect(const Address& to, const SocketOptions& options = {},
                                               milliseconds limit = 5s);
 
@@ -78,7 +79,7 @@ public:
     End wait_end(milliseconds limit = 10s, std::uint64_t* discarded = nullptr);
 
     void finish();  // FIN, reading goes on
-    void reset();   // RST and close
+    void reset();  // RST and close
     void close() { fd_.close(); }
 
     [[nodiscard]] int fd() const { return fd_.get(); }

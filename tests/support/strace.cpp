@@ -10,8 +10,8 @@ namespace {
 
 std::vector<std::string> command(pid_t target, const std::vector<std::string>& expressions,
                                  const std::filesystem::path& output) {
-    std::vector<std::string> argv{"strace", "-f", "-o", output.string(), "-p",
-                                  std::to_string(target)};
+    std::vector<std::string> argv{"strace",        "-f", "-o",
+                                  output.string(), "-p", std::to_string(target)};
     for (const std::string& expression : expressions) argv.insert(argv.end(), {"-e", expression});
     return argv;
 }
