@@ -126,6 +126,9 @@ public:
             [this](const std::string&) { failed_.fetch_add(1, std::memory_order_relaxed); });
     }
 
+    // Joins the pool's thread before the logger goes, which that thread may still hold.
+    ~SpdlogLog() override { pool_.reset(); }
+
     [[nodiscard]] bool enabled(LogLevel level) const noexcept override { return level <= level_; }
     void write(LogLevel level, std::string_view message) override {
         logger_->log(to_spdlog(level), spdlog::string_view_t(message.data(), message.size()));

@@ -1,7 +1,6 @@
 #include "proxy/access_log/worker_log.hpp"
 
 #include <algorithm>
-#include <thread>
 #include <utility>
 
 namespace penstock::proxy {
@@ -21,14 +20,7 @@ WorkerLog::WorkerLog(LogWriter* writer, const config::AccessLog& settings, Timin
     chunks_.reserve(max_chunks);
 }
 
-WorkerLog::~WorkerLog() {
-    flush();
-    while (submitted_ > 0) {
-        for (LogChunk* chunk = returned_.take_all(); chunk != nullptr; chunk = chunk->next)
-            --submitted_;
-        std::this_thread::yield();
-    }
-}
+WorkerLog::~WorkerLog() { wheel_.cancel(*this); }
 
 void WorkerLog::write(const LogRecord& record, TimePoint now) {
     if (writer_ == nullptr || !wanted(record, now)) return;
@@ -61,14 +53,8 @@ bool WorkerLog::wanted(const LogRecord& record, TimePoint now) {
 LogChunk* WorkerLog::chunk_with_room(std::size_t bytes) {
     if (current_ != nullptr && current_->size + bytes <= LogChunk::capacity) return current_;
     if (bytes > LogChunk::capacity) return nullptr;
-    if (current_ != nullptr) {
-        ++submitted_;
-        writer_->submit(std::exchange(current_, nullptr));
-    }
-    if (free_ == nullptr) {
-        free_ = returned_.take_all();
-        for (const LogChunk* chunk = free_; chunk != nullptr; chunk = chunk->next) --submitted_;
-    }
+    if (current_ != nullptr) writer_->submit(std::exchange(current_, nullptr));
+    if (free_ == nullptr) free_ = returned_.take_all();
     if (free_ != nullptr)
         current_ = std::exchange(free_, free_->next);
     else if (chunks_.size() < max_chunks)
@@ -79,7 +65,6 @@ LogChunk* WorkerLog::chunk_with_room(std::size_t bytes) {
 void WorkerLog::flush() {
     wheel_.cancel(*this);
     if (current_ == nullptr || current_->size == 0) return;
-    ++submitted_;
     writer_->submit(std::exchange(current_, nullptr));
 }
 

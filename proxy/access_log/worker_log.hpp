@@ -36,7 +36,7 @@ public:
     /// `writer` may be null: no access log. Everything must outlive the object.
     WorkerLog(LogWriter* writer, const config::AccessLog& settings, TimingWheel& wheel,
               metrics::WorkerCells& cells);
-    /// Submits what is left, and waits until the writer has returned every chunk.
+    /// After flush() and LogWriter::finish(): the writer holds none of its chunks any more.
     ~WorkerLog();
 
     [[nodiscard]] bool enabled() const noexcept { return writer_ != nullptr; }
@@ -60,7 +60,6 @@ private:
     std::vector<std::unique_ptr<LogChunk>> chunks_;
     LogChunk* free_ = nullptr;     // linked by next
     LogChunk* current_ = nullptr;  // being filled
-    std::size_t submitted_ = 0;    // chunks that are not here
 };
 
 }  // namespace penstock::proxy
