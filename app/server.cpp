@@ -30,7 +30,6 @@ std::shared_ptr<const balancer::BackendSet> make_backend_set(const config::Upstr
 Server::Server(const config::Config& config, const Options& options, Logger& log)
     : config_(config),
       options_(options),
-      log_(log),
       shared_(options.workers, options.max_connections, entropy(), log) {}
 
 Server::~Server() { join(); }

@@ -66,7 +66,6 @@ private:
 
     config::Config config_;
     Options options_;
-    Logger& log_;
     proxy::WorkersShared shared_;
     std::vector<net::ListenGroup> groups_;
     std::vector<std::shared_ptr<proxy::ListenerShared>> listeners_;
