@@ -43,7 +43,12 @@ net::Root Acceptor::run(Acceptor& self) {
     while (!self.stopping_) {
         co_await self.readable.wait(net::WaitRole::reader);
         self.readable.clear();
-        if (!self.stopping_ && !self.paused_) self.accept_some();
+        if (self.stopping_ || self.paused_) continue;
+        try {
+            self.accept_some();
+        } catch (const std::exception&) {  // no memory: that connection is lost, the listener stays
+            self.worker_.report_failure(std::current_exception());
+        }
     }
 }
 

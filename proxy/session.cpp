@@ -307,6 +307,7 @@ void Session::abort(CloseReason reason, int error) noexcept {
 
 void Session::close(CloseReason reason, ClosedBy by, int error) noexcept {
     if (state_ == SessionState::closed) return;
+    if (reason == CloseReason::internal && error != 0) worker_.report_internal(error);
     reason_ = reason;
     closed_by_ = by;
     error_ = static_cast<std::uint16_t>(error);

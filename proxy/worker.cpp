@@ -10,7 +10,7 @@ namespace penstock::proxy {
 namespace {
 
 constexpr Duration drain_tick = std::chrono::milliseconds(50);
-constexpr Duration accept_error_log_interval = std::chrono::seconds(5);
+constexpr Duration error_log_interval = std::chrono::seconds(5);  // of each kind
 constexpr unsigned worker_shift = 48;
 
 }  // namespace
@@ -21,7 +21,9 @@ Worker::Worker(WorkersShared& shared, const WorkerOptions& options, LogWriter* l
       loop_(options.buffer_cap_bytes),
       log_(log_writer, options.access_log, loop_.wheel(), cells_),
       random_(Random::from_entropy()),
-      next_sequence_(std::uint64_t{options.index} << worker_shift) {}
+      next_sequence_(std::uint64_t{options.index} << worker_shift),
+      accept_errors_(error_log_interval),
+      internal_errors_(error_log_interval) {}
 
 Worker::~Worker() = default;
 
@@ -78,8 +80,14 @@ void Worker::admit(ListenerContext& listener, Accepted accepted) {
 }
 
 void Worker::start_session(std::size_t listener, Accepted accepted) {
-    auto* session =
-        new Session(*this, listeners_[listener], std::move(accepted), next_sequence());
+    Session* session = nullptr;
+    try {
+        session = new Session(*this, listeners_[listener], std::move(accepted), next_sequence());
+    } catch (const std::bad_alloc&) {  // costs this connection, and nothing else
+        shared_.loads.remove(index_);
+        listeners_[listener]->cells.closed_by(CloseReason::overload).add();
+        return report_failure(std::current_exception());
+    }
     session->start();
 }
 
@@ -156,15 +164,18 @@ void Worker::report_failure(std::exception_ptr error) noexcept {
 }
 
 void Worker::report_accept_error(const ListenerContext& listener, int error) {
-    if (loop_.now() < next_accept_error_log_) {
-        ++accept_errors_unlogged_;
-        return;
-    }
-    next_accept_error_log_ = loop_.now() + accept_error_log_interval;
+    const auto left_out = accept_errors_.admit(loop_.now());
+    if (!left_out) return;
     shared_.log.warn("listener {}: accept: {} ({} more since the last message); accepting pauses "
                      "until something is freed. Raise the limit on open files if this lasts",
-                     listener.settings().name, errno_name(error),
-                     std::exchange(accept_errors_unlogged_, 0));
+                     listener.settings().name, errno_name(error), *left_out);
+}
+
+void Worker::report_internal(int error) noexcept {
+    if (const auto left_out = internal_errors_.admit(loop_.now()))
+        shared_.log.error("worker {}: a system call on a connection failed: {}; the connection was "
+                          "ended ({} more since the last message)",
+                          index_, errno_name(error), *left_out);
 }
 
 }  // namespace penstock::proxy

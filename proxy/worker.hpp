@@ -8,6 +8,7 @@
 #include <boost/intrusive/list.hpp>
 
 #include "base/log.hpp"
+#include "base/log_throttle.hpp"
 #include "base/random.hpp"
 #include "config/config.hpp"
 #include "metrics/cells.hpp"
@@ -79,6 +80,8 @@ public:
     void unlink(Session& session, ListenerShared& listener) noexcept;
     void report_failure(std::exception_ptr error) noexcept;
     void report_accept_error(const ListenerContext& listener, int error);
+    /// A system call on a connection failed that should not fail.
+    void report_internal(int error) noexcept;
     [[nodiscard]] std::uint64_t next_sequence() noexcept { return next_sequence_++; }
     [[nodiscard]] net::HangupHandler& ignore_hangups() noexcept { return ignore_hangups_; }
 
@@ -121,8 +124,8 @@ private:
     DrainPlan drain_plan_;
     std::size_t sessions_at_closing_ = 0;
     std::function<void()> when_empty_;
-    TimePoint next_accept_error_log_{};
-    std::uint64_t accept_errors_unlogged_ = 0;
+    LogThrottle accept_errors_;
+    LogThrottle internal_errors_;
 };
 
 }  // namespace penstock::proxy
