@@ -44,9 +44,8 @@ std::string summary(const config::Config& config, const Capacity& capacity) {
                        counted(config.listeners.size(), "listener"),
                        counted(config.upstreams.size(), "upstream"),
                        counted(count_backends(config), "backend"),
-                       counted(capacity.workers, "worker"),
-                       with_commas(capacity.limit.connections), capacity.limit.cause,
-                       with_commas(memory_per_connection));
+                       counted(capacity.workers, "worker"), with_commas(capacity.limit.connections),
+                       capacity.limit.cause, with_commas(memory_per_connection));
 }
 
 json::object to_json(const config::Diagnostic& diagnostic) {

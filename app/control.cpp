@@ -61,8 +61,7 @@ void Control::on_signal(int signal) {
         case SIGHUP:
             log_.warn("SIGHUP: reloading is not supported yet; the configuration stays as it is");
             return;
-        default:
-            log_.warn("SIGUSR2: upgrading is not supported yet; this process goes on");
+        default: log_.warn("SIGUSR2: upgrading is not supported yet; this process goes on");
     }
 }
 
@@ -78,8 +77,9 @@ asio::awaitable<void> Control::stop_gracefully() {
     if (!at_once_ && server_.connections() > 0)
         log_.info("draining {} connections: {} s to end by themselves, then closed over {} s",
                   with_commas(server_.connections()), seconds(drain_wait), seconds(close_over));
-    server_.drain(at_once_ ? proxy::DrainPlan(SteadyClock().now(), Duration::zero(), Duration::zero())
-                           : proxy::DrainPlan(SteadyClock().now(), drain_wait, close_over),
+    server_.drain(at_once_
+                      ? proxy::DrainPlan(SteadyClock().now(), Duration::zero(), Duration::zero())
+                      : proxy::DrainPlan(SteadyClock().now(), drain_wait, close_over),
                   [this] { report_event(); });
     draining_ = true;
     co_await wait_for_event();
@@ -88,8 +88,7 @@ asio::awaitable<void> Control::stop_gracefully() {
 
 void Control::stop_at_once() {
     if (std::exchange(at_once_, true)) return;
-    log_.warn("second signal: closing {} connections at once",
-              with_commas(server_.connections()));
+    log_.warn("second signal: closing {} connections at once", with_commas(server_.connections()));
     event_.cancel();  // ends the shutdown delay
     if (draining_) server_.abort_all();
 }

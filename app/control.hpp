@@ -18,8 +18,7 @@ namespace penstock::app {
 /// the io_context's thread.
 class Control {
 public:
-    using Signals =
-        boost::asio::basic_signal_set<boost::asio::io_context::executor_type>;
+    using Signals = boost::asio::basic_signal_set<boost::asio::io_context::executor_type>;
 
     /// `signals` has been registered early, so that a signal during start-up is not lost.
     Control(boost::asio::io_context& context, Signals& signals, Server& server,

@@ -50,9 +50,10 @@ void print_welcome(const Server& server, const DemoBackends& backends, const Dem
     print_line(fmt::format("  curl {}", url));
     print_line(fmt::format("  for i in 1 2 3 4 5 6; do curl -s {}; done", url));
     print_line("");
-    print_line(fmt::format("The admin API and the dashboard are not part of this version: nothing "
-                           "listens on port {}.",
-                           options.admin_port));
+    print_line(
+        fmt::format("The admin API and the dashboard are not part of this version: nothing "
+                    "listens on port {}.",
+                    options.admin_port));
     print_line("Ctrl-C ends it.");
 }
 
@@ -67,9 +68,8 @@ int demo(const DemoOptions& options) try {
         fmt::print(stderr, "penstock: cannot open the log: {}\n", log.error());
         return ExitStatus::failure;
     }
-    return serve(config, loop, **log, [&](const Server& server) {
-        print_welcome(server, backends, options);
-    });
+    return serve(config, loop, **log,
+                 [&](const Server& server) { print_welcome(server, backends, options); });
 } catch (const boost::system::system_error& e) {
     fmt::print(stderr, "penstock: cannot start the demo's backends: {}\n", e.what());
     return ExitStatus::failure;

@@ -22,7 +22,8 @@ config::LoadResult load_configuration(const std::string& path) {
     const auto environment = config::process_environment();
     if (path != "-") return config::load_file(path, environment);
     const std::string text{std::istreambuf_iterator<char>(std::cin), {}};
-    return config::load_text(text, "<stdin>", std::filesystem::current_path().string(), environment);
+    return config::load_text(text, "<stdin>", std::filesystem::current_path().string(),
+                             environment);
 }
 
 void print_diagnostics(std::span<const config::Diagnostic> diagnostics) {

@@ -25,9 +25,8 @@ constexpr std::uint64_t per_connection = 2;
 std::expected<ConnectionLimit, std::string> connection_limit(std::uint64_t configured,
                                                              std::uint64_t descriptor_limit,
                                                              const DescriptorNeeds& needs) {
-    const std::uint64_t taken =
-        reserve + needs.listening_sockets +
-        needs.workers * (per_worker + per_pipe * net::PipePool::max_pipes);
+    const std::uint64_t taken = reserve + needs.listening_sockets +
+                                needs.workers * (per_worker + per_pipe * net::PipePool::max_pipes);
     const std::uint64_t possible =
         descriptor_limit > taken ? (descriptor_limit - taken) / per_connection : 0;
     const std::string cause = "descriptor limit " + with_commas(descriptor_limit);

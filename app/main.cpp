@@ -25,9 +25,9 @@ void add_run(CLI::App& app, std::function<int()>& action) {
 
 void add_check(CLI::App& app, std::function<int()>& action) {
     static CheckOptions options{.config_file = default_config};
-    auto* command =
-        app.add_subcommand("check", "Validate a configuration exactly as `run` does");
-    command->add_option("-c,--config", options.config_file, "Configuration file, - for standard input")
+    auto* command = app.add_subcommand("check", "Validate a configuration exactly as `run` does");
+    command
+        ->add_option("-c,--config", options.config_file, "Configuration file, - for standard input")
         ->capture_default_str();
     command->add_flag("-p,--print", options.print,
                       "Print the effective configuration with all defaults, as TOML");

@@ -30,7 +30,7 @@ void fill_standard_streams() noexcept {
 }
 
 void ignore_stray_signals() noexcept {
-    static constexpr std::array strays{SIGPIPE, SIGHUP,  SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM,
+    static constexpr std::array strays{SIGPIPE, SIGHUP,  SIGUSR1, SIGUSR2,   SIGALRM, SIGVTALRM,
                                        SIGPROF, SIGPOLL, SIGPWR,  SIGSTKFLT, SIGCHLD, SIGWINCH};
     for (const int signal : strays) std::signal(signal, SIG_IGN);
     for (int signal = SIGRTMIN; signal <= SIGRTMAX; ++signal) std::signal(signal, SIG_IGN);
@@ -63,13 +63,14 @@ std::expected<void, std::string> switch_user(const std::string& user, const std:
         return std::unexpected(fmt::format("process.group: there is no group '{}'", group));
 
     const uid_t uid = account != nullptr ? account->pw_uid : ::geteuid();
-    const gid_t gid = named != nullptr ? named->gr_gid
+    const gid_t gid = named != nullptr     ? named->gr_gid
                       : account != nullptr ? account->pw_gid
                                            : ::getegid();
     if (uid == ::geteuid() && gid == ::getegid() && ::geteuid() != 0) return {};
     if (::geteuid() != 0)
-        return std::unexpected("process.user and process.group need a start as root; remove them "
-                               "or start as root");
+        return std::unexpected(
+            "process.user and process.group need a start as root; remove them "
+            "or start as root");
     const bool switched =
         (account != nullptr ? ::initgroups(user.c_str(), gid) : ::setgroups(1, &gid)) == 0 &&
         ::setresgid(gid, gid, gid) == 0 && ::setresuid(uid, uid, uid) == 0;

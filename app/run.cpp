@@ -28,9 +28,10 @@ void warn_of_clamped_backlogs(const config::Config& config, Logger& log) {
     const auto limit = net::kernel_backlog_limit();
     for (const auto& listener : config.listeners)
         if (limit && listener.backlog > static_cast<std::uint32_t>(*limit))
-            log.warn("listener {}: backlog {} is clamped to {} by net.core.somaxconn; raise it or "
-                     "lower the key",
-                     listener.name, listener.backlog, *limit);
+            log.warn(
+                "listener {}: backlog {} is clamped to {} by net.core.somaxconn; raise it or "
+                "lower the key",
+                listener.name, listener.backlog, *limit);
 }
 
 }  // namespace
@@ -60,10 +61,10 @@ int serve(const config::Config& config, ControlLoop& loop, net::ProcessLog& log,
     }
     const std::uint64_t buffer_cap =
         std::max(usable_memory() / buffer_share_of_memory, smallest_buffer_cap);
-    auto server = Server::open(config,
-                               {capacity->workers, capacity->limit.connections,
-                                static_cast<std::size_t>(buffer_cap)},
-                               log);
+    auto server = Server::open(
+        config,
+        {capacity->workers, capacity->limit.connections, static_cast<std::size_t>(buffer_cap)},
+        log);
     if (!server) {
         report(server.error());
         return ExitStatus::failure;

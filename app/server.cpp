@@ -18,10 +18,9 @@ namespace {
 std::shared_ptr<const balancer::BackendSet> make_backend_set(const config::Upstream& upstream) {
     std::vector<balancer::BackendEntry> entries;
     for (const auto& backend : upstream.backends)
-        entries.push_back({std::make_shared<balancer::Backend>(upstream.name, backend.name,
-                                                               backend.address),
-                           backend.weight, backend.tier,
-                           backend.state == config::BackendState::ready});
+        entries.push_back(
+            {std::make_shared<balancer::Backend>(upstream.name, backend.name, backend.address),
+             backend.weight, backend.tier, backend.state == config::BackendState::ready});
     return std::make_shared<const balancer::BackendSet>(std::move(entries));
 }
 
@@ -65,16 +64,14 @@ std::expected<void, std::string> Server::open_sockets() {
 void Server::make_workers() {
     std::vector<std::shared_ptr<const proxy::UpstreamShared>> upstreams;
     for (const auto& upstream : config_.upstreams)
-        upstreams.push_back(std::make_shared<const proxy::UpstreamShared>(
-            upstream, make_backend_set(upstream)));
+        upstreams.push_back(
+            std::make_shared<const proxy::UpstreamShared>(upstream, make_backend_set(upstream)));
     for (const auto& listener : config_.listeners)
-        listeners_.push_back(
-            std::make_shared<proxy::ListenerShared>(listener, options_.workers));
+        listeners_.push_back(std::make_shared<proxy::ListenerShared>(listener, options_.workers));
     for (unsigned i = 0; i < options_.workers; ++i) {
         const proxy::WorkerOptions options{i, options_.buffer_cap_bytes / options_.workers,
                                            config_.access_log};
-        workers_.push_back(
-            std::make_unique<proxy::Worker>(shared_, options, log_writer_.get()));
+        workers_.push_back(std::make_unique<proxy::Worker>(shared_, options, log_writer_.get()));
         shared_.workers.push_back(workers_.back().get());
         workers_.back()->configure(upstreams, listeners_);
     }
@@ -123,11 +120,9 @@ void Server::stop_accepting(std::function<void()> done) {
 }
 
 void Server::drain(const proxy::DrainPlan& plan, std::function<void()> done) {
-    on_each_worker(
-        [plan](proxy::Worker& worker, const std::function<void()>& finished) {
-            worker.drain(plan, finished);
-        },
-        std::move(done));
+    on_each_worker([plan](proxy::Worker& worker,
+                          const std::function<void()>& finished) { worker.drain(plan, finished); },
+                   std::move(done));
 }
 
 void Server::abort_all() {

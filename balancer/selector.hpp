@@ -42,7 +42,7 @@ private:
 
     std::shared_ptr<const BackendSet> set_;
     Bitmap available_;
-    Bitmap allowed_;     // scratch: available and not tried
+    Bitmap allowed_;  // scratch: available and not tried
     bool stale_ = true;  // available_ has changed since the policies prepared for it
     std::vector<std::unique_ptr<Policy>> policies_;  // one per tier
     Random random_;

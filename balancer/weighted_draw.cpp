@@ -43,7 +43,7 @@ void WeightedDraw::prepare(const Bitmap& available) noexcept {
     if (full == 0) return;
 
     std::size_t under = 0;  // piles_[0, under): they need less than their column
-    std::size_t over = n;   // piles_[over, n): they fill the rest of others' columns
+    std::size_t over = n;  // piles_[over, n): they fill the rest of others' columns
     const auto file = [&](std::uint32_t c) { piles_[need_[c] < full ? under++ : --over] = c; };
     for (std::uint32_t c = 0; c < n; ++c) {
         need_[c] = available.test(begin_ + c) ? set_.weight(begin_ + c) * std::uint64_t{n} : 0;

@@ -39,7 +39,7 @@ private:
     const BackendSet& set_;
     std::uint32_t begin_;
     std::vector<Column> columns_;
-    std::vector<std::uint64_t> need_;   // scratch of prepare(), for each column
+    std::vector<std::uint64_t> need_;  // scratch of prepare(), for each column
     std::vector<std::uint32_t> piles_;  // scratch of prepare(): two piles of columns, end to end
 };
 

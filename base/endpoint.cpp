@@ -202,13 +202,15 @@ bool Endpoint::looks_like_host_name(std::string_view text) {
         return false;
     const auto host = text.substr(0, colon);
     const auto last_label = host.substr(host.rfind('.') + 1);  // npos + 1 == 0: the whole name
-    const bool numeric = std::ranges::all_of(last_label, [](char c) { return c >= '0' && c <= '9'; });
+    const bool numeric =
+        std::ranges::all_of(last_label, [](char c) { return c >= '0' && c <= '9'; });
     return host.size() <= 253 && !numeric && std::ranges::all_of(host, is_host_label_character);
 }
 
 bool Endpoint::is_loopback() const noexcept {
     if (family_ == AF_INET) return ip_.bytes()[0] == 127;
-    static constexpr std::array<std::uint8_t, 16> one{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+    static constexpr std::array<std::uint8_t, 16> one{0, 0, 0, 0, 0, 0, 0, 0,
+                                                      0, 0, 0, 0, 0, 0, 0, 1};
     return family_ == AF_INET6 && ip_.bytes() == one;
 }
 

@@ -4,10 +4,10 @@
 
 namespace penstock {
 
-/// Memory for coroutine frames and sessions: per-thread free lists by size class, so that the steady
-/// state never calls malloc. A block must be given back on the thread that took it (sessions live and
-/// die on one worker). Larger blocks go to operator new. With PENSTOCK_NO_POOLS (sanitizer builds)
-/// every call is operator new / delete, so that a use after free is seen.
+/// Memory for coroutine frames and sessions: per-thread free lists by size class, so that the
+/// steady state never calls malloc. A block must be given back on the thread that took it (sessions
+/// live and die on one worker). Larger blocks go to operator new. With PENSTOCK_NO_POOLS (sanitizer
+/// builds) every call is operator new / delete, so that a use after free is seen.
 namespace free_list {
 
 [[nodiscard]] void* take(std::size_t size);

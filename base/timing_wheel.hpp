@@ -30,15 +30,15 @@ private:
     friend class TimingWheel;
     Timer* next_ = nullptr;
     Timer* prev_ = nullptr;
-    std::uint64_t tick_ : 55 = 0;         // absolute tick of expiry
+    std::uint64_t tick_ : 55 = 0;  // absolute tick of expiry
     std::uint64_t place_ : 9 = nowhere;  // index of the list that holds it
     static constexpr unsigned nowhere = 511;
 };
 
-/// Hierarchical timing wheel (Varghese and Lauck, 1987): seven levels of 64 slots of 8 ms ticks. File
-/// and cancel are O(1); next_wake_up() looks at one bitmap per level, so that an idle loop sleeps
-/// until the next occupied slot. A timer never fires early, and at most one tick plus the caller's
-/// own delay late. One owner thread.
+/// Hierarchical timing wheel (Varghese and Lauck, 1987): seven levels of 64 slots of 8 ms ticks.
+/// File and cancel are O(1); next_wake_up() looks at one bitmap per level, so that an idle loop
+/// sleeps until the next occupied slot. A timer never fires early, and at most one tick plus the
+/// caller's own delay late. One owner thread.
 class TimingWheel {
 public:
     static constexpr Duration resolution = std::chrono::milliseconds(8);

@@ -157,8 +157,7 @@ private:
                 reporter_.warning(where, fmt::format("listener '{}' has no upstream: it refuses "
                                                      "every connection",
                                                      listener.name));
-            else if (!listener.upstream.empty() && complete &&
-                     !known.contains(listener.upstream))
+            else if (!listener.upstream.empty() && complete && !known.contains(listener.upstream))
                 reporter_.error(where, unknown_upstream(listener.upstream, names));
         }
         for (std::size_t i = 0; i < config_.upstreams.size(); ++i)

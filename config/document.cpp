@@ -170,9 +170,8 @@ std::expected<Table, SyntaxError> parse_document(const Source& source, std::uint
 }
 
 std::string_view describe_type(const Node& node) noexcept {
-    static constexpr std::string_view names[] = {"a string",  "an integer",     "a number",
-                                                 "a boolean", "a date or time", "a list",
-                                                 "a table"};
+    static constexpr std::string_view names[] = {
+        "a string", "an integer", "a number", "a boolean", "a date or time", "a list", "a table"};
     return names[node.value.index()];
 }
 

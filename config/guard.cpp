@@ -41,22 +41,16 @@ private:
     bool count(char c) {
         switch (c) {
             case '[':
-            case '{':
-                dots_ = 0;
-                return ++depth_ <= deepest_nesting;
+            case '{': dots_ = 0; return ++depth_ <= deepest_nesting;
             case ']':
             case '}':
                 if (depth_ > 0) --depth_;
                 return true;
-            case '.':
-                return ++dots_ <= longest_dotted_key;
+            case '.': return ++dots_ <= longest_dotted_key;
             case '\n':
             case ',':
-            case '=':
-                dots_ = 0;
-                return true;
-            default:
-                return true;
+            case '=': dots_ = 0; return true;
+            default: return true;
         }
     }
 

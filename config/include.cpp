@@ -46,8 +46,8 @@ void report_no_match(const std::string& pattern, const std::string& absolute, Re
     const auto directory = std::filesystem::path(absolute).parent_path();
     std::error_code ignored;
     if (!has_wildcard(directory.string()) && !std::filesystem::is_directory(directory, ignored))
-        reporter.warning(where, fmt::format("'include': there is no directory {}",
-                                            quote(directory.string())));
+        reporter.warning(
+            where, fmt::format("'include': there is no directory {}", quote(directory.string())));
 }
 
 }  // namespace

@@ -116,9 +116,7 @@ std::span<const TableSpec> make_tables() {
         {.path = "upstream.backend_defaults",
          .header = "[upstream.backend_defaults]",
          .keys = backend_defaults_keys},
-        {.path = "upstream.discovery",
-         .header = "[[upstream.discovery]]",
-         .keys = discovery_keys},
+        {.path = "upstream.discovery", .header = "[[upstream.discovery]]", .keys = discovery_keys},
     };
     return tables;
 }

@@ -26,8 +26,7 @@ struct Document {
 
 class Loader {
 public:
-    explicit Loader(const Environment& environment)
-        : reader_(reporter_, environment, origins_) {}
+    explicit Loader(const Environment& environment) : reader_(reporter_, environment, origins_) {}
 
     /// The main source; `path` is empty where it is no file.
     void load(Source main, const std::string& path) {
@@ -80,8 +79,9 @@ private:
         const auto index = reporter_.add_source({file.name, directory, *std::move(text)});
         if (!parse(index)) return false;
         if (const auto* nested = documents_.back().table.find("include"))
-            reporter_.error(nested->key_where, "an included file may not include; put the pattern "
-                                               "into the main file");
+            reporter_.error(nested->key_where,
+                            "an included file may not include; put the pattern "
+                            "into the main file");
         return true;
     }
 

@@ -60,8 +60,7 @@ void Reporter::add(Severity severity, Region where, std::string message) {
         ++dropped_;
         return;
     }
-    findings_.push_back(
-        {where, findings_.size(), describe(severity, where, std::move(message))});
+    findings_.push_back({where, findings_.size(), describe(severity, where, std::move(message))});
 }
 
 void Reporter::error(Region where, std::string message) {

@@ -62,13 +62,10 @@ struct IsVector<std::vector<T>> : std::true_type {};
 
 template <typename E>
 Slot word_slot(E& value) {
-    return WordSlot{&value,
-                    [](const void* at) {
-                        return static_cast<std::uint8_t>(*static_cast<const E*>(at));
-                    },
-                    [](void* at, std::uint8_t number) {
-                        *static_cast<E*>(at) = static_cast<E>(number);
-                    }};
+    return WordSlot{
+        &value,
+        [](const void* at) { return static_cast<std::uint8_t>(*static_cast<const E*>(at)); },
+        [](void* at, std::uint8_t number) { *static_cast<E*>(at) = static_cast<E>(number); }};
 }
 
 template <typename T>

@@ -33,9 +33,10 @@ std::string describe_open_error(int error) {
                "an [[upstream]] (name, backend); 'penstock demo' needs none";
     const auto reason = std::error_code(error, std::generic_category()).message();
     if (error == EACCES)
-        return fmt::format("cannot be read: {}; user {} needs read permission for the file and "
-                           "search permission for its directories",
-                           reason, ::geteuid());
+        return fmt::format(
+            "cannot be read: {}; user {} needs read permission for the file and "
+            "search permission for its directories",
+            reason, ::geteuid());
     return fmt::format("cannot be read: {}", reason);
 }
 
@@ -77,12 +78,13 @@ std::expected<std::string, std::string> read_source(const std::string& path) {
     // O_NONBLOCK: opening a FIFO must not wait for its writer.
     const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
     if (file.get() < 0) return std::unexpected(describe_open_error(errno));
-    struct stat status {};
+    struct stat status{};
     if (::fstat(file.get(), &status) != 0) return std::unexpected(describe_open_error(errno));
     if (!S_ISREG(status.st_mode)) return std::unexpected(describe_type(status.st_mode));
     if ((status.st_mode & S_IWOTH) != 0)
-        return std::unexpected("can be written by every user of this machine; take that away: "
-                               "chmod o-w");
+        return std::unexpected(
+            "can be written by every user of this machine; take that away: "
+            "chmod o-w");
     std::string text;
     char buffer[65536];
     for (;;) {

@@ -147,8 +147,7 @@ void TableReader::read_rows(const Scope& scope, const Key& key, const Entry& ent
             continue;
         }
         const void* prototype = nullptr;
-        if (key.prototype != nullptr)
-            prototype = std::get<TableSlot>(key.prototype(object)).object;
+        if (key.prototype != nullptr) prototype = std::get<TableSlot>(key.prototype(object)).object;
         const auto index = rows.size(rows.rows);
         read_row(scope, key, node, rows.append(rows.rows, prototype), index, !wrong);
     }
@@ -208,8 +207,8 @@ void TableReader::refuse_planned(const Scope& scope, const Key& key, const Entry
                         fmt::format("{} is not supported yet",
                                     header_of(table_spec(key.child), scope.in_defaults)));
     else
-        reporter_.error(entry.key_where, fmt::format("'{}'{} is not supported yet", key.name,
-                                                     in_table(scope)));
+        reporter_.error(entry.key_where,
+                        fmt::format("'{}'{} is not supported yet", key.name, in_table(scope)));
     check_names(scope, key, entry.node);
 }
 

@@ -109,8 +109,7 @@ UnknownKey describe(const Scope& scope, const Entry& entry) {
 std::string suggestion(const Scope& scope, const Entry& entry, std::string_view near) {
     const auto& key = *scope.spec.find(near);
     if (has_header(entry.node) && !key.child.empty())
-        return header_of(table_spec(key.child),
-                         scope.in_defaults || scope.spec.path == "defaults");
+        return header_of(table_spec(key.child), scope.in_defaults || scope.spec.path == "defaults");
     return fmt::format("'{}'", near);
 }
 

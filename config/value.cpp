@@ -83,9 +83,10 @@ std::optional<std::string> explain_address(std::string_view text) {
     if (text.starts_with('/') || text.starts_with("./"))
         return fmt::format("looks like the path of a unix socket; write \"unix:{}\"", text);
     if (!text.empty() && std::ranges::all_of(text, is_digit))
-        return fmt::format("is a port alone; write \":{}\" to listen on all addresses, "
-                           "\"127.0.0.1:{}\" for one",
-                           text, text);
+        return fmt::format(
+            "is a port alone; write \":{}\" to listen on all addresses, "
+            "\"127.0.0.1:{}\" for one",
+            text, text);
     return std::nullopt;
 }
 
@@ -93,11 +94,11 @@ std::optional<std::string> explain_address(std::string_view text) {
 
 std::expected<Duration, std::string> parse_duration(std::string_view text) {
     if (text.starts_with('-')) return std::unexpected("is negative");
-    const auto digits = static_cast<std::size_t>(std::ranges::find_if_not(text, is_digit) -
-                                                 text.begin());
+    const auto digits =
+        static_cast<std::size_t>(std::ranges::find_if_not(text, is_digit) - text.begin());
     if (digits == 0)
-        return std::unexpected(fmt::format("is no duration; write a number and a unit: \"30s\"; {}",
-                                           known_units));
+        return std::unexpected(
+            fmt::format("is no duration; write a number and a unit: \"30s\"; {}", known_units));
     const auto number = text.substr(0, digits);
     const auto name = text.substr(digits);
     const auto* unit = std::ranges::find(units, name, &Unit::name);
@@ -132,32 +133,36 @@ std::expected<Endpoint, std::string> parse_backend_address(std::string_view text
     auto endpoint = Endpoint::parse(resolve(text, directory));
     if (!endpoint) {
         if (Endpoint::looks_like_host_name(text))
-            return std::unexpected("is a host name, which is not supported yet; write the IP "
-                                   "address: \"10.0.0.1:80\"");
+            return std::unexpected(
+                "is a host name, which is not supported yet; write the IP "
+                "address: \"10.0.0.1:80\"");
         if (auto advice = explain_address(text)) return std::unexpected(*std::move(advice));
         return std::unexpected("is no address: " + endpoint.error());
     }
     if (endpoint->is_unix()) return endpoint;
     if (endpoint->port() == 0) return std::unexpected("has port 0; a backend needs its real port");
     if (endpoint->is_any_address())
-        return std::unexpected("means all addresses of this machine; nothing can connect to that. "
-                               "For this machine itself write 127.0.0.1 or [::1]");
+        return std::unexpected(
+            "means all addresses of this machine; nothing can connect to that. "
+            "For this machine itself write 127.0.0.1 or [::1]");
     return endpoint;
 }
 
 std::expected<std::vector<Endpoint>, std::string> parse_bind_address(std::string_view text,
                                                                      std::string_view directory) {
     if (text.starts_with("fd:") || text.starts_with("systemd:"))
-        return std::unexpected("is an inherited socket, which is not supported yet; write the "
-                               "address to listen on: \"0.0.0.0:80\"");
+        return std::unexpected(
+            "is an inherited socket, which is not supported yet; write the "
+            "address to listen on: \"0.0.0.0:80\"");
     auto endpoints = Endpoint::parse_bind(resolve(text, directory));
     if (endpoints) return endpoints;
     if (text.starts_with("*:"))
-        return std::unexpected(fmt::format("is no address; write \"{}\" for all addresses",
-                                           text.substr(1)));
+        return std::unexpected(
+            fmt::format("is no address; write \"{}\" for all addresses", text.substr(1)));
     if (Endpoint::looks_like_host_name(text))
-        return std::unexpected("is a host name; a listener takes an address of this machine: "
-                               "\"0.0.0.0:80\", \"[::]:80\", or \":80\" for both");
+        return std::unexpected(
+            "is a host name; a listener takes an address of this machine: "
+            "\"0.0.0.0:80\", \"[::]:80\", or \":80\" for both");
     if (auto advice = explain_address(text)) return std::unexpected(*std::move(advice));
     return std::unexpected("is no address: " + endpoints.error());
 }

@@ -130,8 +130,8 @@ void ValueReader::read(const Field& field, const Node& node) {
         case Kind::tables:
         case Kind::map: break;
     }
-    reporter_.error(node.where, fmt::format("'{}' in {} is not supported yet", field.key.name,
-                                            field.header));
+    reporter_.error(node.where,
+                    fmt::format("'{}' in {} is not supported yet", field.key.name, field.header));
 }
 
 void ValueReader::wrong_type(const Key& key, std::string_view header, const Node& node) {
@@ -259,8 +259,9 @@ void ValueReader::read_duration(const Field& field, const Node& node) {
         return complain(field, node, *value, fmt::format("is out of range: {}", range));
     }
     if (key.whole_seconds && ms % 1000 != 0)
-        return complain(field, node, *value, "is no whole number of seconds; the kernel counts "
-                                             "nothing finer here");
+        return complain(field, node, *value,
+                        "is no whole number of seconds; the kernel counts "
+                        "nothing finer here");
     target = *duration;
 }
 
@@ -287,11 +288,10 @@ void ValueReader::read_path(const Field& field, const Node& node) {
     const bool bare = value->find('/') == std::string::npos;
     const auto near = bare ? nearest(*value, words) : std::nullopt;
     if (near || std::ranges::find(reserved, *value) != std::end(reserved))
-        return complain(field, node, *value,
-                        fmt::format("is none of {}{}; a file of this name is \"./{}\"",
-                                    quote_all(words),
-                                    near ? fmt::format(" (did you mean \"{}\"?)", *near) : "",
-                                    *value));
+        return complain(
+            field, node, *value,
+            fmt::format("is none of {}{}; a file of this name is \"./{}\"", quote_all(words),
+                        near ? fmt::format(" (did you mean \"{}\"?)", *near) : "", *value));
     target = absolute_path(*value, directory(node));
 }
 
@@ -371,9 +371,9 @@ void ValueReader::read_bind(const Field& field, const Node& node) {
     target.clear();
     const auto all = elements(node);
     if (all.empty())
-        reporter_.error(node.where, fmt::format("'{}' in {} is empty; write {} = {}",
-                                                field.key.name, field.header, field.key.name,
-                                                field.key.example));
+        reporter_.error(node.where,
+                        fmt::format("'{}' in {} is empty; write {} = {}", field.key.name,
+                                    field.header, field.key.name, field.key.example));
     for (const auto& element : all) {
         const auto value = text(field.key, field.header, element);
         if (!value) continue;

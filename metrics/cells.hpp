@@ -40,10 +40,10 @@ struct alignas(64) ListenerCells {
 /// What one worker counts for itself.
 struct alignas(64) WorkerCells {
     Counter log_lines;
-    Counter log_dropped;     // no buffer was free: the writer or the disk was too slow
+    Counter log_dropped;  // no buffer was free: the writer or the disk was too slow
     Counter log_suppressed;  // left out under a flood of refusals
-    Counter accept_pauses;   // descriptors or slots were exhausted
-    Counter handed_off;      // fresh connections given to a less loaded worker
+    Counter accept_pauses;  // descriptors or slots were exhausted
+    Counter handed_off;  // fresh connections given to a less loaded worker
 };
 
 }  // namespace penstock::metrics

@@ -9,11 +9,11 @@ namespace penstock::net {
 
 enum class ConnectState : std::uint8_t { connected, in_progress };
 
-/// Opens a non-blocking socket, starts connecting it and registers it with `poller` (connect() first:
-/// an unconnected socket in epoll reports a hang-up). While in progress, wait for `writable`, then
-/// call finish_connect(). A unix socket connects or fails at once; EAGAIN there means that the
-/// listener's backlog is full, and no event will tell when it is not.
-/// On error the socket is closed.
+/// Opens a non-blocking socket, starts connecting it and registers it with `poller` (connect()
+/// first: an unconnected socket in epoll reports a hang-up). While in progress, wait for
+/// `writable`, then call finish_connect(). A unix socket connects or fails at once; EAGAIN there
+/// means that the listener's backlog is full, and no event will tell when it is not. On error the
+/// socket is closed.
 [[nodiscard]] Result<ConnectState> start_connect(Socket& socket, const Endpoint& to,
                                                  Poller& poller) noexcept;
 

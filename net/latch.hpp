@@ -40,7 +40,8 @@ public:
     }
 
 private:
-    static constexpr std::size_t usual_batch = 1024;  // two waiters for each of epoll's 256 events, twice
+    static constexpr std::size_t usual_batch =
+        1024;  // two waiters for each of epoll's 256 events, twice
 
     std::vector<std::coroutine_handle<>> next_;
     std::vector<std::coroutine_handle<>> running_;

@@ -149,19 +149,16 @@ std::optional<int> kernel_backlog_limit() {
 
 AcceptFailure classify_accept_error(int error) noexcept {
     switch (error) {
-        case EAGAIN:
-            return AcceptFailure::again;
+        case EAGAIN: return AcceptFailure::again;
         case EMFILE:
         case ENFILE:
         case ENOBUFS:
-        case ENOMEM:
-            return AcceptFailure::exhausted;
+        case ENOMEM: return AcceptFailure::exhausted;
         case EBADF:
         case EINVAL:
         case ENOTSOCK:
         case EOPNOTSUPP:
-        case EFAULT:
-            return AcceptFailure::fatal;
+        case EFAULT: return AcceptFailure::fatal;
         default:  // the connection died in the queue, a firewall said no, a signal came (accept(2))
             return AcceptFailure::skip;
     }

@@ -21,28 +21,20 @@ constexpr std::size_t queue_length = 8192;  // messages
 
 spdlog::level::level_enum to_spdlog(LogLevel level) noexcept {
     switch (level) {
-        case LogLevel::error:
-            return spdlog::level::err;
-        case LogLevel::warn:
-            return spdlog::level::warn;
-        case LogLevel::info:
-            return spdlog::level::info;
-        case LogLevel::debug:
-            return spdlog::level::debug;
+        case LogLevel::error: return spdlog::level::err;
+        case LogLevel::warn: return spdlog::level::warn;
+        case LogLevel::info: return spdlog::level::info;
+        case LogLevel::debug: return spdlog::level::debug;
     }
     std::unreachable();
 }
 
 std::string_view level_name(spdlog::level::level_enum level) noexcept {
     switch (level) {
-        case spdlog::level::err:
-            return "error";
-        case spdlog::level::warn:
-            return "warn";
-        case spdlog::level::debug:
-            return "debug";
-        default:
-            return "info";
+        case spdlog::level::err: return "error";
+        case spdlog::level::warn: return "warn";
+        case spdlog::level::debug: return "debug";
+        default: return "info";
     }
 }
 
@@ -79,8 +71,8 @@ public:
         append_time(out, message.time);
         fmt::format_to(std::back_inserter(out), R"(","level":"{}","message":{}}})",
                        level_name(message.level),
-                       boost::json::serialize(boost::json::string(std::string_view(
-                           message.payload.data(), message.payload.size()))));
+                       boost::json::serialize(boost::json::string(
+                           std::string_view(message.payload.data(), message.payload.size()))));
         out.push_back('\n');
     }
     [[nodiscard]] std::unique_ptr<spdlog::formatter> clone() const override {

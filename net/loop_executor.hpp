@@ -43,7 +43,8 @@ public:
         boost::asio::execution::blocking_t) noexcept {
         return boost::asio::execution::blocking.never;
     }
-    [[nodiscard]] executor_type require(boost::asio::execution::blocking_t::never_t) const noexcept {
+    [[nodiscard]] executor_type require(
+        boost::asio::execution::blocking_t::never_t) const noexcept {
         return *this;
     }
 

@@ -43,8 +43,8 @@ std::error_code Poller::add_wake_up(int fd) noexcept {
 }
 
 int Poller::wait(Duration timeout) {
-    const int count =
-        ::epoll_wait(epoll_.get(), events_, max_batch, ready_.empty() ? to_epoll_timeout(timeout) : 0);
+    const int count = ::epoll_wait(epoll_.get(), events_, max_batch,
+                                   ready_.empty() ? to_epoll_timeout(timeout) : 0);
     for (int i = 0; i < count; ++i)
         if (auto* watch = static_cast<Watch*>(events_[i].data.ptr); watch != nullptr)
             dispatch(*watch, events_[i].events);

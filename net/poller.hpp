@@ -25,8 +25,8 @@ protected:
     ~HangupHandler() = default;
 };
 
-/// A descriptor known to a Poller. Owned by whoever owns the descriptor; must be at the same address
-/// while it is registered, and freed only after the batch of events that may name it.
+/// A descriptor known to a Poller. Owned by whoever owns the descriptor; must be at the same
+/// address while it is registered, and freed only after the batch of events that may name it.
 class Watch {
 public:
     Watch() = default;

@@ -43,9 +43,11 @@ void Socket::adopt(UniqueFd fd, SocketKind kind) noexcept {
     forget_events();
 }
 
-// Once the peer has hung up no further edge will come, and urgent data cuts reads short at its mark;
-// a unix socket returns one record boundary at a time. Only EAGAIN proves those queues empty.
-bool Socket::short_read_means_empty() const noexcept { return kind_ == SocketKind::tcp && seen() == 0; }
+// Once the peer has hung up no further edge will come, and urgent data cuts reads short at its
+// mark; a unix socket returns one record boundary at a time. Only EAGAIN proves those queues empty.
+bool Socket::short_read_means_empty() const noexcept {
+    return kind_ == SocketKind::tcp && seen() == 0;
+}
 
 IoResult Socket::recv(std::span<std::byte> into) noexcept {
     ssize_t n;
@@ -105,8 +107,9 @@ IoResult Socket::splice_in(Pipe& pipe) noexcept {
 
 IoResult Socket::splice_out(Pipe& pipe) noexcept {
     ssize_t n;
-    do n = ::splice(pipe.read_end(), nullptr, fd_, nullptr, pipe.size(),
-                    SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+    do
+        n = ::splice(pipe.read_end(), nullptr, fd_, nullptr, pipe.size(),
+                     SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
     while (n < 0 && errno == EINTR);
     if (n < 0) return failure(errno, IoStatus::want_write);
     pipe.emptied(static_cast<std::size_t>(n));
@@ -143,7 +146,8 @@ bool Socket::check_error() noexcept {
 
 std::size_t Socket::unacknowledged() const noexcept {
     int queued = 0;
-    return ::ioctl(fd_, SIOCOUTQ, &queued) == 0 && queued > 0 ? static_cast<std::size_t>(queued) : 0;
+    return ::ioctl(fd_, SIOCOUTQ, &queued) == 0 && queued > 0 ? static_cast<std::size_t>(queued)
+                                                              : 0;
 }
 
 void Socket::set_keepalive(const KeepaliveOptions& options) noexcept {

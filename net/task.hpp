@@ -116,10 +116,10 @@ protected:
     ~CoroutineOwner() = default;
 };
 
-/// A coroutine that nobody awaits: starts at once and destroys itself at its end. Its first parameter
-/// is its CoroutineOwner, which hears of every exception: nothing is swallowed. The owner must
-/// outlive it and abort it by waking what it waits for. A free or static function: GCC 12 does not
-/// pass a member's object to the promise.
+/// A coroutine that nobody awaits: starts at once and destroys itself at its end. Its first
+/// parameter is its CoroutineOwner, which hears of every exception: nothing is swallowed. The owner
+/// must outlive it and abort it by waking what it waits for. A free or static function: GCC 12 does
+/// not pass a member's object to the promise.
 class Root {
 public:
     class promise_type : public FromFreeList {

@@ -116,8 +116,8 @@ Acceptor::Outcome Acceptor::on_accept_error(int error) {
 void Acceptor::refuse(Accepted accepted, CloseReason reason) {
     listener_->cells.closed_by(reason).add();
     net::Socket socket(worker_.ignore_hangups());
-    socket.adopt(std::move(accepted.fd), accepted.peer.is_unix() ? net::SocketKind::unix_stream
-                                                                 : net::SocketKind::tcp);
+    socket.adopt(std::move(accepted.fd),
+                 accepted.peer.is_unix() ? net::SocketKind::unix_stream : net::SocketKind::tcp);
     if (listener_->settings().refuse_with == config::RefuseWith::close)
         socket.finish();
     else

@@ -14,30 +14,23 @@ std::string_view name_of(AttemptError error) noexcept {
 
 AttemptError classify_connect_error(int error) noexcept {
     switch (error) {
-        case 0:
-            return AttemptError::none;
+        case 0: return AttemptError::none;
         case ECONNREFUSED:
         case ENOENT:  // the path of a unix socket that nobody made
             return AttemptError::refused;
-        case ETIMEDOUT:
-            return AttemptError::timeout;
+        case ETIMEDOUT: return AttemptError::timeout;
         case EHOSTUNREACH:
         case ENETUNREACH:
         case EHOSTDOWN:
         case ENETDOWN:
         case EPERM:  // a local firewall's answer
-        case EACCES:
-            return AttemptError::unreachable;
-        case ECONNRESET:
-            return AttemptError::reset;
+        case EACCES: return AttemptError::unreachable;
+        case ECONNRESET: return AttemptError::reset;
         case EADDRNOTAVAIL:
-        case EADDRINUSE:
-            return AttemptError::no_port;
+        case EADDRINUSE: return AttemptError::no_port;
         case EMFILE:
-        case ENFILE:
-            return AttemptError::no_fd;
-        default:
-            return AttemptError::other;
+        case ENFILE: return AttemptError::no_fd;
+        default: return AttemptError::other;
     }
 }
 

@@ -9,14 +9,10 @@ namespace {
 
 balancer::PolicyKind policy_kind(config::Balance balance) noexcept {
     switch (balance) {
-        case config::Balance::round_robin:
-            return balancer::PolicyKind::round_robin;
-        case config::Balance::least_connections:
-            return balancer::PolicyKind::least_connections;
-        case config::Balance::p2c:
-            return balancer::PolicyKind::p2c;
-        case config::Balance::random:
-            return balancer::PolicyKind::random;
+        case config::Balance::round_robin: return balancer::PolicyKind::round_robin;
+        case config::Balance::least_connections: return balancer::PolicyKind::least_connections;
+        case config::Balance::p2c: return balancer::PolicyKind::p2c;
+        case config::Balance::random: return balancer::PolicyKind::random;
     }
     std::unreachable();
 }

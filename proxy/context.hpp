@@ -47,8 +47,7 @@ struct ListenerShared {
 /// One worker's view of a listener; as UpstreamContext.
 struct ListenerContext
     : boost::intrusive_ref_counter<ListenerContext, boost::thread_unsafe_counter> {
-    ListenerContext(std::shared_ptr<ListenerShared> from,
-                    boost::intrusive_ptr<UpstreamContext> to);
+    ListenerContext(std::shared_ptr<ListenerShared> from, boost::intrusive_ptr<UpstreamContext> to);
 
     std::shared_ptr<ListenerShared> shared;
     boost::intrusive_ptr<UpstreamContext> upstream;  // null = refuse: no_route

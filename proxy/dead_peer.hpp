@@ -7,10 +7,10 @@
 
 namespace penstock::proxy {
 
-/// Judges from TCP_INFO samples whether a peer is gone. Dead means: data was outstanding and not one
-/// more byte acknowledged at two samples a full time-out apart, with no ACK between; or, at a closed
-/// window, two probes in a row without an answer. A live peer that merely does not read answers its
-/// window probes and is not dead. Pure.
+/// Judges from TCP_INFO samples whether a peer is gone. Dead means: data was outstanding and not
+/// one more byte acknowledged at two samples a full time-out apart, with no ACK between; or, at a
+/// closed window, two probes in a row without an answer. A live peer that merely does not read
+/// answers its window probes and is not dead. Pure.
 class DeadPeerJudge {
 public:
     enum class Verdict : std::uint8_t {

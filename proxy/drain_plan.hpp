@@ -7,15 +7,15 @@
 
 namespace penstock::proxy {
 
-/// When the sessions of a draining worker are closed: none while they may end by themselves, then at
-/// an even rate, all at the deadline. Pure.
+/// When the sessions of a draining worker are closed: none while they may end by themselves, then
+/// at an even rate, all at the deadline. Pure.
 class DrainPlan {
 public:
     DrainPlan() = default;
     DrainPlan(TimePoint now, Duration wait, Duration close_over) noexcept
         : closing_begins_(deadline_after(now, wait)),
-          deadline_(deadline_after(closing_begins_,
-                                   closing_begins_ == no_deadline ? Duration::zero() : close_over)) {}
+          deadline_(deadline_after(
+              closing_begins_, closing_begins_ == no_deadline ? Duration::zero() : close_over)) {}
 
     /// How many of `sessions_at_start`, those open when closing began, must be gone at `now`.
     [[nodiscard]] std::size_t gone_by(TimePoint now, std::size_t sessions_at_start) const noexcept {

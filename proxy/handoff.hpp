@@ -29,7 +29,8 @@ private:
 /// Which worker serves a connection that `self` has accepted: itself, unless it has clearly more
 /// than its share (a quarter above the mean and at least eight more), then the least loaded one.
 /// The kernel's hash over SO_REUSEPORT sockets spreads few long connections unevenly.
-[[nodiscard]] inline std::size_t choose_worker(std::size_t self, const WorkerLoads& loads) noexcept {
+[[nodiscard]] inline std::size_t choose_worker(std::size_t self,
+                                               const WorkerLoads& loads) noexcept {
     constexpr std::uint64_t slack = 8;
     if (loads.size() == 1) return self;
     std::uint64_t sum = 0;

@@ -207,8 +207,8 @@ void Session::continue_flush(TimePoint now) noexcept {
     const TimePoint ends = extras().flush_ends;
     if (to.failed() || delivered || now >= ends) return close(reason_, closed_by_, error_);
     worker_.loop().wheel().file(*this, std::min(ends, now + milliseconds(flush_wait_ms_)));
-    flush_wait_ms_ = static_cast<std::uint16_t>(
-        std::min<unsigned>(flush_wait_ms_ * 2U, longest_flush_wait_ms));
+    flush_wait_ms_ =
+        static_cast<std::uint16_t>(std::min<unsigned>(flush_wait_ms_ * 2U, longest_flush_wait_ms));
 }
 
 void Session::on_hangup(net::Watch& watch) {
@@ -230,14 +230,10 @@ void Session::on_hangup(net::Watch& watch) {
 
 void Session::on_timer(TimePoint now) {
     switch (state_) {
-        case SessionState::connecting:
-            return wake_up().wake(worker_.loop().ready());
-        case SessionState::relaying:
-            return check_relay_deadlines(now);
-        case SessionState::flushing:
-            return continue_flush(now);
-        case SessionState::closed:
-            return;
+        case SessionState::connecting: return wake_up().wake(worker_.loop().ready());
+        case SessionState::relaying: return check_relay_deadlines(now);
+        case SessionState::flushing: return continue_flush(now);
+        case SessionState::closed: return;
     }
 }
 
@@ -246,17 +242,11 @@ void Session::check_relay_deadlines(TimePoint now) noexcept {
         const NextDeadline next = next_deadline(times_, listener_->timeouts);
         if (next.at > now) return worker_.loop().wheel().file(*this, next.at);
         switch (next.kind) {
-            case DeadlineKind::nothing:
-                return;
-            case DeadlineKind::idle:
-                return abort(CloseReason::idle_timeout);
-            case DeadlineKind::half_closed:
-                return abort(CloseReason::half_closed_timeout);
-            case DeadlineKind::lifetime:
-                return abort(CloseReason::lifetime);
-            case DeadlineKind::set_keepalive:
-                set_keepalive();
-                break;
+            case DeadlineKind::nothing: return;
+            case DeadlineKind::idle: return abort(CloseReason::idle_timeout);
+            case DeadlineKind::half_closed: return abort(CloseReason::half_closed_timeout);
+            case DeadlineKind::lifetime: return abort(CloseReason::lifetime);
+            case DeadlineKind::set_keepalive: set_keepalive(); break;
             case DeadlineKind::check_peers:
                 check_peers(now);
                 if (state_ != SessionState::relaying) return;
@@ -286,10 +276,9 @@ void Session::check_peers(TimePoint now) noexcept {
         auto& judge = side == Side::client ? extras().client_judge : extras().backend_judge;
         const auto verdict = judge.sample(*info, now, timeout);
         if (verdict == DeadPeerJudge::Verdict::dead)
-            return fail_slowly(side,
-                               side == Side::client ? CloseReason::client_lost
-                                                    : CloseReason::backend_lost,
-                               ETIMEDOUT);
+            return fail_slowly(
+                side, side == Side::client ? CloseReason::client_lost : CloseReason::backend_lost,
+                ETIMEDOUT);
         if (verdict == DeadPeerJudge::Verdict::outstanding) times_.peer_check_due = now + timeout;
     }
 }
@@ -340,8 +329,7 @@ void Session::close_sockets() noexcept {
                 backend_socket_.finish();
             }
             break;
-        default:
-            break;
+        default: break;
     }
     client_socket_.reset();
     backend_socket_.reset();

@@ -44,9 +44,9 @@ struct Accepted {
     Permit listener_permit;
 };
 
-/// One client's connection, from accept to its line in the access log. Lives and dies on one worker.
-/// The connector sets it up, two pumps relay, and whatever ends it, it leaves through finish().
-/// A deadline is filed in every state but closed.
+/// One client's connection, from accept to its line in the access log. Lives and dies on one
+/// worker. The connector sets it up, two pumps relay, and whatever ends it, it leaves through
+/// finish(). A deadline is filed in every state but closed.
 class Session final : public net::Retired,
                       public net::HangupHandler,
                       public net::CoroutineOwner,

@@ -131,7 +131,8 @@ void Worker::on_timer(TimePoint now) {
     if (sessions_at_closing_ == 0) sessions_at_closing_ = session_count_;
     close_due_sessions(now);
     if (session_count_ != 0)
-        loop_.wheel().file(*this, std::min(now + drain_tick, std::max(now, drain_plan_.deadline())));
+        loop_.wheel().file(*this,
+                           std::min(now + drain_tick, std::max(now, drain_plan_.deadline())));
 }
 
 // Idle ones first, and before the deadline only those that can end by FIN without losing a byte.
@@ -166,16 +167,18 @@ void Worker::report_failure(std::exception_ptr error) noexcept {
 void Worker::report_accept_error(const ListenerContext& listener, int error) {
     const auto left_out = accept_errors_.admit(loop_.now());
     if (!left_out) return;
-    shared_.log.warn("listener {}: accept: {} ({} more since the last message); accepting pauses "
-                     "until something is freed. Raise the limit on open files if this lasts",
-                     listener.settings().name, errno_name(error), *left_out);
+    shared_.log.warn(
+        "listener {}: accept: {} ({} more since the last message); accepting pauses "
+        "until something is freed. Raise the limit on open files if this lasts",
+        listener.settings().name, errno_name(error), *left_out);
 }
 
 void Worker::report_internal(int error) noexcept {
     if (const auto left_out = internal_errors_.admit(loop_.now()))
-        shared_.log.error("worker {}: a system call on a connection failed: {}; the connection was "
-                          "ended ({} more since the last message)",
-                          index_, errno_name(error), *left_out);
+        shared_.log.error(
+            "worker {}: a system call on a connection failed: {}; the connection was "
+            "ended ({} more since the last message)",
+            index_, errno_name(error), *left_out);
 }
 
 }  // namespace penstock::proxy

@@ -13,8 +13,8 @@
 #include "config/config.hpp"
 #include "metrics/cells.hpp"
 #include "net/event_loop.hpp"
-#include "proxy/access_log/worker_log.hpp"
 #include "proxy/acceptor.hpp"
+#include "proxy/access_log/worker_log.hpp"
 #include "proxy/context.hpp"
 #include "proxy/drain_plan.hpp"
 #include "proxy/handoff.hpp"
@@ -27,7 +27,8 @@ class Worker;
 
 /// What the workers of a process share. Made by the control thread; outlives them.
 struct WorkersShared {
-    WorkersShared(std::size_t count, std::uint64_t max_connections, std::uint64_t id, Logger& logger)
+    WorkersShared(std::size_t count, std::uint64_t max_connections, std::uint64_t id,
+                  Logger& logger)
         : connections(max_connections), waiting(count), loads(count), process_id(id), log(logger) {}
 
     SlotLimiter connections;

@@ -29,7 +29,8 @@ std::size_t utf8_length(std::string_view s) noexcept {
 }
 
 bool is_plain(std::string_view text) noexcept {
-    return std::ranges::all_of(text, [](char c) { return c > 0x20 && c < 0x7f && c != '"' && c != '\\'; });
+    return std::ranges::all_of(
+        text, [](char c) { return c > 0x20 && c < 0x7f && c != '"' && c != '\\'; });
 }
 
 // Valid UTF-8 of at most longest_value bytes, cut between characters.

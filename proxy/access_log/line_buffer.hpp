@@ -9,7 +9,8 @@
 
 namespace penstock::proxy {
 
-/// Where a line of the access log is built: append-only bytes, whose memory stays from line to line.
+/// Where a line of the access log is built: append-only bytes, whose memory stays from line to
+/// line.
 class LineBuffer {
 public:
     LineBuffer() : bytes_(std::make_unique_for_overwrite<char[]>(capacity_)) {}

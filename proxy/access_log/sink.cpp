@@ -21,9 +21,10 @@ constexpr std::size_t pipe_piece = 4096;
 std::expected<std::unique_ptr<LogSink>, std::string> LogSink::open(std::string target) {
     std::unique_ptr<LogSink> sink(new LogSink(std::move(target)));
     if (const auto error = sink->open_target(); error && error.value() != ENXIO)
-        return std::unexpected(fmt::format("cannot open the access log {}: {}; check the directory "
-                                           "and its permissions",
-                                           sink->target_, error.message()));
+        return std::unexpected(
+            fmt::format("cannot open the access log {}: {}; check the directory "
+                        "and its permissions",
+                        sink->target_, error.message()));
     return sink;
 }
 

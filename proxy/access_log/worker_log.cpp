@@ -7,8 +7,7 @@ namespace penstock::proxy {
 
 bool RefusalThrottle::admit(CloseReason reason, TimePoint now) noexcept {
     Window& window = windows_[std::to_underlying(reason)];
-    if (window.admitted == 0 || now - window.begins >= std::chrono::seconds(1))
-        window = {now, 0};
+    if (window.admitted == 0 || now - window.begins >= std::chrono::seconds(1)) window = {now, 0};
     if (window.admitted == per_second) return false;
     ++window.admitted;
     return true;

@@ -84,9 +84,8 @@ void LogWriter::write(LogChunk& chunk) {
     }
     const auto wait = !stopping ? patience : failing_ ? milliseconds(0) : patience_while_stopping;
     const auto result = sink_->write(lines, wait);
-    const std::uint32_t written = result.bytes == lines.size()
-                                      ? chunk.lines
-                                      : count_lines(lines.substr(0, result.bytes));
+    const std::uint32_t written =
+        result.bytes == lines.size() ? chunk.lines : count_lines(lines.substr(0, result.bytes));
     written_ += written;
     lost_ += chunk.lines - written;
     // Told once when it begins and once when it ends: a full disk must not fill the other log.

@@ -3,26 +3,26 @@
 // It is a yardstick, kept as small and as fast as possible, and no model for the program itself.
 //
 //   penstock_bare_relay LISTEN_PORT BACKEND_PORT [BACKEND_PORT ...]
-#include <arpa/inet.h>
-#include <fcntl.h>
-#include <netinet/tcp.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
 #include <algorithm>
+#include <arpa/inet.h>
 #include <cerrno>
 #include <coroutine>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <utility>
 #include <vector>
 
 constexpr std::size_t scratch_size = 64 * 1024;
 constexpr int pipe_size = 256 * 1024;
 char scratch[scratch_size];  // one per worker: an idle connection owns no buffer
-int poller;                  // the edge-triggered epoll instance
+int poller;  // the edge-triggered epoll instance
 
 struct FreeList {  // coroutine frames and sessions are recycled by size class
     void* head[32] = {};

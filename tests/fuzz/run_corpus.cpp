@@ -1,5 +1,5 @@
-// Stands in for libFuzzer where it is not built in: gives the target every file of the folders named
-// on the command line, and every prefix of each, since parsers break at cut-off input first.
+// Stands in for libFuzzer where it is not built in: gives the target every file of the folders
+// named on the command line, and every prefix of each, since parsers break at cut-off input first.
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>

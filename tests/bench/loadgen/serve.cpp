@@ -134,7 +134,7 @@ private:
     std::uint64_t message_size_ = 0;
     std::uint64_t received_ = 0;
     std::uint64_t position_ = 0;  // in the pattern
-    std::uint64_t budget_ = 0;    // bytes that the client has granted
+    std::uint64_t budget_ = 0;  // bytes that the client has granted
     std::uint64_t mismatches_ = 0;
     std::vector<std::byte> pending_;
     bool blocked_ = false;

@@ -22,20 +22,20 @@ struct Header {
     Service service;
     std::uint16_t reserved;
     std::uint32_t size;  ///< whole message, header included
-    std::uint32_t tag;   ///< chooses the pattern that follows
+    std::uint32_t tag;  ///< chooses the pattern that follows
 };
 static_assert(sizeof(Header) == 16);
 
 /// What a sink answers after each unit.
 struct Acknowledgement {
-    std::uint64_t bytes;       ///< received so far, header not counted
+    std::uint64_t bytes;  ///< received so far, header not counted
     std::uint64_t mismatches;  ///< reads that differed from the pattern so far
 };
 static_assert(sizeof(Acknowledgement) == 16);
 
 constexpr std::uint32_t header_magic = 0x50454e42;
 constexpr std::size_t bulk_unit = 4 * 1024 * 1024;  ///< bytes per credit or acknowledgement
-constexpr std::size_t window_units = 2;             ///< units of credit a client keeps open
+constexpr std::size_t window_units = 2;  ///< units of credit a client keeps open
 /// Largest piece that pattern_at() hands out, and so the largest read, write and message.
 constexpr std::size_t max_piece = 128 * 1024;
 

@@ -6,8 +6,9 @@ namespace penstock {
 namespace {
 
 TEST(Endpoint, prints_what_it_parses) {
-    for (const char* text : {"127.0.0.1:80", "0.0.0.0:0", "255.255.255.255:65535", "[::1]:8080",
-                             "[::]:1", "[2001:db8::1]:443", "unix:/run/app.sock", "unix:@abstract"}) {
+    for (const char* text :
+         {"127.0.0.1:80", "0.0.0.0:0", "255.255.255.255:65535", "[::1]:8080", "[::]:1",
+          "[2001:db8::1]:443", "unix:/run/app.sock", "unix:@abstract"}) {
         const auto endpoint = Endpoint::parse(text);
         ASSERT_TRUE(endpoint) << text << ": " << endpoint.error();
         EXPECT_EQ(endpoint->to_string(), text);
@@ -18,9 +19,10 @@ TEST(Endpoint, prints_what_it_parses) {
 }
 
 TEST(Endpoint, rejects_what_is_no_address_and_says_why) {
-    for (const char* text : {"", ":", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1",
-                             "127.0.0.1:8x", "1.2.3:80", "256.0.0.1:80", "::1:80", "[::1]", "[::1:80",
-                             "[1.2.3.4]:80", "unix:", "unix:@", "host.example:80", ":80"}) {
+    for (const char* text :
+         {"", ":", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:8x",
+          "1.2.3:80", "256.0.0.1:80", "::1:80", "[::1]", "[::1:80", "[1.2.3.4]:80",
+          "unix:", "unix:@", "host.example:80", ":80"}) {
         const auto endpoint = Endpoint::parse(text);
         ASSERT_FALSE(endpoint) << text;
         EXPECT_FALSE(endpoint.error().empty());

@@ -110,28 +110,20 @@ TEST(ConfigC2, OverlappingAddresses) {
         bool conflict;
     };
     const Row rows[] = {
-        {"0.0.0.0:80", "10.0.0.9:80", true},
-        {"10.0.0.9:80", "0.0.0.0:80", true},
-        {"[::]:80", "[::1]:80", true},
-        {"[0::0:1]:80", "[::1]:80", true},
-        {":80", "127.0.0.1:80", true},
-        {":80", "[::]:80", true},
-        {"0.0.0.0:80", "[::]:80", false},
-        {"0.0.0.0:80", "10.0.0.9:81", false},
-        {"10.0.0.8:80", "10.0.0.9:80", false},
-        {":0", ":0", false},
-        {"127.0.0.1:0", "127.0.0.1:0", false},
-        {"unix:/run/a", "unix:/run/./a", true},
-        {"unix:/run/a", "unix:/run/b", false},
-        {"unix:@a", "unix:/a", false},
+        {"0.0.0.0:80", "10.0.0.9:80", true},   {"10.0.0.9:80", "0.0.0.0:80", true},
+        {"[::]:80", "[::1]:80", true},         {"[0::0:1]:80", "[::1]:80", true},
+        {":80", "127.0.0.1:80", true},         {":80", "[::]:80", true},
+        {"0.0.0.0:80", "[::]:80", false},      {"0.0.0.0:80", "10.0.0.9:81", false},
+        {"10.0.0.8:80", "10.0.0.9:80", false}, {":0", ":0", false},
+        {"127.0.0.1:0", "127.0.0.1:0", false}, {"unix:/run/a", "unix:/run/./a", true},
+        {"unix:/run/a", "unix:/run/b", false}, {"unix:@a", "unix:/a", false},
         {"unix:@a", "unix:@a", true},
     };
     for (const auto& row : rows) {
         const auto result =
             load(listener("a", row.first) + listener("b", row.second) + upstream("u"));
-        EXPECT_EQ(result.ok(), !row.conflict)
-            << row.first << ' ' << row.second << '\n'
-            << format(result.diagnostics);
+        EXPECT_EQ(result.ok(), !row.conflict) << row.first << ' ' << row.second << '\n'
+                                              << format(result.diagnostics);
     }
 }
 
@@ -141,11 +133,16 @@ TEST(ConfigC2, BackendThatIsThisProxyItself) {
         bool loop;
     };
     const Row rows[] = {
-        {"10.0.0.1:80", "10.0.0.1:80", true},    {"0.0.0.0:80", "127.0.0.1:80", true},
-        {":80", "127.9.9.9:80", true},           {":80", "[::1]:80", true},
-        {"[::]:80", "[::1]:80", true},           {"unix:/run/a", "unix:/run/a", true},
-        {"unix:@a", "unix:@a", true},            {"10.0.0.1:80", "10.0.0.1:81", false},
-        {"0.0.0.0:80", "10.0.0.1:80", false},    {"0.0.0.0:80", "[::1]:80", false},
+        {"10.0.0.1:80", "10.0.0.1:80", true},
+        {"0.0.0.0:80", "127.0.0.1:80", true},
+        {":80", "127.9.9.9:80", true},
+        {":80", "[::1]:80", true},
+        {"[::]:80", "[::1]:80", true},
+        {"unix:/run/a", "unix:/run/a", true},
+        {"unix:@a", "unix:@a", true},
+        {"10.0.0.1:80", "10.0.0.1:81", false},
+        {"0.0.0.0:80", "10.0.0.1:80", false},
+        {"0.0.0.0:80", "[::1]:80", false},
         {"127.0.0.1:80", "127.0.0.2:80", false},
     };
     for (const auto& row : rows) {

@@ -102,12 +102,13 @@ TEST(Diagnostic, RelatedPlacesAreNotes) {
         "[[listener]]\nname = \"a\"\nbind = \":1\"\nupstream = \"u\"\n"
         "[[listener]]\nname = \"a\"\nbind = \":2\"\nupstream = \"u\"\n"
         "[[upstream]]\nname = \"u\"\nbackend = \"10.0.0.1:80\"\n");
-    EXPECT_EQ(text, "penstock.toml:6:8: error: a second listener with the name 'a'\n"
-                    "    6 | name = \"a\"\n"
-                    "      |        ^^^\n"
-                    "penstock.toml:2:8: note: the first one\n"
-                    "    2 | name = \"a\"\n"
-                    "      |        ^^^\n");
+    EXPECT_EQ(text,
+              "penstock.toml:6:8: error: a second listener with the name 'a'\n"
+              "    6 | name = \"a\"\n"
+              "      |        ^^^\n"
+              "penstock.toml:2:8: note: the first one\n"
+              "    2 | name = \"a\"\n"
+              "      |        ^^^\n");
 }
 
 TEST(Diagnostic, ManyAreCountedNotKept) {

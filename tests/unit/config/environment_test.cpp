@@ -13,10 +13,18 @@ using testing::environment_of;
 TEST(ConfigC11, Interpolation) {
     const auto env = environment_of({{"A", "x"}, {"EMPTY", ""}, {"_b2", "y"}});
     const std::pair<std::string_view, std::string_view> rows[] = {
-        {"${A}", "x"},           {"a${A}b${_b2}", "axby"}, {"${NO:-default}", "default"},
-        {"${A:-default}", "x"},  {"${EMPTY}", ""},         {"${EMPTY:-d}", "d"},
-        {"${NO:-}", ""},         {"$A", "$A"},             {"$", "$"},
-        {"$$", "$$"},            {"a}b", "a}b"},           {"${NO:-a:-b}", "a:-b"},
+        {"${A}", "x"},
+        {"a${A}b${_b2}", "axby"},
+        {"${NO:-default}", "default"},
+        {"${A:-default}", "x"},
+        {"${EMPTY}", ""},
+        {"${EMPTY:-d}", "d"},
+        {"${NO:-}", ""},
+        {"$A", "$A"},
+        {"$", "$"},
+        {"$$", "$$"},
+        {"a}b", "a}b"},
+        {"${NO:-a:-b}", "a:-b"},
     };
     for (const auto& [text, expected] : rows) EXPECT_EQ(interpolate(text, env), expected) << text;
 }
@@ -80,8 +88,8 @@ TEST(ConfigC11, UnsetVariablePointsAtTheString) {
 }
 
 TEST(ConfigC11, WrongNumberFromTheEnvironmentIsATypeError) {
-    const auto result = load_text(testing::valid("backlog = \"${B}\""), "c", "/",
-                                  environment_of({{"B", "many"}}));
+    const auto result =
+        load_text(testing::valid("backlog = \"${B}\""), "c", "/", environment_of({{"B", "many"}}));
     ASSERT_EQ(result.diagnostics.size(), 1U);
     EXPECT_NE(result.diagnostics[0].message.find("takes an integer"), std::string::npos);
 }

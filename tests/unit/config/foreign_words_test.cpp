@@ -26,8 +26,8 @@ bool names_something_real(std::string_view equivalent) {
     const auto name = equivalent.substr(0, end);
     const auto in = equivalent.find(" in [");
     return std::ranges::any_of(all_tables(), [&](const TableSpec& table) {
-        const bool here = in == std::string_view::npos ||
-                          equivalent.substr(in + 4).starts_with(table.header);
+        const bool here =
+            in == std::string_view::npos || equivalent.substr(in + 4).starts_with(table.header);
         return here && table.find(name) != nullptr;
     });
 }

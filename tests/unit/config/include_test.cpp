@@ -22,9 +22,9 @@ TEST(ConfigInclude, ListsAppendInTheOrderOfNames) {
     const TemporaryDirectory directory;
     const auto main = directory.write("p.toml", valid({}, {}, pattern));
     const auto b = directory.write("conf.d/b.toml", listener("b", ":2"));
-    const auto a = directory.write("conf.d/a.toml",
-                                   listener("a", ":1") + "[log]\ntarget = \"x.log\"\n"
-                                                         "[defaults.listener]\nbacklog = 5\n");
+    const auto a = directory.write("conf.d/a.toml", listener("a", ":1") +
+                                                        "[log]\ntarget = \"x.log\"\n"
+                                                        "[defaults.listener]\nbacklog = 5\n");
     directory.write("conf.d/not-included.conf", "!");
     const auto result = load_file(main, no_environment());
     ASSERT_TRUE(result.diagnostics.empty()) << format(result.diagnostics);

@@ -74,11 +74,12 @@ public:
 
     Config config() {
         Config c;
-        c.process = {number(0, 1024), number(0, 1'000'000'000), {duration(), duration()},
-                     duration(), text(),  text()};
+        c.process = {
+            number(0, 1024), number(0, 1'000'000'000), {duration(), duration()}, duration(), text(),
+            text()};
         c.log = {word<LogLevel>(4), word<LogFormat>(2), coin() ? "stdout" : "/" + path()};
-        c.access_log = {coin() ? "off" : "/" + path(), word<LogFormat>(2), coin(), true, coin(),
-                        duration(1ms)};
+        c.access_log = {
+            coin() ? "off" : "/" + path(), word<LogFormat>(2), coin(), true, coin(), duration(1ms)};
         const auto upstreams = number(1, 4);
         for (std::uint32_t i = 0; i < upstreams; ++i) c.upstreams.push_back(upstream(i));
         const auto listeners = number(1, 4);

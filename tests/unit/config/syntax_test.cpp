@@ -106,8 +106,8 @@ TEST(ConfigC1, ControlCharacters) {
 
 TEST(ConfigC1, LettersBeyondAsciiWhereAKeyOrValueShouldBe) {
     // Latin, Georgian, an Arabic presentation form, ideographic space, byte order mark within.
-    for (const std::string letter : {"\xC3\xA4", "\xE1\x83\x90", "\xEF\xBB\xAF", "\xE3\x80\x80",
-                                     "\xEF\xBB\xBF"})
+    for (const std::string letter :
+         {"\xC3\xA4", "\xE1\x83\x90", "\xEF\xBB\xAF", "\xE3\x80\x80", "\xEF\xBB\xBF"})
         for (const auto& text :
              {letter, "a" + letter + " = 1", "a = " + letter, "a = 1 " + letter, "[" + letter + "]",
               "a = [" + letter + "]", "\n" + letter + " = 1"})
@@ -149,10 +149,10 @@ TEST(ConfigC1, DeepNestingIsRefusedBeforeItIsParsed) {
 
 TEST(ConfigC1, BracketsInStringsAndCommentsAreNotNesting) {
     const std::string brackets(100, '[');
-    const auto text = "# " + brackets + "\n" +
-                      valid("# it's " + brackets + "\n", {},
-                            "log.target = \"\\\"" + brackets + "\"\naccess_log.target = '/x" +
-                                brackets + "'\n");
+    const auto text =
+        "# " + brackets + "\n" +
+        valid("# it's " + brackets + "\n", {},
+              "log.target = \"\\\"" + brackets + "\"\naccess_log.target = '/x" + brackets + "'\n");
     EXPECT_TRUE(load(text).ok()) << messages(text);
 }
 

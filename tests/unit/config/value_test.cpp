@@ -209,9 +209,9 @@ TEST(ConfigC2, BindAddresses) {
         {"[\":1\", 2]", "this is an integer"},
     };
     for (const auto& [bind, expected] : rows) {
-        const auto text = messages("[[listener]]\nname = \"web\"\nupstream = \"app\"\nbind = " +
-                                   std::string(bind) +
-                                   "\n[[upstream]]\nname = \"app\"\nbackend = \"10.0.0.1:80\"\n");
+        const auto text = messages(
+            "[[listener]]\nname = \"web\"\nupstream = \"app\"\nbind = " + std::string(bind) +
+            "\n[[upstream]]\nname = \"app\"\nbackend = \"10.0.0.1:80\"\n");
         EXPECT_NE(text.find("penstock.toml:4:"), std::string::npos) << text;
         EXPECT_NE(text.find(expected), std::string::npos) << bind << '\n' << text;
     }
@@ -280,8 +280,15 @@ TEST(ConfigValue, EveryMemberIsSet) {
     expected.process = {3, 1000, {1min, 2s}, 3s, "nobody", "nogroup"};
     expected.log = {LogLevel::debug, LogFormat::json, "/etc/penstock/log/p.log"};
     expected.access_log = {"stdout", LogFormat::text, true, false, true, 2s};
-    expected.listeners.push_back({"web", {*Endpoint::parse("127.0.0.1:80")}, "app", 7, 8,
-                                  OnLimit::wait, RefuseWith::close, never, {1s, 2s, 3},
+    expected.listeners.push_back({"web",
+                                  {*Endpoint::parse("127.0.0.1:80")},
+                                  "app",
+                                  7,
+                                  8,
+                                  OnLimit::wait,
+                                  RefuseWith::close,
+                                  never,
+                                  {1s, 2s, 3},
                                   {4s, 5s, 6s, 1.0}});
     expected.upstreams.push_back(
         {"app", Balance::random, 7s, 8, {9ms, 10ms}, NoBackend::close, {11s, 12s, 13}, {}});

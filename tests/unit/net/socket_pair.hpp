@@ -25,8 +25,8 @@ inline void require(bool ok, const char* what) {
     if (!ok) throw std::system_error(last_error(), what);
 }
 
-/// A connected pair over TCP loopback: [0] is non-blocking, for the code under test; [1] is the peer,
-/// blocking.
+/// A connected pair over TCP loopback: [0] is non-blocking, for the code under test; [1] is the
+/// peer, blocking.
 inline std::pair<UniqueFd, UniqueFd> tcp_pair() {
     const UniqueFd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     sockaddr_in address{};

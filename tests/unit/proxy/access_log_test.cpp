@@ -147,7 +147,8 @@ TEST(RefusalThrottle, N7_admits_a_hundred_a_second_of_each_kind) {
     RefusalThrottle throttle;
     ManualClock clock;
     int admitted = 0;
-    for (int i = 0; i < 1000; ++i) admitted += throttle.admit(CloseReason::limit_process, clock.now());
+    for (int i = 0; i < 1000; ++i)
+        admitted += throttle.admit(CloseReason::limit_process, clock.now());
     EXPECT_EQ(admitted, 100);
     EXPECT_TRUE(throttle.admit(CloseReason::no_route, clock.now()));
     clock.advance(std::chrono::seconds(1));

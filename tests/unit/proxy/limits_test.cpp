@@ -48,7 +48,8 @@ TEST(SlotLimiter, never_exceeds_its_limit_across_threads) {
                 for (int k = 0; k < 3; ++k)
                     if (auto permit = limiter.try_acquire()) held.push_back(std::move(permit));
                 std::uint64_t seen = highest.load();
-                while (limiter.used() > seen && !highest.compare_exchange_weak(seen, limiter.used())) {
+                while (limiter.used() > seen &&
+                       !highest.compare_exchange_weak(seen, limiter.used())) {
                 }
             }
         });

@@ -20,7 +20,8 @@ struct SilentLog final : Logger {
     void write(LogLevel, std::string_view) override {}
 };
 
-/// One worker on a thread of its own, with one listener in front of one backend that the test plays.
+/// One worker on a thread of its own, with one listener in front of one backend that the test
+/// plays.
 class RunningWorker {
 public:
     explicit RunningWorker(config::Listener listener = {}, config::Upstream upstream = {}) {
@@ -86,7 +87,8 @@ private:
         net::UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
         sockaddr_storage raw;
         const auto length = to.to_sockaddr(raw);
-        net::require(::connect(fd.get(), reinterpret_cast<sockaddr*>(&raw), length) == 0, "connect");
+        net::require(::connect(fd.get(), reinterpret_cast<sockaddr*>(&raw), length) == 0,
+                     "connect");
         const timeval limit{5, 0};
         ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
         return fd;

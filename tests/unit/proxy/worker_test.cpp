@@ -130,8 +130,8 @@ TEST(Session, drained_by_fin_when_quiet) {
     const UniqueFd backend = running.accept_backend();
     round_trip(client, backend);
     running.on_worker([&] {
-        running.worker.drain(DrainPlan(running.worker.loop().now(), milliseconds(1100), milliseconds(200)),
-                             {});
+        running.worker.drain(
+            DrainPlan(running.worker.loop().now(), milliseconds(1100), milliseconds(200)), {});
     });
     EXPECT_EQ(end_of(client), End::fin);
     EXPECT_EQ(end_of(backend), End::fin);
@@ -145,7 +145,8 @@ TEST(Session, drained_by_reset_at_the_deadline_when_busy) {
     const UniqueFd backend = running.accept_backend();
     round_trip(client, backend);
     running.on_worker([&] {
-        running.worker.drain(DrainPlan(running.worker.loop().now(), Duration(0), milliseconds(100)), {});
+        running.worker.drain(DrainPlan(running.worker.loop().now(), Duration(0), milliseconds(100)),
+                             {});
     });
     EXPECT_EQ(end_of(client), End::reset);
     ASSERT_TRUE(running.wait_for_sessions(0));
@@ -175,7 +176,8 @@ TEST(Memory, no_allocation_per_connection_in_steady_state) {
         client.reset();
         EXPECT_EQ(end_of(backend), End::fin);
     };
-    // The pools grow to the largest number of sessions at a time; closing ones overlap with new ones.
+    // The pools grow to the largest number of sessions at a time; closing ones overlap with new
+    // ones.
     {
         std::vector<UniqueFd> held;
         for (int i = 0; i < 60; ++i) {
