@@ -137,6 +137,8 @@ TEST(FaultsB, B5_killed_backend_under_500_connections) {
     const auto start = Clock::now();
     for (Socket& client : clients) EXPECT_NE(client.wait_end(5s), End::open);
     EXPECT_LT(since(start), scaled(1s));
+    // Until the kernel has closed all that the dead process had, its listener still takes connections.
+    victim.child.wait_exit();
     for (int i = 0; i < 10; ++i) EXPECT_TRUE(echo_once(proxy.address("both")));
     clients.clear();
     expect_undisturbed(probe.finish());
