@@ -5,20 +5,29 @@
 #include <string>
 #include <utility>
 
+#include "balancer/slot_limiter.hpp"
 #include "base/endpoint.hpp"
 
 namespace penstock::balancer {
+
+/// What one server may be asked for at a time, over all workers; 0 = unlimited.
+struct BackendLimits {
+    std::uint64_t connections = 0;  // sessions and warm connections together
+    std::uint64_t connecting = 0;   // sockets that are not connected yet
+};
 
 /// One server of an upstream: its identity (upstream, name, address) and the counters that all
 /// workers share. Lives as long as a set or a session refers to it. The identity is immutable; the
 /// atomics may be touched from any thread.
 class Backend {
 public:
-    Backend(std::string upstream, std::string name, Endpoint address)
+    Backend(std::string upstream, std::string name, Endpoint address, BackendLimits limits = {})
         : upstream_(std::move(upstream)),
           name_(std::move(name)),
           address_(std::move(address)),
-          address_text_(address_.to_string()) {}
+          address_text_(address_.to_string()),
+          slots_(limits.connections),
+          connecting_(limits.connecting) {}
     Backend(const Backend&) = delete;
     Backend& operator=(const Backend&) = delete;
 
@@ -26,6 +35,13 @@ public:
     [[nodiscard]] const std::string& name() const noexcept { return name_; }
     [[nodiscard]] const Endpoint& address() const noexcept { return address_; }
     [[nodiscard]] const std::string& address_text() const noexcept { return address_text_; }
+
+    /// One for each connection to it, warm ones included.
+    [[nodiscard]] SlotLimiter& slots() noexcept { return slots_; }
+    /// One for each attempt to connect to it.
+    [[nodiscard]] SlotLimiter& connecting() noexcept { return connecting_; }
+    /// It has a limit, and that is reached.
+    [[nodiscard]] bool full() const noexcept { return slots_.full() || connecting_.full(); }
 
     /// Sessions that hold this backend, connecting ones included; over all workers.
     [[nodiscard]] std::uint32_t active() const noexcept {
@@ -39,6 +55,8 @@ private:
     std::string name_;
     Endpoint address_;
     std::string address_text_;
+    SlotLimiter slots_;
+    SlotLimiter connecting_;
     alignas(64) std::atomic<std::uint32_t> active_{0};
 };
 

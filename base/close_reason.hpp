@@ -18,17 +18,23 @@ enum class CloseReason : std::uint8_t {
     backend_lost,
     connect_failed,
     no_backend,
+    queue_full,
+    queue_timeout,
     idle_timeout,
     half_closed_timeout,
     lifetime,
     limit_process,
     limit_listener,
+    limit_source,
+    rate_listener,
+    rate_source,
+    denied,
     overload,
     internal,
     no_route,
     drained,
 };
-inline constexpr std::size_t close_reason_count = 18;
+inline constexpr std::size_t close_reason_count = 24;
 
 /// Who has to look at it; a function of the reason.
 enum class CloseClass : std::uint8_t { ok, client, backend, policy, proxy, op };

@@ -6,6 +6,7 @@
 
 #include "base/clock.hpp"
 #include "base/endpoint.hpp"
+#include "base/prefix.hpp"
 
 /// The configuration as plain values, defaults included. Built by load() (load.hpp), compared and
 /// printed from the key table; nothing here knows TOML.
@@ -29,6 +30,7 @@ struct Process {
     std::uint64_t max_connections = 0;  // 0 = auto: from the descriptor limit
     Drain drain;
     Duration shutdown_delay{};
+    std::uint64_t hash_seed = 0;
     std::string user;
     std::string group;
     bool operator==(const Process&) const = default;
@@ -54,6 +56,40 @@ struct AccessLog {
     bool operator==(const AccessLog&) const = default;
 };
 
+/// `amount` in `per`, and at most `burst` at once. amount 0 = unlimited.
+struct Rate {
+    std::uint64_t amount = 0;
+    Duration per = std::chrono::seconds(1);
+    std::uint64_t burst = 0;
+    bool operator==(const Rate&) const = default;
+};
+
+struct SourcePrefix {
+    std::uint32_t ipv4 = 32;
+    std::uint32_t ipv6 = 64;
+    bool operator==(const SourcePrefix&) const = default;
+};
+
+/// The keys of a listener that may be named in `dry_run`: they count and log, and refuse nobody.
+struct DryRun {
+    bool max_connections = false;
+    bool max_connections_per_source = false;
+    bool accept_rate = false;
+    bool accept_rate_per_source = false;
+    bool allow = false;
+    bool deny = false;
+    bool operator==(const DryRun&) const = default;
+};
+
+enum class SplitBy : std::uint8_t { random, source_ip };
+
+/// One share of a split listener.
+struct SplitPart {
+    std::string upstream;
+    std::uint32_t weight = 1;
+    bool operator==(const SplitPart&) const = default;
+};
+
 enum class OnLimit : std::uint8_t { refuse, wait };
 enum class RefuseWith : std::uint8_t { reset, close };
 
@@ -69,18 +105,44 @@ struct Listener {
     std::string name;
     std::vector<Endpoint> bind;  // `:80` already expanded to both families
     std::string upstream;        // "" = refuse what nothing claims (no_route)
+    std::vector<SplitPart> split;  // instead of upstream; empty = no split
+    SplitBy split_by = SplitBy::random;
     std::uint32_t backlog = 4096;
     std::uint64_t max_connections = 0;  // 0 = only the process limit
+    std::uint64_t max_connections_per_source = 0;  // 0 = unlimited
+    Rate accept_rate;
+    Rate accept_rate_per_source;
+    SourcePrefix source_prefix;
+    PeerList limit_exempt;
     OnLimit on_limit = OnLimit::refuse;
     RefuseWith refuse_with = RefuseWith::reset;
+    PeerList allow;  // empty = everybody
+    PeerList deny;
+    std::string allow_file;  // absolute; "" = none
+    std::string deny_file;
+    DryRun dry_run;
+    std::uint64_t download_rate =
+        0;  // bytes per second and connection, towards the client; 0 = unlimited
+    std::uint64_t upload_rate = 0;
     Duration peer_timeout = std::chrono::seconds(30);  // `never` allowed
     Keepalive keepalive;
     ListenerTimeouts timeouts;
     bool operator==(const Listener&) const = default;
 };
 
-enum class Balance : std::uint8_t { round_robin, least_connections, p2c, random };
-enum class NoBackend : std::uint8_t { reset, close };
+enum class Balance : std::uint8_t {
+    round_robin,
+    least_connections,
+    p2c,
+    random,
+    least_latency,
+    maglev,
+    ring_hash,
+    first,
+};
+enum class HashKey : std::uint8_t { source_ip, source_ip_port };
+enum class NoBackend : std::uint8_t { reset, close, hold };
+enum class QueueOrder : std::uint8_t { fifo, adaptive_lifo };
 enum class BackendState : std::uint8_t { ready, drain, maintenance };
 
 struct RetryBackoff {
@@ -95,17 +157,69 @@ struct Backend {
     std::uint32_t weight = 1;
     std::uint32_t tier = 0;
     BackendState state = BackendState::ready;
+    std::uint64_t max_connections = 0;  // 0 = unlimited
     bool operator==(const Backend&) const = default;
+};
+
+/// What a backend says nothing about.
+struct BackendDefaults {
+    std::uint32_t weight = 1;
+    std::uint32_t tier = 0;
+    std::uint64_t max_connections = 0;
+    bool operator==(const BackendDefaults&) const = default;
+};
+
+/// Clients kept while no backend is available.
+struct Hold {
+    Duration timeout = std::chrono::seconds(30);
+    std::uint32_t max_length = 1024;
+    bool operator==(const Hold&) const = default;
+};
+
+/// Clients that wait for a free slot.
+struct Queue {
+    std::uint32_t max_length = 1024;  // 0 = no queue: refuse at once
+    Duration timeout = std::chrono::seconds(5);
+    QueueOrder policy = QueueOrder::fifo;
+    bool operator==(const Queue&) const = default;
+};
+
+/// Warm connections; figures per backend, over all workers.
+struct Pool {
+    std::uint32_t min_idle = 0;  // 0 = off
+    std::uint32_t max_idle = 0;  // 0 = as min_idle
+    Duration max_age = std::chrono::seconds(30);
+    bool operator==(const Pool&) const = default;
+};
+
+struct SlowStart {
+    Duration window{};  // 0 = off
+    double min_weight = 0.1;
+    double aggression = 1.0;
+    bool operator==(const SlowStart&) const = default;
 };
 
 struct Upstream {
     std::string name;
     Balance balance = Balance::p2c;
+    HashKey hash_key = HashKey::source_ip;
+    double bounded_load = 0;  // 0 = off, else at least 1
     Duration connect_timeout = std::chrono::seconds(4);
     std::uint32_t attempts = 3;
     RetryBackoff retry_backoff;
+    double retry_budget = 0.2;  // share of the sessions; at least 3 retries are always allowed
+    std::uint64_t max_connections = 0;  // all backends together; 0 = unlimited
+    std::uint32_t max_connecting_per_backend = 0;  // 0 = unlimited
+    bool spill_when_full = false;
+    double tier_join_below = 0;
     NoBackend no_backend = NoBackend::reset;
+    Hold hold;
+    std::vector<Endpoint> source_address;  // port 0; empty = the kernel chooses
     Keepalive keepalive;
+    Queue queue;
+    Pool pool;
+    SlowStart slow_start;
+    BackendDefaults backend_defaults;
     std::vector<Backend> backends;
     bool operator==(const Upstream&) const = default;
 };

@@ -13,6 +13,7 @@ balancer::PolicyKind policy_kind(config::Balance balance) noexcept {
         case config::Balance::least_connections: return balancer::PolicyKind::least_connections;
         case config::Balance::p2c: return balancer::PolicyKind::p2c;
         case config::Balance::random: return balancer::PolicyKind::random;
+        default: break;
     }
     std::unreachable();
 }

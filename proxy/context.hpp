@@ -7,11 +7,12 @@
 #include <boost/smart_ptr/intrusive_ref_counter.hpp>
 
 #include "balancer/selector.hpp"
+#include "balancer/slot_limiter.hpp"
 #include "config/config.hpp"
 #include "metrics/cells.hpp"
 #include "net/socket.hpp"
 #include "proxy/deadlines.hpp"
-#include "proxy/limits.hpp"
+#include "proxy/waiting_workers.hpp"
 
 namespace penstock::proxy {
 
@@ -40,7 +41,7 @@ struct ListenerShared {
         : settings(std::move(from)), connections(settings.max_connections), waiting(workers) {}
 
     config::Listener settings;
-    SlotLimiter connections;
+    balancer::SlotLimiter connections;
     WaitingWorkers waiting;
 };
 

@@ -7,6 +7,7 @@
 #include <boost/intrusive/list_hook.hpp>
 
 #include "balancer/backend.hpp"
+#include "balancer/slot_limiter.hpp"
 #include "base/close_reason.hpp"
 #include "base/free_list.hpp"
 #include "base/timing_wheel.hpp"
@@ -19,7 +20,6 @@
 #include "proxy/dead_peer.hpp"
 #include "proxy/deadlines.hpp"
 #include "proxy/flow.hpp"
-#include "proxy/limits.hpp"
 
 namespace penstock::proxy {
 
@@ -40,8 +40,8 @@ struct Accepted {
     CompactEndpoint peer;
     CompactEndpoint local;
     WallTime at;
-    Permit process_permit;
-    Permit listener_permit;
+    balancer::Permit process_permit;
+    balancer::Permit listener_permit;
 };
 
 /// One client's connection, from accept to its line in the access log. Lives and dies on one
@@ -141,8 +141,8 @@ private:
     TimePoint ready_at_{};
     WallTime accepted_wall_;
     std::uint64_t sequence_;
-    Permit process_permit_;
-    Permit listener_permit_;
+    balancer::Permit process_permit_;
+    balancer::Permit listener_permit_;
     std::unique_ptr<Extras> extras_;
     CompactEndpoint peer_;
     CompactEndpoint local_;

@@ -7,6 +7,7 @@
 
 #include <boost/intrusive/list.hpp>
 
+#include "balancer/slot_limiter.hpp"
 #include "base/log.hpp"
 #include "base/log_throttle.hpp"
 #include "base/random.hpp"
@@ -18,8 +19,8 @@
 #include "proxy/context.hpp"
 #include "proxy/drain_plan.hpp"
 #include "proxy/handoff.hpp"
-#include "proxy/limits.hpp"
 #include "proxy/session.hpp"
+#include "proxy/waiting_workers.hpp"
 
 namespace penstock::proxy {
 
@@ -31,7 +32,7 @@ struct WorkersShared {
                   Logger& logger)
         : connections(max_connections), waiting(count), loads(count), process_id(id), log(logger) {}
 
-    SlotLimiter connections;
+    balancer::SlotLimiter connections;
     WaitingWorkers waiting;  // for a process slot or a descriptor
     WorkerLoads loads;
     std::uint64_t process_id;

@@ -277,21 +277,31 @@ TEST(ConfigValue, EveryMemberIsSet) {
         "state = \"maintenance\" }, \"10.0.0.2:80\"]\n");
     ASSERT_TRUE(result.diagnostics.empty()) << format(result.diagnostics);
     Config expected;
-    expected.process = {3, 1000, {1min, 2s}, 3s, "nobody", "nogroup"};
+    expected.process = {.workers = 3,
+                        .max_connections = 1000,
+                        .drain = {1min, 2s},
+                        .shutdown_delay = 3s,
+                        .user = "nobody",
+                        .group = "nogroup"};
     expected.log = {LogLevel::debug, LogFormat::json, "/etc/penstock/log/p.log"};
     expected.access_log = {"stdout", LogFormat::text, true, false, true, 2s};
-    expected.listeners.push_back({"web",
-                                  {*Endpoint::parse("127.0.0.1:80")},
-                                  "app",
-                                  7,
-                                  8,
-                                  OnLimit::wait,
-                                  RefuseWith::close,
-                                  never,
-                                  {1s, 2s, 3},
-                                  {4s, 5s, 6s, 1.0}});
-    expected.upstreams.push_back(
-        {"app", Balance::random, 7s, 8, {9ms, 10ms}, NoBackend::close, {11s, 12s, 13}, {}});
+    expected.listeners.push_back({.name = "web",
+                                  .bind = {*Endpoint::parse("127.0.0.1:80")},
+                                  .upstream = "app",
+                                  .backlog = 7,
+                                  .max_connections = 8,
+                                  .on_limit = OnLimit::wait,
+                                  .refuse_with = RefuseWith::close,
+                                  .peer_timeout = never,
+                                  .keepalive = {1s, 2s, 3},
+                                  .timeouts = {4s, 5s, 6s, 1.0}});
+    expected.upstreams.push_back({.name = "app",
+                                  .balance = Balance::random,
+                                  .connect_timeout = 7s,
+                                  .attempts = 8,
+                                  .retry_backoff = {9ms, 10ms},
+                                  .no_backend = NoBackend::close,
+                                  .keepalive = {11s, 12s, 13}});
     expected.upstreams[0].backends = {
         {"b", *Endpoint::parse("10.0.0.1:80"), 14, 15, BackendState::maintenance},
         {"10.0.0.2:80", *Endpoint::parse("10.0.0.2:80"), 1, 0, BackendState::ready}};

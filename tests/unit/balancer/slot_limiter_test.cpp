@@ -1,11 +1,11 @@
-#include "proxy/limits.hpp"
+#include "balancer/slot_limiter.hpp"
 
 #include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
 
-namespace penstock::proxy {
+namespace penstock::balancer {
 namespace {
 
 TEST(SlotLimiter, lends_exactly_its_limit) {
@@ -58,21 +58,5 @@ TEST(SlotLimiter, never_exceeds_its_limit_across_threads) {
     EXPECT_EQ(limiter.used(), 0U);
 }
 
-TEST(WaitingWorkers, wakes_each_marked_one_once_in_turns) {
-    WaitingWorkers waiting(3);
-    EXPECT_FALSE(waiting.take_one());
-    waiting.mark(0);
-    waiting.mark(2);
-    waiting.mark(2);
-    const auto first = waiting.take_one();
-    const auto second = waiting.take_one();
-    ASSERT_TRUE(first && second);
-    EXPECT_NE(*first, *second);
-    EXPECT_FALSE(waiting.take_one());
-    waiting.mark(1);
-    waiting.unmark(1);
-    EXPECT_FALSE(waiting.take_one());
-}
-
 }  // namespace
-}  // namespace penstock::proxy
+}  // namespace penstock::balancer
