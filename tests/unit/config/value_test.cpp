@@ -277,7 +277,7 @@ TEST(ConfigValue, EveryMemberIsSet) {
         "state = \"maintenance\" }, \"10.0.0.2:80\"]\n");
     ASSERT_TRUE(result.diagnostics.empty()) << format(result.diagnostics);
     Config expected;
-    expected.process = {.workers = 3,
+    expected.process = Process{.workers = 3,
                         .max_connections = 1000,
                         .drain = {1min, 2s},
                         .shutdown_delay = 3s,
@@ -285,7 +285,7 @@ TEST(ConfigValue, EveryMemberIsSet) {
                         .group = "nogroup"};
     expected.log = {LogLevel::debug, LogFormat::json, "/etc/penstock/log/p.log"};
     expected.access_log = {"stdout", LogFormat::text, true, false, true, 2s};
-    expected.listeners.push_back({.name = "web",
+    expected.listeners.push_back(Listener{.name = "web",
                                   .bind = {*Endpoint::parse("127.0.0.1:80")},
                                   .upstream = "app",
                                   .backlog = 7,
@@ -295,7 +295,7 @@ TEST(ConfigValue, EveryMemberIsSet) {
                                   .peer_timeout = never,
                                   .keepalive = {1s, 2s, 3},
                                   .timeouts = {4s, 5s, 6s, 1.0}});
-    expected.upstreams.push_back({.name = "app",
+    expected.upstreams.push_back(Upstream{.name = "app",
                                   .balance = Balance::random,
                                   .connect_timeout = 7s,
                                   .attempts = 8,
