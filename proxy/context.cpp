@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
+
+#include "proxy/pool/warm_pool.hpp"
 
 namespace penstock::proxy {
 
@@ -31,10 +34,24 @@ net::KeepaliveOptions keepalive_options(const config::Keepalive& keepalive) noex
 
 }  // namespace
 
-UpstreamContext::UpstreamContext(std::shared_ptr<const UpstreamShared> from, std::uint64_t seed)
+UpstreamShared::UpstreamShared(config::Upstream from,
+                               std::shared_ptr<const balancer::BackendSet> set,
+                               std::size_t workers)
+    : settings(std::move(from)),
+      backends(std::move(set)),
+      connections(settings.max_connections),
+      held(settings.hold.max_length),
+      retries(settings.retry_budget),
+      line(workers, settings.queue.max_length, settings.queue.policy),
+      warm(workers) {}
+
+UpstreamContext::UpstreamContext(std::shared_ptr<UpstreamShared> from, std::uint64_t seed)
     : shared(std::move(from)),
-      selector(shared->backends, policy_kind(shared->settings.balance), seed),
-      keepalive(keepalive_options(shared->settings.keepalive)) {}
+      selector(shared->backends, selector_options(shared->settings), seed),
+      keepalive(keepalive_options(shared->settings.keepalive)),
+      wants_latency(shared->settings.balance == config::Balance::least_latency) {}
+
+UpstreamContext::~UpstreamContext() = default;
 
 ListenerContext::ListenerContext(std::shared_ptr<ListenerShared> from, UpstreamPtr to)
     : shared(std::move(from)),
