@@ -64,12 +64,12 @@ net::Root connect_session(Session& session) {
                                 settings.retry_backoff.max);
     balancer::Bitmap tried;
     while (session.is_connecting()) {
-        const auto index = selector.pick(tried);
-        if (!index) {
+        auto picked = selector.pick({.tried = tried, .key = {}, .now = loop.now()});
+        if (!picked) {
             session.abort(CloseReason::no_backend);
             break;
         }
-        balancer::Backend& backend = selector.set().backend(*index);
+        balancer::Backend& backend = selector.set().backend(picked->index);
         session.take_backend(backend);
         const TimePoint started = loop.now();
         auto attempt = connect_once(session, backend.address(),
@@ -82,7 +82,7 @@ net::Root connect_session(Session& session) {
             break;
         }
         session.drop_backend(classify_connect_error(error), took_us);
-        mark_tried(tried, selector.set().size(), *index);
+        mark_tried(tried, selector.set().size(), picked->index);
         const bool other_left = selector.can_pick(tried);
         const auto decision = retry.on_failure(other_left, session.worker().random());
         if (decision.action == balancer::RetryAction::give_up) {

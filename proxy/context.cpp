@@ -13,6 +13,8 @@ balancer::PolicyKind policy_kind(config::Balance balance) noexcept {
         case config::Balance::least_connections: return balancer::PolicyKind::least_connections;
         case config::Balance::p2c: return balancer::PolicyKind::p2c;
         case config::Balance::random: return balancer::PolicyKind::random;
+        case config::Balance::least_latency: return balancer::PolicyKind::least_latency;
+        case config::Balance::first: return balancer::PolicyKind::first;
         default: break;
     }
     std::unreachable();
@@ -33,7 +35,7 @@ net::KeepaliveOptions keepalive_options(const config::Keepalive& keepalive) noex
 
 UpstreamContext::UpstreamContext(std::shared_ptr<const UpstreamShared> from, std::uint64_t seed)
     : shared(std::move(from)),
-      selector(shared->backends, policy_kind(shared->settings.balance), seed),
+      selector(shared->backends, {.kind = policy_kind(shared->settings.balance)}, seed),
       keepalive(keepalive_options(shared->settings.keepalive)) {}
 
 ListenerContext::ListenerContext(std::shared_ptr<ListenerShared> from, UpstreamPtr to)
