@@ -22,7 +22,7 @@ struct SelectorOptions {
     /// that are ready) falls to this; 0 = only when none is left. Above 0 needs a set whose tiers
     /// join; the first BackendSet::max_joining_tiers do.
     double tier_join_below = 0;
-    SlowStart slow_start;
+    SlowStart slow_start{};
 };
 
 /// What one client needs.
