@@ -24,7 +24,8 @@ std::shared_ptr<const balancer::BackendSet> make_backend_set(const config::Upstr
                  balancer::BackendLimits{backend.max_connections,
                                          upstream.max_connecting_per_backend}),
              backend.weight, backend.tier, backend.state == config::BackendState::ready});
-    return std::make_shared<const balancer::BackendSet>(std::move(entries));
+    return std::make_shared<const balancer::BackendSet>(
+        std::move(entries), balancer::SetOptions{.tiers_join = upstream.tier_join_below > 0});
 }
 
 }  // namespace

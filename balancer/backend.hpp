@@ -2,10 +2,13 @@
 
 #include <atomic>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 
+#include "balancer/peak_ewma.hpp"
 #include "balancer/slot_limiter.hpp"
+#include "base/clock.hpp"
 #include "base/endpoint.hpp"
 
 namespace penstock::balancer {
@@ -38,8 +41,10 @@ public:
 
     /// One for each connection to it, warm ones included.
     [[nodiscard]] SlotLimiter& slots() noexcept { return slots_; }
+    [[nodiscard]] const SlotLimiter& slots() const noexcept { return slots_; }
     /// One for each attempt to connect to it.
     [[nodiscard]] SlotLimiter& connecting() noexcept { return connecting_; }
+    [[nodiscard]] const SlotLimiter& connecting() const noexcept { return connecting_; }
     /// It has a limit, and that is reached.
     [[nodiscard]] bool full() const noexcept { return slots_.full() || connecting_.full(); }
 
@@ -50,7 +55,25 @@ public:
     void session_started() noexcept { active_.fetch_add(1, std::memory_order_relaxed); }
     void session_ended() noexcept { active_.fetch_sub(1, std::memory_order_relaxed); }
 
+    /// What least_latency knows of it.
+    [[nodiscard]] PeakEwma& latency() noexcept { return latency_; }
+    [[nodiscard]] const PeakEwma& latency() const noexcept { return latency_; }
+
+    /// It has recovered, or is new: where slow start is configured, its weight grows from now on.
+    /// Before a selector is told that it is available, or is made.
+    void start_slowly(TimePoint now) noexcept {
+        slow_since_.store(now.time_since_epoch().count(), std::memory_order_relaxed);
+    }
+    /// When start_slowly() was last called, if ever.
+    [[nodiscard]] std::optional<TimePoint> slow_since() const noexcept {
+        const auto since = slow_since_.load(std::memory_order_relaxed);
+        if (since == at_full_weight) return std::nullopt;
+        return TimePoint(Duration(since));
+    }
+
 private:
+    static constexpr Duration::rep at_full_weight = Duration::min().count();
+
     std::string upstream_;
     std::string name_;
     Endpoint address_;
@@ -58,6 +81,8 @@ private:
     SlotLimiter slots_;
     SlotLimiter connecting_;
     alignas(64) std::atomic<std::uint32_t> active_{0};
+    PeakEwma latency_;
+    std::atomic<Duration::rep> slow_since_{at_full_weight};
 };
 
 }  // namespace penstock::balancer

@@ -6,7 +6,8 @@
 
 namespace penstock::balancer {
 
-BackendSet::BackendSet(std::vector<BackendEntry> entries) {
+BackendSet::BackendSet(std::vector<BackendEntry> entries, const SetOptions& options)
+    : tiers_join_(options.tiers_join) {
     std::vector<std::pair<std::uint32_t, std::size_t>> order;  // tier, place in entries
     order.reserve(entries.size());
     for (std::size_t i = 0; i < entries.size(); ++i) order.emplace_back(entries[i].tier, i);
@@ -20,10 +21,16 @@ BackendSet::BackendSet(std::vector<BackendEntry> entries) {
         const auto i = static_cast<std::uint32_t>(backends_.size());
         if (tiers_.empty() || tiers_.back().number != tier) tiers_.push_back({tier, i, i});
         tiers_.back().end = i + 1;
+        const auto& limits = *entry.backend;
+        limited_ = limited_ || limits.slots().limit() != 0 || limits.connecting().limit() != 0;
         backends_.push_back(std::move(entry.backend));
         weights_.push_back(entry.weight);
         ready_.push_back(entry.ready ? 1 : 0);
     }
+    ranges_.reserve(tiers_.size());
+    for (std::size_t t = 0; t < tiers_.size(); ++t)
+        ranges_.push_back(
+            {tiers_join_ && t < max_joining_tiers ? 0 : tiers_[t].begin, tiers_[t].end});
 }
 
 }  // namespace penstock::balancer

@@ -17,12 +17,19 @@ struct BackendEntry {
     bool ready = true;         // administrative state; false = drain or maintenance
 };
 
+struct SetOptions {
+    /// Tiers may serve together (tier_join_below above 0).
+    bool tiers_join = false;
+};
+
 /// An immutable set of backends of one upstream, shared by all workers: dense arrays indexed alike,
-/// sorted by tier (stable within one), so that a tier is one contiguous range.
+/// sorted by tier (stable within one), so that a tier is one contiguous range. What is costly to
+/// build for a policy (hash tables, one per range) belongs here, so that it is built once and off
+/// the workers.
 class BackendSet {
 public:
     /// Every entry must have a backend. Throws std::bad_alloc only.
-    explicit BackendSet(std::vector<BackendEntry> entries);
+    explicit BackendSet(std::vector<BackendEntry> entries, const SetOptions& options = {});
 
     /// The backends of one tier, [begin, end) of the set; never empty.
     struct Tier {
@@ -31,8 +38,21 @@ public:
         std::uint32_t end;
     };
 
+    /// What one policy chooses from, [begin, end) of the set.
+    struct Range {
+        std::uint32_t begin;
+        std::uint32_t end;
+    };
+    /// At most so many tiers serve together; those above them serve alone.
+    static constexpr std::size_t max_joining_tiers = 16;
+
     [[nodiscard]] std::size_t size() const noexcept { return backends_.size(); }
     [[nodiscard]] const std::vector<Tier>& tiers() const noexcept { return tiers_; }
+    /// One for each tier: the tier alone; where tiers join, it and all below it.
+    [[nodiscard]] const std::vector<Range>& ranges() const noexcept { return ranges_; }
+    [[nodiscard]] bool tiers_join() const noexcept { return tiers_join_; }
+    /// Some backend has a limit, so that it may be full.
+    [[nodiscard]] bool limited() const noexcept { return limited_; }
     [[nodiscard]] Backend& backend(std::size_t i) const noexcept { return *backends_[i]; }
     [[nodiscard]] const std::shared_ptr<Backend>& share(std::size_t i) const noexcept {
         return backends_[i];
@@ -49,6 +69,9 @@ private:
     std::vector<std::uint32_t> weights_;
     std::vector<std::uint8_t> ready_;
     std::vector<Tier> tiers_;
+    std::vector<Range> ranges_;
+    bool tiers_join_;
+    bool limited_ = false;
 };
 
 }  // namespace penstock::balancer

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -14,16 +15,17 @@ namespace penstock::balancer {
 /// O(backends).
 class LeastConnections final : public Policy {
 public:
-    LeastConnections(const BackendSet::Tier& tier, SmoothRotation rotation)
+    LeastConnections(const BackendSet::Range& range, SmoothRotation rotation)
         : rotation_(std::move(rotation)) {
-        ties_.reserve(tier.end - tier.begin);
+        ties_.reserve(range.end - range.begin);
     }
 
     [[nodiscard]] std::uint32_t pick(const Candidates& candidates, Random& random) override;
+    void prepare(const Bitmap& available, std::span<const std::uint32_t> weights) noexcept override;
 
 private:
     SmoothRotation rotation_;
-    std::vector<std::uint32_t> ties_;  // scratch; has room for the whole tier
+    std::vector<std::uint32_t> ties_;  // scratch; has room for the whole range
 };
 
 }  // namespace penstock::balancer

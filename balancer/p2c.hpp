@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <utility>
 
 #include "balancer/policy.hpp"
@@ -16,7 +17,10 @@ public:
     explicit PowerOfTwoChoices(WeightedDraw draw) : draw_(std::move(draw)) {}
 
     [[nodiscard]] std::uint32_t pick(const Candidates& candidates, Random& random) override;
-    void prepare(const Bitmap& available) noexcept override { draw_.prepare(available); }
+    void prepare(const Bitmap& available,
+                 std::span<const std::uint32_t> weights) noexcept override {
+        draw_.prepare(available, weights);
+    }
 
 private:
     WeightedDraw draw_;

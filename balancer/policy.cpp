@@ -2,7 +2,9 @@
 
 #include <utility>
 
+#include "balancer/first.hpp"
 #include "balancer/least_connections.hpp"
+#include "balancer/least_latency.hpp"
 #include "balancer/p2c.hpp"
 #include "balancer/round_robin.hpp"
 #include "balancer/smooth_rotation.hpp"
@@ -13,27 +15,34 @@ namespace penstock::balancer {
 
 namespace {
 
-SmoothRotation rotation_from_anywhere(const BackendSet& set, const BackendSet::Tier& tier,
-                                      Random& random) {
-    SmoothRotation rotation(set, tier);
+SmoothRotation rotation_from_anywhere(const BackendSet::Range& range,
+                                      std::span<const std::uint32_t> weights, Random& random) {
+    SmoothRotation rotation(range, weights);
     rotation.start_anywhere(random);
     return rotation;
 }
 
 }  // namespace
 
-void Policy::prepare(const Bitmap& /*available*/) noexcept {}
+void Policy::prepare(const Bitmap& /*available*/,
+                     std::span<const std::uint32_t> /*weights*/) noexcept {}
 
-std::unique_ptr<Policy> make_policy(PolicyKind kind, const BackendSet& set,
-                                    const BackendSet::Tier& tier, Random& random) {
-    switch (kind) {
+std::unique_ptr<Policy> make_policy(const PolicyOptions& options, const BackendSet& set,
+                                    std::size_t range_index, std::span<const std::uint32_t> weights,
+                                    Random& random) {
+    const auto& range = set.ranges()[range_index];
+    switch (options.kind) {
         case PolicyKind::round_robin:
-            return std::make_unique<RoundRobin>(rotation_from_anywhere(set, tier, random));
+            return std::make_unique<RoundRobin>(rotation_from_anywhere(range, weights, random));
         case PolicyKind::least_connections:
-            return std::make_unique<LeastConnections>(tier,
-                                                      rotation_from_anywhere(set, tier, random));
-        case PolicyKind::p2c: return std::make_unique<PowerOfTwoChoices>(WeightedDraw(set, tier));
-        case PolicyKind::random: return std::make_unique<WeightedRandom>(WeightedDraw(set, tier));
+            return std::make_unique<LeastConnections>(
+                range, rotation_from_anywhere(range, weights, random));
+        case PolicyKind::p2c: return std::make_unique<PowerOfTwoChoices>(WeightedDraw(range));
+        case PolicyKind::random: return std::make_unique<WeightedRandom>(WeightedDraw(range));
+        case PolicyKind::least_latency: return std::make_unique<LeastLatency>(WeightedDraw(range));
+        case PolicyKind::first: return std::make_unique<FirstWithRoom>();
+        case PolicyKind::maglev:
+        case PolicyKind::ring_hash: break;
     }
     std::unreachable();
 }

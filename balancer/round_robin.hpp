@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <utility>
 
 #include "balancer/policy.hpp"
@@ -14,6 +15,7 @@ public:
     explicit RoundRobin(SmoothRotation rotation) : rotation_(std::move(rotation)) {}
 
     [[nodiscard]] std::uint32_t pick(const Candidates& candidates, Random& random) override;
+    void prepare(const Bitmap& available, std::span<const std::uint32_t> weights) noexcept override;
 
 private:
     SmoothRotation rotation_;

@@ -1,35 +1,103 @@
 #include "balancer/selector.hpp"
 
+#include <algorithm>
+#include <cassert>
 #include <utility>
 
 namespace penstock::balancer {
 
-Selector::Selector(std::shared_ptr<const BackendSet> set, PolicyKind kind, std::uint64_t seed)
-    : set_(std::move(set)), available_(set_->size()), allowed_(set_->size()), random_(seed) {
-    policies_.reserve(set_->tiers().size());
-    for (const auto& tier : set_->tiers())
-        policies_.push_back(make_policy(kind, *set_, tier, random_));
-    for (std::uint32_t i = 0; i < set_->size(); ++i) set_available(i, true);
+namespace {
+
+bool is_in(const Bitmap* bitmap, std::uint32_t i) noexcept {
+    return bitmap != nullptr && i < bitmap->size() && bitmap->test(i);
 }
 
-std::optional<std::uint32_t> Selector::pick(const Bitmap& tried) {
-    if (stale_) prepare();
-    const Bitmap* allowed = &available_;
-    if (tried.size() != 0) {
-        allowed_.assign_and_not(available_, tried);
-        allowed = &allowed_;
+// A ramp moves in steps: finer ones would be felt by nobody and cost a preparation each.
+Duration ramp_step(const SlowStart& slow_start) noexcept {
+    return std::max<Duration>(slow_start.window / 64, std::chrono::milliseconds(50));
+}
+
+}  // namespace
+
+Selector::Selector(std::shared_ptr<const BackendSet> set, const SelectorOptions& options,
+                   std::uint64_t seed)
+    : set_(std::move(set)),
+      options_(options),
+      available_(set_->size()),
+      allowed_(set_->size()),
+      random_(seed) {
+    assert(options_.tier_join_below == 0 || set_->tiers_join());
+    if (options_.slow_start.window == Duration{}) refresh_at_ = no_deadline;
+    weights_.reserve(set_->size());
+    for (std::uint32_t i = 0; i < set_->size(); ++i) {
+        weights_.push_back(set_->usable_weight(i) * weight_scale);
+        if (weights_.back() != 0) available_.set(i);
     }
-    const auto& tiers = set_->tiers();
-    for (std::size_t t = 0; t < tiers.size(); ++t) {
-        const auto& tier = tiers[t];
-        if (allowed->any_in(tier.begin, tier.end))
-            return policies_[t]->pick({*set_, *allowed, tier.begin, tier.end}, random_);
+    policies_.reserve(set_->ranges().size());
+    for (std::size_t range = 0; range < set_->ranges().size(); ++range)
+        policies_.push_back(
+            make_policy({options_.kind, options_.bounded_load}, *set_, range, weights_, random_));
+    join_tiers();
+}
+
+std::expected<Pick, PickFailure> Selector::pick(const PickRequest& request) {
+    if (request.now >= refresh_at_) refresh_weights(request.now);
+    if (stale_) prepare();
+    const bool limited = set_->limited();
+    const Bitmap* open = &available_;
+    if (limited || request.tried.size() != 0) {
+        allowed_.assign_and_not(available_, request.tried);
+        open = &allowed_;
+    }
+    auto failure = PickFailure::none_available;
+    const auto& ranges = set_->ranges();
+    for (std::size_t r = joined_; r < ranges.size(); ++r) {
+        if (!open->any_in(ranges[r].begin, ranges[r].end)) continue;
+        if (limited) drop_full(ranges[r], request.ready_made);
+        if (auto pick = take(r, *open, request)) return *std::move(pick);
+        failure = PickFailure::all_full;
+        if (!options_.spill_when_full) break;
+    }
+    return std::unexpected(failure);
+}
+
+// One of `open`, with its permits. Only a backend with limits can refuse one, and then `open` is
+// allowed_.
+std::optional<Pick> Selector::take(std::size_t range, const Bitmap& open,
+                                   const PickRequest& request) {
+    const auto [begin, end] = set_->ranges()[range];
+    while (open.any_in(begin, end)) {
+        const std::uint32_t i = policies_[range]->pick(
+            {*set_, open, begin, end, weights_, request.key, request.now}, random_);
+        if (is_in(request.ready_made, i)) return Pick{i, {}, {}};
+        Backend& backend = set_->backend(i);
+        Permit slot = backend.slots().try_acquire();
+        Permit connecting = slot ? backend.connecting().try_acquire() : Permit();
+        if (connecting) return Pick{i, std::move(slot), std::move(connecting)};
+        allowed_.reset(i);  // another worker was faster
     }
     return std::nullopt;
 }
 
+void Selector::drop_full(const BackendSet::Range& range, const Bitmap* ready_made) noexcept {
+    for (const std::uint32_t i : available_.ones(range.begin, range.end))
+        if (set_->backend(i).full() && !is_in(ready_made, i)) allowed_.reset(i);
+}
+
 bool Selector::can_pick(const Bitmap& tried) const noexcept {
     return available_.any_and_not(tried);
+}
+
+bool Selector::has_room() const noexcept {
+    const auto& ranges = set_->ranges();
+    for (std::size_t r = joined_; r < ranges.size(); ++r) {
+        const auto [begin, end] = ranges[r];
+        if (!available_.any_in(begin, end)) continue;
+        for (const std::uint32_t i : available_.ones(begin, end))
+            if (!set_->backend(i).full()) return true;
+        if (!options_.spill_when_full) break;
+    }
+    return false;
 }
 
 bool Selector::any_available() const noexcept { return available_.any(); }
@@ -43,12 +111,44 @@ void Selector::set_available(std::uint32_t index, bool available) noexcept {
         available_.set(index);
     else
         available_.reset(index);
+    join_tiers();
     stale_ = true;
+    // Who comes back may start slowly.
+    if (usable && options_.slow_start.window != Duration{}) refresh_at_ = TimePoint::min();
+}
+
+// Sets joined_: tiers are added from below until more than the share is available.
+void Selector::join_tiers() noexcept {
+    if (options_.tier_join_below == 0) return;
+    const auto& tiers = set_->tiers();
+    const std::size_t end = std::min(tiers.size(), BackendSet::max_joining_tiers);
+    double ready = 0;
+    double up = 0;
+    joined_ = 0;
+    for (std::size_t t = 0; t < end; ++t) {
+        joined_ = t;
+        for (std::uint32_t i = tiers[t].begin; i < tiers[t].end; ++i) {
+            ready += set_->usable_weight(i);
+            if (available_.test(i)) up += set_->weight(i);
+        }
+        if (up > options_.tier_join_below * ready) break;
+    }
+}
+
+void Selector::refresh_weights(TimePoint now) noexcept {
+    refresh_at_ = deadline_after(now, ramp_step(options_.slow_start));
+    for (std::uint32_t i = 0; i < set_->size(); ++i) {
+        const auto since = set_->backend(i).slow_since();
+        const std::uint32_t weight = effective_weight(
+            set_->usable_weight(i), since ? now - *since : never, options_.slow_start);
+        stale_ = stale_ || weight != weights_[i];
+        weights_[i] = weight;
+    }
 }
 
 // Put off until the next pick, so that many verdicts at once cost one preparation.
 void Selector::prepare() noexcept {
-    for (const auto& policy : policies_) policy->prepare(available_);
+    for (const auto& policy : policies_) policy->prepare(available_, weights_);
     stale_ = false;
 }
 

@@ -13,11 +13,14 @@ constexpr std::int64_t start_effort = 1 << 18;
 
 }  // namespace
 
-SmoothRotation::SmoothRotation(const BackendSet& set, const BackendSet::Tier& tier)
-    : begin_(tier.begin) {
-    turns_.reserve(tier.end - tier.begin);
-    for (std::uint32_t i = tier.begin; i < tier.end; ++i)
-        turns_.push_back({0, static_cast<std::int64_t>(set.usable_weight(i))});
+SmoothRotation::SmoothRotation(const BackendSet::Range& range,
+                               std::span<const std::uint32_t> weights)
+    : begin_(range.begin), turns_(range.end - range.begin) {
+    reweigh(weights);
+}
+
+void SmoothRotation::reweigh(std::span<const std::uint32_t> weights) noexcept {
+    for (std::size_t i = 0; i < turns_.size(); ++i) turns_[i].weight = weights[begin_ + i];
 }
 
 void SmoothRotation::start_anywhere(Random& random) noexcept {

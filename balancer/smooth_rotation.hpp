@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "balancer/backend_set.hpp"
@@ -14,14 +15,18 @@ namespace penstock::balancer {
 /// for a while neither earns nor loses credit. One thread.
 class SmoothRotation {
 public:
-    /// For the backends of `tier`; starts at the first turn, with no credit.
-    SmoothRotation(const BackendSet& set, const BackendSet::Tier& tier);
+    /// For the indices of `range`, of which each has its weight in `weights`; starts at the first
+    /// turn, with no credit.
+    SmoothRotation(const BackendSet::Range& range, std::span<const std::uint32_t> weights);
+
+    /// `weights` as before; the credits stay. Never allocates.
+    void reweigh(std::span<const std::uint32_t> weights) noexcept;
 
     /// Takes a random number of turns in which all took part. O(backends), with a bound on the
     /// whole work: of a very long rotation only the beginning is used.
     void start_anywhere(Random& random) noexcept;
 
-    /// Whose turn it is among `indices` (a range of indices of the set, not empty). O(indices).
+    /// Whose turn it is among `indices` (a range of indices, not empty). O(indices).
     template <typename Indices>
     std::uint32_t next(const Indices& indices) noexcept {
         std::int64_t total = 0;

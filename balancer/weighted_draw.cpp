@@ -12,13 +12,13 @@ std::uint32_t walk(const Candidates& candidates, Random& random, std::uint32_t e
     const auto allowed = candidates.allowed.ones(candidates.begin, candidates.end);
     std::uint64_t total = 0;
     for (const std::uint32_t i : allowed)
-        if (i != except) total += candidates.set.weight(i);
+        if (i != except) total += candidates.weights[i];
     auto left = static_cast<std::uint64_t>(random.unit() * static_cast<double>(total));
     std::uint32_t last = except;
     for (const std::uint32_t i : allowed) {
         if (i == except) continue;
         last = i;
-        const std::uint64_t weight = candidates.set.weight(i);
+        const std::uint64_t weight = candidates.weights[i];
         if (left < weight) break;
         left -= weight;
     }
@@ -27,26 +27,26 @@ std::uint32_t walk(const Candidates& candidates, Random& random, std::uint32_t e
 
 }  // namespace
 
-WeightedDraw::WeightedDraw(const BackendSet& set, const BackendSet::Tier& tier)
-    : set_(set),
-      begin_(tier.begin),
-      columns_(tier.end - tier.begin),
+WeightedDraw::WeightedDraw(const BackendSet::Range& range)
+    : begin_(range.begin),
+      columns_(range.end - range.begin),
       need_(columns_.size()),
       piles_(columns_.size()) {}
 
-void WeightedDraw::prepare(const Bitmap& available) noexcept {
+void WeightedDraw::prepare(const Bitmap& available,
+                           std::span<const std::uint32_t> weights) noexcept {
     // In units of 1 / (columns * total weight): a column holds `full`, a backend needs its weight
     // times the number of columns.
     const std::size_t n = columns_.size();
     std::uint64_t full = 0;
-    for (const std::uint32_t i : available.ones(begin_, begin_ + n)) full += set_.weight(i);
+    for (const std::uint32_t i : available.ones(begin_, begin_ + n)) full += weights[i];
     if (full == 0) return;
 
     std::size_t under = 0;  // piles_[0, under): they need less than their column
     std::size_t over = n;  // piles_[over, n): they fill the rest of others' columns
     const auto file = [&](std::uint32_t c) { piles_[need_[c] < full ? under++ : --over] = c; };
     for (std::uint32_t c = 0; c < n; ++c) {
-        need_[c] = available.test(begin_ + c) ? set_.weight(begin_ + c) * std::uint64_t{n} : 0;
+        need_[c] = available.test(begin_ + c) ? weights[begin_ + c] * std::uint64_t{n} : 0;
         columns_[c] = {0xffff'ffff, c};
         file(c);
     }
@@ -76,6 +76,18 @@ std::uint32_t WeightedDraw::draw(const Candidates& candidates, Random& random,
         if (i != except && candidates.allowed.test(i)) return i;
     }
     return walk(candidates, random, except);
+}
+
+std::pair<std::uint32_t, std::uint32_t> WeightedDraw::draw_two(const Candidates& candidates,
+                                                               Random& random) const noexcept {
+    const auto& allowed = candidates.allowed;
+    const auto end = candidates.end;
+    const auto one = static_cast<std::uint32_t>(allowed.find_next(candidates.begin, end));
+    const auto two = static_cast<std::uint32_t>(allowed.find_next(one + 1, end));
+    if (two == end) return {one, one};
+    const std::uint32_t first = draw(candidates, random);
+    if (!allowed.any_in(two + 1, end)) return {first, first == one ? two : one};
+    return {first, draw(candidates, random, first)};
 }
 
 }  // namespace penstock::balancer

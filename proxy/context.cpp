@@ -16,9 +16,21 @@ balancer::PolicyKind policy_kind(config::Balance balance) noexcept {
         case config::Balance::least_connections: return balancer::PolicyKind::least_connections;
         case config::Balance::p2c: return balancer::PolicyKind::p2c;
         case config::Balance::random: return balancer::PolicyKind::random;
-        default: break;
+        case config::Balance::least_latency: return balancer::PolicyKind::least_latency;
+        case config::Balance::maglev: return balancer::PolicyKind::maglev;
+        case config::Balance::ring_hash: return balancer::PolicyKind::ring_hash;
+        case config::Balance::first: return balancer::PolicyKind::first;
     }
     std::unreachable();
+}
+
+balancer::SelectorOptions selector_options(const config::Upstream& upstream) noexcept {
+    const config::SlowStart& slow = upstream.slow_start;
+    return {.kind = policy_kind(upstream.balance),
+            .bounded_load = upstream.bounded_load,
+            .spill_when_full = upstream.spill_when_full,
+            .tier_join_below = upstream.tier_join_below,
+            .slow_start = {slow.window, slow.min_weight, slow.aggression}};
 }
 
 // The kernel takes whole seconds, from 1 to 32,767 (tcp(7)).
@@ -52,6 +64,10 @@ UpstreamContext::UpstreamContext(std::shared_ptr<UpstreamShared> from, std::uint
       wants_latency(shared->settings.balance == config::Balance::least_latency) {}
 
 UpstreamContext::~UpstreamContext() = default;
+
+std::optional<std::uint64_t> UpstreamContext::key_of(const CompactEndpoint&) const noexcept {
+    return std::nullopt;
+}
 
 ListenerContext::ListenerContext(std::shared_ptr<ListenerShared> from, UpstreamPtr to)
     : shared(std::move(from)),
