@@ -26,7 +26,7 @@ TEST(P2c, of_two_the_less_loaded_for_its_weight_wins) {
         const auto set = testing::make_set_of_weights({c.weights[0], c.weights[1]});
         for (std::size_t i = 0; i < 2; ++i)
             for (std::uint32_t n = 0; n < c.active[i]; ++n) set->backend(i).session_started();
-        Selector selector(set, PolicyKind::p2c, 3);
+        Selector selector(set, {.kind = PolicyKind::p2c}, 3);
         const auto counts = testing::count_picks(selector, 500'000);
         const auto text = ::testing::PrintToString(c.weights) + ::testing::PrintToString(c.active);
         if (c.always >= 0) {
@@ -39,8 +39,9 @@ TEST(P2c, of_two_the_less_loaded_for_its_weight_wins) {
 
 std::uint32_t highest_load(PolicyKind kind, std::uint32_t backends, std::uint32_t sessions) {
     const auto set = testing::make_set(std::vector<testing::Member>(backends));
-    Selector selector(set, kind, 2024);
-    for (std::uint32_t n = 0; n < sessions; ++n) set->backend(*selector.pick({})).session_started();
+    Selector selector(set, {.kind = kind}, 2024);
+    for (std::uint32_t n = 0; n < sessions; ++n)
+        set->backend(*testing::pick(selector)).session_started();
     std::uint32_t highest = 0;
     for (std::size_t i = 0; i < backends; ++i)
         highest = std::max(highest, set->backend(i).active());
@@ -63,8 +64,8 @@ TEST(P2c, highest_load_stays_within_log_log_of_the_mean) {
 TEST(P2c, sessions_settle_at_the_weights) {
     const std::vector<std::uint32_t> weights{1, 2, 4, 8, 1, 2, 4, 8};
     const auto set = testing::make_set_of_weights(weights);
-    Selector selector(set, PolicyKind::p2c, 9);
-    for (int n = 0; n < 30 * 100; ++n) set->backend(*selector.pick({})).session_started();
+    Selector selector(set, {.kind = PolicyKind::p2c}, 9);
+    for (int n = 0; n < 30 * 100; ++n) set->backend(*testing::pick(selector)).session_started();
     for (std::size_t i = 0; i < set->size(); ++i)
         EXPECT_NEAR(set->backend(i).active(), weights[i] * 100, weights[i] * 5.0 + 5);
 }
