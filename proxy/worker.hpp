@@ -107,6 +107,7 @@ public:
     [[nodiscard]] std::size_t sessions() const noexcept { return session_count_; }
     /// Any thread, once run() has begun: the cells may be read while the worker counts.
     [[nodiscard]] const std::vector<ListenerPtr>& listeners() const noexcept { return listeners_; }
+    [[nodiscard]] const std::vector<UpstreamPtr>& upstreams() const noexcept { return upstreams_; }
 
 private:
     struct IgnoreHangups final : net::HangupHandler {
