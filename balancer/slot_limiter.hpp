@@ -26,6 +26,9 @@ public:
 
     [[nodiscard]] explicit operator bool() const noexcept { return limiter_ != nullptr; }
     void release() noexcept;
+    /// Lets the caller keep the slot in books of its own; SlotLimiter::give_back() returns it. True
+    /// if there was one.
+    [[nodiscard]] bool keep() noexcept { return std::exchange(limiter_, nullptr) != nullptr; }
 
 private:
     friend class SlotLimiter;
@@ -56,6 +59,9 @@ public:
         return Permit(this);
     }
 
+    /// Returns a slot of a permit that was kept.
+    void give_back() noexcept { used_.fetch_sub(1); }
+
     [[nodiscard]] std::uint64_t used() const noexcept { return used_.load(); }
     [[nodiscard]] std::uint64_t limit() const noexcept { return limit_; }
     [[nodiscard]] bool full() const noexcept { return limit_ != 0 && used() >= limit_; }
@@ -67,7 +73,7 @@ private:
 };
 
 inline void Permit::release() noexcept {
-    if (auto* limiter = std::exchange(limiter_, nullptr)) limiter->used_.fetch_sub(1);
+    if (auto* limiter = std::exchange(limiter_, nullptr)) limiter->give_back();
 }
 
 }  // namespace penstock::balancer

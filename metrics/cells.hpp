@@ -37,6 +37,17 @@ struct alignas(64) ListenerCells {
     }
 };
 
+/// What one worker counts for one upstream.
+struct alignas(64) UpstreamCells {
+    Counter queued;          // sessions that had to wait for a slot
+    Counter held;            // sessions that had to wait for a backend
+    Counter retries;
+    Counter retries_denied;  // over the budget
+    Counter warm_used;
+    Counter warm_given_up;   // closed because a session needed the slot
+    Counter warm_failed;     // could not be opened, or ended while idle
+};
+
 /// What one worker counts for itself.
 struct alignas(64) WorkerCells {
     Counter log_lines;

@@ -32,6 +32,12 @@ void Poller::modify(Watch& watch, std::uint32_t events) noexcept {
     ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, watch.fd(), &event);
 }
 
+std::error_code Poller::reassign(Watch& watch, std::uint32_t events) noexcept {
+    epoll_event event{events, {.ptr = &watch}};
+    if (::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, watch.fd(), &event) != 0) return last_error();
+    return {};
+}
+
 void Poller::remove(Watch& watch) noexcept {
     ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, watch.fd(), nullptr);
 }

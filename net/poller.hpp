@@ -69,6 +69,9 @@ public:
     [[nodiscard]] std::error_code add(Watch& watch, std::uint32_t events) noexcept;
     /// Changes what a level-triggered watch reports; 0 silences it.
     void modify(Watch& watch, std::uint32_t events) noexcept;
+    /// `watch` has taken over a registered descriptor from another Watch: what is ready now is
+    /// reported again, to it.
+    [[nodiscard]] std::error_code reassign(Watch& watch, std::uint32_t events) noexcept;
     /// Needed only before closing a descriptor that another process may hold as well.
     void remove(Watch& watch) noexcept;
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include <fcntl.h>
 #include <linux/sockios.h>
@@ -41,6 +42,17 @@ void Socket::adopt(UniqueFd fd, SocketKind kind) noexcept {
     readable.clear();
     writable.clear();
     forget_events();
+}
+
+std::error_code Socket::take_over(Socket& from, Poller& poller) noexcept {
+    adopt(UniqueFd(std::exchange(from.fd_, -1)), from.kind_);
+    if (const auto error = poller.reassign(*this, Poller::stream_events)) {
+        close();
+        return error;
+    }
+    readable.set(poller.ready());
+    writable.set(poller.ready());
+    return {};
 }
 
 // Once the peer has hung up no further edge will come, and urgent data cuts reads short at its

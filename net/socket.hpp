@@ -50,6 +50,10 @@ public:
     /// Takes a connected (or connecting) descriptor; latches and flags start anew.
     void adopt(UniqueFd fd, SocketKind kind) noexcept;
 
+    /// Takes the connection of `from`, which `poller` watches; both latches start as set. On error
+    /// it is closed.
+    [[nodiscard]] std::error_code take_over(Socket& from, Poller& poller) noexcept;
+
     IoResult recv(std::span<std::byte> into) noexcept;
     /// As recv(), but leaves the bytes in the queue; clears the latch only when it is empty.
     IoResult peek(std::span<std::byte> into) noexcept;

@@ -3,19 +3,14 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "balancer/retry_policy.hpp"
 #include "net/connect.hpp"
 #include "proxy/session.hpp"
+#include "proxy/setup.hpp"
 #include "proxy/worker.hpp"
 
 namespace penstock::proxy {
 
 namespace {
-
-std::uint32_t microseconds_between(TimePoint from, TimePoint to) noexcept {
-    const auto us = std::chrono::duration_cast<std::chrono::microseconds>(to - from).count();
-    return static_cast<std::uint32_t>(std::clamp<std::int64_t>(us, 0, unknown_time - 1));
-}
 
 // Suspends until `deadline`, an event of the backend socket, or an abort, whatever comes first.
 auto wait_until(Session& session, TimePoint deadline) {
@@ -48,53 +43,41 @@ net::Task<int> connect_once(Session& session, const Endpoint& address, TimePoint
     co_return ETIMEDOUT;
 }
 
-// What a failed attempt leaves behind for the next decision.
-void mark_tried(balancer::Bitmap& tried, std::size_t backends, std::uint32_t index) {
-    if (tried.size() == 0) tried = balancer::Bitmap(backends);
-    tried.set(index);
+// Until the session relays or has ended. On its own, so that its place in a queue is given up first.
+net::Task<void> set_up(Session& session) {
+    auto& loop = session.worker().loop();
+    Setup setup(session);
+    while (session.is_connecting()) {
+        Setup::Next next = setup.admit();
+        if (next == Setup::Next::connect) {
+            const TimePoint started = loop.now();
+            auto attempt = connect_once(
+                session, setup.backend().address(),
+                deadline_after(started, session.upstream().settings().connect_timeout));
+            const int error = co_await attempt;
+            if (!session.is_connecting()) co_return;
+            const Duration took = loop.now() - started;
+            if (error == 0) {
+                setup.on_connected(took);
+                session.relay(took, false);
+                co_return;
+            }
+            next = setup.on_failed(error, took);
+        } else if (next == Setup::Next::relay) {
+            session.relay(Duration::zero(), true);
+        }
+        if (next == Setup::Next::wait) {
+            session.backend_socket().writable.clear();
+            co_await wait_until(session, setup.wait_until());
+        }
+    }
 }
 
 }  // namespace
 
 net::Root connect_session(Session& session) {
-    auto& loop = session.worker().loop();
-    auto& selector = session.upstream().selector;
-    const auto& settings = session.upstream().settings();
-    balancer::RetryPolicy retry(settings.attempts, settings.retry_backoff.base,
-                                settings.retry_backoff.max);
-    balancer::Bitmap tried;
-    while (session.is_connecting()) {
-        auto picked = selector.pick({.tried = tried, .key = {}, .now = loop.now()});
-        if (!picked) {
-            session.abort(CloseReason::no_backend);
-            break;
-        }
-        balancer::Backend& backend = selector.set().backend(picked->index);
-        session.take_backend(backend);
-        const TimePoint started = loop.now();
-        auto attempt = connect_once(session, backend.address(),
-                                    deadline_after(started, settings.connect_timeout));
-        const int error = co_await attempt;
-        if (!session.is_connecting()) break;
-        const std::uint32_t took_us = microseconds_between(started, loop.now());
-        if (error == 0) {
-            session.relay(took_us);
-            break;
-        }
-        session.drop_backend(classify_connect_error(error), took_us);
-        mark_tried(tried, selector.set().size(), picked->index);
-        const bool other_left = selector.can_pick(tried);
-        const auto decision = retry.on_failure(other_left, session.worker().random());
-        if (decision.action == balancer::RetryAction::give_up) {
-            session.abort(CloseReason::connect_failed, error);
-            break;
-        }
-        if (decision.action == balancer::RetryAction::wait) {
-            tried = {};
-            session.backend_socket().writable.clear();
-            co_await wait_until(session, loop.now() + decision.wait);
-        }
-    }
+    auto setting_up = set_up(session);
+    co_await setting_up;
     session.leave();
 }
 

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
+
+#include "proxy/pool/warm_pool.hpp"
 
 namespace penstock::proxy {
 
@@ -14,10 +17,20 @@ balancer::PolicyKind policy_kind(config::Balance balance) noexcept {
         case config::Balance::p2c: return balancer::PolicyKind::p2c;
         case config::Balance::random: return balancer::PolicyKind::random;
         case config::Balance::least_latency: return balancer::PolicyKind::least_latency;
+        case config::Balance::maglev: return balancer::PolicyKind::maglev;
+        case config::Balance::ring_hash: return balancer::PolicyKind::ring_hash;
         case config::Balance::first: return balancer::PolicyKind::first;
-        default: break;
     }
     std::unreachable();
+}
+
+balancer::SelectorOptions selector_options(const config::Upstream& upstream) noexcept {
+    const config::SlowStart& slow = upstream.slow_start;
+    return {.kind = policy_kind(upstream.balance),
+            .bounded_load = upstream.bounded_load,
+            .spill_when_full = upstream.spill_when_full,
+            .tier_join_below = upstream.tier_join_below,
+            .slow_start = {slow.window, slow.min_weight, slow.aggression}};
 }
 
 // The kernel takes whole seconds, from 1 to 32,767 (tcp(7)).
@@ -33,10 +46,28 @@ net::KeepaliveOptions keepalive_options(const config::Keepalive& keepalive) noex
 
 }  // namespace
 
-UpstreamContext::UpstreamContext(std::shared_ptr<const UpstreamShared> from, std::uint64_t seed)
+UpstreamShared::UpstreamShared(config::Upstream from,
+                               std::shared_ptr<const balancer::BackendSet> set,
+                               std::size_t workers)
+    : settings(std::move(from)),
+      backends(std::move(set)),
+      connections(settings.max_connections),
+      held(settings.hold.max_length),
+      retries(settings.retry_budget),
+      line(workers, settings.queue.max_length, settings.queue.policy),
+      warm(workers) {}
+
+UpstreamContext::UpstreamContext(std::shared_ptr<UpstreamShared> from, std::uint64_t seed)
     : shared(std::move(from)),
-      selector(shared->backends, {.kind = policy_kind(shared->settings.balance)}, seed),
-      keepalive(keepalive_options(shared->settings.keepalive)) {}
+      selector(shared->backends, selector_options(shared->settings), seed),
+      keepalive(keepalive_options(shared->settings.keepalive)),
+      wants_latency(shared->settings.balance == config::Balance::least_latency) {}
+
+UpstreamContext::~UpstreamContext() = default;
+
+std::optional<std::uint64_t> UpstreamContext::key_of(const CompactEndpoint&) const noexcept {
+    return std::nullopt;
+}
 
 ListenerContext::ListenerContext(std::shared_ptr<ListenerShared> from, UpstreamPtr to)
     : shared(std::move(from)),

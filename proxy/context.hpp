@@ -1,36 +1,60 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
-#include <string>
+#include <optional>
 
 #include <boost/smart_ptr/intrusive_ptr.hpp>
 #include <boost/smart_ptr/intrusive_ref_counter.hpp>
 
+#include "balancer/retry_budget.hpp"
 #include "balancer/selector.hpp"
 #include "balancer/slot_limiter.hpp"
 #include "config/config.hpp"
 #include "metrics/cells.hpp"
 #include "net/socket.hpp"
 #include "proxy/deadlines.hpp"
+#include "proxy/handoff.hpp"
+#include "proxy/queue/hold_room.hpp"
+#include "proxy/queue/waiting_line.hpp"
 #include "proxy/waiting_workers.hpp"
 
 namespace penstock::proxy {
 
-/// What all workers share of one upstream: settings, and the set of backends.
-struct UpstreamShared {
+class WarmPool;
+
+/// What all workers share of one upstream: settings, the set of backends, and what is limited over
+/// all of them.
+struct UpstreamShared : std::enable_shared_from_this<UpstreamShared> {
+    UpstreamShared(config::Upstream from, std::shared_ptr<const balancer::BackendSet> set,
+                   std::size_t workers);
+
     config::Upstream settings;
     std::shared_ptr<const balancer::BackendSet> backends;
+    balancer::SlotLimiter connections;  // of sessions and pools
+    balancer::SlotLimiter held;
+    balancer::RetryBudget retries;
+    WaitingLine line;
+    WorkerLoads warm;  // warm connections, those being opened included
 };
 
 /// One worker's view of an upstream. Sessions hold it, so that it and its backends outlive a change
 /// of the configuration. Counted without atomics: it never leaves its worker.
 struct UpstreamContext
     : boost::intrusive_ref_counter<UpstreamContext, boost::thread_unsafe_counter> {
-    UpstreamContext(std::shared_ptr<const UpstreamShared> from, std::uint64_t seed);
+    UpstreamContext(std::shared_ptr<UpstreamShared> from, std::uint64_t seed);
+    ~UpstreamContext();
 
-    std::shared_ptr<const UpstreamShared> shared;
+    /// What a hash policy decides by: nothing for other policies, and for peers without an address.
+    [[nodiscard]] std::optional<std::uint64_t> key_of(const CompactEndpoint& peer) const noexcept;
+
+    std::shared_ptr<UpstreamShared> shared;
     balancer::Selector selector;
+    HoldRoom hold_room;
+    std::unique_ptr<WarmPool> pool;  // null if the upstream has none
     net::KeepaliveOptions keepalive;
+    metrics::UpstreamCells cells;
+    bool wants_latency;  // the policy looks at the time to the first byte
 
     [[nodiscard]] const config::Upstream& settings() const noexcept { return shared->settings; }
 };

@@ -7,7 +7,8 @@
 
 namespace penstock::proxy {
 
-/// Sessions per worker, fresh ones on their way to it included. Any thread.
+/// Sessions per worker, fresh ones on their way to it included; or other things that each worker has
+/// some of. Any thread.
 class WorkerLoads {
 public:
     explicit WorkerLoads(std::size_t workers) : cells_(workers) {}
@@ -15,7 +16,7 @@ public:
     void add(std::size_t worker) noexcept { cells_[worker].sessions.fetch_add(1); }
     void remove(std::size_t worker) noexcept { cells_[worker].sessions.fetch_sub(1); }
     [[nodiscard]] std::uint32_t at(std::size_t worker) const noexcept {
-        return cells_[worker].sessions.load(std::memory_order_relaxed);
+        return cells_[worker].sessions.load();
     }
     [[nodiscard]] std::size_t size() const noexcept { return cells_.size(); }
 

@@ -54,10 +54,10 @@ Session::Session(Worker& worker, ListenerPtr listener, Accepted accepted, std::u
       accepted_at_(worker.loop().now()),
       accepted_wall_(accepted.at),
       sequence_(sequence),
-      process_permit_(std::move(accepted.process_permit)),
-      listener_permit_(std::move(accepted.listener_permit)),
       peer_(accepted.peer),
       local_(accepted.local) {
+    slots_.process = accepted.process_permit.keep();
+    slots_.listener = accepted.listener_permit.keep();
     client_socket_.adopt(std::move(accepted.fd), kind_of(peer_));
     times_.last_activity = accepted_at_;
 }
@@ -77,22 +77,50 @@ void Session::start() {
 
 void Session::wake_at(TimePoint deadline) noexcept { worker_.loop().wheel().file(*this, deadline); }
 
-void Session::take_backend(balancer::Backend& backend) noexcept {
+void Session::keep_upstream_slot(balancer::Permit slot) noexcept { slots_.upstream = slot.keep(); }
+
+void Session::release_upstream_slot() noexcept {
+    if (!std::exchange(slots_.upstream, false)) return;
+    upstream().shared->connections.give_back();
+    worker_.call_waiting(*upstream().shared);
+}
+
+void Session::take_backend(balancer::Backend& backend, balancer::Permit slot) noexcept {
     backend_ = &backend;
+    slots_.backend = slot.keep();
     backend_->session_started();
 }
 
-void Session::drop_backend(AttemptError error, std::uint32_t took_us) {
-    extras().failed_attempts.push_back({backend_, error, took_us});
+void Session::drop_backend(AttemptError error, Duration took) {
+    extras().failed_attempts.push_back({backend_, error, microseconds(took)});
     backend_->session_ended();
+    if (std::exchange(slots_.backend, false)) backend_->slots().give_back();
     backend_ = nullptr;
+    worker_.call_waiting(*upstream().shared);
 }
 
-void Session::relay(std::uint32_t connect_us) {
+void Session::add_queue_time(Duration waited) { extras().queued += waited; }
+
+// The order matters: who sees a slot of the upstream or the backend taken waits in its line, and is
+// called after all of them are free.
+void Session::give_slots_back() noexcept {
+    if (backend_ != nullptr) {
+        backend_->session_ended();
+        if (slots_.backend) backend_->slots().give_back();
+    }
+    if (slots_.upstream) upstream().shared->connections.give_back();
+    if (slots_.backend || slots_.upstream) worker_.call_waiting(*upstream().shared);
+    if (slots_.listener) listener_->shared->connections.give_back();
+    if (slots_.process) worker_.shared().connections.give_back();
+    slots_ = {};
+}
+
+void Session::relay(Duration took, bool warm) {
     const TimePoint now = worker_.loop().now();
     const auto& timeouts = listener_->settings().timeouts;
     state_ = SessionState::relaying;
-    connect_us_ = connect_us;
+    connect_us_ = microseconds(took);
+    warm_ = warm;
     ready_at_ = now;
     if (worker_.log().enabled()) backend_local_ = net::local_endpoint(backend_socket_.fd());
     times_.last_activity = now;
@@ -139,7 +167,10 @@ void Session::on_moved(Side from, std::size_t bytes) noexcept {
         listener_->cells.bytes_to_backend.add(bytes);
     } else {
         listener_->cells.bytes_to_client.add(bytes);
-        if (first_byte_us_ == unknown_time) first_byte_us_ = microseconds(now - ready_at_);
+        if (first_byte_us_ == unknown_time) {
+            first_byte_us_ = microseconds(now - ready_at_);
+            if (upstream().wants_latency) backend_->latency().record(now - ready_at_, now);
+        }
     }
     if (times_.peer_check_due == no_deadline && listener_->timeouts.peer != never) {
         times_.peer_check_due = now + DeadPeerJudge::first_sample_after(listener_->timeouts.peer);
@@ -320,6 +351,8 @@ void Session::close_sockets() noexcept {
             break;
         case CloseReason::no_backend:
         case CloseReason::connect_failed:
+        case CloseReason::queue_full:
+        case CloseReason::queue_timeout:
             if (listener_->upstream->settings().no_backend == config::NoBackend::close)
                 client_socket_.finish();
             break;
@@ -356,11 +389,9 @@ void Session::on_coroutine_failure(std::exception_ptr error) noexcept {
 void Session::finish() noexcept {
     release_memory(to_backend_, worker_.loop());
     release_memory(to_client_, worker_.loop());
-    if (backend_ != nullptr) backend_->session_ended();
     listener_->cells.closed_by(reason_).add();
     write_log(LogRecord::Event::close);
-    listener_permit_.release();
-    process_permit_.release();
+    give_slots_back();
     if (linked_) worker_.unlink(*this, *listener_->shared);
     worker_.loop().retire(this);
 }
@@ -378,6 +409,7 @@ void Session::write_log(LogRecord::Event event) noexcept {
                      .backend = connect_us_ == unknown_time ? nullptr : backend_,
                      .backend_local = backend_local_,
                      .failed_attempts = {},
+                     .warm = warm_,
                      .connect_us = connect_us_,
                      .first_byte_us = first_byte_us_,
                      .bytes_to_backend = to_backend_.bytes,
@@ -388,7 +420,10 @@ void Session::write_log(LogRecord::Event event) noexcept {
     const TimePoint now = worker_.loop().now();
     record.duration_us = static_cast<std::uint64_t>(
         std::chrono::duration_cast<std::chrono::microseconds>(now - accepted_at_).count());
-    if (extras_) record.failed_attempts = extras_->failed_attempts;
+    if (extras_) {
+        record.failed_attempts = extras_->failed_attempts;
+        if (extras_->queued > Duration::zero()) record.queue_us = microseconds(extras_->queued);
+    }
     worker_.log().write(record, now);
 }
 

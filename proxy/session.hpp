@@ -77,10 +77,17 @@ public:
     /// The latch that an event of the backend socket, wake_at() or an abort ends a wait on.
     [[nodiscard]] net::Latch& wake_up() noexcept { return backend_socket_.writable; }
     void wake_at(TimePoint deadline) noexcept;
-    void take_backend(balancer::Backend& backend) noexcept;
-    void drop_backend(AttemptError error, std::uint32_t took_us);
-    /// Ends the set-up: starts the pumps.
-    void relay(std::uint32_t connect_us);
+    [[nodiscard]] const CompactEndpoint& peer() const noexcept { return peer_; }
+    [[nodiscard]] bool has_upstream_slot() const noexcept { return slots_.upstream; }
+    void keep_upstream_slot(balancer::Permit slot) noexcept;
+    /// Whoever waits is called.
+    void release_upstream_slot() noexcept;
+    void take_backend(balancer::Backend& backend, balancer::Permit slot) noexcept;
+    /// Gives its slot back; whoever waits is called.
+    void drop_backend(AttemptError error, Duration took);
+    void add_queue_time(Duration waited);
+    /// Ends the set-up: starts the pumps. `took`: what connecting took; zero with a warm connection.
+    void relay(Duration took, bool warm);
     /// A coroutine of this session has ended.
     void leave() noexcept;
 
@@ -117,8 +124,18 @@ private:
         return from == Side::client ? to_backend_ : to_client_;
     }
 
+    // Which slots it holds, each of a limiter that it reaches anyway.
+    struct Slots {
+        bool process = false;
+        bool listener = false;
+        bool upstream = false;
+        bool backend = false;
+    };
+    void give_slots_back() noexcept;
+
     // What few sessions ever need.
     struct Extras : FromFreeList {
+        Duration queued{};  // waiting for a slot or a backend
         std::vector<Attempt> failed_attempts;
         DeadPeerJudge client_judge;
         DeadPeerJudge backend_judge;
@@ -141,8 +158,6 @@ private:
     TimePoint ready_at_{};
     WallTime accepted_wall_;
     std::uint64_t sequence_;
-    balancer::Permit process_permit_;
-    balancer::Permit listener_permit_;
     std::unique_ptr<Extras> extras_;
     CompactEndpoint peer_;
     CompactEndpoint local_;
@@ -156,7 +171,9 @@ private:
     ClosedBy closed_by_ = ClosedBy::none;
     Side flushing_to_ = Side::client;
     std::uint8_t coroutines_ = 0;
+    Slots slots_;
     bool linked_ = false;
+    bool warm_ = false;
 };
 static_assert(sizeof(Session) <= 512);
 

@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "proxy/pool/warm_pool.hpp"
+#include "proxy/setup.hpp"
 
 namespace penstock::proxy {
 
@@ -27,10 +29,13 @@ Worker::Worker(WorkersShared& shared, const WorkerOptions& options, LogWriter* l
 
 Worker::~Worker() = default;
 
-void Worker::configure(const std::vector<std::shared_ptr<const UpstreamShared>>& upstreams,
+void Worker::configure(const std::vector<std::shared_ptr<UpstreamShared>>& upstreams,
                        const std::vector<std::shared_ptr<ListenerShared>>& listeners) {
-    for (const auto& upstream : upstreams)
-        upstreams_.push_back(new UpstreamContext(upstream, random_.next()));
+    for (const auto& upstream : upstreams) {
+        auto& context = upstreams_.emplace_back(new UpstreamContext(upstream, random_.next()));
+        if (upstream->settings.pool.min_idle != 0)
+            context->pool = std::make_unique<WarmPool>(*this, *context);
+    }
     for (const auto& listener : listeners) {
         const auto to = std::ranges::find_if(upstreams_, [&](const UpstreamPtr& upstream) {
             return upstream->settings().name == listener->settings.upstream;
@@ -49,6 +54,8 @@ void Worker::run() {
         if (const auto error = acceptor->start())
             shared_.log.error("listener {}: cannot watch its socket: {}",
                               acceptor->listener().settings().name, error.message());
+    for (auto& upstream : upstreams_)
+        if (upstream->pool) upstream->pool->start();
     loop_.run();
     finish();
 }
@@ -57,6 +64,8 @@ void Worker::run() {
 void Worker::finish() {
     loop_.wheel().cancel(*this);
     stop_accepting();
+    for (auto& upstream : upstreams_)
+        if (upstream->pool) upstream->pool->close();
     abort_all(CloseReason::drained);
     while (!loop_.ready().empty() || session_count_ != 0) loop_.turn(Duration::zero());
     log_.flush();
@@ -110,6 +119,54 @@ void Worker::wake_one(WaitingWorkers& waiting) noexcept {
         Worker* worker = shared_.workers[*woken];
         worker->send([worker] { worker->resume_accepting(); });
     }
+}
+
+void Worker::call_waiting(UpstreamShared& upstream) noexcept {
+    const auto called = upstream.line.call_next(loop_.now());
+    if (!called) return;
+    Worker* worker = shared_.workers[*called];
+    worker->send([worker, to = upstream.shared_from_this()] { worker->wake_called(*to); });
+}
+
+void Worker::wake_called(UpstreamShared& upstream) noexcept {
+    while (Waiter* called = upstream.line.take_called(index_))
+        static_cast<SessionWaiter*>(called)->session.wake_up().wake(loop_.ready());
+}
+
+void Worker::ask_for_warm(UpstreamShared& upstream) noexcept {
+    for (std::size_t i = 1; i <= upstream.warm.size(); ++i) {
+        const std::size_t holder = (index_ + i) % upstream.warm.size();
+        if (upstream.warm.at(holder) == 0) continue;
+        Worker* worker = shared_.workers[holder];
+        worker->send([worker, of = upstream.shared_from_this()] { worker->give_up_warm(*of); });
+        return;
+    }
+}
+
+// If there is none any more, another worker may have one for those who still wait.
+void Worker::give_up_warm(UpstreamShared& upstream) noexcept {
+    UpstreamContext* context = context_of(upstream);
+    if (context != nullptr && context->pool && context->pool->give_up_one()) return;
+    if (upstream.warm.at(index_) == 0 && upstream.line.waiting() != 0) ask_for_warm(upstream);
+}
+
+UpstreamContext* Worker::context_of(const UpstreamShared& upstream) noexcept {
+    const auto found = std::ranges::find_if(upstreams_, [&](const UpstreamPtr& context) {
+        return context->shared.get() == &upstream;
+    });
+    return found == upstreams_.end() ? nullptr : found->get();
+}
+
+void Worker::set_available(const UpstreamShared& upstream, std::uint32_t backend, bool available) {
+    UpstreamContext* context = context_of(upstream);
+    if (context == nullptr) return;
+    context->selector.set_available(backend, available);
+    if (context->pool) context->pool->on_availability(backend);
+    if (!context->selector.any_available()) return;
+    context->hold_room.resume(loop_.now(), [](Held& held, TimePoint when) {
+        static_cast<SessionHeld&>(held).session.wake_at(when);
+    });
+    call_waiting(*context->shared);
 }
 
 void Worker::resume_accepting() {

@@ -56,7 +56,7 @@ public:
     Worker& operator=(const Worker&) = delete;
 
     /// Before run(): all that the configuration has, in its order and the same for every worker.
-    void configure(const std::vector<std::shared_ptr<const UpstreamShared>>& upstreams,
+    void configure(const std::vector<std::shared_ptr<UpstreamShared>>& upstreams,
                    const std::vector<std::shared_ptr<ListenerShared>>& listeners);
     /// Before run(): a listening socket for the listener of this index.
     void add_socket(std::size_t listener, net::UniqueFd socket);
@@ -75,6 +75,15 @@ public:
     void drain(const DrainPlan& plan, std::function<void()> when_empty);
     void abort_all(CloseReason reason);
     void stop() noexcept { loop_.stop(); }
+
+    /// Health's verdict on a backend, by its index in the set of that upstream.
+    void set_available(const UpstreamShared& upstream, std::uint32_t backend, bool available);
+
+    // For sessions and pools.
+    /// A slot of `upstream` may be free: calls the session whose turn it is, on its worker.
+    void call_waiting(UpstreamShared& upstream) noexcept;
+    /// A session waits for a slot of `upstream`: some worker gives up a warm connection.
+    void ask_for_warm(UpstreamShared& upstream) noexcept;
 
     // For acceptors and sessions.
     void admit(ListenerContext& listener, Accepted accepted);
@@ -104,6 +113,9 @@ private:
     };
 
     void on_timer(TimePoint now) override;
+    void wake_called(UpstreamShared& upstream) noexcept;
+    void give_up_warm(UpstreamShared& upstream) noexcept;
+    [[nodiscard]] UpstreamContext* context_of(const UpstreamShared& upstream) noexcept;
     void finish();
     void start_session(std::size_t listener, Accepted accepted);
     void close_due_sessions(TimePoint now);

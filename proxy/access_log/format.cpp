@@ -210,6 +210,7 @@ public:
         }
         endpoint("backend_local", record_.backend_local);
         attempts();
+        if (record_.warm) boolean("warm");
         if (close) ending();
         form_.end();
     }
@@ -230,6 +231,10 @@ private:
     void number(std::string_view key, std::uint64_t value) {
         form_.key(key);
         out_.append_number(value);
+    }
+    void boolean(std::string_view key) {
+        form_.key(key);
+        out_.append("true");
     }
     void ms(std::string_view key, std::uint64_t us) {
         form_.key(key);
@@ -261,6 +266,7 @@ private:
     }
 
     void ending() {
+        if (record_.queue_us != unknown_time) ms("queue_ms", record_.queue_us);
         if (record_.connect_us != unknown_time) ms("connect_ms", record_.connect_us);
         if (record_.first_byte_us != unknown_time) ms("first_byte_ms", record_.first_byte_us);
         ms("duration_ms", record_.duration_us);

@@ -33,6 +33,8 @@ struct LogRecord {
     const balancer::Backend* backend = nullptr;
     CompactEndpoint backend_local;
     std::span<const Attempt> failed_attempts;
+    bool warm = false;  // a connection of the pool
+    std::uint32_t queue_us = unknown_time;
     std::uint32_t connect_us = unknown_time;
     std::uint32_t first_byte_us = unknown_time;
     std::uint64_t duration_us = 0;

@@ -185,6 +185,8 @@ void read_members(const json::object& object, LogLine& line) {
                                                      {"class", &LogLine::close_class},
                                                      {"detail", &LogLine::detail}}};
     for (const auto& [key, member] : members) line.*member = text_of(object, key);
+    line.queue_ms = number_of(object, "queue_ms");
+    line.warm = object.if_contains("warm") != nullptr;
     line.connect_ms = number_of(object, "connect_ms");
     line.first_byte_ms = number_of(object, "first_byte_ms");
     line.duration_ms = number_of(object, "duration_ms").value_or(0);

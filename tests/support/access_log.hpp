@@ -26,7 +26,8 @@ struct LogLine {
         backend_local, closed_by, reason, close_class, detail;
     std::string worker;
     std::vector<LogAttempt> attempts;
-    std::optional<double> connect_ms, first_byte_ms;
+    std::optional<double> queue_ms, connect_ms, first_byte_ms;
+    bool warm = false;
     double duration_ms = 0;
     std::uint64_t bytes_to_backend = 0;
     std::uint64_t bytes_to_client = 0;

@@ -1,0 +1,206 @@
+#include "proxy/setup.hpp"
+
+#include <utility>
+
+#include "proxy/pool/warm_pool.hpp"
+#include "proxy/session.hpp"
+#include "proxy/worker.hpp"
+
+namespace penstock::proxy {
+
+using balancer::PickFailure;
+
+Setup::Setup(Session& session)
+    : session_(session),
+      upstream_(session.upstream()),
+      retry_(upstream_.settings().attempts, upstream_.settings().retry_backoff.base,
+             upstream_.settings().retry_backoff.max),
+      key_(upstream_.key_of(session.peer())),
+      waiter_(session, session.worker().index()),
+      held_(session) {}
+
+Setup::~Setup() {
+    connecting_.release();
+    if (!in_line_) return;
+    // A call that came meanwhile belongs to the next one.
+    if (upstream_.shared->line.leave(waiter_)) call_waiting();
+}
+
+balancer::Backend& Setup::backend() const noexcept {
+    return upstream_.shared->backends->backend(index_);
+}
+
+Setup::Next Setup::admit() {
+    const TimePoint now = session_.worker().loop().now();
+    if (held_.is_linked()) held_.unlink();
+    if (in_line_) return admit_waiting(now);
+    // A session that was served once goes on trying; others came first for those who never were.
+    if (std::exchange(newcomer_, false) && upstream_.shared->line.occupied()) return enqueue(now);
+    return choose(now);
+}
+
+Setup::Next Setup::admit_waiting(TimePoint now) {
+    if (waiter_.trying()) return choose(now);
+    if (now < queue_ends_) return Next::wait;
+    in_line_ = false;
+    if (upstream_.shared->line.leave(waiter_)) {  // called in this very moment
+        if (const auto chosen = try_pick(now)) {
+            end_waiting(now);
+            return *chosen;
+        }
+        call_waiting();
+    }
+    end_waiting(now);
+    return refuse(CloseReason::queue_timeout);
+}
+
+Setup::Next Setup::choose(TimePoint now) {
+    const Chosen chosen = try_pick(now);
+    if (!chosen && chosen.error() == PickFailure::all_full) return enqueue(now);
+    if (std::exchange(in_line_, false)) {
+        // Nobody that is available: no slot for anyone, so there is no call to pass on.
+        static_cast<void>(upstream_.shared->line.leave(waiter_));
+    }
+    if (!chosen) return hold(now);
+    end_waiting(now);
+    // Slots that this choice held for a moment may have looked taken to somebody who now waits.
+    if (upstream_.shared->line.waiting() != 0 && has_room()) call_waiting();
+    return *chosen;
+}
+
+Setup::Chosen Setup::try_pick(TimePoint now) {
+    const bool had_slot = session_.has_upstream_slot();
+    if (!had_slot && !take_upstream_slot()) return std::unexpected(PickFailure::all_full);
+    WarmPool* const pool = upstream_.pool.get();
+    Chosen result = std::unexpected(PickFailure::all_full);
+    for (bool gave_up = false;;) {
+        auto pick = upstream_.selector.pick(
+            {tried_, key_, now, pool != nullptr ? &pool->ready() : nullptr});
+        if (pick) {
+            const bool warm = !pick->slot;
+            result = take(*std::move(pick), warm);
+            if (result) return result;
+            continue;  // what looked warm was dead: the pool knows now
+        }
+        result = std::unexpected(pick.error());
+        // Connections that are still being opened give way too.
+        if (pick.error() != PickFailure::all_full || pool == nullptr || gave_up ||
+            !pool->give_up_one())
+            break;
+        gave_up = true;
+    }
+    if (!had_slot) session_.release_upstream_slot();
+    return result;
+}
+
+bool Setup::take_upstream_slot() {
+    auto& connections = upstream_.shared->connections;
+    auto slot = connections.try_acquire();
+    if (!slot && upstream_.pool && upstream_.pool->give_up_one()) slot = connections.try_acquire();
+    if (!slot) return false;
+    session_.keep_upstream_slot(std::move(slot));
+    return true;
+}
+
+Setup::Chosen Setup::take(balancer::Pick pick, bool warm) {
+    index_ = pick.index;
+    if (upstream_.pool) upstream_.pool->on_arrival(index_);
+    if (!warm) {
+        session_.take_backend(backend(), std::move(pick.slot));
+        connecting_ = std::move(pick.connecting);
+        return Next::connect;
+    }
+    ConnectionSlots slots;
+    if (!upstream_.pool->take(index_, session_.backend_socket(), slots))
+        return std::unexpected(PickFailure::all_full);
+    session_.take_backend(backend(), std::move(slots.backend));
+    // The session has one of its own: that of the pool's connection is free.
+    slots.upstream.release();
+    call_waiting();
+    return Next::relay;
+}
+
+Setup::Next Setup::enqueue(TimePoint now) {
+    UpstreamShared& shared = *upstream_.shared;
+    if (!shared.line.join(waiter_, now)) return refuse(CloseReason::queue_full);
+    if (!std::exchange(in_line_, true)) {
+        if (waiting_since_ == no_deadline) waiting_since_ = now;
+        queue_ends_ = deadline_after(now, upstream_.settings().queue.timeout);
+        upstream_.cells.queued.add();
+    }
+    tried_ = {};
+    wait_until_ = queue_ends_;
+    if (has_room())
+        call_waiting();
+    else
+        session_.worker().ask_for_warm(shared);
+    return Next::wait;
+}
+
+Setup::Next Setup::hold(TimePoint now) {
+    const auto& settings = upstream_.settings();
+    if (settings.no_backend == config::NoBackend::hold && !hold_place_ &&
+        hold_ends_ == no_deadline && settings.hold.max_length != 0) {
+        hold_place_ = upstream_.shared->held.try_acquire();
+        hold_ends_ = deadline_after(now, settings.hold.timeout);
+        if (waiting_since_ == no_deadline) waiting_since_ = now;
+        if (hold_place_) upstream_.cells.held.add();
+    }
+    if (!hold_place_ || now >= hold_ends_) {
+        end_waiting(now);
+        return refuse(CloseReason::no_backend);
+    }
+    tried_ = {};
+    upstream_.hold_room.add(held_);
+    wait_until_ = hold_ends_;
+    return Next::wait;
+}
+
+Setup::Next Setup::refuse(CloseReason reason, int error) {
+    session_.abort(reason, error);
+    return Next::ended;
+}
+
+void Setup::on_connected(Duration took) {
+    connecting_.release();
+    call_waiting();
+    backend().latency().record(took, session_.worker().loop().now());
+}
+
+Setup::Next Setup::on_failed(int error, Duration took) {
+    auto& worker = session_.worker();
+    const TimePoint now = worker.loop().now();
+    UpstreamShared& shared = *upstream_.shared;
+    backend().latency().fail(now, took);
+    connecting_.release();
+    session_.drop_backend(classify_connect_error(error), took);
+    if (tried_.size() == 0) tried_ = balancer::Bitmap(shared.backends->size());
+    tried_.set(index_);
+    const auto decision = retry_.on_failure(upstream_.selector.can_pick(tried_), worker.random());
+    if (decision.action == balancer::RetryAction::give_up)
+        return refuse(CloseReason::connect_failed, error);
+    if (!retry_token_) retry_token_ = shared.retries.try_begin(shared.connections.used());
+    if (!retry_token_) {
+        upstream_.cells.retries_denied.add();
+        return refuse(CloseReason::connect_failed, error);
+    }
+    upstream_.cells.retries.add();
+    if (decision.action != balancer::RetryAction::wait) return Next::connect;
+    tried_ = {};
+    wait_until_ = now + decision.wait;
+    return Next::wait;
+}
+
+bool Setup::has_room() const noexcept {
+    return !upstream_.shared->connections.full() && upstream_.selector.has_room();
+}
+
+void Setup::end_waiting(TimePoint now) noexcept {
+    hold_place_.release();
+    if (const TimePoint since = std::exchange(waiting_since_, no_deadline); since != no_deadline)
+        session_.add_queue_time(now - since);
+}
+
+void Setup::call_waiting() noexcept { session_.worker().call_waiting(*upstream_.shared); }
+
+}  // namespace penstock::proxy
