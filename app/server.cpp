@@ -18,12 +18,12 @@ namespace {
 std::shared_ptr<const balancer::BackendSet> make_backend_set(const config::Upstream& upstream) {
     std::vector<balancer::BackendEntry> entries;
     for (const auto& backend : upstream.backends)
-        entries.push_back(
-            {std::make_shared<balancer::Backend>(
-                 upstream.name, backend.name, backend.address,
-                 balancer::BackendLimits{backend.max_connections,
-                                         upstream.max_connecting_per_backend}),
-             backend.weight, backend.tier, backend.state == config::BackendState::ready});
+        entries.push_back({std::make_shared<balancer::Backend>(
+                               upstream.name, backend.name, backend.address,
+                               balancer::BackendLimits{backend.max_connections,
+                                                       upstream.max_connecting_per_backend}),
+                           backend.weight, backend.tier,
+                           backend.state == config::BackendState::ready});
     return std::make_shared<const balancer::BackendSet>(
         std::move(entries), balancer::SetOptions{.tiers_join = upstream.tier_join_below > 0});
 }
@@ -33,7 +33,9 @@ std::shared_ptr<const balancer::BackendSet> make_backend_set(const config::Upstr
 Server::Server(const config::Config& config, const Options& options, Logger& log)
     : config_(config),
       options_(options),
-      shared_(options.workers, options.max_connections, entropy(), log) {}
+      shared_(options.workers, options.max_connections, entropy(), log) {
+    shared_.hash_seed = config.process.hash_seed;
+}
 
 Server::~Server() { join(); }
 
@@ -68,9 +70,8 @@ std::expected<void, std::string> Server::open_sockets() {
 void Server::make_workers() {
     std::vector<std::shared_ptr<proxy::UpstreamShared>> upstreams;
     for (const auto& upstream : config_.upstreams)
-        upstreams.push_back(
-            std::make_shared<proxy::UpstreamShared>(upstream, make_backend_set(upstream),
-                                                    options_.workers));
+        upstreams.push_back(std::make_shared<proxy::UpstreamShared>(
+            upstream, make_backend_set(upstream), options_.workers));
     for (const auto& listener : config_.listeners)
         listeners_.push_back(std::make_shared<proxy::ListenerShared>(listener, options_.workers));
     for (unsigned i = 0; i < options_.workers; ++i) {

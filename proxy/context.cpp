@@ -47,8 +47,7 @@ net::KeepaliveOptions keepalive_options(const config::Keepalive& keepalive) noex
 }  // namespace
 
 UpstreamShared::UpstreamShared(config::Upstream from,
-                               std::shared_ptr<const balancer::BackendSet> set,
-                               std::size_t workers)
+                               std::shared_ptr<const balancer::BackendSet> set, std::size_t workers)
     : settings(std::move(from)),
       backends(std::move(set)),
       connections(settings.max_connections),
@@ -69,9 +68,9 @@ std::optional<std::uint64_t> UpstreamContext::key_of(const CompactEndpoint&) con
     return std::nullopt;
 }
 
-ListenerContext::ListenerContext(std::shared_ptr<ListenerShared> from, UpstreamPtr to)
+ListenerContext::ListenerContext(std::shared_ptr<ListenerShared> from, Router to)
     : shared(std::move(from)),
-      upstream(std::move(to)),
+      router(std::move(to)),
       timeouts{shared->settings.timeouts.idle, shared->settings.timeouts.half_closed,
                shared->settings.peer_timeout},
       keepalive(keepalive_options(shared->settings.keepalive)) {}
