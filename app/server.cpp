@@ -25,12 +25,12 @@ std::shared_ptr<const balancer::BackendSet> make_backend_set(const config::Upstr
                                                              std::uint64_t hash_seed) {
     std::vector<balancer::BackendEntry> entries;
     for (const auto& backend : upstream.backends)
-        entries.push_back(
-            {std::make_shared<balancer::Backend>(
-                 upstream.name, backend.name, backend.address,
-                 balancer::BackendLimits{backend.max_connections,
-                                         upstream.max_connecting_per_backend}),
-             backend.weight, backend.tier, backend.state == config::BackendState::ready});
+        entries.push_back({std::make_shared<balancer::Backend>(
+                               upstream.name, backend.name, backend.address,
+                               balancer::BackendLimits{backend.max_connections,
+                                                       upstream.max_connecting_per_backend}),
+                           backend.weight, backend.tier,
+                           backend.state == config::BackendState::ready});
     return std::make_shared<const balancer::BackendSet>(
         std::move(entries), balancer::SetOptions{.tiers_join = upstream.tier_join_below > 0,
                                                 .hash_tables = hash_tables_of(upstream.balance),
@@ -42,7 +42,9 @@ std::shared_ptr<const balancer::BackendSet> make_backend_set(const config::Upstr
 Server::Server(const config::Config& config, const Options& options, Logger& log)
     : config_(config),
       options_(options),
-      shared_(options.workers, options.max_connections, entropy(), log) {}
+      shared_(options.workers, options.max_connections, entropy(), log) {
+    shared_.hash_seed = config.process.hash_seed;
+}
 
 Server::~Server() { join(); }
 

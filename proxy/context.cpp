@@ -71,9 +71,9 @@ UpstreamContext::UpstreamContext(std::shared_ptr<UpstreamShared> from, std::uint
 
 UpstreamContext::~UpstreamContext() = default;
 
-ListenerContext::ListenerContext(std::shared_ptr<ListenerShared> from, UpstreamPtr to)
+ListenerContext::ListenerContext(std::shared_ptr<ListenerShared> from, Router to)
     : shared(std::move(from)),
-      upstream(std::move(to)),
+      router(std::move(to)),
       timeouts{shared->settings.timeouts.idle, shared->settings.timeouts.half_closed,
                shared->settings.peer_timeout},
       keepalive(keepalive_options(shared->settings.keepalive)) {}

@@ -17,6 +17,7 @@
 #include "proxy/handoff.hpp"
 #include "proxy/queue/hold_room.hpp"
 #include "proxy/queue/waiting_line.hpp"
+#include "proxy/router.hpp"
 #include "proxy/waiting_workers.hpp"
 
 namespace penstock::proxy {
@@ -75,10 +76,10 @@ struct ListenerShared {
 /// One worker's view of a listener; as UpstreamContext.
 struct ListenerContext
     : boost::intrusive_ref_counter<ListenerContext, boost::thread_unsafe_counter> {
-    ListenerContext(std::shared_ptr<ListenerShared> from, boost::intrusive_ptr<UpstreamContext> to);
+    ListenerContext(std::shared_ptr<ListenerShared> from, Router to);
 
     std::shared_ptr<ListenerShared> shared;
-    boost::intrusive_ptr<UpstreamContext> upstream;  // null = refuse: no_route
+    Router router;
     RelayTimeouts timeouts;
     net::KeepaliveOptions keepalive;
     metrics::ListenerCells cells;
