@@ -8,6 +8,8 @@
 #include <fmt/ranges.h>
 
 #include "config/key_table.hpp"
+#include "config/peers.hpp"
+#include "config/quantity.hpp"
 #include "config/value.hpp"
 
 namespace penstock::config {
@@ -16,6 +18,13 @@ namespace {
 
 std::string format_list(const std::vector<std::string>& elements) {
     return fmt::format("[{}]", fmt::join(elements, ", "));
+}
+
+std::string format_strings(const std::vector<std::string>& texts) {
+    std::vector<std::string> elements;
+    elements.reserve(texts.size());
+    for (const auto& text : texts) elements.push_back(format_string(text));
+    return format_list(elements);
 }
 
 std::string format_number(double value) {
@@ -30,16 +39,17 @@ struct Formatter {
     std::string operator()(std::monostate) const { return {}; }
     std::string operator()(const bool* value) const { return *value ? "true" : "false"; }
     std::string operator()(const std::uint32_t* value) const { return integer(*value); }
-    std::string operator()(const std::uint64_t* value) const { return integer(*value); }
+    std::string operator()(const std::uint64_t* value) const {
+        return key.kind == Kind::byte_rate ? format_string(format_byte_rate(*value))
+                                           : integer(*value);
+    }
     std::string operator()(const double* value) const { return format_number(*value); }
     std::string operator()(const Duration* value) const {
         return format_string(format_duration(*value));
     }
     std::string operator()(const std::string* value) const { return format_string(*value); }
     std::string operator()(const std::vector<std::string>* value) const {
-        std::vector<std::string> elements;
-        for (const auto& element : *value) elements.push_back(format_string(element));
-        return format_list(elements);
+        return format_strings(*value);
     }
     std::string operator()(const Endpoint* value) const {
         return format_string(format_endpoint(*value));
@@ -47,8 +57,13 @@ struct Formatter {
     std::string operator()(const std::vector<Endpoint>* value) const {
         std::vector<std::string> elements;
         for (const auto& element : *value)
-            elements.push_back(format_string(format_endpoint(element)));
-        return format_list(elements);
+            elements.push_back(key.kind == Kind::local_addresses ? format_local_address(element)
+                                                                 : format_endpoint(element));
+        return format_strings(elements);
+    }
+    std::string operator()(const Rate* value) const { return format_string(format_rate(*value)); }
+    std::string operator()(const PeerList* value) const {
+        return format_strings(format_peers(*value));
     }
     std::string operator()(const WordSlot& slot) const {
         return format_string(split_words(key.words).at(slot.get(slot.value)));

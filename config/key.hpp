@@ -31,6 +31,7 @@ enum class Kind : std::uint8_t {
     peers,         // a list of CIDRs, "unix", "all"
     bind,          // a list of addresses to listen on
     address,       // one address to connect to
+    local_addresses,  // a list of addresses without a port
     table,
     tables,        // a list of tables
     map,           // a table whose keys the user chooses
@@ -59,6 +60,10 @@ struct Key {
     /// Smallest and largest value; milliseconds for durations.
     std::int64_t least = 0;
     std::int64_t most = std::numeric_limits<std::int64_t>::max();
+    /// Kind::number: `least` itself is too small.
+    bool above_least = false;
+    /// Kind::number: 0 is allowed besides the range.
+    bool allows_zero = false;
     /// "auto" may stand in place of a number and is kept as 0.
     bool allows_auto = false;
     bool allows_never = false;
@@ -93,7 +98,7 @@ struct TableSpec {
     /// A default struct of the table, for the reference; null where nothing of it is supported.
     std::shared_ptr<void> (*make)() = nullptr;
     std::string_view doc{};
-    /// Printed as `key = { ... }` instead of under a header.
+    /// Printed as `key = { ... }` or `key = [{ ... }]` instead of under a header.
     bool print_inline = false;
 
     [[nodiscard]] const Key* find(std::string_view name) const noexcept;

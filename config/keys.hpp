@@ -28,8 +28,12 @@ constexpr Key planned_table(std::string_view name, Kind kind, std::string_view c
 [[nodiscard]] std::span<const TableSpec> process_tables();
 // [[listener]] and below.
 [[nodiscard]] std::span<const TableSpec> listener_tables();
+// What the listener tables of TLS and routing hold.
+[[nodiscard]] std::span<const TableSpec> listener_extra_tables();
 // [[upstream]] and below.
 [[nodiscard]] std::span<const TableSpec> upstream_tables();
+// How an upstream takes and spreads its load: queue, hold, pool, slow start, backend defaults.
+[[nodiscard]] std::span<const TableSpec> upstream_load_tables();
 // What the upstream tables of health, breaker, discovery, TLS hold.
 [[nodiscard]] std::span<const TableSpec> upstream_extra_tables();
 

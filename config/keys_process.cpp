@@ -106,7 +106,11 @@ constexpr Key process_keys[] = {
      .doc = "Group to switch to; \"\" = the group of `user`."},
     planned("strict_permissions", Kind::boolean, "false",
             "Refuse key and token files that others can read."),
-    planned("hash_seed", Kind::integer, "0", "Same on every instance that must hash alike."),
+    {.name = "hash_seed",
+     .kind = Kind::integer,
+     .access = at<&Process::hash_seed>,
+     .doc = "Mixed into every hash of a client; instances with the same seed and the same backends "
+            "send a client to the same backend. With 0, `ring_hash` decides as nginx does."},
 };
 
 constexpr Key drain_keys[] = {

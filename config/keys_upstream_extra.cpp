@@ -5,24 +5,6 @@ namespace penstock::config::keys {
 
 namespace {
 
-constexpr Key queue_keys[] = {
-    planned("max_length", Kind::integer, "1024", "Waiting clients; 0 = refuse at once."),
-    planned("timeout", Kind::duration, R"("5s")", "Longest wait."),
-    planned("policy", Kind::word, R"("fifo")", "Who is next: fifo, adaptive_lifo."),
-};
-
-constexpr Key pool_keys[] = {
-    planned("min_idle", Kind::integer, "0", "Warm connections per backend; 0 = off."),
-    planned("max_idle", Kind::integer, "0", "Most of them; 0 = as min_idle."),
-    planned("max_age", Kind::duration, R"("30s")", "When an unused one is replaced."),
-};
-
-constexpr Key slow_start_keys[] = {
-    planned("window", Kind::duration, R"("0s")", "How long the load grows; 0 = off."),
-    planned("min_weight", Kind::share, "0.1", "Where it starts."),
-    planned("aggression", Kind::number, "1.0", "Shape of the growth."),
-};
-
 constexpr Key rebalance_keys[] = {
     planned("on", Kind::words, "[]", "What starts it: added, recovered."),
     planned("over", Kind::duration, R"("10m")", "How long it takes."),
@@ -74,12 +56,6 @@ constexpr Key upstream_tls_keys[] = {
     planned("min_version", Kind::word, R"("1.2")", "Lowest version."),
 };
 
-constexpr Key backend_defaults_keys[] = {
-    planned("weight", Kind::integer, "1", "As in a backend."),
-    planned("tier", Kind::integer, "0", "As in a backend."),
-    planned("max_connections", Kind::integer, "0", "As in a backend."),
-};
-
 constexpr Key discovery_keys[] = {
     planned("type", Kind::word, R"("dns")", "dns, srv, file."),
     planned("name", Kind::string, "", "Name to resolve."),
@@ -102,9 +78,6 @@ std::span<const TableSpec> make_tables() {
          .make = make_default<Keepalive>,
          .doc = "TCP keep-alive towards backends.",
          .print_inline = true},
-        {.path = "upstream.queue", .header = "[upstream.queue]", .keys = queue_keys},
-        {.path = "upstream.pool", .header = "[upstream.pool]", .keys = pool_keys},
-        {.path = "upstream.slow_start", .header = "[upstream.slow_start]", .keys = slow_start_keys},
         {.path = "upstream.rebalance", .header = "[upstream.rebalance]", .keys = rebalance_keys},
         {.path = "upstream.health_check",
          .header = "[upstream.health_check]",
@@ -113,9 +86,6 @@ std::span<const TableSpec> make_tables() {
          .header = "[upstream.circuit_breaker]",
          .keys = circuit_breaker_keys},
         {.path = "upstream.tls", .header = "[upstream.tls]", .keys = upstream_tls_keys},
-        {.path = "upstream.backend_defaults",
-         .header = "[upstream.backend_defaults]",
-         .keys = backend_defaults_keys},
         {.path = "upstream.discovery", .header = "[[upstream.discovery]]", .keys = discovery_keys},
     };
     return tables;

@@ -11,6 +11,7 @@
 #include "config/include.hpp"
 #include "config/key_table.hpp"
 #include "config/reporter.hpp"
+#include "config/resolve.hpp"
 #include "config/source.hpp"
 #include "config/table_reader.hpp"
 #include "config/value.hpp"
@@ -43,6 +44,7 @@ public:
             reader_.read_defaults(document.table, document.file, root_);
         for (const auto& document : documents_)
             reader_.read_root(document.table, document.file, root_);
+        resolve_defaults(root_.config, origins_);
         check_config(root_.config, origins_, reporter_);
     }
 
@@ -93,6 +95,18 @@ private:
     LoadResult result_;
 };
 
+/// What helps somebody whose configuration is no file.
+std::string_view advice_for(const std::string& path) {
+    std::error_code ignored;
+    switch (std::filesystem::status(path, ignored).type()) {
+        case std::filesystem::file_type::not_found:
+            return "; a first one needs a [[listener]] (name, bind, upstream) and an [[upstream]] "
+                   "(name, backend); 'penstock demo' needs none";
+        case std::filesystem::file_type::fifo: return "; '-' reads standard input";
+        default: return "";
+    }
+}
+
 }  // namespace
 
 LoadResult load_file(const std::string& path, const Environment& environment) {
@@ -105,7 +119,7 @@ LoadResult load_file(const std::string& path, const Environment& environment) {
     if (text)
         loader.load({path, directory, *std::move(text)}, absolute.string());
     else
-        loader.fail({path, directory, {}}, std::move(text.error()));
+        loader.fail({path, directory, {}}, text.error().append(advice_for(path)));
     return loader.finish();
 }
 

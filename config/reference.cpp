@@ -44,18 +44,29 @@ std::string duration_values(const Key& key) {
     return out;
 }
 
+std::string number_values(const Key& key) {
+    auto out = fmt::format("number, {} {}", key.above_least ? "above" : "from", key.least);
+    if (key.most != no_limit) out += fmt::format(" to {}", key.most);
+    return key.allows_zero ? out + ", or 0" : out;
+}
+
 std::string values(const Key& key) {
     switch (key.kind) {
         case Kind::boolean: return "`true`, `false`";
         case Kind::integer: return integer_values(key);
+        case Kind::number: return number_values(key);
         case Kind::share: return "number, 0 to 1";
         case Kind::duration: return duration_values(key);
-        case Kind::path: return words(key) + ", or a path";
+        case Kind::rate: return "rate, or `\"\"`";
+        case Kind::byte_rate: return "byte rate, or `\"\"`";
+        case Kind::path: return key.words.empty() ? "path, or `\"\"`" : words(key) + ", or a path";
         case Kind::name:
         case Kind::backend_name: return "name";
         case Kind::word: return words(key);
         case Kind::words: return "list of " + words(key);
         case Kind::strings: return "list of strings";
+        case Kind::peers: return "list of peers";
+        case Kind::local_addresses: return "list of IP addresses";
         case Kind::bind: return "list of addresses";
         case Kind::address: return "address";
         case Kind::table: return "table, see " + code(table_spec(key.child).header);

@@ -71,12 +71,21 @@ void Reporter::warning(Region where, std::string message) {
     add(Severity::warning, where, std::move(message));
 }
 
-void Reporter::error(Region where, std::string message, Region other, std::string note) {
+void Reporter::add(Severity severity, Region where, std::string message, Region other,
+                   std::string note) {
     const auto before = findings_.size();
-    add(Severity::error, where, std::move(message));
+    add(severity, where, std::move(message));
     if (findings_.size() > before)
         findings_.back().diagnostic.related.push_back(
             describe(Severity::note, other, std::move(note)));
+}
+
+void Reporter::error(Region where, std::string message, Region other, std::string note) {
+    add(Severity::error, where, std::move(message), other, std::move(note));
+}
+
+void Reporter::warning(Region where, std::string message, Region other, std::string note) {
+    add(Severity::warning, where, std::move(message), other, std::move(note));
 }
 
 std::vector<Diagnostic> Reporter::take() {
@@ -86,7 +95,10 @@ std::vector<Diagnostic> Reporter::take() {
     });
     std::vector<Diagnostic> result;
     result.reserve(findings_.size() + 1);
-    for (auto& finding : findings_) result.push_back(std::move(finding.diagnostic));
+    // What is wrong in [defaults.*] is found once for each table that takes it.
+    for (auto& finding : findings_)
+        if (result.empty() || result.back() != finding.diagnostic)
+            result.push_back(std::move(finding.diagnostic));
     if (dropped_ > 0) {
         const auto severity = errors_ > 0 ? Severity::error : Severity::warning;
         result.push_back(

@@ -20,8 +20,9 @@ public:
 
     void error(Region where, std::string message);
     void warning(Region where, std::string message);
-    /// An error about two places: the second one is shown as a note.
+    /// A finding about two places: the second one is shown as a note.
     void error(Region where, std::string message, Region other, std::string note);
+    void warning(Region where, std::string message, Region other, std::string note);
 
     [[nodiscard]] std::size_t errors() const noexcept { return errors_; }
     /// All findings, ordered by file and position. Beyond `most_kept` they are only counted, so
@@ -38,6 +39,7 @@ private:
     };
     [[nodiscard]] Diagnostic describe(Severity severity, Region where, std::string message) const;
     void add(Severity severity, Region where, std::string message);
+    void add(Severity severity, Region where, std::string message, Region other, std::string note);
 
     std::vector<Source> sources_;
     std::vector<Finding> findings_;

@@ -10,6 +10,8 @@
 
 #include "base/clock.hpp"
 #include "base/endpoint.hpp"
+#include "base/prefix.hpp"
+#include "config/config.hpp"
 
 /// Typed access to one member of a configuration struct whose type the caller does not know: what
 /// lets a table of keys drive loading, printing and comparing.
@@ -37,13 +39,15 @@ struct RowsSlot {
     void* rows;
     std::size_t (*size)(void* rows);
     void* (*at)(void* rows, std::size_t index);
+    void (*clear)(void* rows);
     /// Appends a copy of `*prototype`, a default one where that is null, and returns it.
     void* (*append)(void* rows, const void* prototype);
 };
 
-using Slot = std::variant<std::monostate, bool*, std::uint32_t*, std::uint64_t*, double*, Duration*,
-                          std::string*, std::vector<std::string>*, Endpoint*,
-                          std::vector<Endpoint>*, WordSlot, FlagsSlot, TableSlot, RowsSlot>;
+using Slot =
+    std::variant<std::monostate, bool*, std::uint32_t*, std::uint64_t*, double*, Duration*,
+                 std::string*, std::vector<std::string>*, Endpoint*, std::vector<Endpoint>*, Rate*,
+                 PeerList*, WordSlot, FlagsSlot, TableSlot, RowsSlot>;
 
 /// Finds a member of the struct at `object`, which must have the type the row was written for.
 using Access = Slot (*)(void* object);
@@ -74,6 +78,7 @@ Slot rows_slot(std::vector<T>& value) {
     return RowsSlot{
         &value, [](void* rows) { return static_cast<Rows*>(rows)->size(); },
         [](void* rows, std::size_t i) -> void* { return &static_cast<Rows*>(rows)->at(i); },
+        [](void* rows) { static_cast<Rows*>(rows)->clear(); },
         [](void* rows, const void* prototype) -> void* {
             auto& all = *static_cast<Rows*>(rows);
             all.push_back(prototype == nullptr ? T{} : *static_cast<const T*>(prototype));
@@ -120,6 +125,13 @@ template <auto First, auto... Rest>
 Slot flags_at(void* object) {
     auto& owner = *static_cast<typename detail::MemberOf<decltype(First)>::Object*>(object);
     return FlagsSlot{{&(owner.*First), &(owner.*Rest)...}};
+}
+
+/// The same for the struct that is the member `Nested`.
+template <auto Nested, auto... Flags>
+Slot nested_flags_at(void* object) {
+    auto& owner = *static_cast<typename detail::MemberOf<decltype(Nested)>::Object*>(object);
+    return FlagsSlot{{&(owner.*Nested.*Flags)...}};
 }
 
 }  // namespace penstock::config

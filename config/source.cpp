@@ -28,9 +28,7 @@ private:
 };
 
 std::string describe_open_error(int error) {
-    if (error == ENOENT)
-        return "there is no such file; a first one needs a [[listener]] (name, bind, upstream) and "
-               "an [[upstream]] (name, backend); 'penstock demo' needs none";
+    if (error == ENOENT) return "there is no such file";
     const auto reason = std::error_code(error, std::generic_category()).message();
     if (error == EACCES)
         return fmt::format(
@@ -42,13 +40,11 @@ std::string describe_open_error(int error) {
 
 std::string describe_type(mode_t mode) {
     if (S_ISDIR(mode)) return "is a directory, not a file";
-    if (S_ISFIFO(mode)) return "is a FIFO, not a file; '-' reads standard input";
+    if (S_ISFIFO(mode)) return "is a FIFO, not a file";
     return "is not a regular file";
 }
 
-std::string too_large() {
-    return fmt::format("is larger than {} MiB, which no configuration is", max_source_size >> 20U);
-}
+std::string too_large() { return fmt::format("is larger than {} MiB", max_source_size >> 20U); }
 
 }  // namespace
 

@@ -37,7 +37,8 @@ struct Region {
     std::uint32_t length = 0;  // characters, up to the end of the line at most
 };
 
-/// Larger files are refused: no configuration is that long, an image or a log by mistake is.
+/// Larger files are refused: no configuration or list is that long, an image or a log by mistake
+/// is.
 inline constexpr std::size_t max_source_size = 16U << 20U;
 
 /// Reads a regular file. The error is a sentence without the name of the file; it covers what is

@@ -139,6 +139,8 @@ bool TableReader::report_single_brackets(const Scope& scope, const Key& key, con
 void TableReader::read_rows(const Scope& scope, const Key& key, const Entry& entry, void* object) {
     const bool wrong = report_single_brackets(scope, key, entry.node, entry.key_where);
     const auto rows = std::get<RowsSlot>(key.access(object));
+    // Of several files the tables add up; what a table has of its own replaces its defaults.
+    if (!scope.spec.path.empty()) rows.clear(rows.rows);
     if (header_node(entry.node) == nullptr)
         origins_.set(join(scope.path, key.name), entry.node.where);
     for (const auto& node : rows_of(entry.node)) {

@@ -167,6 +167,33 @@ std::expected<std::vector<Endpoint>, std::string> parse_bind_address(std::string
     return std::unexpected("is no address: " + endpoints.error());
 }
 
+std::expected<Endpoint, std::string> parse_local_address(std::string_view text) {
+    const bool ipv6 = std::ranges::count(text, ':') > 1;
+    const auto endpoint =
+        Endpoint::parse(ipv6 ? fmt::format("[{}]:0", text) : fmt::format("{}:0", text));
+    if (endpoint && !endpoint->is_unix()) {
+        if (!endpoint->is_any_address()) return *endpoint;
+        return std::unexpected(
+            "means any address, which the kernel chooses when there is no source_address");
+    }
+    if (text.starts_with("unix:"))
+        return std::unexpected("is no IP address; unix sockets need none");
+    if (const auto with_port = Endpoint::parse(text); with_port && !with_port->is_unix())
+        return std::unexpected(fmt::format("has a port, which the kernel chooses; write \"{}\"",
+                                           format_local_address(*with_port)));
+    if (text.starts_with('[') && text.ends_with(']'))
+        return std::unexpected("needs no brackets here");
+    if (text.find('/') != std::string_view::npos)
+        return std::unexpected("is a network; write single addresses of this machine");
+    return std::unexpected("is no address of this machine: write for example \"10.0.0.5\"");
+}
+
+std::string format_local_address(const Endpoint& endpoint) {
+    const auto text = format_endpoint(endpoint);
+    const auto address = std::string_view(text).substr(0, text.rfind(':'));
+    return std::string(address.starts_with('[') ? address.substr(1, address.size() - 2) : address);
+}
+
 std::string format_endpoint(const Endpoint& endpoint) {
     char name[IF_NAMESIZE];
     auto text = endpoint.to_string();

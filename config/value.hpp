@@ -36,7 +36,13 @@ inline constexpr Duration longest_duration = std::chrono::hours(24) * 3650;
 [[nodiscard]] std::expected<std::vector<Endpoint>, std::string> parse_bind_address(
     std::string_view text, std::string_view directory);
 
-/// The form that the two functions above read, zones of IPv6 addresses by name.
+/// An address of this machine to connect from: `10.0.0.5`, `2001:db8::5`, `fe80::5%eth0`. Port 0.
+[[nodiscard]] std::expected<Endpoint, std::string> parse_local_address(std::string_view text);
+/// The form that parse_local_address() reads.
+[[nodiscard]] std::string format_local_address(const Endpoint& endpoint);
+
+/// The form that parse_backend_address() and parse_bind_address() read, zones of IPv6 addresses by
+/// name.
 [[nodiscard]] std::string format_endpoint(const Endpoint& endpoint);
 
 /// `path` if it is absolute, else below `directory`, without `.` and `..` parts.

@@ -12,6 +12,7 @@
 #include "config/foreign_words.hpp"
 #include "config/format.hpp"
 #include "config/key_table.hpp"
+#include "config/quantity.hpp"
 #include "config/suggest.hpp"
 #include "config/value.hpp"
 
@@ -49,6 +50,7 @@ std::string_view expectation(const Key& key) {
         case Kind::strings:
         case Kind::peers: return "a list of strings";
         case Kind::bind: return "an address in quotes, or a list of them";
+        case Kind::local_addresses:
         case Kind::address: return "an address in quotes";
         case Kind::table:
         case Kind::map: return "a table";
@@ -82,12 +84,6 @@ void store_integer(const Slot& slot, std::int64_t value) {
         *std::get<std::uint64_t*>(slot) = static_cast<std::uint64_t>(value);
 }
 
-/// Elements of a list; one plain value is a list of one.
-std::span<const Node> elements(const Node& node) {
-    if (const auto* array = node.as<Array>()) return array->elements;
-    return {&node, 1};
-}
-
 std::string describe_range(const Key& key) {
     const bool open = key.most == std::numeric_limits<std::int64_t>::max();
     if (key.kind == Kind::duration) {
@@ -110,8 +106,11 @@ void ValueReader::read(const Field& field, const Node& node) {
     switch (field.key.kind) {
         case Kind::boolean: return read_boolean(field, node);
         case Kind::integer: return read_integer(field, node);
+        case Kind::number: return read_number(field, node);
         case Kind::share: return read_share(field, node);
         case Kind::duration: return read_duration(field, node);
+        case Kind::rate: return read_rate(field, node);
+        case Kind::byte_rate: return read_byte_rate(field, node);
         case Kind::string: return read_string(field, node);
         case Kind::path: return read_path(field, node);
         case Kind::name:
@@ -121,11 +120,9 @@ void ValueReader::read(const Field& field, const Node& node) {
         case Kind::strings: return read_strings(field, node);
         case Kind::bind: return read_bind(field, node);
         case Kind::address: return read_address(field, node);
-        case Kind::number:
+        case Kind::peers: return read_peers(field, node);
+        case Kind::local_addresses: return read_local_addresses(field, node);
         case Kind::size:
-        case Kind::rate:
-        case Kind::byte_rate:
-        case Kind::peers:
         case Kind::table:
         case Kind::tables:
         case Kind::map: break;
@@ -217,21 +214,41 @@ void ValueReader::read_integer(const Field& field, const Node& node) {
         store_integer(field.slot, *value);
 }
 
-void ValueReader::read_share(const Field& field, const Node& node) {
+std::optional<double> ValueReader::number(const Field& field, const Node& node) {
     const auto typed = from_environment(field, node);
-    if (typed.where.line == 0) return;
-    double share = 0;
-    if (const auto* integer = typed.as<std::int64_t>())
-        share = static_cast<double>(*integer);
-    else if (const auto* number = typed.as<double>())
-        share = *number;
+    if (typed.where.line == 0) return std::nullopt;
+    if (const auto* integer = typed.as<std::int64_t>()) return static_cast<double>(*integer);
+    if (const auto* value = typed.as<double>())
+        return std::fabs(*value) == 0 ? 0 : *value;  // no -0
+    wrong_type(field.key, field.header, typed);
+    return std::nullopt;
+}
+
+void ValueReader::read_number(const Field& field, const Node& node) {
+    const auto value = number(field, node);
+    if (!value) return;
+    const auto& key = field.key;
+    const auto least = static_cast<double>(key.least);
+    const bool high_enough = key.above_least ? *value > least : *value >= least;
+    const bool in_range = high_enough && *value <= static_cast<double>(key.most);  // not NaN
+    if (in_range || (key.allows_zero && *value == 0))
+        *std::get<double*>(field.slot) = *value;
     else
-        return wrong_type(field.key, field.header, typed);
-    if (!(share >= 0 && share <= 1))  // also NaN
+        reporter_.error(
+            node.where,
+            fmt::format("'{}' in {} must be {}{} {} and at most {}, not {}", key.name, field.header,
+                        key.allows_zero ? "0 (off), or " : "",
+                        key.above_least ? "above" : "at least", key.least, key.most, *value));
+}
+
+void ValueReader::read_share(const Field& field, const Node& node) {
+    const auto share = number(field, node);
+    if (!share) return;
+    if (*share >= 0 && *share <= 1)  // not NaN
+        *std::get<double*>(field.slot) = *share;
+    else
         reporter_.error(node.where, fmt::format("'{}' in {} must be from 0 to 1, not {}",
-                                                field.key.name, field.header, share));
-    else
-        *std::get<double*>(field.slot) = std::fabs(share);  // no -0.0
+                                                field.key.name, field.header, *share));
 }
 
 void ValueReader::read_duration(const Field& field, const Node& node) {
@@ -265,6 +282,22 @@ void ValueReader::read_duration(const Field& field, const Node& node) {
     target = *duration;
 }
 
+void ValueReader::read_rate(const Field& field, const Node& node) {
+    const auto value = text(field.key, field.header, node);
+    if (!value) return;
+    const auto rate = value->empty() ? Rate{} : parse_rate(*value);
+    if (!rate) return complain(field, node, *value, rate.error());
+    *std::get<Rate*>(field.slot) = *rate;
+}
+
+void ValueReader::read_byte_rate(const Field& field, const Node& node) {
+    const auto value = text(field.key, field.header, node);
+    if (!value) return;
+    const auto rate = value->empty() ? std::uint64_t{0} : parse_byte_rate(*value);
+    if (!rate) return complain(field, node, *value, rate.error());
+    *std::get<std::uint64_t*>(field.slot) = *rate;
+}
+
 void ValueReader::read_string(const Field& field, const Node& node) {
     if (auto value = text(field.key, field.header, node))
         *std::get<std::string*>(field.slot) = *std::move(value);
@@ -279,15 +312,19 @@ void ValueReader::read_path(const Field& field, const Node& node) {
         target = *value;
         return;
     }
+    if (value->empty() && words.empty()) {
+        target.clear();
+        return;
+    }
     if (value->empty())
         return complain(field, node, *value,
                         fmt::format("is no file; write a path or one of {}", quote_all(words)));
     // A name without a directory may be a misspelt word, or one that is for another key.
     static constexpr std::string_view reserved[] = {"off",    "none",    "stdout", "stderr", "-",
                                                     "syslog", "journal", "null",   "console"};
-    const bool bare = value->find('/') == std::string::npos;
+    const bool bare = !words.empty() && value->find('/') == std::string::npos;
     const auto near = bare ? nearest(*value, words) : std::nullopt;
-    if (near || std::ranges::find(reserved, *value) != std::end(reserved))
+    if (near || (bare && std::ranges::find(reserved, *value) != std::end(reserved)))
         return complain(
             field, node, *value,
             fmt::format("is none of {}{}; a file of this name is \"./{}\"", quote_all(words),
@@ -334,59 +371,12 @@ void ValueReader::read_word(const Field& field, const Node& node) {
     if (const auto number = word_number(field, node, *value)) slot.set(slot.value, *number);
 }
 
-void ValueReader::read_words(const Field& field, const Node& node) {
-    const auto& slot = std::get<FlagsSlot>(field.slot);
-    std::vector<bool> given(slot.flags.size());
-    for (const auto& element : elements(node)) {
-        const auto value = text(field.key, field.header, element);
-        if (!value) continue;
-        const auto number = word_number(field, element, *value);
-        if (!number) continue;
-        if (given[*number]) complain(field, element, *value, "is there twice");
-        given[*number] = true;
-    }
-    for (std::size_t i = 0; i < given.size(); ++i) *slot.flags[i] = given[i];
-}
-
-void ValueReader::read_strings(const Field& field, const Node& node) {
-    auto& target = *std::get<std::vector<std::string>*>(field.slot);
-    target.clear();
-    for (const auto& element : elements(node))
-        if (auto value = text(field.key, field.header, element)) {
-            origins_.set(fmt::format("{}[{}]", field.path, target.size()), element.where);
-            target.push_back(*std::move(value));
-        }
-}
-
 void ValueReader::read_address(const Field& field, const Node& node) {
     const auto value = text(field.key, field.header, node);
     if (!value) return;
     auto endpoint = parse_backend_address(*value, directory(node));
     if (!endpoint) return complain(field, node, *value, endpoint.error());
     *std::get<Endpoint*>(field.slot) = *std::move(endpoint);
-}
-
-void ValueReader::read_bind(const Field& field, const Node& node) {
-    auto& target = *std::get<std::vector<Endpoint>*>(field.slot);
-    target.clear();
-    const auto all = elements(node);
-    if (all.empty())
-        reporter_.error(node.where,
-                        fmt::format("'{}' in {} is empty; write {} = {}", field.key.name,
-                                    field.header, field.key.name, field.key.example));
-    for (const auto& element : all) {
-        const auto value = text(field.key, field.header, element);
-        if (!value) continue;
-        auto endpoints = parse_bind_address(*value, directory(element));
-        if (!endpoints) {
-            complain(field, element, *value, endpoints.error());
-            continue;
-        }
-        for (auto& endpoint : *endpoints) {
-            origins_.set(fmt::format("{}[{}]", field.path, target.size()), element.where);
-            target.push_back(std::move(endpoint));
-        }
-    }
 }
 
 }  // namespace penstock::config

@@ -37,8 +37,11 @@ public:
 private:
     void read_boolean(const Field& field, const Node& node);
     void read_integer(const Field& field, const Node& node);
+    void read_number(const Field& field, const Node& node);
     void read_share(const Field& field, const Node& node);
     void read_duration(const Field& field, const Node& node);
+    void read_rate(const Field& field, const Node& node);
+    void read_byte_rate(const Field& field, const Node& node);
     void read_string(const Field& field, const Node& node);
     void read_path(const Field& field, const Node& node);
     void read_name(const Field& field, const Node& node);
@@ -47,7 +50,11 @@ private:
     void read_strings(const Field& field, const Node& node);
     void read_address(const Field& field, const Node& node);
     void read_bind(const Field& field, const Node& node);
+    void read_local_addresses(const Field& field, const Node& node);
+    void read_peers(const Field& field, const Node& node);
 
+    /// A number with or without a fraction; reports any other type.
+    std::optional<double> number(const Field& field, const Node& node);
     /// The number of `word` among the key's words; reports words that are none or not yet.
     std::optional<std::uint8_t> word_number(const Field& field, const Node& node,
                                             std::string_view word);

@@ -126,10 +126,10 @@ private:
 
     // Which slots it holds, each of a limiter that it reaches anyway.
     struct Slots {
-        bool process : 1 = false;
-        bool listener : 1 = false;
-        bool upstream : 1 = false;
-        bool backend : 1 = false;
+        bool process = false;
+        bool listener = false;
+        bool upstream = false;
+        bool backend = false;
     };
     void give_slots_back() noexcept;
 

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "proxy/pool/warm_pool.hpp"
 #include "proxy/session.hpp"
 #include "proxy/worker.hpp"
 

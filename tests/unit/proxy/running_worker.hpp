@@ -24,20 +24,20 @@ struct SilentLog final : Logger {
 /// plays.
 class RunningWorker {
 public:
-    explicit RunningWorker(config::Listener listener = {}, config::Upstream upstream = {}) {
+    explicit RunningWorker(config::Listener listener = {}, config::Upstream settings = {}) {
         auto backend = net::open_listen_group(loopback(), 1);
         net::start_listening(*backend, 4096).value();
         backend_address_ = backend->sockets[0].bound();
         backend_listener = backend->sockets[0].take_fd();
-        upstream.name = "up";
+        settings.name = "up";
         listener.name = "web";
         listener.upstream = "up";
         std::vector<balancer::BackendEntry> entries{
             {std::make_shared<balancer::Backend>("up", "b", backend_address_)}};
-        const auto up = std::make_shared<const UpstreamShared>(
-            upstream, std::make_shared<const balancer::BackendSet>(std::move(entries)));
+        upstream = std::make_shared<UpstreamShared>(
+            settings, std::make_shared<const balancer::BackendSet>(std::move(entries)), 1);
         shared.workers.push_back(&worker);
-        worker.configure({up}, {std::make_shared<ListenerShared>(listener, 1)});
+        worker.configure({upstream}, {std::make_shared<ListenerShared>(listener, 1)});
         auto front = net::open_listen_group(loopback(), 1);
         net::start_listening(*front, 4096).value();
         address_ = front->sockets[0].bound();
@@ -80,6 +80,7 @@ public:
     WorkersShared shared{1, 20000, 1, log};
     Worker worker{shared, {0, 64U << 20, {}}, nullptr};
     net::UniqueFd backend_listener;
+    std::shared_ptr<UpstreamShared> upstream;
 
 private:
     static Endpoint loopback() { return Endpoint::ipv4({127, 0, 0, 1}, 0); }

@@ -1,5 +1,6 @@
 #include "proxy/queue/waiting_line.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <deque>
 #include <memory>
@@ -92,7 +93,8 @@ TEST(WaitingLine, is_bounded_and_zero_means_nobody) {
     serve_all(line, start);
 
     WaitingLine closed(1, 0, QueueOrder::fifo);
-    EXPECT_FALSE(closed.join(w[0], start));
+    Waiter nobody(0);
+    EXPECT_FALSE(closed.join(nobody, start));
 }
 
 TEST(WaitingLine, one_that_was_too_slow_gets_its_old_place_even_in_a_full_line) {

@@ -108,6 +108,33 @@ TEST(Session, rule_6_an_abort_wakes_both_pumps_and_resets_both_sides) {
     EXPECT_EQ(running.closed(CloseReason::internal), 1U);
 }
 
+// Health says that the backend is gone, and later that it is back.
+TEST(Session, held_clients_go_on_when_a_backend_is_available_again) {
+    config::Upstream upstream;
+    upstream.no_backend = config::NoBackend::hold;
+    RunningWorker running({}, upstream);
+    const auto set_available = [&](bool available) {
+        running.on_worker([&] {
+            running.worker.set_available(*running.upstream, 0, available);
+            return 0;
+        });
+    };
+    set_available(false);
+    std::vector<UniqueFd> clients;
+    for (int i = 0; i < 5; ++i) clients.push_back(running.connect());
+    ASSERT_TRUE(running.wait_for_sessions(5));
+    EXPECT_EQ(running.upstream->held.used(), 5U);
+    clients.pop_back();  // it does not want to wait
+    ASSERT_TRUE(running.wait_for_sessions(4));
+    EXPECT_EQ(running.upstream->held.used(), 4U);
+    set_available(true);
+    std::vector<UniqueFd> backends;
+    for (int i = 0; i < 4; ++i) backends.push_back(running.accept_backend());
+    for (int i = 0; i < 4; ++i) EXPECT_TRUE(backends[i]);
+    EXPECT_EQ(running.upstream->held.used(), 0U);
+    EXPECT_EQ(running.closed(CloseReason::no_backend), 0U);
+}
+
 TEST(Session, A6_a_client_that_leaves_without_a_byte_is_gone) {
     config::Upstream upstream;
     upstream.connect_timeout = std::chrono::seconds(30);

@@ -1,0 +1,25 @@
+#include "config/check_parts.hpp"
+
+#include <fmt/format.h>
+
+namespace penstock::config {
+
+std::string listener_path(std::size_t i) { return fmt::format("listener[{}]", i); }
+std::string upstream_path(std::size_t i) { return fmt::format("upstream[{}]", i); }
+std::string backend_path(std::size_t i, std::size_t j) {
+    return fmt::format("upstream[{}].backend[{}]", i, j);
+}
+
+bool is_own(const Check& check, const std::string& table, std::string_view key) {
+    return check.origins.find(fmt::format("{}.{}", table, key)) != nullptr;
+}
+
+Region place(const Check& check, const std::string& table, std::string_view key) {
+    const auto defaults = "defaults." + table.substr(0, table.find('['));
+    if (!is_own(check, table, key))
+        if (const auto* where = check.origins.find(fmt::format("{}.{}", defaults, key)))
+            return *where;
+    return check.origins.of(table, key);
+}
+
+}  // namespace penstock::config

@@ -1,0 +1,103 @@
+#include <algorithm>
+#include <span>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "config/peers.hpp"
+#include "config/value.hpp"
+#include "config/value_reader.hpp"
+
+/// Values that are lists, where one plain value will do for a list of one.
+namespace penstock::config {
+
+namespace {
+
+/// Elements of a list; one plain value is a list of one.
+std::span<const Node> elements(const Node& node) {
+    if (const auto* array = node.as<Array>()) return array->elements;
+    return {&node, 1};
+}
+
+}  // namespace
+
+void ValueReader::read_words(const Field& field, const Node& node) {
+    const auto& slot = std::get<FlagsSlot>(field.slot);
+    std::vector<bool> given(slot.flags.size());
+    for (const auto& element : elements(node)) {
+        const auto value = text(field.key, field.header, element);
+        if (!value) continue;
+        const auto number = word_number(field, element, *value);
+        if (!number) continue;
+        if (given[*number]) complain(field, element, *value, "is there twice");
+        origins_.set(fmt::format("{}.{}", field.path, *value), element.where);
+        given[*number] = true;
+    }
+    for (std::size_t i = 0; i < given.size(); ++i) *slot.flags[i] = given[i];
+}
+
+void ValueReader::read_strings(const Field& field, const Node& node) {
+    auto& target = *std::get<std::vector<std::string>*>(field.slot);
+    target.clear();
+    for (const auto& element : elements(node))
+        if (auto value = text(field.key, field.header, element)) {
+            origins_.set(fmt::format("{}[{}]", field.path, target.size()), element.where);
+            target.push_back(*std::move(value));
+        }
+}
+
+void ValueReader::read_bind(const Field& field, const Node& node) {
+    auto& target = *std::get<std::vector<Endpoint>*>(field.slot);
+    target.clear();
+    const auto all = elements(node);
+    if (all.empty())
+        reporter_.error(node.where,
+                        fmt::format("'{}' in {} is empty; write {} = {}", field.key.name,
+                                    field.header, field.key.name, field.key.example));
+    for (const auto& element : all) {
+        const auto value = text(field.key, field.header, element);
+        if (!value) continue;
+        auto endpoints = parse_bind_address(*value, directory(element));
+        if (!endpoints) {
+            complain(field, element, *value, endpoints.error());
+            continue;
+        }
+        for (auto& endpoint : *endpoints) {
+            origins_.set(fmt::format("{}[{}]", field.path, target.size()), element.where);
+            target.push_back(std::move(endpoint));
+        }
+    }
+}
+
+void ValueReader::read_local_addresses(const Field& field, const Node& node) {
+    auto& target = *std::get<std::vector<Endpoint>*>(field.slot);
+    target.clear();
+    for (const auto& element : elements(node)) {
+        const auto value = text(field.key, field.header, element);
+        if (!value) continue;
+        auto endpoint = parse_local_address(*value);
+        if (!endpoint) {
+            complain(field, element, *value, endpoint.error());
+            continue;
+        }
+        if (std::ranges::find(target, *endpoint) != target.end()) {
+            complain(field, element, *value, "is there twice");
+            continue;
+        }
+        origins_.set(fmt::format("{}[{}]", field.path, target.size()), element.where);
+        target.push_back(*std::move(endpoint));
+    }
+}
+
+void ValueReader::read_peers(const Field& field, const Node& node) {
+    auto& target = *std::get<PeerList*>(field.slot);
+    target = {};
+    for (const auto& element : elements(node)) {
+        const auto value = text(field.key, field.header, element);
+        if (!value) continue;
+        if (const auto added = add_peer(target, *value); !added)
+            complain(field, element, *value, added.error());
+    }
+}
+
+}  // namespace penstock::config
