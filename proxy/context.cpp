@@ -4,6 +4,7 @@
 #include <limits>
 #include <utility>
 
+#include "base/random.hpp"
 #include "proxy/pool/warm_pool.hpp"
 
 namespace penstock::proxy {
@@ -47,8 +48,7 @@ net::KeepaliveOptions keepalive_options(const config::Keepalive& keepalive) noex
 }  // namespace
 
 UpstreamShared::UpstreamShared(config::Upstream from,
-                               std::shared_ptr<const balancer::BackendSet> set,
-                               std::size_t workers)
+                               std::shared_ptr<const balancer::BackendSet> set, std::size_t workers)
     : settings(std::move(from)),
       backends(std::move(set)),
       connections(settings.max_connections),
@@ -69,11 +69,19 @@ std::optional<std::uint64_t> UpstreamContext::key_of(const CompactEndpoint&) con
     return std::nullopt;
 }
 
+ListenerShared::ListenerShared(config::Listener from, std::size_t workers,
+                               const balancer::SourceTable::Size& sources)
+    : settings(std::move(from)),
+      gate(settings, sources, SipHash(entropy(), entropy())),
+      waiting(workers),
+      access(AccessPolicy::make(settings, {})) {}
+
 ListenerContext::ListenerContext(std::shared_ptr<ListenerShared> from, UpstreamPtr to)
     : shared(std::move(from)),
       upstream(std::move(to)),
       timeouts{shared->settings.timeouts.idle, shared->settings.timeouts.half_closed,
                shared->settings.peer_timeout},
-      keepalive(keepalive_options(shared->settings.keepalive)) {}
+      keepalive(keepalive_options(shared->settings.keepalive)),
+      access(shared->access) {}
 
 }  // namespace penstock::proxy

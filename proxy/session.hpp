@@ -42,6 +42,8 @@ struct Accepted {
     WallTime at;
     balancer::Permit process_permit;
     balancer::Permit listener_permit;
+    balancer::SourcePermit source_permit;
+    ReasonSet would_refuse;
 };
 
 /// One client's connection, from accept to its line in the access log. Lives and dies on one
@@ -86,7 +88,8 @@ public:
     /// Gives its slot back; whoever waits is called.
     void drop_backend(AttemptError error, Duration took);
     void add_queue_time(Duration waited);
-    /// Ends the set-up: starts the pumps. `took`: what connecting took; zero with a warm connection.
+    /// Ends the set-up: starts the pumps. `took`: what connecting took; zero with a warm
+    /// connection.
     void relay(Duration took, bool warm);
     /// A coroutine of this session has ended.
     void leave() noexcept;
@@ -135,6 +138,7 @@ private:
 
     // What few sessions ever need.
     struct Extras : FromFreeList {
+        ReasonSet would_refuse;
         Duration queued{};  // waiting for a slot or a backend
         std::vector<Attempt> failed_attempts;
         DeadPeerJudge client_judge;
@@ -164,6 +168,7 @@ private:
     CompactEndpoint backend_local_;
     std::uint32_t connect_us_ = unknown_time;
     std::uint32_t first_byte_us_ = unknown_time;
+    balancer::SourcePermit::Handle source_;
     std::uint16_t error_ = 0;
     std::uint16_t flush_wait_ms_ = 0;
     SessionState state_ = SessionState::connecting;

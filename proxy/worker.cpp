@@ -109,9 +109,13 @@ void Worker::unlink(Session& session, ListenerShared& listener) noexcept {
     sessions_.erase(sessions_.iterator_to(session));
     --session_count_;
     shared_.loads.remove(index_);
+    wake_acceptors(listener);
+    if (session_count_ == 0 && when_empty_) std::exchange(when_empty_, {})();
+}
+
+void Worker::wake_acceptors(ListenerShared& listener) noexcept {
     wake_one(shared_.waiting);
     wake_one(listener.waiting);
-    if (session_count_ == 0 && when_empty_) std::exchange(when_empty_, {})();
 }
 
 void Worker::wake_one(WaitingWorkers& waiting) noexcept {
@@ -151,9 +155,8 @@ void Worker::give_up_warm(UpstreamShared& upstream) noexcept {
 }
 
 UpstreamContext* Worker::context_of(const UpstreamShared& upstream) noexcept {
-    const auto found = std::ranges::find_if(upstreams_, [&](const UpstreamPtr& context) {
-        return context->shared.get() == &upstream;
-    });
+    const auto found = std::ranges::find_if(
+        upstreams_, [&](const UpstreamPtr& context) { return context->shared.get() == &upstream; });
     return found == upstreams_.end() ? nullptr : found->get();
 }
 
@@ -167,6 +170,10 @@ void Worker::set_available(const UpstreamShared& upstream, std::uint32_t backend
         static_cast<SessionHeld&>(held).session.wake_at(when);
     });
     call_waiting(*context->shared);
+}
+
+void Worker::set_access(std::size_t listener, std::shared_ptr<const AccessPolicy> policy) {
+    listeners_[listener]->access = std::move(policy);
 }
 
 void Worker::resume_accepting() {
@@ -221,9 +228,15 @@ void Worker::report_failure(std::exception_ptr error) noexcept {
     }
 }
 
-void Worker::report_accept_error(const ListenerContext& listener, int error) {
+void Worker::report_accept_error(const ListenerContext& listener, int error,
+                                 net::AcceptFailure failure) {
     const auto left_out = accept_errors_.admit(loop_.now());
     if (!left_out) return;
+    if (failure == net::AcceptFailure::fatal)
+        return shared_.log.error(
+            "listener {}: accept: {} ({} more since the last message); its listening socket is "
+            "broken and accepts nothing on worker {}. Trying again; restart if this lasts",
+            listener.settings().name, errno_name(error), *left_out, index_);
     shared_.log.warn(
         "listener {}: accept: {} ({} more since the last message); accepting pauses "
         "until something is freed. Raise the limit on open files if this lasts",

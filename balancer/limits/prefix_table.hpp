@@ -37,7 +37,7 @@ private:
 
     static constexpr Value none = ~Value{0};
     std::vector<Address> starts_;  // ascending
-    std::vector<Value> values_;    // of the range that begins there
+    std::vector<Value> values_;  // of the range that begins there
 };
 
 }  // namespace penstock::balancer

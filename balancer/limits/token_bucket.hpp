@@ -35,8 +35,8 @@ private:
     [[nodiscard]] std::uint64_t issued(TimePoint now) const noexcept;
 
     std::uint64_t parts_;  // in `per`
-    std::uint64_t per_;    // nanoseconds
-    std::uint64_t one_;    // parts of a token
+    std::uint64_t per_;  // nanoseconds
+    std::uint64_t one_;  // parts of a token
     std::uint64_t burst_;  // parts
 };
 
