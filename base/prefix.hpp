@@ -28,6 +28,7 @@ struct Prefix {
     static std::array<std::uint8_t, 16> network_of(std::array<std::uint8_t, 16> address,
                                                    unsigned length) noexcept;
 
+    /// A network shorter than the IPv4-mapped ones, `::/0` too, holds no IPv4 address.
     [[nodiscard]] bool contains(const std::array<std::uint8_t, 16>& address) const noexcept;
     [[nodiscard]] bool is_ipv4() const noexcept;
     /// The form that parse() reads; always with its length.
@@ -38,7 +39,7 @@ struct Prefix {
 
 /// Peers as a list of the configuration names them: networks, `"unix"`, `"all"`.
 struct PeerList {
-    std::vector<Prefix> prefixes;
+    std::vector<Prefix> prefixes{};
     bool unix_peers = false;
     bool all = false;  // every peer, unix ones too
 

@@ -49,6 +49,7 @@ net::SocketKind kind_of(const CompactEndpoint& peer) noexcept {
 Session::Session(Worker& worker, ListenerPtr listener, Accepted accepted, std::uint64_t sequence)
     : worker_(worker),
       listener_(std::move(listener)),
+      upstream_(listener_->router.choose(accepted.peer)),
       client_socket_(*this),
       backend_socket_(*this),
       accepted_at_(worker.loop().now()),
@@ -72,7 +73,7 @@ void Session::start() {
     write_log(LogRecord::Event::open);
     if (const auto error = worker_.loop().poller().add(client_socket_, net::Poller::stream_events))
         return abort(CloseReason::internal, error.value());
-    if (!listener_->upstream) return abort(CloseReason::no_route);
+    if (!upstream_) return abort(CloseReason::no_route);
     ++coroutines_;
     connect_session(*this);
 }
@@ -84,7 +85,7 @@ void Session::keep_upstream_slot(balancer::Permit slot) noexcept { slots_.upstre
 void Session::release_upstream_slot() noexcept {
     if (!std::exchange(slots_.upstream, false)) return;
     upstream().shared->connections.give_back();
-    worker_.call_waiting(*upstream().shared);
+    worker_.call_waiting(upstream());
 }
 
 void Session::take_backend(balancer::Backend& backend, balancer::Permit slot) noexcept {
@@ -98,7 +99,7 @@ void Session::drop_backend(AttemptError error, Duration took) {
     backend_->session_ended();
     if (std::exchange(slots_.backend, false)) backend_->slots().give_back();
     backend_ = nullptr;
-    worker_.call_waiting(*upstream().shared);
+    worker_.call_waiting(upstream());
 }
 
 void Session::add_queue_time(Duration waited) { extras().queued += waited; }
@@ -111,7 +112,7 @@ void Session::give_slots_back() noexcept {
         if (slots_.backend) backend_->slots().give_back();
     }
     if (slots_.upstream) upstream().shared->connections.give_back();
-    if (slots_.backend || slots_.upstream) worker_.call_waiting(*upstream().shared);
+    if (slots_.backend || slots_.upstream) worker_.call_waiting(upstream());
     if (source_ != balancer::SourcePermit::none)
         listener_->shared->gate.leave(std::exchange(source_, balancer::SourcePermit::none));
     if (slots_.listener) listener_->shared->gate.connections().give_back();
@@ -297,7 +298,7 @@ void Session::file_relay_deadline() noexcept {
 void Session::set_keepalive() noexcept {
     times_.keepalive_due = no_deadline;
     client_socket_.set_keepalive(listener_->keepalive);
-    backend_socket_.set_keepalive(listener_->upstream->keepalive);
+    backend_socket_.set_keepalive(upstream_->keepalive);
 }
 
 void Session::check_peers(TimePoint now) noexcept {
@@ -357,7 +358,7 @@ void Session::close_sockets() noexcept {
         case CloseReason::connect_failed:
         case CloseReason::queue_full:
         case CloseReason::queue_timeout:
-            if (listener_->upstream->settings().no_backend == config::NoBackend::close)
+            if (upstream_->settings().no_backend == config::NoBackend::close)
                 client_socket_.finish();
             break;
         case CloseReason::drained:
@@ -409,7 +410,7 @@ void Session::write_log(LogRecord::Event event) noexcept {
                      .worker = worker_.index(),
                      .client = peer_,
                      .local = local_,
-                     .upstream = listener_->settings().upstream,
+                     .upstream = upstream_ ? std::string_view(upstream_->settings().name) : "",
                      .backend = connect_us_ == unknown_time ? nullptr : backend_,
                      .backend_local = backend_local_,
                      .failed_attempts = {},

@@ -73,7 +73,7 @@ public:
 
     // For the connector.
     [[nodiscard]] Worker& worker() noexcept { return worker_; }
-    [[nodiscard]] UpstreamContext& upstream() noexcept { return *listener_->upstream; }
+    [[nodiscard]] UpstreamContext& upstream() noexcept { return *upstream_; }
     [[nodiscard]] net::Socket& backend_socket() noexcept { return backend_socket_; }
     [[nodiscard]] bool is_connecting() const noexcept { return state_ == SessionState::connecting; }
     /// The latch that an event of the backend socket, wake_at() or an abort ends a wait on.
@@ -152,6 +152,7 @@ private:
 
     Worker& worker_;
     ListenerPtr listener_;
+    UpstreamPtr upstream_;  // null = nobody serves this client
     balancer::Backend* backend_ = nullptr;
     net::Socket client_socket_;
     net::Socket backend_socket_;

@@ -36,12 +36,21 @@ void Worker::configure(const std::vector<std::shared_ptr<UpstreamShared>>& upstr
         if (upstream->settings.pool.min_idle != 0)
             context->pool = std::make_unique<WarmPool>(*this, *context);
     }
-    for (const auto& listener : listeners) {
-        const auto to = std::ranges::find_if(upstreams_, [&](const UpstreamPtr& upstream) {
-            return upstream->settings().name == listener->settings.upstream;
+    for (const auto& listener : listeners)
+        listeners_.push_back(new ListenerContext(listener, router_of(listener->settings)));
+}
+
+Router Worker::router_of(const config::Listener& listener) {
+    const auto upstream_of = [this](const std::string& name) {
+        const auto found = std::ranges::find(upstreams_, name, [](const UpstreamPtr& upstream) {
+            return std::string_view(upstream->settings().name);
         });
-        listeners_.push_back(new ListenerContext(listener, to == upstreams_.end() ? nullptr : *to));
-    }
+        return found == upstreams_.end() ? nullptr : *found;
+    };
+    if (listener.split.empty()) return Router(upstream_of(listener.upstream));
+    std::vector<UpstreamPtr> parts;
+    for (const auto& part : listener.split) parts.push_back(upstream_of(part.upstream));
+    return {listener, std::move(parts), shared_.hash_seed, random_};
 }
 
 void Worker::add_socket(std::size_t listener, net::UniqueFd socket) {
@@ -125,11 +134,13 @@ void Worker::wake_one(WaitingWorkers& waiting) noexcept {
     }
 }
 
-void Worker::call_waiting(UpstreamShared& upstream) noexcept {
-    const auto called = upstream.line.call_next(loop_.now());
+void Worker::call_waiting(UpstreamContext& upstream) noexcept {
+    UpstreamShared& shared = *upstream.shared;
+    if (shared.line.waiting() == 0 || !upstream.has_room()) return;
+    const auto called = shared.line.call_next(loop_.now());
     if (!called) return;
     Worker* worker = shared_.workers[*called];
-    worker->send([worker, to = upstream.shared_from_this()] { worker->wake_called(*to); });
+    worker->send([worker, to = upstream.shared] { worker->wake_called(*to); });
 }
 
 void Worker::wake_called(UpstreamShared& upstream) noexcept {
@@ -169,7 +180,7 @@ void Worker::set_available(const UpstreamShared& upstream, std::uint32_t backend
     context->hold_room.resume(loop_.now(), [](Held& held, TimePoint when) {
         static_cast<SessionHeld&>(held).session.wake_at(when);
     });
-    call_waiting(*context->shared);
+    call_waiting(*context);
 }
 
 void Worker::set_access(std::size_t listener, std::shared_ptr<const AccessPolicy> policy) {

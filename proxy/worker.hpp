@@ -37,6 +37,7 @@ struct WorkersShared {
     WaitingWorkers waiting;  // for a process slot or a descriptor
     WorkerLoads loads;
     std::uint64_t process_id;
+    std::uint64_t hash_seed = 0;  // process.hash_seed
     Logger& log;
     std::vector<Worker*> workers;  // complete before the first one runs
 };
@@ -84,8 +85,9 @@ public:
     void set_access(std::size_t listener, std::shared_ptr<const AccessPolicy> policy);
 
     // For sessions and pools.
-    /// A slot of `upstream` may be free: calls the session whose turn it is, on its worker.
-    void call_waiting(UpstreamShared& upstream) noexcept;
+    /// A slot of `upstream` may be free: if one is, calls the session whose turn it is, on its
+    /// worker. Costs one load while nobody waits.
+    void call_waiting(UpstreamContext& upstream) noexcept;
     /// A session waits for a slot of `upstream`: some worker gives up a warm connection.
     void ask_for_warm(UpstreamShared& upstream) noexcept;
 
@@ -113,12 +115,14 @@ public:
     [[nodiscard]] std::size_t sessions() const noexcept { return session_count_; }
     /// Any thread, once run() has begun: the cells may be read while the worker counts.
     [[nodiscard]] const std::vector<ListenerPtr>& listeners() const noexcept { return listeners_; }
+    [[nodiscard]] const std::vector<UpstreamPtr>& upstreams() const noexcept { return upstreams_; }
 
 private:
     struct IgnoreHangups final : net::HangupHandler {
         void on_hangup(net::Watch&) override {}
     };
 
+    [[nodiscard]] Router router_of(const config::Listener& listener);
     void on_timer(TimePoint now) override;
     void wake_called(UpstreamShared& upstream) noexcept;
     void give_up_warm(UpstreamShared& upstream) noexcept;
