@@ -24,7 +24,10 @@ constexpr int most_rounds = 8;
 }  // namespace
 
 FileWatch::FileWatch(boost::asio::io_context& context, Logger& log)
-    : log_(log), inotify_(context), debounce_(context), poll_(context) {
+    : log_(log), inotify_(context), debounce_(context), poll_(context) {}
+
+// The first file opens it.
+void FileWatch::open() {
     const int fd = ::inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     if (fd < 0) {
         log_.warn("cannot watch files: {}; looking at them every {} s", errno_name(errno),
@@ -37,6 +40,7 @@ FileWatch::FileWatch(boost::asio::io_context& context, Logger& log)
 }
 
 void FileWatch::add(const std::string& path, Handler on_change) {
+    if (files_.empty()) open();
     files_.push_back({path, std::move(on_change), std::nullopt, {}});
     rearm();
     files_.back().hash = hash_of_contents(path);

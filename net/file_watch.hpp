@@ -55,6 +55,7 @@ private:
         FileChain chain;
     };
 
+    void open();
     void read_events();
     void on_events(std::size_t bytes);
     [[nodiscard]] bool concerns(int watch, std::string_view name) const;
