@@ -15,17 +15,28 @@ namespace penstock::app {
 
 namespace {
 
-std::shared_ptr<const balancer::BackendSet> make_backend_set(const config::Upstream& upstream) {
+balancer::HashTables hash_tables(config::Balance balance) noexcept {
+    switch (balance) {
+        case config::Balance::maglev: return balancer::HashTables::maglev;
+        case config::Balance::ring_hash: return balancer::HashTables::ring;
+        default: return balancer::HashTables::none;
+    }
+}
+
+std::shared_ptr<const balancer::BackendSet> make_backend_set(const config::Upstream& upstream,
+                                                             std::uint64_t hash_seed) {
     std::vector<balancer::BackendEntry> entries;
     for (const auto& backend : upstream.backends)
-        entries.push_back(
-            {std::make_shared<balancer::Backend>(
-                 upstream.name, backend.name, backend.address,
-                 balancer::BackendLimits{backend.max_connections,
-                                         upstream.max_connecting_per_backend}),
-             backend.weight, backend.tier, backend.state == config::BackendState::ready});
+        entries.push_back({std::make_shared<balancer::Backend>(
+                               upstream.name, backend.name, backend.address,
+                               balancer::BackendLimits{backend.max_connections,
+                                                       upstream.max_connecting_per_backend}),
+                           backend.weight, backend.tier,
+                           backend.state == config::BackendState::ready});
     return std::make_shared<const balancer::BackendSet>(
-        std::move(entries), balancer::SetOptions{.tiers_join = upstream.tier_join_below > 0});
+        std::move(entries), balancer::SetOptions{.tiers_join = upstream.tier_join_below > 0,
+                                                 .hash_tables = hash_tables(upstream.balance),
+                                                 .hash_seed = hash_seed});
 }
 
 }  // namespace
@@ -68,9 +79,8 @@ std::expected<void, std::string> Server::open_sockets() {
 void Server::make_workers() {
     std::vector<std::shared_ptr<proxy::UpstreamShared>> upstreams;
     for (const auto& upstream : config_.upstreams)
-        upstreams.push_back(
-            std::make_shared<proxy::UpstreamShared>(upstream, make_backend_set(upstream),
-                                                    options_.workers));
+        upstreams.push_back(std::make_shared<proxy::UpstreamShared>(
+            upstream, make_backend_set(upstream, config_.process.hash_seed), options_.workers));
     for (const auto& listener : config_.listeners)
         listeners_.push_back(std::make_shared<proxy::ListenerShared>(listener, options_.workers));
     for (unsigned i = 0; i < options_.workers; ++i) {
@@ -180,7 +190,7 @@ std::string Server::summary() const {
 std::string Server::upstreams_summary() const {
     struct Row {
         std::string_view name;
-        metrics::Counter metrics::UpstreamCells::*counter;
+        metrics::Counter metrics::UpstreamCells::* counter;
     };
     using Cells = metrics::UpstreamCells;
     static constexpr Row rows[] = {{"queued", &Cells::queued},
@@ -195,9 +205,11 @@ std::string Server::upstreams_summary() const {
         std::string events;
         for (const auto& [name, counter] : rows) {
             std::uint64_t sum = 0;
-            for (const auto& worker : workers_) sum += (worker->upstreams()[u]->cells.*counter).value();
+            for (const auto& worker : workers_)
+                sum += (worker->upstreams()[u]->cells.*counter).value();
             if (sum != 0)
-                events += fmt::format("{}{} {}", events.empty() ? "" : ", ", with_commas(sum), name);
+                events +=
+                    fmt::format("{}{} {}", events.empty() ? "" : ", ", with_commas(sum), name);
         }
         if (!events.empty())
             text += fmt::format("; upstream {}: {}", config_.upstreams[u].name, events);

@@ -7,6 +7,7 @@
 #include <boost/smart_ptr/intrusive_ptr.hpp>
 #include <boost/smart_ptr/intrusive_ref_counter.hpp>
 
+#include "balancer/hash_key.hpp"
 #include "balancer/retry_budget.hpp"
 #include "balancer/selector.hpp"
 #include "balancer/slot_limiter.hpp"
@@ -50,10 +51,13 @@ struct UpstreamContext
         return !shared->connections.full() && selector.has_room();
     }
     /// What a hash policy decides by: nothing for other policies, and for peers without an address.
-    [[nodiscard]] std::optional<std::uint64_t> key_of(const CompactEndpoint& peer) const noexcept;
+    [[nodiscard]] std::optional<std::uint64_t> key_of(const CompactEndpoint& peer) const noexcept {
+        return key_hasher.hash(peer);
+    }
 
     std::shared_ptr<UpstreamShared> shared;
     balancer::Selector selector;
+    balancer::KeyHasher key_hasher;
     HoldRoom hold_room;
     std::unique_ptr<WarmPool> pool;  // null if the upstream has none
     net::KeepaliveOptions keepalive;
