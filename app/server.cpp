@@ -33,8 +33,8 @@ std::shared_ptr<const balancer::BackendSet> make_backend_set(const config::Upstr
                            backend.state == config::BackendState::ready});
     return std::make_shared<const balancer::BackendSet>(
         std::move(entries), balancer::SetOptions{.tiers_join = upstream.tier_join_below > 0,
-                                                .hash_tables = hash_tables_of(upstream.balance),
-                                                .hash_seed = hash_seed});
+                                                 .hash_tables = hash_tables_of(upstream.balance),
+                                                 .hash_seed = hash_seed});
 }
 
 }  // namespace
@@ -86,7 +86,7 @@ void Server::make_workers() {
             shared_.log.info("upstream {}: hash table of {} backends, checksum {:016x}",
                              upstream.name, backends->size(), backends->hash_checksum());
         upstreams.push_back(std::make_shared<proxy::UpstreamShared>(
-            upstream, std::move(backends), options_.workers, hash_seed));
+            upstream, std::move(backends), options_.workers));
     }
     for (const auto& listener : config_.listeners)
         listeners_.push_back(std::make_shared<proxy::ListenerShared>(listener, options_.workers));
@@ -197,7 +197,7 @@ std::string Server::summary() const {
 std::string Server::upstreams_summary() const {
     struct Row {
         std::string_view name;
-        metrics::Counter metrics::UpstreamCells::*counter;
+        metrics::Counter metrics::UpstreamCells::* counter;
     };
     using Cells = metrics::UpstreamCells;
     static constexpr Row rows[] = {{"queued", &Cells::queued},
@@ -212,9 +212,11 @@ std::string Server::upstreams_summary() const {
         std::string events;
         for (const auto& [name, counter] : rows) {
             std::uint64_t sum = 0;
-            for (const auto& worker : workers_) sum += (worker->upstreams()[u]->cells.*counter).value();
+            for (const auto& worker : workers_)
+                sum += (worker->upstreams()[u]->cells.*counter).value();
             if (sum != 0)
-                events += fmt::format("{}{} {}", events.empty() ? "" : ", ", with_commas(sum), name);
+                events +=
+                    fmt::format("{}{} {}", events.empty() ? "" : ", ", with_commas(sum), name);
         }
         if (!events.empty())
             text += fmt::format("; upstream {}: {}", config_.upstreams[u].name, events);
