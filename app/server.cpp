@@ -15,7 +15,14 @@ namespace penstock::app {
 
 namespace {
 
-std::shared_ptr<const balancer::BackendSet> make_backend_set(const config::Upstream& upstream) {
+balancer::HashTables hash_tables_of(config::Balance balance) noexcept {
+    if (balance == config::Balance::maglev) return balancer::HashTables::maglev;
+    if (balance == config::Balance::ring_hash) return balancer::HashTables::ring;
+    return balancer::HashTables::none;
+}
+
+std::shared_ptr<const balancer::BackendSet> make_backend_set(const config::Upstream& upstream,
+                                                             std::uint64_t hash_seed) {
     std::vector<balancer::BackendEntry> entries;
     for (const auto& backend : upstream.backends)
         entries.push_back({std::make_shared<balancer::Backend>(
@@ -25,7 +32,9 @@ std::shared_ptr<const balancer::BackendSet> make_backend_set(const config::Upstr
                            backend.weight, backend.tier,
                            backend.state == config::BackendState::ready});
     return std::make_shared<const balancer::BackendSet>(
-        std::move(entries), balancer::SetOptions{.tiers_join = upstream.tier_join_below > 0});
+        std::move(entries), balancer::SetOptions{.tiers_join = upstream.tier_join_below > 0,
+                                                .hash_tables = hash_tables_of(upstream.balance),
+                                                .hash_seed = hash_seed});
 }
 
 }  // namespace
@@ -69,9 +78,16 @@ std::expected<void, std::string> Server::open_sockets() {
 
 void Server::make_workers() {
     std::vector<std::shared_ptr<proxy::UpstreamShared>> upstreams;
-    for (const auto& upstream : config_.upstreams)
+    const std::uint64_t hash_seed = config_.process.hash_seed;
+    for (const auto& upstream : config_.upstreams) {
+        auto backends = make_backend_set(upstream, hash_seed);
+        // Instances that shall choose alike can be compared by it.
+        if (backends->hash_checksum() != 0)
+            shared_.log.info("upstream {}: hash table of {} backends, checksum {:016x}",
+                             upstream.name, backends->size(), backends->hash_checksum());
         upstreams.push_back(std::make_shared<proxy::UpstreamShared>(
-            upstream, make_backend_set(upstream), options_.workers));
+            upstream, std::move(backends), options_.workers, hash_seed));
+    }
     for (const auto& listener : config_.listeners)
         listeners_.push_back(std::make_shared<proxy::ListenerShared>(listener, options_.workers));
     for (unsigned i = 0; i < options_.workers; ++i) {
@@ -169,10 +185,40 @@ std::string Server::summary() const {
         if (closed[i] != 0)
             text += fmt::format(", {} {}", with_commas(closed[i]),
                                 name_of(static_cast<CloseReason>(i)));
+    text += upstreams_summary();
     if (log_writer_)
         text += fmt::format("; access log: {} lines written, {} lost, {} suppressed",
                             with_commas(log_writer_->lines_written()), with_commas(log_lost),
                             with_commas(suppressed));
+    return text;
+}
+
+// `; upstream db: 12 queued, 3 retries`; nothing of upstreams without such events.
+std::string Server::upstreams_summary() const {
+    struct Row {
+        std::string_view name;
+        metrics::Counter metrics::UpstreamCells::*counter;
+    };
+    using Cells = metrics::UpstreamCells;
+    static constexpr Row rows[] = {{"queued", &Cells::queued},
+                                   {"held", &Cells::held},
+                                   {"retries", &Cells::retries},
+                                   {"retries over budget", &Cells::retries_denied},
+                                   {"warm connections used", &Cells::warm_used},
+                                   {"given up", &Cells::warm_given_up},
+                                   {"failed", &Cells::warm_failed}};
+    std::string text;
+    for (std::size_t u = 0; u < config_.upstreams.size(); ++u) {
+        std::string events;
+        for (const auto& [name, counter] : rows) {
+            std::uint64_t sum = 0;
+            for (const auto& worker : workers_) sum += (worker->upstreams()[u]->cells.*counter).value();
+            if (sum != 0)
+                events += fmt::format("{}{} {}", events.empty() ? "" : ", ", with_commas(sum), name);
+        }
+        if (!events.empty())
+            text += fmt::format("; upstream {}: {}", config_.upstreams[u].name, events);
+    }
     return text;
 }
 

@@ -2,11 +2,11 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 
 #include <boost/smart_ptr/intrusive_ptr.hpp>
 #include <boost/smart_ptr/intrusive_ref_counter.hpp>
 
+#include "balancer/hash_key.hpp"
 #include "balancer/retry_budget.hpp"
 #include "balancer/selector.hpp"
 #include "balancer/slot_limiter.hpp"
@@ -28,10 +28,11 @@ class WarmPool;
 /// all of them.
 struct UpstreamShared : std::enable_shared_from_this<UpstreamShared> {
     UpstreamShared(config::Upstream from, std::shared_ptr<const balancer::BackendSet> set,
-                   std::size_t workers);
+                   std::size_t workers, std::uint64_t seed_of_hashes = 0);
 
     config::Upstream settings;
     std::shared_ptr<const balancer::BackendSet> backends;
+    std::uint64_t hash_seed;
     balancer::SlotLimiter connections;  // of sessions and pools
     balancer::SlotLimiter held;
     balancer::RetryBudget retries;
@@ -46,11 +47,13 @@ struct UpstreamContext
     UpstreamContext(std::shared_ptr<UpstreamShared> from, std::uint64_t seed);
     ~UpstreamContext();
 
-    /// What a hash policy decides by: nothing for other policies, and for peers without an address.
-    [[nodiscard]] std::optional<std::uint64_t> key_of(const CompactEndpoint& peer) const noexcept;
-
+    /// A session could get a slot now. Nothing is reserved.
+    [[nodiscard]] bool has_room() const noexcept {
+        return !shared->connections.full() && selector.has_room();
+    }
     std::shared_ptr<UpstreamShared> shared;
     balancer::Selector selector;
+    balancer::KeyHasher hasher;  // gives keys to hash policies only
     HoldRoom hold_room;
     std::unique_ptr<WarmPool> pool;  // null if the upstream has none
     net::KeepaliveOptions keepalive;
