@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "proxy/connector.hpp"
+#include "proxy/mover.hpp"
 #include "proxy/worker.hpp"
 
 namespace penstock::proxy {
