@@ -4,6 +4,7 @@
 #include <limits>
 #include <utility>
 
+#include "base/random.hpp"
 #include "proxy/pool/warm_pool.hpp"
 
 namespace penstock::proxy {
@@ -74,11 +75,19 @@ UpstreamContext::UpstreamContext(std::shared_ptr<UpstreamShared> from, std::uint
 
 UpstreamContext::~UpstreamContext() = default;
 
+ListenerShared::ListenerShared(config::Listener from, std::size_t workers,
+                               const balancer::SourceTable::Size& sources)
+    : settings(std::move(from)),
+      gate(settings, sources, SipHash(entropy(), entropy())),
+      waiting(workers),
+      access(AccessPolicy::make(settings, {})) {}
+
 ListenerContext::ListenerContext(std::shared_ptr<ListenerShared> from, Router to)
     : shared(std::move(from)),
       router(std::move(to)),
       timeouts{shared->settings.timeouts.idle, shared->settings.timeouts.half_closed,
                shared->settings.peer_timeout},
-      keepalive(keepalive_options(shared->settings.keepalive)) {}
+      keepalive(keepalive_options(shared->settings.keepalive)),
+      access(shared->access) {}
 
 }  // namespace penstock::proxy
