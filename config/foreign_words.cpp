@@ -29,6 +29,8 @@ constexpr ForeignWord keys[] = {
     {"bandwidth_limit", "", "download_rate in [[listener]]"},
     {"whitelist", "", "allow in [[listener]]"},
     {"allowlist", "", "allow in [[listener]]"},
+    {"allow_list", "", "allow in [[listener]]"},
+    {"deny_list", "", "deny in [[listener]]"},
     {"ipallowlist", "", "allow in [[listener]]"},
     {"ipwhitelist", "", "allow in [[listener]]"},
     {"blacklist", "", "deny in [[listener]]"},
