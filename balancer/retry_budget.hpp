@@ -8,8 +8,8 @@
 namespace penstock::balancer {
 
 /// How many sessions of an upstream may be trying again at a time: a share of its sessions, and
-/// always a few, so that retries never multiply the load of an upstream that fails (as Envoy's retry
-/// budgets do). Shared by all workers; any thread.
+/// always a few, so that retries never multiply the load of an upstream that fails (as Envoy's
+/// retry budgets do). Shared by all workers; any thread.
 class RetryBudget {
 public:
     static constexpr std::uint64_t always_allowed = 3;

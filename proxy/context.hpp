@@ -2,11 +2,11 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 
 #include <boost/smart_ptr/intrusive_ptr.hpp>
 #include <boost/smart_ptr/intrusive_ref_counter.hpp>
 
+#include "balancer/hash_key.hpp"
 #include "balancer/retry_budget.hpp"
 #include "balancer/selector.hpp"
 #include "balancer/slot_limiter.hpp"
@@ -14,9 +14,13 @@
 #include "metrics/cells.hpp"
 #include "net/socket.hpp"
 #include "proxy/deadlines.hpp"
+#include "proxy/gate/access_policy.hpp"
+#include "proxy/gate/gate.hpp"
+#include "proxy/gate/gate_log.hpp"
 #include "proxy/handoff.hpp"
 #include "proxy/queue/hold_room.hpp"
 #include "proxy/queue/waiting_line.hpp"
+#include "proxy/router.hpp"
 #include "proxy/waiting_workers.hpp"
 
 namespace penstock::proxy {
@@ -45,11 +49,14 @@ struct UpstreamContext
     UpstreamContext(std::shared_ptr<UpstreamShared> from, std::uint64_t seed);
     ~UpstreamContext();
 
-    /// What a hash policy decides by: nothing for other policies, and for peers without an address.
-    [[nodiscard]] std::optional<std::uint64_t> key_of(const CompactEndpoint& peer) const noexcept;
+    /// A session could get a slot now. Nothing is reserved.
+    [[nodiscard]] bool has_room() const noexcept {
+        return !shared->connections.full() && selector.has_room();
+    }
 
     std::shared_ptr<UpstreamShared> shared;
     balancer::Selector selector;
+    balancer::KeyHasher hasher;  // gives keys to hash policies only
     HoldRoom hold_room;
     std::unique_ptr<WarmPool> pool;  // null if the upstream has none
     net::KeepaliveOptions keepalive;
@@ -61,23 +68,27 @@ struct UpstreamContext
 
 /// What all workers share of one listener.
 struct ListenerShared {
-    ListenerShared(config::Listener from, std::size_t workers)
-        : settings(std::move(from)), connections(settings.max_connections), waiting(workers) {}
+    ListenerShared(config::Listener from, std::size_t workers,
+                   const balancer::SourceTable::Size& sources = {});
 
     config::Listener settings;
-    balancer::SlotLimiter connections;
-    WaitingWorkers waiting;
+    Gate gate;
+    GateLog gate_log;
+    WaitingWorkers waiting;  // for a slot
+    /// What workers start with; a later one is sent to each.
+    std::shared_ptr<const AccessPolicy> access;
 };
 
 /// One worker's view of a listener; as UpstreamContext.
 struct ListenerContext
     : boost::intrusive_ref_counter<ListenerContext, boost::thread_unsafe_counter> {
-    ListenerContext(std::shared_ptr<ListenerShared> from, boost::intrusive_ptr<UpstreamContext> to);
+    ListenerContext(std::shared_ptr<ListenerShared> from, Router to);
 
     std::shared_ptr<ListenerShared> shared;
-    boost::intrusive_ptr<UpstreamContext> upstream;  // null = refuse: no_route
+    Router router;
     RelayTimeouts timeouts;
     net::KeepaliveOptions keepalive;
+    std::shared_ptr<const AccessPolicy> access;  // null = everybody may enter
     metrics::ListenerCells cells;
 
     [[nodiscard]] const config::Listener& settings() const noexcept { return shared->settings; }

@@ -20,6 +20,7 @@
 #include "proxy/dead_peer.hpp"
 #include "proxy/deadlines.hpp"
 #include "proxy/flow.hpp"
+#include "proxy/pace.hpp"
 
 namespace penstock::proxy {
 
@@ -42,6 +43,8 @@ struct Accepted {
     WallTime at;
     balancer::Permit process_permit;
     balancer::Permit listener_permit;
+    balancer::SourcePermit source_permit;
+    ReasonSet would_refuse;
 };
 
 /// One client's connection, from accept to its line in the access log. Lives and dies on one
@@ -71,7 +74,7 @@ public:
 
     // For the connector.
     [[nodiscard]] Worker& worker() noexcept { return worker_; }
-    [[nodiscard]] UpstreamContext& upstream() noexcept { return *listener_->upstream; }
+    [[nodiscard]] UpstreamContext& upstream() noexcept { return *upstream_; }
     [[nodiscard]] net::Socket& backend_socket() noexcept { return backend_socket_; }
     [[nodiscard]] bool is_connecting() const noexcept { return state_ == SessionState::connecting; }
     /// The latch that an event of the backend socket, wake_at() or an abort ends a wait on.
@@ -86,7 +89,8 @@ public:
     /// Gives its slot back; whoever waits is called.
     void drop_backend(AttemptError error, Duration took);
     void add_queue_time(Duration waited);
-    /// Ends the set-up: starts the pumps. `took`: what connecting took; zero with a warm connection.
+    /// Ends the set-up: starts the pumps. `took`: what connecting took; zero with a warm
+    /// connection.
     void relay(Duration took, bool warm);
     /// A coroutine of this session has ended.
     void leave() noexcept;
@@ -99,10 +103,14 @@ private:
 
     static net::Root pump(Session& self, Side from);
     [[nodiscard]] Step move(Side from);
+    [[nodiscard]] Step move_paced(Side from);
     void on_moved(Side from, std::size_t bytes) noexcept;
     void on_flow_ended(Side from, StepKind how) noexcept;
     void on_end_of_stream(Side from) noexcept;
     void on_side_failed(Side side) noexcept;
+
+    [[nodiscard]] bool has_failed(Side side) noexcept;
+    void end_pauses(TimePoint now) noexcept;
 
     void check_relay_deadlines(TimePoint now) noexcept;
     void file_relay_deadline() noexcept;
@@ -124,6 +132,10 @@ private:
         return from == Side::client ? to_backend_ : to_client_;
     }
 
+    [[nodiscard]] Pace& pace(Side from) noexcept {
+        return from == Side::client ? extras_->pacing->to_backend : extras_->pacing->to_client;
+    }
+
     // Which slots it holds, each of a limiter that it reaches anyway.
     struct Slots {
         bool process = false;
@@ -135,11 +147,13 @@ private:
 
     // What few sessions ever need.
     struct Extras : FromFreeList {
+        ReasonSet would_refuse;
         Duration queued{};  // waiting for a slot or a backend
         std::vector<Attempt> failed_attempts;
         DeadPeerJudge client_judge;
         DeadPeerJudge backend_judge;
         TimePoint flush_ends = no_deadline;
+        std::unique_ptr<Pacing> pacing;  // null: no rate is limited
     };
     [[nodiscard]] Extras& extras() {
         if (!extras_) extras_ = std::make_unique<Extras>();
@@ -148,6 +162,7 @@ private:
 
     Worker& worker_;
     ListenerPtr listener_;
+    UpstreamPtr upstream_;  // null = nobody serves this client
     balancer::Backend* backend_ = nullptr;
     net::Socket client_socket_;
     net::Socket backend_socket_;
@@ -164,6 +179,7 @@ private:
     CompactEndpoint backend_local_;
     std::uint32_t connect_us_ = unknown_time;
     std::uint32_t first_byte_us_ = unknown_time;
+    balancer::SourcePermit::Handle source_;
     std::uint16_t error_ = 0;
     std::uint16_t flush_wait_ms_ = 0;
     SessionState state_ = SessionState::connecting;
@@ -174,6 +190,7 @@ private:
     Slots slots_;
     bool linked_ = false;
     bool warm_ = false;
+    bool paced_ = false;  // extras_->pacing is there
 };
 static_assert(sizeof(Session) <= 512);
 

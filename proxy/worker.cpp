@@ -36,12 +36,21 @@ void Worker::configure(const std::vector<std::shared_ptr<UpstreamShared>>& upstr
         if (upstream->settings.pool.min_idle != 0)
             context->pool = std::make_unique<WarmPool>(*this, *context);
     }
-    for (const auto& listener : listeners) {
-        const auto to = std::ranges::find_if(upstreams_, [&](const UpstreamPtr& upstream) {
-            return upstream->settings().name == listener->settings.upstream;
+    for (const auto& listener : listeners)
+        listeners_.push_back(new ListenerContext(listener, router_of(listener->settings)));
+}
+
+Router Worker::router_of(const config::Listener& listener) {
+    const auto upstream_of = [this](const std::string& name) {
+        const auto found = std::ranges::find(upstreams_, name, [](const UpstreamPtr& upstream) {
+            return std::string_view(upstream->settings().name);
         });
-        listeners_.push_back(new ListenerContext(listener, to == upstreams_.end() ? nullptr : *to));
-    }
+        return found == upstreams_.end() ? nullptr : *found;
+    };
+    if (listener.split.empty()) return Router(upstream_of(listener.upstream));
+    std::vector<UpstreamPtr> parts;
+    for (const auto& part : listener.split) parts.push_back(upstream_of(part.upstream));
+    return {listener, std::move(parts), shared_.hash_seed, random_};
 }
 
 void Worker::add_socket(std::size_t listener, net::UniqueFd socket) {
@@ -109,9 +118,13 @@ void Worker::unlink(Session& session, ListenerShared& listener) noexcept {
     sessions_.erase(sessions_.iterator_to(session));
     --session_count_;
     shared_.loads.remove(index_);
+    wake_acceptors(listener);
+    if (session_count_ == 0 && when_empty_) std::exchange(when_empty_, {})();
+}
+
+void Worker::wake_acceptors(ListenerShared& listener) noexcept {
     wake_one(shared_.waiting);
     wake_one(listener.waiting);
-    if (session_count_ == 0 && when_empty_) std::exchange(when_empty_, {})();
 }
 
 void Worker::wake_one(WaitingWorkers& waiting) noexcept {
@@ -121,11 +134,13 @@ void Worker::wake_one(WaitingWorkers& waiting) noexcept {
     }
 }
 
-void Worker::call_waiting(UpstreamShared& upstream) noexcept {
-    const auto called = upstream.line.call_next(loop_.now());
+void Worker::call_waiting(UpstreamContext& upstream) noexcept {
+    UpstreamShared& shared = *upstream.shared;
+    if (shared.line.waiting() == 0 || !upstream.has_room()) return;
+    const auto called = shared.line.call_next(loop_.now());
     if (!called) return;
     Worker* worker = shared_.workers[*called];
-    worker->send([worker, to = upstream.shared_from_this()] { worker->wake_called(*to); });
+    worker->send([worker, to = upstream.shared] { worker->wake_called(*to); });
 }
 
 void Worker::wake_called(UpstreamShared& upstream) noexcept {
@@ -151,9 +166,8 @@ void Worker::give_up_warm(UpstreamShared& upstream) noexcept {
 }
 
 UpstreamContext* Worker::context_of(const UpstreamShared& upstream) noexcept {
-    const auto found = std::ranges::find_if(upstreams_, [&](const UpstreamPtr& context) {
-        return context->shared.get() == &upstream;
-    });
+    const auto found = std::ranges::find_if(
+        upstreams_, [&](const UpstreamPtr& context) { return context->shared.get() == &upstream; });
     return found == upstreams_.end() ? nullptr : found->get();
 }
 
@@ -166,7 +180,11 @@ void Worker::set_available(const UpstreamShared& upstream, std::uint32_t backend
     context->hold_room.resume(loop_.now(), [](Held& held, TimePoint when) {
         static_cast<SessionHeld&>(held).session.wake_at(when);
     });
-    call_waiting(*context->shared);
+    call_waiting(*context);
+}
+
+void Worker::set_access(std::size_t listener, std::shared_ptr<const AccessPolicy> policy) {
+    listeners_[listener]->access = std::move(policy);
 }
 
 void Worker::resume_accepting() {
@@ -221,9 +239,15 @@ void Worker::report_failure(std::exception_ptr error) noexcept {
     }
 }
 
-void Worker::report_accept_error(const ListenerContext& listener, int error) {
+void Worker::report_accept_error(const ListenerContext& listener, int error,
+                                 net::AcceptFailure failure) {
     const auto left_out = accept_errors_.admit(loop_.now());
     if (!left_out) return;
+    if (failure == net::AcceptFailure::fatal)
+        return shared_.log.error(
+            "listener {}: accept: {} ({} more since the last message); its listening socket is "
+            "broken and accepts nothing on worker {}. Trying again; restart if this lasts",
+            listener.settings().name, errno_name(error), *left_out, index_);
     shared_.log.warn(
         "listener {}: accept: {} ({} more since the last message); accepting pauses "
         "until something is freed. Raise the limit on open files if this lasts",

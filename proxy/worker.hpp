@@ -14,6 +14,7 @@
 #include "config/config.hpp"
 #include "metrics/cells.hpp"
 #include "net/event_loop.hpp"
+#include "net/listen_socket.hpp"
 #include "proxy/acceptor.hpp"
 #include "proxy/access_log/worker_log.hpp"
 #include "proxy/context.hpp"
@@ -36,6 +37,7 @@ struct WorkersShared {
     WaitingWorkers waiting;  // for a process slot or a descriptor
     WorkerLoads loads;
     std::uint64_t process_id;
+    std::uint64_t hash_seed = 0;  // process.hash_seed
     Logger& log;
     std::vector<Worker*> workers;  // complete before the first one runs
 };
@@ -79,9 +81,13 @@ public:
     /// Health's verdict on a backend, by its index in the set of that upstream.
     void set_available(const UpstreamShared& upstream, std::uint32_t backend, bool available);
 
+    /// From now on this policy decides who enters the listener of this index.
+    void set_access(std::size_t listener, std::shared_ptr<const AccessPolicy> policy);
+
     // For sessions and pools.
-    /// A slot of `upstream` may be free: calls the session whose turn it is, on its worker.
-    void call_waiting(UpstreamShared& upstream) noexcept;
+    /// A slot of `upstream` may be free: if one is, calls the session whose turn it is, on its
+    /// worker. Costs one load while nobody waits.
+    void call_waiting(UpstreamContext& upstream) noexcept;
     /// A session waits for a slot of `upstream`: some worker gives up a warm connection.
     void ask_for_warm(UpstreamShared& upstream) noexcept;
 
@@ -90,7 +96,10 @@ public:
     void link(Session& session) noexcept;
     void unlink(Session& session, ListenerShared& listener) noexcept;
     void report_failure(std::exception_ptr error) noexcept;
-    void report_accept_error(const ListenerContext& listener, int error);
+    void report_accept_error(const ListenerContext& listener, int error,
+                             net::AcceptFailure failure);
+    /// A slot of `listener` and one of the process may be free: wakes whom that concerns.
+    void wake_acceptors(ListenerShared& listener) noexcept;
     /// A system call on a connection failed that should not fail.
     void report_internal(int error) noexcept;
     [[nodiscard]] std::uint64_t next_sequence() noexcept { return next_sequence_++; }
@@ -106,12 +115,14 @@ public:
     [[nodiscard]] std::size_t sessions() const noexcept { return session_count_; }
     /// Any thread, once run() has begun: the cells may be read while the worker counts.
     [[nodiscard]] const std::vector<ListenerPtr>& listeners() const noexcept { return listeners_; }
+    [[nodiscard]] const std::vector<UpstreamPtr>& upstreams() const noexcept { return upstreams_; }
 
 private:
     struct IgnoreHangups final : net::HangupHandler {
         void on_hangup(net::Watch&) override {}
     };
 
+    [[nodiscard]] Router router_of(const config::Listener& listener);
     void on_timer(TimePoint now) override;
     void wake_called(UpstreamShared& upstream) noexcept;
     void give_up_warm(UpstreamShared& upstream) noexcept;

@@ -40,28 +40,54 @@ TEST(Allocations, a_bitmap_of_128_needs_none) {
     EXPECT_TRUE(copy.test(127));
 }
 
-TEST(Allocations, pick_never_allocates) {
-    for (const PolicyKind kind : testing::all_policies) {
-        for (const std::uint32_t size : {1U, 3U, 100U, 1000U}) {
-            std::vector<testing::Member> members(size);
-            for (std::uint32_t i = 0; i < size; ++i) members[i] = {1 + i % 7, i % 3, i % 11 != 5};
-            Selector selector(testing::make_set(members), kind, 6);
-            Bitmap tried(size);
-            Random random(2);
-            std::uint64_t sum = 0;
-            const auto before = allocations.load();
-            for (int n = 0; n < 3000; ++n) {
-                selector.set_available(random.below(size), random.below(8) == 0);
-                if (const auto i = selector.pick({})) {
-                    selector.set().backend(*i).session_started();
-                    tried.set(*i);
-                    sum += *i;
-                }
-                sum += selector.pick(tried).value_or(0) + (selector.can_pick(tried) ? 1 : 0);
-            }
-            EXPECT_EQ(allocations.load(), before) << testing::name_of(kind) << ' ' << size << sum;
+// Tiers that join and spill, limits, ramps, failures, and clients that have tried some: every path
+// of pick() is taken.
+void expect_no_allocation(PolicyKind kind, std::uint32_t size) {
+    std::vector<testing::Member> members(size);
+    for (std::uint32_t i = 0; i < size; ++i)
+        members[i] = {1 + i % 7, i % 3, i % 11 != 5, {.connections = i % 5}};
+    const auto tables = kind == PolicyKind::maglev      ? HashTables::maglev
+                        : kind == PolicyKind::ring_hash ? HashTables::ring
+                                                        : HashTables::none;
+    Selector selector(testing::make_set(members, {.tiers_join = true, .hash_tables = tables}),
+                      {.kind = kind,
+                       .bounded_load = 1.25,
+                       .spill_when_full = true,
+                       .tier_join_below = 0.2,
+                       .slow_start = {.window = std::chrono::seconds(10)}},
+                      6);
+    Bitmap tried(size);
+    Random random(2);
+    std::vector<Permit> held;
+    held.reserve(3000);
+    std::uint64_t picks = 0;
+    TimePoint now = testing::noon;
+    const auto before = allocations.load();
+    for (int n = 0; n < 3000; ++n) {
+        now += std::chrono::milliseconds(10);
+        selector.set_available(random.below(size), random.below(3) != 0);
+        selector.set().backend(random.below(size)).start_slowly(now);
+        if (auto picked = selector.pick({.tried = {}, .key = random.next(), .now = now})) {
+            Backend& backend = selector.set().backend(picked->index);
+            backend.session_started();
+            backend.latency().record(std::chrono::milliseconds(random.below(100)), now);
+            tried.set(picked->index);
+            held.push_back(std::move(picked->slot));
+            ++picks;
         }
+        if (testing::pick(selector, tried, now)) ++picks;
+        if (selector.can_pick(tried) && selector.has_room()) ++picks;
+        if (held.size() > size) held.clear();
     }
+    EXPECT_EQ(allocations.load(), before) << testing::name_of(kind) << ' ' << size;
+    EXPECT_GT(picks, 100U);
+}
+
+TEST(Allocations, pick_never_allocates) {
+    for (const PolicyKind kind : testing::all_policies)
+        for (const std::uint32_t size : {1U, 3U, 100U, 1000U}) expect_no_allocation(kind, size);
+    for (const PolicyKind kind : {PolicyKind::maglev, PolicyKind::ring_hash})
+        for (const std::uint32_t size : {1U, 3U, 200U}) expect_no_allocation(kind, size);
 }
 
 }  // namespace

@@ -38,7 +38,7 @@ TEST_P(Draws, idle_backends_get_shares_exactly_by_weight) {
                                                         {65535, 65535, 1000, 40000},
                                                         std::vector<std::uint32_t>(100, 1)};
     for (const auto& weights : cases) {
-        Selector selector(make_set_of_weights(weights), GetParam(), 42);
+        Selector selector(make_set_of_weights(weights), {.kind = GetParam()}, 42);
         const auto counts = count_picks(selector, 200'000);
         for (std::size_t i = 0; i < weights.size(); ++i) EXPECT_EQ(counts[i] == 0, weights[i] == 0);
         EXPECT_LT(chi_square(counts, weights), chi_square_bound(used(weights)))
@@ -51,7 +51,7 @@ TEST_P(Draws, the_share_of_the_missing_goes_to_the_rest_by_weight) {
     for (std::uint32_t i = 0; i < 150; ++i) weights.push_back(1 + i % 5);
     // From all to a handful.
     for (const std::uint32_t keep_one_of : {1U, 2U, 10U, 40U}) {
-        Selector selector(make_set_of_weights(weights), GetParam(), 7);
+        Selector selector(make_set_of_weights(weights), {.kind = GetParam()}, 7);
         auto expected = weights;
         for (std::uint32_t i = 0; i < weights.size(); ++i) {
             if (keep_one_of != 1 && i % keep_one_of != 3 % keep_one_of) {
@@ -70,30 +70,34 @@ TEST_P(Draws, tried_backends_give_their_share_to_the_rest) {
     const std::vector<std::uint32_t> weights{4, 3, 2, 1};
     Bitmap tried(4);
     tried.set(0);
-    Selector selector(make_set_of_weights(weights), GetParam(), 11);
+    Selector selector(make_set_of_weights(weights), {.kind = GetParam()}, 11);
     const auto counts = count_picks(selector, 100'000, tried);
     EXPECT_EQ(counts[0], 0U);
     EXPECT_LT(chi_square(counts, {0, 3, 2, 1}), chi_square_bound(3));
 
     // Nearly all of the weight is tried: rejection gives up and the walk decides.
-    Selector heavy(make_set_of_weights({60000, 3, 2, 1}), GetParam(), 11);
+    Selector heavy(make_set_of_weights({60000, 3, 2, 1}), {.kind = GetParam()}, 11);
     const auto light = count_picks(heavy, 100'000, tried);
     EXPECT_EQ(light[0], 0U);
     EXPECT_LT(chi_square(light, {0, 3, 2, 1}), chi_square_bound(3));
 }
 
-INSTANTIATE_TEST_SUITE_P(, Draws, ::testing::Values(PolicyKind::p2c, PolicyKind::random),
+INSTANTIATE_TEST_SUITE_P(, Draws,
+                         ::testing::Values(PolicyKind::p2c, PolicyKind::random,
+                                           PolicyKind::least_latency),
                          [](const auto& policy) { return testing::name_of(policy.param); });
 
 TEST(WeightedDraw, second_candidate_is_another_one_in_proportion_to_weight) {
     const std::vector<std::uint32_t> weights{1000, 1, 2, 3};
     const auto set = make_set_of_weights(weights);
-    WeightedDraw draw(*set, set->tiers().front());
+    WeightedDraw draw(set->ranges().front());
+    const auto scaled = testing::whole_weights(*set);
     const Bitmap allowed = testing::all_of(*set);
-    draw.prepare(allowed);
+    draw.prepare(allowed, scaled);
     Random random(5);
     std::vector<std::uint64_t> counts(4);
-    for (int n = 0; n < 100'000; ++n) ++counts[draw.draw({*set, allowed, 0, 4}, random, 0)];
+    for (int n = 0; n < 100'000; ++n)
+        ++counts[draw.draw({*set, allowed, 0, 4, scaled, {}, testing::noon}, random, 0)];
     EXPECT_EQ(counts[0], 0U);
     EXPECT_LT(chi_square(counts, {0, 1, 2, 3}), chi_square_bound(3));
 }

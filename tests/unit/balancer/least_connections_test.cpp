@@ -32,7 +32,7 @@ TEST(LeastConnections, always_picks_one_that_the_naive_model_allows) {
         for (std::uint32_t n = 1 + random.below(12); n > 0; --n) weights.push_back(random.below(6));
         const std::size_t size = weights.size();
         const auto set = testing::make_set_of_weights(weights);
-        Selector selector(set, PolicyKind::least_connections, seed);
+        Selector selector(set, {.kind = PolicyKind::least_connections}, seed);
         std::vector<std::uint32_t> active(size);
         std::vector<bool> up(size, true);
         std::vector<std::uint32_t> sessions;
@@ -62,7 +62,7 @@ TEST(LeastConnections, always_picks_one_that_the_naive_model_allows) {
                         allowed[i] = up[i] && weights[i] > 0 && !tried.test(i);
                         some = some || allowed[i];
                     }
-                    const auto picked = selector.pick(tried);
+                    const auto picked = testing::pick(selector, tried);
                     ASSERT_EQ(picked.has_value(), some);
                     if (!picked) break;
                     ASSERT_TRUE(least_loaded(weights, active, allowed)[*picked]) << "seed " << seed;
@@ -77,14 +77,14 @@ TEST(LeastConnections, always_picks_one_that_the_naive_model_allows) {
 
 TEST(LeastConnections, idle_backends_take_turns_by_weight) {
     const auto set = testing::make_set_of_weights({5, 1, 1});
-    Selector selector(set, PolicyKind::least_connections, 4);
+    Selector selector(set, {.kind = PolicyKind::least_connections}, 4);
     EXPECT_EQ(testing::count_picks(selector, 70), (std::vector<std::uint64_t>{50, 10, 10}));
 }
 
 TEST(LeastConnections, lasting_sessions_fill_up_exactly_by_weight) {
     const auto set = testing::make_set_of_weights({4, 2, 1});
-    Selector selector(set, PolicyKind::least_connections, 4);
-    for (int n = 0; n < 700; ++n) set->backend(*selector.pick({})).session_started();
+    Selector selector(set, {.kind = PolicyKind::least_connections}, 4);
+    for (int n = 0; n < 700; ++n) set->backend(*testing::pick(selector)).session_started();
     EXPECT_EQ(set->backend(0).active(), 400U);
     EXPECT_EQ(set->backend(1).active(), 200U);
     EXPECT_EQ(set->backend(2).active(), 100U);
@@ -95,8 +95,8 @@ TEST(LeastConnections, counts_near_the_limits_do_not_overflow) {
     for (int n = 0; n < 100'000; ++n) set->backend(0).session_started();
     for (int n = 0; n < 99'999; ++n) set->backend(1).session_started();
     for (int n = 0; n < 2; ++n) set->backend(2).session_started();
-    Selector selector(set, PolicyKind::least_connections, 4);
-    EXPECT_EQ(selector.pick({}), 1U);
+    Selector selector(set, {.kind = PolicyKind::least_connections}, 4);
+    EXPECT_EQ(testing::pick(selector), 1U);
 }
 
 }  // namespace

@@ -18,7 +18,8 @@ public:
     explicit Rotation(const std::vector<std::uint32_t>& weights)
         : set_(testing::make_set_of_weights(weights)),
           allowed_(testing::all_of(*set_)),
-          policy_(SmoothRotation(*set_, set_->tiers().front())) {
+          weights_(testing::whole_weights(*set_)),
+          policy_(SmoothRotation(set_->ranges().front(), weights_)) {
         for (std::size_t i = 0; i < set_->size(); ++i)
             if (set_->weight(i) == 0) allowed_.reset(i);
     }
@@ -27,7 +28,8 @@ public:
         std::string picks;
         while (turns-- > 0) {
             const auto end = static_cast<std::uint32_t>(set_->size());
-            const auto i = policy_.pick({*set_, allowed_, 0, end}, random_);
+            const auto i =
+                policy_.pick({*set_, allowed_, 0, end, weights_, {}, testing::noon}, random_);
             picks.push_back(static_cast<char>('a' + i));
         }
         return picks;
@@ -36,6 +38,7 @@ public:
 private:
     std::shared_ptr<const BackendSet> set_;
     Bitmap allowed_;
+    std::vector<std::uint32_t> weights_;
     RoundRobin policy_;
     Random random_{1};
 };
@@ -81,7 +84,8 @@ TEST(RoundRobin, one_skipped_turn_costs_the_others_nothing) {
 TEST(RoundRobin, every_window_of_one_period_is_exact_wherever_a_worker_starts) {
     const std::vector<std::uint32_t> weights{5, 1, 1, 3};
     for (std::uint64_t seed = 0; seed < 50; ++seed) {
-        Selector selector(testing::make_set_of_weights(weights), PolicyKind::round_robin, seed);
+        Selector selector(testing::make_set_of_weights(weights), {.kind = PolicyKind::round_robin},
+                          seed);
         for (int period = 0; period < 3; ++period) {
             const auto counts = testing::count_picks(selector, 10);
             EXPECT_EQ(counts, (std::vector<std::uint64_t>{5, 1, 1, 3})) << "seed " << seed;
@@ -93,7 +97,7 @@ TEST(RoundRobin, B9_no_share_drifts_away_whatever_comes_and_goes) {
     // What a backend is owed (its weight per turn that it could have had, less the sum of the
     // weights per turn that it had) stays bounded over 100,000 turns and 14,000 changes.
     const std::vector<std::uint32_t> weights{7, 1, 3, 3, 12, 1};
-    Selector selector(testing::make_set_of_weights(weights), PolicyKind::round_robin, 3);
+    Selector selector(testing::make_set_of_weights(weights), {.kind = PolicyKind::round_robin}, 3);
     Random random(17);
     std::vector<bool> up(weights.size(), true);
     std::vector<std::int64_t> owed(weights.size());
@@ -108,7 +112,7 @@ TEST(RoundRobin, B9_no_share_drifts_away_whatever_comes_and_goes) {
         for (std::size_t i = 0; i < up.size(); ++i) {
             if (up[i]) total += weights[i];
         }
-        const auto picked = selector.pick({});
+        const auto picked = testing::pick(selector);
         ASSERT_EQ(picked.has_value(), total > 0);
         if (!picked) continue;
         for (std::size_t i = 0; i < up.size(); ++i) {
@@ -120,19 +124,23 @@ TEST(RoundRobin, B9_no_share_drifts_away_whatever_comes_and_goes) {
     EXPECT_LT(worst, 3 * (7 + 1 + 3 + 3 + 12 + 1));
 }
 
+std::uint32_t first_pick(const std::shared_ptr<const BackendSet>& set, std::uint64_t seed) {
+    Selector selector(set, {.kind = PolicyKind::round_robin}, seed);
+    return testing::pick(selector).value();
+}
+
 TEST(RoundRobin, workers_start_at_different_places) {
     const auto set = testing::make_set(std::vector<testing::Member>(100));
     std::set<std::uint32_t> starts;
-    for (std::uint64_t seed = 1; seed <= 16; ++seed)
-        starts.insert(*Selector(set, PolicyKind::round_robin, seed).pick({}));
+    for (std::uint64_t seed = 1; seed <= 16; ++seed) starts.insert(first_pick(set, seed));
     EXPECT_GE(starts.size(), 12U);
 
     const auto uneven = testing::make_set_of_weights({9, 1, 1, 1});
     std::set<std::vector<std::uint32_t>> sequences;
     for (std::uint64_t seed = 1; seed <= 16; ++seed) {
-        Selector selector(uneven, PolicyKind::round_robin, seed);
+        Selector selector(uneven, {.kind = PolicyKind::round_robin}, seed);
         std::vector<std::uint32_t> sequence;
-        for (int n = 0; n < 12; ++n) sequence.push_back(*selector.pick({}));
+        for (int n = 0; n < 12; ++n) sequence.push_back(*testing::pick(selector));
         sequences.insert(sequence);
     }
     EXPECT_GE(sequences.size(), 4U);
@@ -141,8 +149,8 @@ TEST(RoundRobin, workers_start_at_different_places) {
 TEST(RoundRobin, B9_start_is_bounded_for_a_rotation_that_hardly_repeats) {
     std::vector<std::uint32_t> weights;
     for (std::uint32_t i = 0; i < 1000; ++i) weights.push_back(65535 - i);
-    Selector selector(testing::make_set_of_weights(weights), PolicyKind::round_robin, 1);
-    EXPECT_TRUE(selector.pick({}).has_value());
+    Selector selector(testing::make_set_of_weights(weights), {.kind = PolicyKind::round_robin}, 1);
+    EXPECT_TRUE(testing::pick(selector).has_value());
 }
 
 }  // namespace
