@@ -91,7 +91,7 @@ constexpr ForeignWord keys[] = {
     {"least_conn", "", "balance = \"least_connections\" in [[upstream]]"},
     {"leastconn", "", "balance = \"least_connections\" in [[upstream]]"},
     {"roundrobin", "", "balance = \"round_robin\" in [[upstream]]"},
-    {"ip_hash", "", "balance = \"maglev\" with hash_key = \"source_ip\" in [[upstream]]"},
+    {"ip_hash", "", R"(balance = "maglev" with hash_key = "source_ip" in [[upstream]])"},
     {"hash", "", "balance = \"maglev\" with hash_key in [[upstream]]"},
     {"consistent", "", "balance = \"ring_hash\" in [[upstream]]"},
     {"hash_type", "", "balance = \"ring_hash\" in [[upstream]]"},
