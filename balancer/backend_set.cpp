@@ -13,6 +13,7 @@ BackendSet::BackendSet(std::vector<BackendEntry> entries, const SetOptions& opti
     for (std::size_t i = 0; i < entries.size(); ++i) order.emplace_back(entries[i].tier, i);
     std::ranges::sort(order);
     backends_.reserve(entries.size());
+    pointers_.reserve(entries.size());
     weights_.reserve(entries.size());
     ready_.reserve(entries.size());
     for (const auto& [tier, place] : order) {
@@ -23,6 +24,7 @@ BackendSet::BackendSet(std::vector<BackendEntry> entries, const SetOptions& opti
         tiers_.back().end = i + 1;
         const auto& limits = *entry.backend;
         limited_ = limited_ || limits.slots().limit() != 0 || limits.connecting().limit() != 0;
+        pointers_.push_back(entry.backend.get());
         backends_.push_back(std::move(entry.backend));
         weights_.push_back(entry.weight);
         ready_.push_back(entry.ready ? 1 : 0);

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "balancer/backend.hpp"
@@ -53,7 +54,9 @@ public:
     [[nodiscard]] bool tiers_join() const noexcept { return tiers_join_; }
     /// Some backend has a limit, so that it may be full.
     [[nodiscard]] bool limited() const noexcept { return limited_; }
-    [[nodiscard]] Backend& backend(std::size_t i) const noexcept { return *backends_[i]; }
+    [[nodiscard]] Backend& backend(std::size_t i) const noexcept { return *pointers_[i]; }
+    /// All of them, for a loop over many.
+    [[nodiscard]] std::span<Backend* const> backends() const noexcept { return pointers_; }
     [[nodiscard]] const std::shared_ptr<Backend>& share(std::size_t i) const noexcept {
         return backends_[i];
     }
@@ -66,6 +69,7 @@ public:
 
 private:
     std::vector<std::shared_ptr<Backend>> backends_;
+    std::vector<Backend*> pointers_;  // the same, without what owns them
     std::vector<std::uint32_t> weights_;
     std::vector<std::uint8_t> ready_;
     std::vector<Tier> tiers_;

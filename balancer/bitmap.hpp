@@ -82,6 +82,32 @@ public:
         return std::min(end, w * word_bits + static_cast<std::size_t>(std::countr_zero(word)));
     }
 
+    /// The first clear bit of [from, end), or `end` if there is none; end <= size(), from <= end.
+    [[nodiscard]] std::size_t find_clear(std::size_t from, std::size_t end) const noexcept {
+        assert(from <= end && end <= size_);
+        if (from == end) return end;
+        std::size_t w = from / word_bits;
+        const std::size_t last = (end - 1) / word_bits;
+        Word word = ~data()[w] & (~Word{0} << (from % word_bits));
+        while (word == 0) {
+            if (w == last) return end;
+            word = ~data()[++w];
+        }
+        return std::min(end, w * word_bits + static_cast<std::size_t>(std::countr_zero(word)));
+    }
+
+    /// Calls visit(first, last) for each run [first, last) of set bits in [begin, end), in rising
+    /// order: for loops in which a step per bit would count. The bitmap must stay as it is
+    /// meanwhile.
+    template <typename Visit>
+    void for_each_run(std::size_t begin, std::size_t end, Visit visit) const {
+        for (std::size_t first = find_next(begin, end); first != end;) {
+            const std::size_t last = find_clear(first, end);
+            visit(first, last);
+            first = find_next(last, end);
+        }
+    }
+
     /// *this = from and not without, where from.size() == size(). What `without` is too short for
     /// stays: an empty one takes nothing away. Never allocates.
     void assign_and_not(const Bitmap& from, const Bitmap& without) noexcept {

@@ -3,7 +3,6 @@
 #include <cassert>
 #include <cmath>
 #include <limits>
-#include <ranges>
 #include <string_view>
 
 namespace penstock::balancer {
@@ -52,10 +51,7 @@ Split::Split(const std::vector<Part>& parts, Random& random)
     assert(!targets_.empty());
 }
 
-std::size_t Split::next() noexcept {
-    const auto everyone = std::views::iota(0U, static_cast<std::uint32_t>(targets_.size()));
-    return targets_[rotation_.next(everyone)].place;
-}
+std::size_t Split::next() noexcept { return targets_[rotation_.next()].place; }
 
 std::size_t Split::of_source(std::uint64_t source) const noexcept {
     double least = std::numeric_limits<double>::infinity();
