@@ -25,7 +25,7 @@ constexpr std::uint64_t per_connection = 2;
 std::expected<ConnectionLimit, std::string> connection_limit(std::uint64_t configured,
                                                              std::uint64_t descriptor_limit,
                                                              const DescriptorNeeds& needs) {
-    const std::uint64_t taken = reserve + needs.listening_sockets +
+    const std::uint64_t taken = reserve + needs.listening_sockets + needs.warm_connections +
                                 needs.workers * (per_worker + per_pipe * net::PipePool::max_pipes);
     const std::uint64_t possible =
         descriptor_limit > taken ? (descriptor_limit - taken) / per_connection : 0;
@@ -43,6 +43,22 @@ std::expected<ConnectionLimit, std::string> connection_limit(std::uint64_t confi
             with_commas(descriptor_limit), with_commas(taken), needs.workers));
     if (configured != 0) return ConnectionLimit{configured, "process.max_connections"};
     return ConnectionLimit{possible, cause};
+}
+
+std::uint64_t warm_connections(const config::Config& config) noexcept {
+    std::uint64_t sum = 0;
+    for (const auto& upstream : config.upstreams) {
+        const auto [least, most, age] = upstream.pool;
+        if (least == 0) continue;
+        std::uint64_t here = 0;
+        for (const auto& backend : upstream.backends) {
+            const std::uint64_t wanted = std::max(least, most);
+            here += backend.max_connections == 0 ? wanted
+                                                 : std::min(wanted, backend.max_connections);
+        }
+        sum += upstream.max_connections == 0 ? here : std::min(here, upstream.max_connections);
+    }
+    return sum;
 }
 
 std::uint64_t raise_descriptor_limit() {

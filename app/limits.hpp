@@ -5,6 +5,8 @@
 #include <expected>
 #include <string>
 
+#include "config/config.hpp"
+
 namespace penstock::app {
 
 /// How many connections this process can hold, and why.
@@ -17,7 +19,11 @@ struct ConnectionLimit {
 struct DescriptorNeeds {
     std::size_t workers;
     std::size_t listening_sockets;
+    std::uint64_t warm_connections = 0;  // the most that pools may hold
 };
+
+/// The most warm connections that the pools of `config` may hold at a time.
+[[nodiscard]] std::uint64_t warm_connections(const config::Config& config) noexcept;
 
 /// Pure: `auto` (0) takes what the descriptor limit leaves after everything else, at two
 /// descriptors a connection; an explicit value above that is an error that says the numbers.

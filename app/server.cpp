@@ -168,10 +168,40 @@ std::string Server::summary() const {
         if (closed[i] != 0)
             text += fmt::format(", {} {}", with_commas(closed[i]),
                                 name_of(static_cast<CloseReason>(i)));
+    text += upstreams_summary();
     if (log_writer_)
         text += fmt::format("; access log: {} lines written, {} lost, {} suppressed",
                             with_commas(log_writer_->lines_written()), with_commas(log_lost),
                             with_commas(suppressed));
+    return text;
+}
+
+// `; upstream db: 12 queued, 3 retries`; nothing of upstreams without such events.
+std::string Server::upstreams_summary() const {
+    struct Row {
+        std::string_view name;
+        metrics::Counter metrics::UpstreamCells::*counter;
+    };
+    using Cells = metrics::UpstreamCells;
+    static constexpr Row rows[] = {{"queued", &Cells::queued},
+                                   {"held", &Cells::held},
+                                   {"retries", &Cells::retries},
+                                   {"retries over budget", &Cells::retries_denied},
+                                   {"warm connections used", &Cells::warm_used},
+                                   {"given up", &Cells::warm_given_up},
+                                   {"failed", &Cells::warm_failed}};
+    std::string text;
+    for (std::size_t u = 0; u < config_.upstreams.size(); ++u) {
+        std::string events;
+        for (const auto& [name, counter] : rows) {
+            std::uint64_t sum = 0;
+            for (const auto& worker : workers_) sum += (worker->upstreams()[u]->cells.*counter).value();
+            if (sum != 0)
+                events += fmt::format("{}{} {}", events.empty() ? "" : ", ", with_commas(sum), name);
+        }
+        if (!events.empty())
+            text += fmt::format("; upstream {}: {}", config_.upstreams[u].name, events);
+    }
     return text;
 }
 

@@ -60,6 +60,7 @@ private:
     Server(const config::Config& config, const Options& options, Logger& log);
     std::expected<void, std::string> open_sockets();
     void make_workers();
+    [[nodiscard]] std::string upstreams_summary() const;
     /// Sends `function` to every worker; calls `done` on the last one.
     template <typename F>
     void on_each_worker(F function, std::function<void()> done);

@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "balancer/backend.hpp"
+#include "balancer/maglev_table.hpp"
+#include "balancer/ring_table.hpp"
 
 namespace penstock::balancer {
 
@@ -18,9 +20,15 @@ struct BackendEntry {
     bool ready = true;         // administrative state; false = drain or maintenance
 };
 
+/// What a hash policy looks its backends up in.
+enum class HashTables : std::uint8_t { none, maglev, ring };
+
 struct SetOptions {
     /// Tiers may serve together (tier_join_below above 0).
     bool tiers_join = false;
+    /// To be built for the policy of that name; milliseconds of work for each range.
+    HashTables hash_tables = HashTables::none;
+    std::uint64_t hash_seed = 0;
 };
 
 /// An immutable set of backends of one upstream, shared by all workers: dense arrays indexed alike,
@@ -67,13 +75,32 @@ public:
         return ready(i) ? weights_[i] : 0;
     }
 
+    /// The table of ranges()[range]; indices count from the range's begin. Backends that are not
+    /// ready stay in it, so that their keys return to them.
+    [[nodiscard]] const MaglevTable& maglev_table(std::size_t range) const noexcept {
+        return maglev_[range];
+    }
+    [[nodiscard]] const RingTable& ring_table(std::size_t range) const noexcept {
+        return rings_[range];
+    }
+    /// A number for each backend that follows from its name; only beside hash tables.
+    [[nodiscard]] std::uint64_t name_hash(std::size_t i) const noexcept { return name_hashes_[i]; }
+    /// Equal on two instances whose tables and seed are; 0 without tables.
+    [[nodiscard]] std::uint64_t hash_checksum() const noexcept { return hash_checksum_; }
+
 private:
+    void build_hash_tables(const SetOptions& options);
+
     std::vector<std::shared_ptr<Backend>> backends_;
     std::vector<Backend*> pointers_;  // the same, without what owns them
     std::vector<std::uint32_t> weights_;
     std::vector<std::uint8_t> ready_;
     std::vector<Tier> tiers_;
     std::vector<Range> ranges_;
+    std::vector<MaglevTable> maglev_;  // one per range, or none
+    std::vector<RingTable> rings_;  // one per range, or none
+    std::vector<std::uint64_t> name_hashes_;
+    std::uint64_t hash_checksum_ = 0;
     bool tiers_join_;
     bool limited_ = false;
 };

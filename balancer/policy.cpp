@@ -5,7 +5,9 @@
 #include "balancer/first.hpp"
 #include "balancer/least_connections.hpp"
 #include "balancer/least_latency.hpp"
+#include "balancer/maglev.hpp"
 #include "balancer/p2c.hpp"
+#include "balancer/ring_hash.hpp"
 #include "balancer/round_robin.hpp"
 #include "balancer/smooth_rotation.hpp"
 #include "balancer/weighted_draw.hpp"
@@ -42,7 +44,11 @@ std::unique_ptr<Policy> make_policy(const PolicyOptions& options, const BackendS
         case PolicyKind::least_latency: return std::make_unique<LeastLatency>(WeightedDraw(range));
         case PolicyKind::first: return std::make_unique<FirstWithRoom>();
         case PolicyKind::maglev:
-        case PolicyKind::ring_hash: break;
+            return std::make_unique<Maglev>(set.maglev_table(range_index), options.bounded_load,
+                                            rotation_from_anywhere(range, weights, random));
+        case PolicyKind::ring_hash:
+            return std::make_unique<RingHash>(set.ring_table(range_index), options.bounded_load,
+                                              rotation_from_anywhere(range, weights, random));
     }
     std::unreachable();
 }

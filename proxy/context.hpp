@@ -45,6 +45,10 @@ struct UpstreamContext
     UpstreamContext(std::shared_ptr<UpstreamShared> from, std::uint64_t seed);
     ~UpstreamContext();
 
+    /// A session could get a slot now. Nothing is reserved.
+    [[nodiscard]] bool has_room() const noexcept {
+        return !shared->connections.full() && selector.has_room();
+    }
     /// What a hash policy decides by: nothing for other policies, and for peers without an address.
     [[nodiscard]] std::optional<std::uint64_t> key_of(const CompactEndpoint& peer) const noexcept;
 

@@ -82,7 +82,7 @@ void Session::keep_upstream_slot(balancer::Permit slot) noexcept { slots_.upstre
 void Session::release_upstream_slot() noexcept {
     if (!std::exchange(slots_.upstream, false)) return;
     upstream().shared->connections.give_back();
-    worker_.call_waiting(*upstream().shared);
+    worker_.call_waiting(upstream());
 }
 
 void Session::take_backend(balancer::Backend& backend, balancer::Permit slot) noexcept {
@@ -96,7 +96,7 @@ void Session::drop_backend(AttemptError error, Duration took) {
     backend_->session_ended();
     if (std::exchange(slots_.backend, false)) backend_->slots().give_back();
     backend_ = nullptr;
-    worker_.call_waiting(*upstream().shared);
+    worker_.call_waiting(upstream());
 }
 
 void Session::add_queue_time(Duration waited) { extras().queued += waited; }
@@ -109,7 +109,7 @@ void Session::give_slots_back() noexcept {
         if (slots_.backend) backend_->slots().give_back();
     }
     if (slots_.upstream) upstream().shared->connections.give_back();
-    if (slots_.backend || slots_.upstream) worker_.call_waiting(*upstream().shared);
+    if (slots_.backend || slots_.upstream) worker_.call_waiting(upstream());
     if (slots_.listener) listener_->shared->connections.give_back();
     if (slots_.process) worker_.shared().connections.give_back();
     slots_ = {};

@@ -64,7 +64,7 @@ Setup::Next Setup::choose(TimePoint now) {
     if (!chosen) return hold(now);
     end_waiting(now);
     // Slots that this choice held for a moment may have looked taken to somebody who now waits.
-    if (upstream_.shared->line.waiting() != 0 && has_room()) call_waiting();
+    call_waiting();
     return *chosen;
 }
 
@@ -130,7 +130,7 @@ Setup::Next Setup::enqueue(TimePoint now) {
     }
     tried_ = {};
     wait_until_ = queue_ends_;
-    if (has_room())
+    if (upstream_.has_room())
         call_waiting();
     else
         session_.worker().ask_for_warm(shared);
@@ -191,16 +191,12 @@ Setup::Next Setup::on_failed(int error, Duration took) {
     return Next::wait;
 }
 
-bool Setup::has_room() const noexcept {
-    return !upstream_.shared->connections.full() && upstream_.selector.has_room();
-}
-
 void Setup::end_waiting(TimePoint now) noexcept {
     hold_place_.release();
     if (const TimePoint since = std::exchange(waiting_since_, no_deadline); since != no_deadline)
         session_.add_queue_time(now - since);
 }
 
-void Setup::call_waiting() noexcept { session_.worker().call_waiting(*upstream_.shared); }
+void Setup::call_waiting() noexcept { session_.worker().call_waiting(upstream_); }
 
 }  // namespace penstock::proxy

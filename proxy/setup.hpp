@@ -63,7 +63,6 @@ private:
     [[nodiscard]] Next enqueue(TimePoint now);
     [[nodiscard]] Next hold(TimePoint now);
     [[nodiscard]] Next refuse(CloseReason reason, int error = 0);
-    [[nodiscard]] bool has_room() const noexcept;
     void end_waiting(TimePoint now) noexcept;
     void call_waiting() noexcept;
 

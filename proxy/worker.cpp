@@ -121,11 +121,13 @@ void Worker::wake_one(WaitingWorkers& waiting) noexcept {
     }
 }
 
-void Worker::call_waiting(UpstreamShared& upstream) noexcept {
-    const auto called = upstream.line.call_next(loop_.now());
+void Worker::call_waiting(UpstreamContext& upstream) noexcept {
+    UpstreamShared& shared = *upstream.shared;
+    if (shared.line.waiting() == 0 || !upstream.has_room()) return;
+    const auto called = shared.line.call_next(loop_.now());
     if (!called) return;
     Worker* worker = shared_.workers[*called];
-    worker->send([worker, to = upstream.shared_from_this()] { worker->wake_called(*to); });
+    worker->send([worker, to = upstream.shared] { worker->wake_called(*to); });
 }
 
 void Worker::wake_called(UpstreamShared& upstream) noexcept {
@@ -166,7 +168,7 @@ void Worker::set_available(const UpstreamShared& upstream, std::uint32_t backend
     context->hold_room.resume(loop_.now(), [](Held& held, TimePoint when) {
         static_cast<SessionHeld&>(held).session.wake_at(when);
     });
-    call_waiting(*context->shared);
+    call_waiting(*context);
 }
 
 void Worker::resume_accepting() {

@@ -80,8 +80,9 @@ public:
     void set_available(const UpstreamShared& upstream, std::uint32_t backend, bool available);
 
     // For sessions and pools.
-    /// A slot of `upstream` may be free: calls the session whose turn it is, on its worker.
-    void call_waiting(UpstreamShared& upstream) noexcept;
+    /// A slot of `upstream` may be free: if one is, calls the session whose turn it is, on its
+    /// worker. Costs one load while nobody waits.
+    void call_waiting(UpstreamContext& upstream) noexcept;
     /// A session waits for a slot of `upstream`: some worker gives up a warm connection.
     void ask_for_warm(UpstreamShared& upstream) noexcept;
 
@@ -106,6 +107,7 @@ public:
     [[nodiscard]] std::size_t sessions() const noexcept { return session_count_; }
     /// Any thread, once run() has begun: the cells may be read while the worker counts.
     [[nodiscard]] const std::vector<ListenerPtr>& listeners() const noexcept { return listeners_; }
+    [[nodiscard]] const std::vector<UpstreamPtr>& upstreams() const noexcept { return upstreams_; }
 
 private:
     struct IgnoreHangups final : net::HangupHandler {

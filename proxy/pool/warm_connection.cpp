@@ -41,6 +41,8 @@ net::Root WarmConnection::connect(WarmConnection& self, const Endpoint& address,
         }
     }
     if (self.state_ == State::opening) {
+        // The end may have come with the beginning: there will be no other event for it.
+        if (error == 0 && self.hung_up()) error = ECONNRESET;
         self.loop_.wheel().cancel(self);
         self.connecting_.release();
         self.opened_at_ = self.loop_.now();
@@ -80,7 +82,11 @@ bool WarmConnection::is_dead() noexcept {
     std::array<std::byte, 1> first;
     const auto seen = socket_.peek(first);
     const bool alive = seen.status == net::IoStatus::ok || seen.status == net::IoStatus::want_read;
-    return !alive || (socket_.seen() & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+    return !alive || hung_up();
+}
+
+bool WarmConnection::hung_up() const noexcept {
+    return (socket_.seen() & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
 }
 
 void WarmConnection::on_hangup(net::Watch&) {

@@ -56,6 +56,7 @@ private:
     void on_timer(TimePoint now) override;
     static net::Root connect(WarmConnection& self, const Endpoint& address, Duration timeout);
     [[nodiscard]] bool is_dead() noexcept;
+    [[nodiscard]] bool hung_up() const noexcept;
     void leave() noexcept;
 
     WarmPool& pool_;

@@ -54,7 +54,7 @@ bool WarmPool::take(std::uint32_t backend, net::Socket& to, ConnectionSlots& slo
         WarmConnection& oldest = idle.front();
         forget(oldest);
         taken = oldest.hand_over(to, slots);
-        if (!taken) worker_.call_waiting(*upstream_.shared);  // a dead one's slot
+        if (!taken) worker_.call_waiting(upstream_);  // a dead one's slot
     }
     if (taken) {
         backends_[backend].pause.on_success();
@@ -108,7 +108,7 @@ void WarmPool::on_opened(WarmConnection& connection, int error, Duration took) {
     const auto age = static_cast<double>(upstream_.settings().pool.max_age.count()) * part;
     connection.keep_until(deadline_after(now, Duration(static_cast<Duration::rep>(age))));
     // A slot for connecting is free again; and who began to wait meanwhile needs this one's.
-    worker_.call_waiting(*upstream_.shared);
+    worker_.call_waiting(upstream_);
     if (upstream_.shared->line.waiting() != 0) give_up_one();
     refill(backend, now);
 }
@@ -168,7 +168,7 @@ bool WarmPool::open_one(std::uint32_t backend) {
     if (slots.backend) connecting = to.connecting().try_acquire();
     if (!connecting) {
         slots = {};
-        worker_.call_waiting(shared);  // somebody may have seen these slots taken
+        worker_.call_waiting(upstream_);  // somebody may have seen these slots taken
         return false;
     }
     auto* fresh = new WarmConnection(*this, worker_.loop(), backend, std::move(slots),
@@ -193,7 +193,7 @@ void WarmPool::forget(WarmConnection& connection) noexcept {
 void WarmPool::drop(WarmConnection& connection) noexcept {
     forget(connection);
     connection.close();
-    worker_.call_waiting(*upstream_.shared);
+    worker_.call_waiting(upstream_);
 }
 
 void WarmPool::close_all(PerBackend& pool) noexcept {

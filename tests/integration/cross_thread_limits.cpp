@@ -41,7 +41,7 @@ ConfigText four_workers(std::vector<std::string> backends, std::string upstream)
 }
 
 std::string limited(const std::string& address, int most) {
-    return "address = \"" + address + "\", max_connections = " + std::to_string(most);
+    return "address = \"" + address + "\"\nmax_connections = " + std::to_string(most);
 }
 
 TEST(CrossThreadLimits, a_backends_limit_holds_and_everybody_is_served) {

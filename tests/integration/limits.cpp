@@ -1,6 +1,8 @@
 // Slots of backends and upstreams, and what becomes of clients for which there is none.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "tests/integration/scenario.hpp"
 #include "tests/support/counting_backend.hpp"
 
@@ -8,7 +10,7 @@ namespace penstock::test {
 namespace {
 
 std::string limited(const std::string& address, int most) {
-    return "address = \"" + address + "\", max_connections = " + std::to_string(most);
+    return "address = \"" + address + "\"\nmax_connections = " + std::to_string(most);
 }
 
 const LogLine* line_of(const std::vector<LogLine>& lines, const Socket& client) {
@@ -136,10 +138,10 @@ TEST(Limits, the_line_is_served_in_the_order_of_arrival) {
         EXPECT_EQ(waiting.back().receive_text(1, 50ms), "");
     }
     holder->finish();
-    for (Socket& client : waiting) {
-        EXPECT_EQ(client.receive_text(4, 20s), "ping");
-        client.finish();
-        EXPECT_EQ(client.wait_end(), End::fin);
+    for (std::size_t i = 0; i < waiting.size(); ++i) {
+        EXPECT_EQ(waiting[i].receive_text(4, 20s), "ping") << i;
+        waiting[i].finish();
+        EXPECT_EQ(waiting[i].wait_end(), End::fin) << i;
     }
     EXPECT_EQ(backend.peak(), 1U);
 }
@@ -202,7 +204,7 @@ TEST(Limits, a_full_tier_makes_clients_wait_unless_it_may_spill) {
         CountingBackend main;
         CountingBackend spare;
         ProxyProcess proxy(
-            one_service({limited(main.text(), 1), "address = \"" + spare.text() + "\", tier = 1"}, "",
+            one_service({limited(main.text(), 1), "address = \"" + spare.text() + "\"\ntier = 1"}, "",
                         std::string("queue = { timeout = \"60s\" }\nspill_when_full = ") +
                             (spill ? "true" : "false")));
         auto first = established(proxy.address());
@@ -212,7 +214,9 @@ TEST(Limits, a_full_tier_makes_clients_wait_unless_it_may_spill) {
         EXPECT_EQ(second.receive_text(4, spill ? 10s : 200ms), spill ? "ping" : "");
         EXPECT_EQ(spare.accepted(), spill ? 1U : 0U);
         first->finish();
-        if (!spill) EXPECT_EQ(second.receive_text(4, 20s), "ping");
+        if (!spill) {
+            EXPECT_EQ(second.receive_text(4, 20s), "ping");
+        }
     }
 }
 
@@ -237,8 +241,8 @@ TEST(Limits, B9_every_policy_ends_when_all_are_full_or_without_weight) {
                                         "queue = { max_length = 0 }");
         config.services[0].balance = policy;
         Service none{.name = "none",
-                     .backends = {"address = \"" + a.text() + "\", weight = 0",
-                                  "address = \"" + b.text() + "\", state = \"drain\""},
+                     .backends = {"address = \"" + a.text() + "\"\nweight = 0",
+                                  "address = \"" + b.text() + "\"\nstate = \"drain\""},
                      .balance = policy};
         config.services.push_back(none);
         ProxyProcess proxy(config);
@@ -260,7 +264,7 @@ TEST(Limits, B9_every_policy_ends_when_all_are_full_or_without_weight) {
 TEST(Limits, held_clients_wait_for_a_backend_until_their_deadline) {
     EchoServer echo;
     ProxyProcess proxy(one_service(
-        {"address = \"" + echo.text() + "\", state = \"maintenance\""}, "",
+        {"address = \"" + echo.text() + "\"\nstate = \"maintenance\""}, "",
         "no_backend = \"hold\"\nhold = { timeout = \"400ms\", max_length = 1 }"));
     const auto start = Clock::now();
     Socket first = connected(proxy);

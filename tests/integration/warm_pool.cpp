@@ -86,6 +86,7 @@ TEST(WarmPool, one_that_died_is_never_handed_out_and_replaced) {
         ProxyProcess proxy(one_service({backend.text()}, "", "pool = { min_idle = 2 }"));
         ASSERT_TRUE(wait_for([&] { return backend.accepted() == 2; }));
         close_now = true;
+        ASSERT_TRUE(wait_for([&] { return backend.finished() == 2; }));
         for (int i = 0; i < 5; ++i) EXPECT_TRUE(echo_once(proxy.address(), 20s)) << reset << i;
         EXPECT_TRUE(wait_for([&] { return backend.accepted() >= 7; }, 20s));
         for (const LogLine& line : expect_lines(proxy, 5)) EXPECT_EQ(line.reason, "completed");

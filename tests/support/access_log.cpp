@@ -59,6 +59,9 @@ const std::map<std::string_view, std::string_view>& classes() {
         {"lifetime", "policy"},        {"limit_process", "proxy"},
         {"overload", "proxy"},         {"internal", "proxy"},
         {"limit_listener", "policy"},  {"no_route", "policy"},
+        {"limit_source", "policy"},    {"rate_source", "policy"},
+        {"rate_listener", "policy"},   {"denied", "policy"},
+        {"queue_full", "proxy"},       {"queue_timeout", "proxy"},
         {"drained", "operator"}};
     return table;
 }

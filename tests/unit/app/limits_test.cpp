@@ -27,6 +27,26 @@ TEST(ConnectionLimit, R4_too_few_descriptors_for_any_connection_is_an_error) {
     EXPECT_FALSE(connection_limit(0, 64, {1, 1}));
 }
 
+TEST(ConnectionLimit, R4_warm_connections_take_descriptors_too) {
+    config::Upstream pooled;
+    pooled.pool = {.min_idle = 10, .max_idle = 100};
+    pooled.backends.resize(3);
+    pooled.backends[2].max_connections = 5;
+    config::Upstream bounded = pooled;
+    bounded.max_connections = 50;
+    config::Upstream plain;
+    plain.backends.resize(1);
+    config::Config config;
+    config.upstreams = {plain, pooled};
+    EXPECT_EQ(warm_connections(config), 205U);
+    config.upstreams = {bounded, pooled};
+    EXPECT_EQ(warm_connections(config), 255U);
+    const auto without = connection_limit(0, 65536, {1, 1});
+    const auto with = connection_limit(0, 65536, {1, 1, 205});
+    ASSERT_TRUE(without && with);
+    EXPECT_NEAR(static_cast<double>(without->connections - with->connections), 102.5, 1);
+}
+
 TEST(WithCommas, groups_by_thousands) {
     EXPECT_EQ(with_commas(0), "0");
     EXPECT_EQ(with_commas(999), "999");
