@@ -15,17 +15,26 @@ namespace penstock::app {
 
 namespace {
 
-std::shared_ptr<const balancer::BackendSet> make_backend_set(const config::Upstream& upstream) {
+balancer::HashTables hash_tables_of(config::Balance balance) noexcept {
+    if (balance == config::Balance::maglev) return balancer::HashTables::maglev;
+    if (balance == config::Balance::ring_hash) return balancer::HashTables::ring;
+    return balancer::HashTables::none;
+}
+
+std::shared_ptr<const balancer::BackendSet> make_backend_set(const config::Upstream& upstream,
+                                                             std::uint64_t hash_seed) {
     std::vector<balancer::BackendEntry> entries;
     for (const auto& backend : upstream.backends)
-        entries.push_back(
-            {std::make_shared<balancer::Backend>(
-                 upstream.name, backend.name, backend.address,
-                 balancer::BackendLimits{backend.max_connections,
-                                         upstream.max_connecting_per_backend}),
-             backend.weight, backend.tier, backend.state == config::BackendState::ready});
+        entries.push_back({std::make_shared<balancer::Backend>(
+                               upstream.name, backend.name, backend.address,
+                               balancer::BackendLimits{backend.max_connections,
+                                                       upstream.max_connecting_per_backend}),
+                           backend.weight, backend.tier,
+                           backend.state == config::BackendState::ready});
     return std::make_shared<const balancer::BackendSet>(
-        std::move(entries), balancer::SetOptions{.tiers_join = upstream.tier_join_below > 0});
+        std::move(entries), balancer::SetOptions{.tiers_join = upstream.tier_join_below > 0,
+                                                .hash_tables = hash_tables_of(upstream.balance),
+                                                .hash_seed = hash_seed});
 }
 
 }  // namespace
@@ -33,7 +42,9 @@ std::shared_ptr<const balancer::BackendSet> make_backend_set(const config::Upstr
 Server::Server(const config::Config& config, const Options& options, Logger& log)
     : config_(config),
       options_(options),
-      shared_(options.workers, options.max_connections, entropy(), log) {}
+      shared_(options.workers, options.max_connections, entropy(), log) {
+    shared_.hash_seed = config.process.hash_seed;
+}
 
 Server::~Server() { join(); }
 
@@ -67,10 +78,16 @@ std::expected<void, std::string> Server::open_sockets() {
 
 void Server::make_workers() {
     std::vector<std::shared_ptr<proxy::UpstreamShared>> upstreams;
-    for (const auto& upstream : config_.upstreams)
-        upstreams.push_back(
-            std::make_shared<proxy::UpstreamShared>(upstream, make_backend_set(upstream),
-                                                    options_.workers));
+    const std::uint64_t hash_seed = config_.process.hash_seed;
+    for (const auto& upstream : config_.upstreams) {
+        auto backends = make_backend_set(upstream, hash_seed);
+        // Instances that shall choose alike can be compared by it.
+        if (backends->hash_checksum() != 0)
+            shared_.log.info("upstream {}: hash table of {} backends, checksum {:016x}",
+                             upstream.name, backends->size(), backends->hash_checksum());
+        upstreams.push_back(std::make_shared<proxy::UpstreamShared>(
+            upstream, std::move(backends), options_.workers, hash_seed));
+    }
     for (const auto& listener : config_.listeners)
         listeners_.push_back(std::make_shared<proxy::ListenerShared>(listener, options_.workers));
     for (unsigned i = 0; i < options_.workers; ++i) {

@@ -48,9 +48,10 @@ net::KeepaliveOptions keepalive_options(const config::Keepalive& keepalive) noex
 
 UpstreamShared::UpstreamShared(config::Upstream from,
                                std::shared_ptr<const balancer::BackendSet> set,
-                               std::size_t workers)
+                               std::size_t workers, std::uint64_t seed_of_hashes)
     : settings(std::move(from)),
       backends(std::move(set)),
+      hash_seed(seed_of_hashes),
       connections(settings.max_connections),
       held(settings.hold.max_length),
       retries(settings.retry_budget),
@@ -60,18 +61,19 @@ UpstreamShared::UpstreamShared(config::Upstream from,
 UpstreamContext::UpstreamContext(std::shared_ptr<UpstreamShared> from, std::uint64_t seed)
     : shared(std::move(from)),
       selector(shared->backends, selector_options(shared->settings), seed),
+      hasher(policy_kind(shared->settings.balance),
+             shared->settings.hash_key == config::HashKey::source_ip
+                 ? balancer::HashKey::source_ip
+                 : balancer::HashKey::source_ip_port,
+             shared->hash_seed),
       keepalive(keepalive_options(shared->settings.keepalive)),
       wants_latency(shared->settings.balance == config::Balance::least_latency) {}
 
 UpstreamContext::~UpstreamContext() = default;
 
-std::optional<std::uint64_t> UpstreamContext::key_of(const CompactEndpoint&) const noexcept {
-    return std::nullopt;
-}
-
-ListenerContext::ListenerContext(std::shared_ptr<ListenerShared> from, UpstreamPtr to)
+ListenerContext::ListenerContext(std::shared_ptr<ListenerShared> from, Router to)
     : shared(std::move(from)),
-      upstream(std::move(to)),
+      router(std::move(to)),
       timeouts{shared->settings.timeouts.idle, shared->settings.timeouts.half_closed,
                shared->settings.peer_timeout},
       keepalive(keepalive_options(shared->settings.keepalive)) {}

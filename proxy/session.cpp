@@ -49,6 +49,7 @@ net::SocketKind kind_of(const CompactEndpoint& peer) noexcept {
 Session::Session(Worker& worker, ListenerPtr listener, Accepted accepted, std::uint64_t sequence)
     : worker_(worker),
       listener_(std::move(listener)),
+      upstream_(listener_->router.choose(accepted.peer)),
       client_socket_(*this),
       backend_socket_(*this),
       accepted_at_(worker.loop().now()),
@@ -70,7 +71,7 @@ void Session::start() {
     write_log(LogRecord::Event::open);
     if (const auto error = worker_.loop().poller().add(client_socket_, net::Poller::stream_events))
         return abort(CloseReason::internal, error.value());
-    if (!listener_->upstream) return abort(CloseReason::no_route);
+    if (!upstream_) return abort(CloseReason::no_route);
     ++coroutines_;
     connect_session(*this);
 }
@@ -293,7 +294,7 @@ void Session::file_relay_deadline() noexcept {
 void Session::set_keepalive() noexcept {
     times_.keepalive_due = no_deadline;
     client_socket_.set_keepalive(listener_->keepalive);
-    backend_socket_.set_keepalive(listener_->upstream->keepalive);
+    backend_socket_.set_keepalive(upstream_->keepalive);
 }
 
 void Session::check_peers(TimePoint now) noexcept {
@@ -353,7 +354,7 @@ void Session::close_sockets() noexcept {
         case CloseReason::connect_failed:
         case CloseReason::queue_full:
         case CloseReason::queue_timeout:
-            if (listener_->upstream->settings().no_backend == config::NoBackend::close)
+            if (upstream_->settings().no_backend == config::NoBackend::close)
                 client_socket_.finish();
             break;
         case CloseReason::drained:
@@ -405,7 +406,7 @@ void Session::write_log(LogRecord::Event event) noexcept {
                      .worker = worker_.index(),
                      .client = peer_,
                      .local = local_,
-                     .upstream = listener_->settings().upstream,
+                     .upstream = upstream_ ? std::string_view(upstream_->settings().name) : "",
                      .backend = connect_us_ == unknown_time ? nullptr : backend_,
                      .backend_local = backend_local_,
                      .failed_attempts = {},

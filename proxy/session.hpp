@@ -71,7 +71,7 @@ public:
 
     // For the connector.
     [[nodiscard]] Worker& worker() noexcept { return worker_; }
-    [[nodiscard]] UpstreamContext& upstream() noexcept { return *listener_->upstream; }
+    [[nodiscard]] UpstreamContext& upstream() noexcept { return *upstream_; }
     [[nodiscard]] net::Socket& backend_socket() noexcept { return backend_socket_; }
     [[nodiscard]] bool is_connecting() const noexcept { return state_ == SessionState::connecting; }
     /// The latch that an event of the backend socket, wake_at() or an abort ends a wait on.
@@ -86,7 +86,8 @@ public:
     /// Gives its slot back; whoever waits is called.
     void drop_backend(AttemptError error, Duration took);
     void add_queue_time(Duration waited);
-    /// Ends the set-up: starts the pumps. `took`: what connecting took; zero with a warm connection.
+    /// Ends the set-up: starts the pumps. `took`: what connecting took; zero with a warm
+    /// connection.
     void relay(Duration took, bool warm);
     /// A coroutine of this session has ended.
     void leave() noexcept;
@@ -148,6 +149,7 @@ private:
 
     Worker& worker_;
     ListenerPtr listener_;
+    UpstreamPtr upstream_;  // null = nobody serves this client
     balancer::Backend* backend_ = nullptr;
     net::Socket client_socket_;
     net::Socket backend_socket_;
