@@ -82,29 +82,23 @@ public:
         return std::min(end, w * word_bits + static_cast<std::size_t>(std::countr_zero(word)));
     }
 
-    /// The first clear bit of [from, end), or `end` if there is none; end <= size(), from <= end.
-    [[nodiscard]] std::size_t find_clear(std::size_t from, std::size_t end) const noexcept {
-        assert(from <= end && end <= size_);
-        if (from == end) return end;
-        std::size_t w = from / word_bits;
-        const std::size_t last = (end - 1) / word_bits;
-        Word word = ~data()[w] & (~Word{0} << (from % word_bits));
-        while (word == 0) {
-            if (w == last) return end;
-            word = ~data()[++w];
-        }
-        return std::min(end, w * word_bits + static_cast<std::size_t>(std::countr_zero(word)));
-    }
-
-    /// Calls visit(first, last) for each run [first, last) of set bits in [begin, end), in rising
-    /// order: for loops in which a step per bit would count. The bitmap must stay as it is
-    /// meanwhile.
+    /// Calls visit(first, last) for stretches [first, last) of set bits, in rising order, that
+    /// together are those of [begin, end): for loops in which a step per bit would count. A stretch
+    /// ends at a multiple of 64 at the latest. The bitmap must stay as it is meanwhile.
     template <typename Visit>
-    void for_each_run(std::size_t begin, std::size_t end, Visit visit) const {
-        for (std::size_t first = find_next(begin, end); first != end;) {
-            const std::size_t last = find_clear(first, end);
-            visit(first, last);
-            first = find_next(last, end);
+    void for_each_stretch(std::size_t begin, std::size_t end, Visit visit) const {
+        assert(begin <= end && end <= size_);
+        for (std::size_t base = begin / word_bits * word_bits; base < end; base += word_bits) {
+            Word word = data()[base / word_bits];
+            if (base < begin) word &= ~Word{0} << (begin - base);
+            if (end - base < word_bits) word &= (Word{1} << (end - base)) - 1;
+            while (word != 0) {
+                const auto first = static_cast<std::size_t>(std::countr_zero(word));
+                const auto last = first + static_cast<std::size_t>(std::countr_one(word >> first));
+                visit(base + first, base + last);
+                if (last == word_bits) break;
+                word &= ~Word{0} << last;
+            }
         }
     }
 

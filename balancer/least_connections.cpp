@@ -33,10 +33,10 @@ void look_at(const Candidates& candidates, std::size_t first, std::size_t last, 
 
 std::uint32_t LeastConnections::pick(const Candidates& candidates, Random&) {
     Least least;
-    candidates.allowed.for_each_run(candidates.begin, candidates.end,
-                                    [&](std::size_t first, std::size_t last) {
-                                        look_at(candidates, first, last, ties_.data(), least);
-                                    });
+    candidates.allowed.for_each_stretch(candidates.begin, candidates.end,
+                                        [&](std::size_t first, std::size_t last) {
+                                            look_at(candidates, first, last, ties_.data(), least);
+                                        });
     return rotation_.next(std::span(ties_.data(), least.ties));
 }
 

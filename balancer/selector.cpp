@@ -81,7 +81,7 @@ std::optional<Pick> Selector::take(std::size_t range, const Bitmap& open,
 
 void Selector::drop_full(const BackendSet::Range& range, const Bitmap* ready_made) noexcept {
     Backend* const* const backends = set_->backends().data();
-    available_.for_each_run(range.begin, range.end, [&](std::size_t first, std::size_t last) {
+    available_.for_each_stretch(range.begin, range.end, [&](std::size_t first, std::size_t last) {
         for (std::size_t i = first; i != last; ++i)
             if (backends[i]->full() && !is_in(ready_made, i)) allowed_.reset(i);
     });

@@ -61,7 +61,7 @@ std::uint32_t SmoothRotation::next(const Bitmap& allowed, std::uint32_t begin,
                                    std::uint32_t end) noexcept {
     Round round;
     Turn* const origin = turns_.data();
-    allowed.for_each_run(begin, end, [&](std::size_t first, std::size_t last) {
+    allowed.for_each_stretch(begin, end, [&](std::size_t first, std::size_t last) {
         pass(origin + (first - begin_), origin + (last - begin_), round);
     });
     return take(round);
