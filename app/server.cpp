@@ -15,12 +15,10 @@ namespace penstock::app {
 
 namespace {
 
-balancer::HashTables hash_tables(config::Balance balance) noexcept {
-    switch (balance) {
-        case config::Balance::maglev: return balancer::HashTables::maglev;
-        case config::Balance::ring_hash: return balancer::HashTables::ring;
-        default: return balancer::HashTables::none;
-    }
+balancer::HashTables hash_tables_of(config::Balance balance) noexcept {
+    if (balance == config::Balance::maglev) return balancer::HashTables::maglev;
+    if (balance == config::Balance::ring_hash) return balancer::HashTables::ring;
+    return balancer::HashTables::none;
 }
 
 std::shared_ptr<const balancer::BackendSet> make_backend_set(const config::Upstream& upstream,
@@ -35,8 +33,8 @@ std::shared_ptr<const balancer::BackendSet> make_backend_set(const config::Upstr
                            backend.state == config::BackendState::ready});
     return std::make_shared<const balancer::BackendSet>(
         std::move(entries), balancer::SetOptions{.tiers_join = upstream.tier_join_below > 0,
-                                                 .hash_tables = hash_tables(upstream.balance),
-                                                 .hash_seed = hash_seed});
+                                                .hash_tables = hash_tables_of(upstream.balance),
+                                                .hash_seed = hash_seed});
 }
 
 }  // namespace
@@ -44,7 +42,9 @@ std::shared_ptr<const balancer::BackendSet> make_backend_set(const config::Upstr
 Server::Server(const config::Config& config, const Options& options, Logger& log)
     : config_(config),
       options_(options),
-      shared_(options.workers, options.max_connections, entropy(), log) {}
+      shared_(options.workers, options.max_connections, entropy(), log) {
+    shared_.hash_seed = config.process.hash_seed;
+}
 
 Server::~Server() { join(); }
 
@@ -78,9 +78,16 @@ std::expected<void, std::string> Server::open_sockets() {
 
 void Server::make_workers() {
     std::vector<std::shared_ptr<proxy::UpstreamShared>> upstreams;
-    for (const auto& upstream : config_.upstreams)
+    const std::uint64_t hash_seed = config_.process.hash_seed;
+    for (const auto& upstream : config_.upstreams) {
+        auto backends = make_backend_set(upstream, hash_seed);
+        // Instances that shall choose alike can be compared by it.
+        if (backends->hash_checksum() != 0)
+            shared_.log.info("upstream {}: hash table of {} backends, checksum {:016x}",
+                             upstream.name, backends->size(), backends->hash_checksum());
         upstreams.push_back(std::make_shared<proxy::UpstreamShared>(
-            upstream, make_backend_set(upstream, config_.process.hash_seed), options_.workers));
+            upstream, std::move(backends), options_.workers, hash_seed));
+    }
     for (const auto& listener : config_.listeners)
         listeners_.push_back(std::make_shared<proxy::ListenerShared>(listener, options_.workers));
     for (unsigned i = 0; i < options_.workers; ++i) {
@@ -190,7 +197,7 @@ std::string Server::summary() const {
 std::string Server::upstreams_summary() const {
     struct Row {
         std::string_view name;
-        metrics::Counter metrics::UpstreamCells::* counter;
+        metrics::Counter metrics::UpstreamCells::*counter;
     };
     using Cells = metrics::UpstreamCells;
     static constexpr Row rows[] = {{"queued", &Cells::queued},
@@ -205,11 +212,9 @@ std::string Server::upstreams_summary() const {
         std::string events;
         for (const auto& [name, counter] : rows) {
             std::uint64_t sum = 0;
-            for (const auto& worker : workers_)
-                sum += (worker->upstreams()[u]->cells.*counter).value();
+            for (const auto& worker : workers_) sum += (worker->upstreams()[u]->cells.*counter).value();
             if (sum != 0)
-                events +=
-                    fmt::format("{}{} {}", events.empty() ? "" : ", ", with_commas(sum), name);
+                events += fmt::format("{}{} {}", events.empty() ? "" : ", ", with_commas(sum), name);
         }
         if (!events.empty())
             text += fmt::format("; upstream {}: {}", config_.upstreams[u].name, events);

@@ -23,6 +23,10 @@ Bytes without_host_bits(Bytes bytes, unsigned length) noexcept {
     return bytes;
 }
 
+bool is_mapped(const Bytes& address) noexcept {
+    return std::equal(address.begin(), address.begin() + 12, mapped_beginning.begin());
+}
+
 /// The address and whether it is an IPv4 one.
 std::expected<std::pair<Bytes, bool>, std::string> parse_address(const std::string& text) {
     Bytes bytes = mapped_beginning;
@@ -66,13 +70,11 @@ std::array<std::uint8_t, 16> Prefix::mapped(const CompactEndpoint& peer) noexcep
 }
 
 bool Prefix::contains(const std::array<std::uint8_t, 16>& address) const noexcept {
+    if (length < mapped_bits && is_mapped(address)) return false;
     return without_host_bits(address, length) == bytes;
 }
 
-bool Prefix::is_ipv4() const noexcept {
-    return length >= mapped_bits &&
-           std::equal(bytes.begin(), bytes.begin() + 12, mapped_beginning.begin());
-}
+bool Prefix::is_ipv4() const noexcept { return length >= mapped_bits && is_mapped(bytes); }
 
 std::string Prefix::to_string() const {
     std::array<char, INET6_ADDRSTRLEN> text{};

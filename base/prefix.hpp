@@ -24,6 +24,7 @@ struct Prefix {
     /// The address of an IP peer as 16 bytes, IPv4 mapped. The peer must not be a unix one.
     static std::array<std::uint8_t, 16> mapped(const CompactEndpoint& peer) noexcept;
 
+    /// A network shorter than the IPv4-mapped ones, `::/0` too, holds no IPv4 address.
     [[nodiscard]] bool contains(const std::array<std::uint8_t, 16>& address) const noexcept;
     [[nodiscard]] bool is_ipv4() const noexcept;
     /// The form that parse() reads; always with its length.
@@ -34,7 +35,7 @@ struct Prefix {
 
 /// Peers as a list of the configuration names them: networks, `"unix"`, `"all"`.
 struct PeerList {
-    std::vector<Prefix> prefixes;
+    std::vector<Prefix> prefixes{};
     bool unix_peers = false;
     bool all = false;  // every peer, unix ones too
 

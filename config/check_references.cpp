@@ -41,6 +41,8 @@ std::string unknown_upstream(const std::string& name, const std::vector<std::str
     if (names.empty()) return message + "; add an [[upstream]] with this name";
     if (const auto near = nearest(name, names))
         message += fmt::format("; did you mean '{}'?", *near);
+    else
+        message += '.';
     constexpr std::size_t most_listed = 10;
     message += " There are: ";
     for (std::size_t i = 0; i < names.size() && i < most_listed; ++i)

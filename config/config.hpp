@@ -28,11 +28,11 @@ struct Keepalive {
 struct Process {
     std::uint32_t workers = 0;          // 0 = auto: the cores this process may use
     std::uint64_t max_connections = 0;  // 0 = auto: from the descriptor limit
-    Drain drain;
+    Drain drain{};
     Duration shutdown_delay{};
     std::uint64_t hash_seed = 0;
-    std::string user;
-    std::string group;
+    std::string user{};
+    std::string group{};
     bool operator==(const Process&) const = default;
 };
 
@@ -85,7 +85,7 @@ enum class SplitBy : std::uint8_t { random, source_ip };
 
 /// One share of a split listener.
 struct SplitPart {
-    std::string upstream;
+    std::string upstream{};
     std::uint32_t weight = 1;
     bool operator==(const SplitPart&) const = default;
 };
@@ -102,31 +102,31 @@ struct ListenerTimeouts {
 };
 
 struct Listener {
-    std::string name;
-    std::vector<Endpoint> bind;  // `:80` already expanded to both families
-    std::string upstream;        // "" = refuse what nothing claims (no_route)
-    std::vector<SplitPart> split;  // instead of upstream; empty = no split
+    std::string name{};
+    std::vector<Endpoint> bind{};  // `:80` already expanded to both families
+    std::string upstream{};        // "" = refuse what nothing claims (no_route)
+    std::vector<SplitPart> split{};  // instead of upstream; empty = no split
     SplitBy split_by = SplitBy::random;
     std::uint32_t backlog = 4096;
     std::uint64_t max_connections = 0;  // 0 = only the process limit
     std::uint64_t max_connections_per_source = 0;  // 0 = unlimited
-    Rate accept_rate;
-    Rate accept_rate_per_source;
-    SourcePrefix source_prefix;
-    PeerList limit_exempt;
+    Rate accept_rate{};
+    Rate accept_rate_per_source{};
+    SourcePrefix source_prefix{};
+    PeerList limit_exempt{};
     OnLimit on_limit = OnLimit::refuse;
     RefuseWith refuse_with = RefuseWith::reset;
-    PeerList allow;  // empty = everybody
-    PeerList deny;
-    std::string allow_file;  // absolute; "" = none
-    std::string deny_file;
-    DryRun dry_run;
+    PeerList allow{};  // empty = everybody
+    PeerList deny{};
+    std::string allow_file{};  // absolute; "" = none
+    std::string deny_file{};
+    DryRun dry_run{};
     std::uint64_t download_rate =
         0;  // bytes per second and connection, towards the client; 0 = unlimited
     std::uint64_t upload_rate = 0;
     Duration peer_timeout = std::chrono::seconds(30);  // `never` allowed
-    Keepalive keepalive;
-    ListenerTimeouts timeouts;
+    Keepalive keepalive{};
+    ListenerTimeouts timeouts{};
     bool operator==(const Listener&) const = default;
 };
 
@@ -152,8 +152,8 @@ struct RetryBackoff {
 };
 
 struct Backend {
-    std::string name;  // default: the address as written
-    Endpoint address;
+    std::string name{};  // default: the address as written
+    Endpoint address{};
     std::uint32_t weight = 1;
     std::uint32_t tier = 0;
     BackendState state = BackendState::ready;
@@ -200,36 +200,36 @@ struct SlowStart {
 };
 
 struct Upstream {
-    std::string name;
+    std::string name{};
     Balance balance = Balance::p2c;
     HashKey hash_key = HashKey::source_ip;
     double bounded_load = 0;  // 0 = off, else at least 1
     Duration connect_timeout = std::chrono::seconds(4);
     std::uint32_t attempts = 3;
-    RetryBackoff retry_backoff;
+    RetryBackoff retry_backoff{};
     double retry_budget = 0.2;  // share of the sessions; at least 3 retries are always allowed
     std::uint64_t max_connections = 0;  // all backends together; 0 = unlimited
     std::uint32_t max_connecting_per_backend = 0;  // 0 = unlimited
     bool spill_when_full = false;
     double tier_join_below = 0;
     NoBackend no_backend = NoBackend::reset;
-    Hold hold;
-    std::vector<Endpoint> source_address;  // port 0; empty = the kernel chooses
-    Keepalive keepalive;
-    Queue queue;
-    Pool pool;
-    SlowStart slow_start;
-    BackendDefaults backend_defaults;
-    std::vector<Backend> backends;
+    Hold hold{};
+    std::vector<Endpoint> source_address{};  // port 0; empty = the kernel chooses
+    Keepalive keepalive{};
+    Queue queue{};
+    Pool pool{};
+    SlowStart slow_start{};
+    BackendDefaults backend_defaults{};
+    std::vector<Backend> backends{};
     bool operator==(const Upstream&) const = default;
 };
 
 struct Config {
-    Process process;
-    Log log;
-    AccessLog access_log;
-    std::vector<Listener> listeners;
-    std::vector<Upstream> upstreams;
+    Process process{};
+    Log log{};
+    AccessLog access_log{};
+    std::vector<Listener> listeners{};
+    std::vector<Upstream> upstreams{};
     bool operator==(const Config&) const = default;
 };
 

@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 
 #include <boost/smart_ptr/intrusive_ptr.hpp>
 #include <boost/smart_ptr/intrusive_ref_counter.hpp>
@@ -18,6 +17,7 @@
 #include "proxy/handoff.hpp"
 #include "proxy/queue/hold_room.hpp"
 #include "proxy/queue/waiting_line.hpp"
+#include "proxy/router.hpp"
 #include "proxy/waiting_workers.hpp"
 
 namespace penstock::proxy {
@@ -28,10 +28,11 @@ class WarmPool;
 /// all of them.
 struct UpstreamShared : std::enable_shared_from_this<UpstreamShared> {
     UpstreamShared(config::Upstream from, std::shared_ptr<const balancer::BackendSet> set,
-                   std::size_t workers);
+                   std::size_t workers, std::uint64_t seed_of_hashes = 0);
 
     config::Upstream settings;
     std::shared_ptr<const balancer::BackendSet> backends;
+    std::uint64_t hash_seed;
     balancer::SlotLimiter connections;  // of sessions and pools
     balancer::SlotLimiter held;
     balancer::RetryBudget retries;
@@ -50,14 +51,9 @@ struct UpstreamContext
     [[nodiscard]] bool has_room() const noexcept {
         return !shared->connections.full() && selector.has_room();
     }
-    /// What a hash policy decides by: nothing for other policies, and for peers without an address.
-    [[nodiscard]] std::optional<std::uint64_t> key_of(const CompactEndpoint& peer) const noexcept {
-        return key_hasher.hash(peer);
-    }
-
     std::shared_ptr<UpstreamShared> shared;
     balancer::Selector selector;
-    balancer::KeyHasher key_hasher;
+    balancer::KeyHasher hasher;  // gives keys to hash policies only
     HoldRoom hold_room;
     std::unique_ptr<WarmPool> pool;  // null if the upstream has none
     net::KeepaliveOptions keepalive;
@@ -80,10 +76,10 @@ struct ListenerShared {
 /// One worker's view of a listener; as UpstreamContext.
 struct ListenerContext
     : boost::intrusive_ref_counter<ListenerContext, boost::thread_unsafe_counter> {
-    ListenerContext(std::shared_ptr<ListenerShared> from, boost::intrusive_ptr<UpstreamContext> to);
+    ListenerContext(std::shared_ptr<ListenerShared> from, Router to);
 
     std::shared_ptr<ListenerShared> shared;
-    boost::intrusive_ptr<UpstreamContext> upstream;  // null = refuse: no_route
+    Router router;
     RelayTimeouts timeouts;
     net::KeepaliveOptions keepalive;
     metrics::ListenerCells cells;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <concepts>
 #include <cstdint>
 #include <utility>
@@ -24,7 +25,14 @@ struct Flow {
     }
 };
 
-enum class StepKind : std::uint8_t { wait, yield, end_of_stream, read_failed, write_failed };
+enum class StepKind : std::uint8_t {
+    wait,
+    yield,
+    pause,  // the allowance is used up
+    end_of_stream,
+    read_failed,
+    write_failed,
+};
 
 /// What a pump does next. For `wait`, on which latch and as whom.
 struct Step {
@@ -61,21 +69,28 @@ inline void release_memory(Flow& flow, net::EventLoop& loop) noexcept {
 
 /// Moves bytes from one stream to another until something has to be waited for, the budget is used
 /// up, or the direction ends. Everything that was read is delivered before anything else is read,
-/// so that an end of stream is never seen with bytes still held.
+/// so that an end of stream is never seen with bytes still held. Never moves more than `allowance`,
+/// which must cover what the flow holds.
 template <net::Stream From, net::Stream To>
 class Mover {
 public:
     static constexpr bool can_splice =
         std::same_as<From, net::Socket> && std::same_as<To, net::Socket>;
 
-    Mover(net::EventLoop& loop, Flow& flow, From& from, To& to) noexcept
-        : loop_(loop), flow_(flow), from_(from), to_(to) {}
+    Mover(net::EventLoop& loop, Flow& flow, From& from, To& to,
+          std::size_t allowance = unlimited) noexcept
+        : loop_(loop),
+          flow_(flow),
+          from_(from),
+          to_(to),
+          allowance_(allowance),
+          budget_(std::min(allowance, byte_budget)) {}
 
     Step run() noexcept {
         for (unsigned messages = 0;; ++messages) {
             if (!flow_.empty())
                 if (const Step step = deliver(); step.kind != StepKind::yield) return step;
-            if (moved_ >= byte_budget || messages >= message_budget) return {StepKind::yield};
+            if (moved_ >= budget_ || messages >= message_budget) return rest();
             if (!from_.readable.ready()) {
                 if (flow_.pipe != nullptr) return_pipe();
                 return detail::wait_readable(from_);
@@ -112,6 +127,17 @@ public:
 
 private:
     static constexpr Step go_on{StepKind::yield};
+    static constexpr std::size_t unlimited = ~std::size_t{0};
+
+    Step rest() noexcept {
+        if (moved_ < allowance_) return {StepKind::yield};
+        if (flow_.pipe != nullptr) return_pipe();
+        return {StepKind::pause};
+    }
+
+    [[nodiscard]] std::size_t within_allowance(std::size_t size) const noexcept {
+        return std::min(size, allowance_ - moved_);
+    }
 
     void account(std::size_t bytes) noexcept {
         flow_.bytes += bytes;
@@ -127,7 +153,7 @@ private:
     }
 
     Step copy(std::size_t size) noexcept {
-        const auto buffer = loop_.scratch().first(size);
+        const auto buffer = loop_.scratch().first(within_allowance(size));
         const auto got = from_.recv(buffer);
         if (!got.ok()) return read_result(got);
         flow_.mode.on_read(got.bytes, size);
@@ -144,7 +170,7 @@ private:
 
     // At the cap of the pool: look, send, and take out only what was sent.
     Step copy_without_buffer(std::size_t size) noexcept {
-        const auto buffer = loop_.scratch().first(size);
+        const auto buffer = loop_.scratch().first(within_allowance(size));
         const auto got = from_.peek(buffer);
         if (!got.ok()) return read_result(got);
         const auto sent = to_.send(std::span<const std::byte>(buffer).first(got.bytes));
@@ -161,7 +187,7 @@ private:
 
     // The pipe is empty here. An end or an empty queue is believed only when recv() says so.
     Step splice() noexcept {
-        const auto got = from_.splice_in(*flow_.pipe);
+        const auto got = from_.splice_in(*flow_.pipe, within_allowance(flow_.pipe->room()));
         if (got.ok()) {
             flow_.mode.on_splice(got.bytes);
             return go_on;
@@ -191,6 +217,8 @@ private:
     Flow& flow_;
     From& from_;
     To& to_;
+    std::size_t allowance_;
+    std::size_t budget_;
     std::size_t moved_ = 0;
 };
 

@@ -20,6 +20,7 @@
 #include "proxy/dead_peer.hpp"
 #include "proxy/deadlines.hpp"
 #include "proxy/flow.hpp"
+#include "proxy/pace.hpp"
 
 namespace penstock::proxy {
 
@@ -71,7 +72,7 @@ public:
 
     // For the connector.
     [[nodiscard]] Worker& worker() noexcept { return worker_; }
-    [[nodiscard]] UpstreamContext& upstream() noexcept { return *listener_->upstream; }
+    [[nodiscard]] UpstreamContext& upstream() noexcept { return *upstream_; }
     [[nodiscard]] net::Socket& backend_socket() noexcept { return backend_socket_; }
     [[nodiscard]] bool is_connecting() const noexcept { return state_ == SessionState::connecting; }
     /// The latch that an event of the backend socket, wake_at() or an abort ends a wait on.
@@ -86,7 +87,8 @@ public:
     /// Gives its slot back; whoever waits is called.
     void drop_backend(AttemptError error, Duration took);
     void add_queue_time(Duration waited);
-    /// Ends the set-up: starts the pumps. `took`: what connecting took; zero with a warm connection.
+    /// Ends the set-up: starts the pumps. `took`: what connecting took; zero with a warm
+    /// connection.
     void relay(Duration took, bool warm);
     /// A coroutine of this session has ended.
     void leave() noexcept;
@@ -99,10 +101,14 @@ private:
 
     static net::Root pump(Session& self, Side from);
     [[nodiscard]] Step move(Side from);
+    [[nodiscard]] Step move_paced(Side from);
     void on_moved(Side from, std::size_t bytes) noexcept;
     void on_flow_ended(Side from, StepKind how) noexcept;
     void on_end_of_stream(Side from) noexcept;
     void on_side_failed(Side side) noexcept;
+
+    [[nodiscard]] bool has_failed(Side side) noexcept;
+    void end_pauses(TimePoint now) noexcept;
 
     void check_relay_deadlines(TimePoint now) noexcept;
     void file_relay_deadline() noexcept;
@@ -124,6 +130,10 @@ private:
         return from == Side::client ? to_backend_ : to_client_;
     }
 
+    [[nodiscard]] Pace& pace(Side from) noexcept {
+        return from == Side::client ? extras_->pacing->to_backend : extras_->pacing->to_client;
+    }
+
     // Which slots it holds, each of a limiter that it reaches anyway.
     struct Slots {
         bool process = false;
@@ -140,6 +150,7 @@ private:
         DeadPeerJudge client_judge;
         DeadPeerJudge backend_judge;
         TimePoint flush_ends = no_deadline;
+        std::unique_ptr<Pacing> pacing;  // null: no rate is limited
     };
     [[nodiscard]] Extras& extras() {
         if (!extras_) extras_ = std::make_unique<Extras>();
@@ -148,6 +159,7 @@ private:
 
     Worker& worker_;
     ListenerPtr listener_;
+    UpstreamPtr upstream_;  // null = nobody serves this client
     balancer::Backend* backend_ = nullptr;
     net::Socket client_socket_;
     net::Socket backend_socket_;
@@ -174,6 +186,7 @@ private:
     Slots slots_;
     bool linked_ = false;
     bool warm_ = false;
+    bool paced_ = false;  // extras_->pacing is there
 };
 static_assert(sizeof(Session) <= 512);
 

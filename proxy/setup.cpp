@@ -15,7 +15,7 @@ Setup::Setup(Session& session)
       upstream_(session.upstream()),
       retry_(upstream_.settings().attempts, upstream_.settings().retry_backoff.base,
              upstream_.settings().retry_backoff.max),
-      key_(upstream_.key_of(session.peer())),
+      key_(upstream_.hasher.hash(session.peer())),
       waiter_(session, session.worker().index()),
       held_(session) {}
 

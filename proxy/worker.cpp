@@ -36,12 +36,21 @@ void Worker::configure(const std::vector<std::shared_ptr<UpstreamShared>>& upstr
         if (upstream->settings.pool.min_idle != 0)
             context->pool = std::make_unique<WarmPool>(*this, *context);
     }
-    for (const auto& listener : listeners) {
-        const auto to = std::ranges::find_if(upstreams_, [&](const UpstreamPtr& upstream) {
-            return upstream->settings().name == listener->settings.upstream;
+    for (const auto& listener : listeners)
+        listeners_.push_back(new ListenerContext(listener, router_of(listener->settings)));
+}
+
+Router Worker::router_of(const config::Listener& listener) {
+    const auto upstream_of = [this](const std::string& name) {
+        const auto found = std::ranges::find(upstreams_, name, [](const UpstreamPtr& upstream) {
+            return std::string_view(upstream->settings().name);
         });
-        listeners_.push_back(new ListenerContext(listener, to == upstreams_.end() ? nullptr : *to));
-    }
+        return found == upstreams_.end() ? nullptr : *found;
+    };
+    if (listener.split.empty()) return Router(upstream_of(listener.upstream));
+    std::vector<UpstreamPtr> parts;
+    for (const auto& part : listener.split) parts.push_back(upstream_of(part.upstream));
+    return {listener, std::move(parts), shared_.hash_seed, random_};
 }
 
 void Worker::add_socket(std::size_t listener, net::UniqueFd socket) {
@@ -153,9 +162,8 @@ void Worker::give_up_warm(UpstreamShared& upstream) noexcept {
 }
 
 UpstreamContext* Worker::context_of(const UpstreamShared& upstream) noexcept {
-    const auto found = std::ranges::find_if(upstreams_, [&](const UpstreamPtr& context) {
-        return context->shared.get() == &upstream;
-    });
+    const auto found = std::ranges::find_if(
+        upstreams_, [&](const UpstreamPtr& context) { return context->shared.get() == &upstream; });
     return found == upstreams_.end() ? nullptr : found->get();
 }
 

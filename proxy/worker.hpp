@@ -36,6 +36,7 @@ struct WorkersShared {
     WaitingWorkers waiting;  // for a process slot or a descriptor
     WorkerLoads loads;
     std::uint64_t process_id;
+    std::uint64_t hash_seed = 0;  // process.hash_seed
     Logger& log;
     std::vector<Worker*> workers;  // complete before the first one runs
 };
@@ -114,6 +115,7 @@ private:
         void on_hangup(net::Watch&) override {}
     };
 
+    [[nodiscard]] Router router_of(const config::Listener& listener);
     void on_timer(TimePoint now) override;
     void wake_called(UpstreamShared& upstream) noexcept;
     void give_up_warm(UpstreamShared& upstream) noexcept;

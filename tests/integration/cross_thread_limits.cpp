@@ -48,7 +48,7 @@ TEST(CrossThreadLimits, a_backends_limit_holds_and_everybody_is_served) {
     CountingBackend a;
     CountingBackend b;
     ProxyProcess proxy(four_workers({limited(a.text(), 2), limited(b.text(), 1)}, ""));
-    EXPECT_EQ(run_crowd(proxy.address(), {.rounds = sized(60, 6), .leavers = 4}), 0);
+    EXPECT_EQ(run_crowd(proxy.address(), {.rounds = sized(160, 16), .leavers = 4}), 0);
     EXPECT_LE(a.peak(), 2U);
     EXPECT_LE(b.peak(), 1U);
     EXPECT_GT(b.accepted(), 0U);
@@ -62,7 +62,7 @@ TEST(CrossThreadLimits, every_policy_holds_the_limit) {
         ConfigText config = four_workers({limited(a.text(), 2), limited(b.text(), 2)}, "");
         config.services[0].balance = policy;
         ProxyProcess proxy(config);
-        EXPECT_EQ(run_crowd(proxy.address(), {.clients = 12, .rounds = sized(20, 4)}), 0) << policy;
+        EXPECT_EQ(run_crowd(proxy.address(), {.clients = 12, .rounds = sized(40, 8)}), 0) << policy;
         EXPECT_LE(a.peak(), 2U) << policy;
         EXPECT_LE(b.peak(), 2U) << policy;
     }
@@ -72,7 +72,7 @@ TEST(CrossThreadLimits, an_upstreams_limit_holds_and_everybody_is_served) {
     CountingBackend a;
     CountingBackend b;
     ProxyProcess proxy(four_workers({a.text(), b.text()}, "max_connections = 3"));
-    EXPECT_EQ(run_crowd(proxy.address(), {.rounds = sized(60, 6), .leavers = 4}), 0);
+    EXPECT_EQ(run_crowd(proxy.address(), {.rounds = sized(160, 16), .leavers = 4}), 0);
     // One of them may have been closed while the other opened: each alone is exact.
     EXPECT_LE(a.peak(), 3U);
     EXPECT_LE(b.peak(), 3U);
@@ -82,7 +82,7 @@ TEST(CrossThreadLimits, attempts_at_a_time_are_bounded_and_everybody_is_served) 
     CountingBackend a;
     ProxyProcess proxy(
         four_workers({limited(a.text(), 3)}, "max_connecting_per_backend = 1\nmax_connections = 3"));
-    EXPECT_EQ(run_crowd(proxy.address(), {.rounds = sized(60, 6), .leavers = 4}), 0);
+    EXPECT_EQ(run_crowd(proxy.address(), {.rounds = sized(160, 16), .leavers = 4}), 0);
     EXPECT_LE(a.peak(), 3U);
 }
 
@@ -92,7 +92,7 @@ TEST(CrossThreadLimits, adaptive_lifo_serves_everybody_in_the_end) {
                                     "queue = { timeout = \"120s\", policy = \"adaptive_lifo\" }");
     config.process = "workers = 4";
     ProxyProcess proxy(config);
-    EXPECT_EQ(run_crowd(proxy.address(), {.rounds = sized(60, 6), .leavers = 4}), 0);
+    EXPECT_EQ(run_crowd(proxy.address(), {.rounds = sized(160, 16), .leavers = 4}), 0);
     EXPECT_LE(a.peak(), 2U);
 }
 
@@ -100,7 +100,7 @@ TEST(CrossThreadLimits, warm_connections_count_and_give_way) {
     CountingBackend a;
     ProxyProcess proxy(four_workers({limited(a.text(), 4)},
                                     "pool = { min_idle = 4, max_idle = 8, max_age = \"1s\" }"));
-    EXPECT_EQ(run_crowd(proxy.address(), {.rounds = sized(60, 6), .leavers = 4}), 0);
+    EXPECT_EQ(run_crowd(proxy.address(), {.rounds = sized(160, 16), .leavers = 4}), 0);
     EXPECT_LE(a.peak(), 4U);
     // Four at a time get through although the pool would like to keep all four slots.
     std::vector<Socket> held;
@@ -118,7 +118,7 @@ TEST(CrossThreadLimits, warm_connections_give_way_to_an_upstreams_limit) {
     CountingBackend b;
     ProxyProcess proxy(four_workers(
         {a.text(), b.text()}, "max_connections = 4\npool = { min_idle = 4, max_idle = 4 }"));
-    EXPECT_EQ(run_crowd(proxy.address(), {.rounds = sized(40, 4), .leavers = 4}), 0);
+    EXPECT_EQ(run_crowd(proxy.address(), {.rounds = sized(100, 12), .leavers = 4}), 0);
     std::vector<Socket> held;
     for (int i = 0; i < 4; ++i) {
         auto socket = Socket::connect(proxy.address());

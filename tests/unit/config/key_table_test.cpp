@@ -50,6 +50,11 @@ TEST(ConfigKeyTable, KindsFitTheMembers) {
             const auto holds = [&]<typename T>() { return std::holds_alternative<T>(slot); };
             switch (key.kind) {
                 case Kind::boolean: EXPECT_TRUE(holds.operator()<bool*>()) << where; break;
+                case Kind::byte_rate:
+                    EXPECT_TRUE(holds.operator()<std::uint64_t*>()) << where;
+                    break;
+                case Kind::rate: EXPECT_TRUE(holds.operator()<Rate*>()) << where; break;
+                case Kind::peers: EXPECT_TRUE(holds.operator()<PeerList*>()) << where; break;
                 case Kind::integer:
                     EXPECT_TRUE(holds.operator()<std::uint32_t*>() ||
                                 holds.operator()<std::uint64_t*>())
@@ -58,6 +63,7 @@ TEST(ConfigKeyTable, KindsFitTheMembers) {
                         EXPECT_LE(key.most, 0xFFFFFFFF) << where;
                     }
                     break;
+                case Kind::number:
                 case Kind::share: EXPECT_TRUE(holds.operator()<double*>()) << where; break;
                 case Kind::duration: EXPECT_TRUE(holds.operator()<Duration*>()) << where; break;
                 case Kind::string:
@@ -75,6 +81,7 @@ TEST(ConfigKeyTable, KindsFitTheMembers) {
                 case Kind::strings:
                     EXPECT_TRUE(holds.operator()<std::vector<std::string>*>()) << where;
                     break;
+                case Kind::local_addresses:
                 case Kind::bind:
                     EXPECT_TRUE(holds.operator()<std::vector<Endpoint>*>()) << where;
                     break;
@@ -92,6 +99,7 @@ TEST(ConfigKeyTable, DefaultsAreThoseOfTheContract) {
         {"process", "workers", "\"auto\""},
         {"process", "max_connections", "\"auto\""},
         {"process", "shutdown_delay", "\"0s\""},
+        {"process", "hash_seed", "0"},
         {"process.drain", "wait", "\"25s\""},
         {"process.drain", "close_over", "\"5s\""},
         {"log", "level", "\"info\""},
@@ -103,8 +111,23 @@ TEST(ConfigKeyTable, DefaultsAreThoseOfTheContract) {
         {"access_log", "skip_empty", "false"},
         {"access_log", "flush_interval", "\"1s\""},
         {"listener", "upstream", "\"\""},
+        {"listener", "split_by", "\"random\""},
         {"listener", "backlog", "4096"},
         {"listener", "max_connections", "0"},
+        {"listener", "max_connections_per_source", "0"},
+        {"listener", "accept_rate", "\"\""},
+        {"listener", "accept_rate_per_source", "\"\""},
+        {"listener", "limit_exempt", "[]"},
+        {"listener", "allow", "[]"},
+        {"listener", "deny", "[]"},
+        {"listener", "allow_file", "\"\""},
+        {"listener", "deny_file", "\"\""},
+        {"listener", "dry_run", "[]"},
+        {"listener", "download_rate", "\"\""},
+        {"listener", "upload_rate", "\"\""},
+        {"listener.split", "weight", "1"},
+        {"listener.source_prefix", "ipv4", "32"},
+        {"listener.source_prefix", "ipv6", "64"},
         {"listener", "on_limit", "\"refuse\""},
         {"listener", "refuse_with", "\"reset\""},
         {"listener", "peer_timeout", "\"30s\""},
@@ -116,6 +139,29 @@ TEST(ConfigKeyTable, DefaultsAreThoseOfTheContract) {
         {"listener.timeouts", "lifetime", "\"never\""},
         {"listener.timeouts", "lifetime_jitter", "0.1"},
         {"upstream", "balance", "\"p2c\""},
+        {"upstream", "hash_key", "\"source_ip\""},
+        {"upstream", "bounded_load", "0.0"},
+        {"upstream", "retry_budget", "0.2"},
+        {"upstream", "max_connections", "0"},
+        {"upstream", "max_connecting_per_backend", "0"},
+        {"upstream", "spill_when_full", "false"},
+        {"upstream", "tier_join_below", "0.0"},
+        {"upstream", "source_address", "[]"},
+        {"upstream.hold", "timeout", "\"30s\""},
+        {"upstream.hold", "max_length", "1024"},
+        {"upstream.queue", "max_length", "1024"},
+        {"upstream.queue", "timeout", "\"5s\""},
+        {"upstream.queue", "policy", "\"fifo\""},
+        {"upstream.pool", "min_idle", "0"},
+        {"upstream.pool", "max_idle", "0"},
+        {"upstream.pool", "max_age", "\"30s\""},
+        {"upstream.slow_start", "window", "\"0s\""},
+        {"upstream.slow_start", "min_weight", "0.1"},
+        {"upstream.slow_start", "aggression", "1.0"},
+        {"upstream.backend_defaults", "weight", "1"},
+        {"upstream.backend_defaults", "tier", "0"},
+        {"upstream.backend_defaults", "max_connections", "0"},
+        {"upstream.backend", "max_connections", "0"},
         {"upstream", "connect_timeout", "\"4s\""},
         {"upstream", "attempts", "3"},
         {"upstream", "no_backend", "\"reset\""},
@@ -136,9 +182,16 @@ TEST(ConfigKeyTable, DefaultsAreThoseOfTheContract) {
 /// Examples stand in error messages, so they must be right.
 TEST(ConfigKeyTable, ExamplesAreValid) {
     for (const auto& key : table_spec("listener").keys)
-        if (key.supported && !key.example.empty() && !key.own && key.name != "upstream") {
+        if (key.supported && !key.example.empty() && !key.own && key.name != "upstream" &&
+            key.name != "split") {  // which name upstreams of their own
             const auto result = testing::load(
                 testing::valid(std::string(key.name) + " = " + std::string(key.example)));
+            EXPECT_TRUE(result.ok()) << format(result.diagnostics);
+        }
+    for (const auto& key : table_spec("upstream").keys)
+        if (key.supported && !key.example.empty() && !key.own) {
+            const auto result = testing::load(
+                testing::valid({}, std::string(key.name) + " = " + std::string(key.example)));
             EXPECT_TRUE(result.ok()) << format(result.diagnostics);
         }
     for (const auto* path : {"process", "log", "access_log"})

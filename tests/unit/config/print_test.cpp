@@ -1,6 +1,12 @@
 #include "config/print.hpp"
 
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <limits>
 #include <random>
+#include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -20,6 +26,7 @@ drain = { wait = "25s", close_over = "5s" }
 shutdown_delay = "0s"
 user = ""
 group = ""
+hash_seed = 0
 
 [log]
 level = "info"
@@ -37,10 +44,24 @@ flush_interval = "1s"
 name = "web"
 bind = ["127.0.0.1:8080"]
 upstream = "app"
+split = []
+split_by = "random"
 backlog = 4096
 max_connections = 0
+max_connections_per_source = 0
+accept_rate = ""
+accept_rate_per_source = ""
+source_prefix = { ipv4 = 32, ipv6 = 64 }
+limit_exempt = []
 on_limit = "refuse"
 refuse_with = "reset"
+allow = []
+deny = []
+allow_file = ""
+deny_file = ""
+dry_run = []
+download_rate = ""
+upload_rate = ""
 peer_timeout = "30s"
 keepalive = { idle = "1m", interval = "15s", probes = 4 }
 
@@ -53,19 +74,60 @@ lifetime_jitter = 0.1
 [[upstream]]
 name = "app"
 balance = "p2c"
+hash_key = "source_ip"
+bounded_load = 0.0
 connect_timeout = "4s"
 attempts = 3
 retry_backoff = { base = "25ms", max = "250ms" }
+retry_budget = 0.2
+max_connections = 0
+max_connecting_per_backend = 0
+spill_when_full = false
+tier_join_below = 0.0
 no_backend = "reset"
+hold = { timeout = "30s", max_length = 1024 }
+source_address = []
 keepalive = { idle = "1m", interval = "15s", probes = 4 }
+backend_defaults = { weight = 1, tier = 0, max_connections = 0 }
+
+[upstream.queue]
+max_length = 1024
+timeout = "5s"
+policy = "fifo"
+
+[upstream.pool]
+min_idle = 0
+max_idle = 0
+max_age = "30s"
+
+[upstream.slow_start]
+window = "0s"
+min_weight = 0.1
+aggression = 1.0
 
 [[upstream.backend]]
 name = "10.0.0.1:80"
 address = "10.0.0.1:80"
 weight = 1
 tier = 0
+max_connections = 0
 state = "ready"
 )");
+}
+
+TEST(ConfigPrint, DefaultsLoadWithoutAWarning) {
+    const auto result = testing::load(print(testing::load(testing::valid()).config));
+    EXPECT_TRUE(result.diagnostics.empty()) << format(result.diagnostics);
+}
+
+TEST(ConfigPrint, ShowsASplitAsInlineTables) {
+    auto config = testing::load(testing::valid()).config;
+    config.listeners[0].upstream.clear();
+    config.listeners[0].split = {{.upstream = "app", .weight = 95}, {.upstream = "b", .weight = 5}};
+    EXPECT_NE(print(config).find("upstream = \"\"\nsplit = [{ upstream = \"app\", weight = 95 }, "
+                                 "{ upstream = \"b\", weight = 5 }]\n"),
+              std::string::npos)
+        << print(config);
 }
 
 class Generator {
@@ -74,21 +136,37 @@ public:
 
     Config config() {
         Config c;
-        c.process = {
-            number(0, 1024), number(0, 1'000'000'000), {duration(), duration()}, duration(), text(),
-            text()};
-        c.log = {word<LogLevel>(4), word<LogFormat>(2), coin() ? "stdout" : "/" + path()};
-        c.access_log = {
-            coin() ? "off" : "/" + path(), word<LogFormat>(2), coin(), true, coin(), duration(1ms)};
+        c.process = process();
+        c.log = {.level = word<LogLevel>(4),
+                 .format = word<LogFormat>(2),
+                 .target = coin() ? "stdout" : "/" + path()};
+        c.access_log = {.target = coin() ? "off" : "/" + path(),
+                        .format = word<LogFormat>(2),
+                        .on_open = coin(),
+                        .on_close = true,
+                        .skip_empty = coin(),
+                        .flush_interval = duration(1ms)};
         const auto upstreams = number(1, 4);
         for (std::uint32_t i = 0; i < upstreams; ++i) c.upstreams.push_back(upstream(i));
         const auto listeners = number(1, 4);
         for (std::uint32_t i = 0; i < listeners; ++i)
-            c.listeners.push_back(listener(i, c.upstreams[number(0, upstreams - 1)].name));
+            c.listeners.push_back(listener(i, c.upstreams));
         return c;
     }
 
 private:
+    Process process() {
+        Process p;
+        p.workers = number(0, 1024);
+        p.max_connections = number(0, 1'000'000'000);
+        p.drain = {.wait = duration(), .close_over = duration()};
+        p.shutdown_delay = duration();
+        p.hash_seed = coin() ? number(0, 9) : std::numeric_limits<std::int64_t>::max();
+        p.user = text();
+        p.group = text();
+        return p;
+    }
+
     std::uint32_t number(std::uint32_t least, std::uint32_t most) {
         return std::uniform_int_distribution<std::uint32_t>(least, most)(engine_);
     }
@@ -104,6 +182,45 @@ private:
         return std::max(least, units[number(0, 3)] * number(0, 87600));
     }
     Duration duration_or_never() { return number(0, 3) == 0 ? never : duration(1ms); }
+
+    double real(double least, double most) {
+        return coin() ? std::round(std::uniform_real_distribution<double>(least, most)(engine_))
+                      : std::uniform_real_distribution<double>(least, most)(engine_);
+    }
+
+    Rate rate() {
+        if (coin()) return {};
+        static constexpr std::chrono::seconds units[] = {1s, 1min, 1h};
+        const auto amount = number(1, 1'000'000'000);
+        return {.amount = amount,
+                .per = units[number(0, 2)],
+                .burst = coin() ? amount : number(1, 1'000'000'000)};
+    }
+
+    std::uint64_t byte_rate() {
+        if (coin()) return 0;
+        return std::uint64_t{number(1, 1023)} << (10 * number(0, 4));
+    }
+
+    PeerList peers() {
+        PeerList list;
+        const auto count = number(0, 3);
+        for (std::uint32_t i = 0; i < count; ++i) list.prefixes.push_back(prefix());
+        list.unix_peers = coin();
+        list.all = coin();
+        return list;
+    }
+
+    Prefix prefix() {
+        const bool ipv4 = coin();
+        Prefix p;
+        p.length = static_cast<std::uint8_t>(ipv4 ? number(96, 128) : number(0, 128));
+        if (ipv4) p.bytes[10] = p.bytes[11] = 0xff;
+        const std::size_t first = ipv4 ? 12 : 0;
+        for (std::size_t i = first; i < p.length / 8U; ++i)
+            p.bytes[i] = static_cast<std::uint8_t>(number(0, 255));
+        return p;
+    }
 
     std::string text() {
         // All that a TOML string must escape, and more than one byte per character.
@@ -132,8 +249,9 @@ private:
     }
 
     Keepalive keepalive() {
-        return {std::chrono::seconds(number(1, 32767)), std::chrono::seconds(number(1, 32767)),
-                number(1, 127)};
+        return {.idle = std::chrono::seconds(number(1, 32767)),
+                .interval = std::chrono::seconds(number(1, 32767)),
+                .probes = number(1, 127)};
     }
 
     Endpoint endpoint(std::uint32_t unique) {
@@ -151,39 +269,100 @@ private:
         }
     }
 
-    Listener listener(std::uint32_t i, const std::string& upstream) {
+    Listener listener(std::uint32_t i, const std::vector<Upstream>& upstreams) {
         Listener l;
         l.name = "listener." + std::to_string(i);
         const auto count = number(1, 3);
         for (std::uint32_t j = 0; j < count; ++j) l.bind.push_back(endpoint(100 * i + j));
-        l.upstream = coin() ? upstream : "";
+        if (coin()) {
+            l.upstream =
+                coin() ? upstreams[number(0, static_cast<std::uint32_t>(upstreams.size() - 1))].name
+                       : "";
+        } else {
+            for (const auto& upstream : upstreams)
+                l.split.push_back({.upstream = upstream.name, .weight = number(0, 65535)});
+            l.split[0].weight = number(1, 65535);
+        }
+        l.split_by = word<SplitBy>(2);
         l.backlog = number(1, 2'147'483'647);
-        l.max_connections = number(0, 1'000'000'000);
-        l.on_limit = word<OnLimit>(2);
         l.refuse_with = word<RefuseWith>(2);
+        l.download_rate = byte_rate();
+        l.upload_rate = byte_rate();
         l.peer_timeout = duration_or_never();
         l.keepalive = keepalive();
-        l.timeouts = {duration_or_never(), duration_or_never(), duration_or_never(),
-                      std::uniform_real_distribution<double>(0, 1)(engine_)};
-        if (coin()) l.timeouts.lifetime_jitter = number(0, 1);
+        l.timeouts = {.idle = duration_or_never(),
+                      .half_closed = duration_or_never(),
+                      .lifetime = duration_or_never(),
+                      .lifetime_jitter = real(0, 1)};
+        limit(l);
         return l;
+    }
+
+    void limit(Listener& l) {
+        l.max_connections = number(0, 1'000'000'000);
+        l.max_connections_per_source = number(0, 1'000'000'000);
+        l.accept_rate = rate();
+        l.accept_rate_per_source = rate();
+        l.source_prefix = {.ipv4 = number(1, 32), .ipv6 = number(1, 128)};
+        l.limit_exempt = peers();
+        l.on_limit = word<OnLimit>(2);
+        l.allow = peers();
+        l.deny = peers();
+        l.dry_run = {.max_connections = coin(),
+                     .max_connections_per_source = coin(),
+                     .accept_rate = coin(),
+                     .accept_rate_per_source = coin(),
+                     .allow = coin(),
+                     .deny = coin()};
     }
 
     Upstream upstream(std::uint32_t i) {
         Upstream u;
         u.name = "upstream-" + std::to_string(i);
-        u.balance = word<Balance>(4);
+        u.balance = word<Balance>(8);
+        u.hash_key = word<HashKey>(2);
+        u.bounded_load = coin() ? 0 : real(1, 1000);
         u.connect_timeout = duration(1ms);
         u.attempts = number(1, 1000);
         u.retry_backoff.base = duration();
         u.retry_backoff.max = u.retry_backoff.base + std::chrono::milliseconds(0);
-        u.no_backend = word<NoBackend>(2);
+        u.retry_budget = real(0, 1);
+        u.max_connections = number(0, 1'000'000'000);
+        u.max_connecting_per_backend = number(0, 1'000'000'000);
+        u.spill_when_full = coin();
+        u.tier_join_below = real(0, 1);
+        u.no_backend = word<NoBackend>(3);
+        u.hold = {.timeout = duration(1ms), .max_length = number(1, 1'000'000'000)};
+        u.source_address = source_addresses();
         u.keepalive = keepalive();
+        u.queue = {.max_length = number(0, 1'000'000'000),
+                   .timeout = duration(1ms),
+                   .policy = word<QueueOrder>(2)};
+        u.pool.min_idle = number(0, 1'000'000);
+        u.pool.max_idle = coin() ? 0 : number(u.pool.min_idle, 1'000'000);
+        u.pool.max_age = duration(1ms);
+        u.slow_start = {
+            .window = duration(), .min_weight = real(0, 1), .aggression = real(0.6, 1000)};
+        u.backend_defaults = {.weight = number(0, 65535),
+                              .tier = number(0, 65535),
+                              .max_connections = number(0, 1'000'000'000)};
         const auto count = number(1, 4);
         for (std::uint32_t j = 0; j < count; ++j)
-            u.backends.push_back({"b@[::]/" + std::to_string(j), endpoint(10'000 + 100 * i + j),
-                                  number(0, 65535), number(0, 65535), word<BackendState>(3)});
+            u.backends.push_back({.name = "b@[::]/" + std::to_string(j),
+                                  .address = endpoint(10'000 + 100 * i + j),
+                                  .weight = number(0, 65535),
+                                  .tier = number(0, 65535),
+                                  .state = word<BackendState>(3),
+                                  .max_connections = number(0, 1'000'000'000)});
         return u;
+    }
+
+    std::vector<Endpoint> source_addresses() {
+        std::vector<Endpoint> all;
+        if (coin()) all.push_back(Endpoint::ipv4({10, 0, 0, 5}, 0));
+        if (coin()) all.push_back(Endpoint::ipv6({0x20, 0x01, 0x0d, 0xb8}, 0));
+        if (coin()) all.push_back(*Endpoint::parse("[fe80::1%lo]:0"));
+        return all;
     }
 
     std::mt19937 engine_;

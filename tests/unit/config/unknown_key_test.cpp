@@ -65,13 +65,23 @@ TEST(ConfigC1, KeyBelowASecondSubTableMovesAboveTheFirst) {
 
 TEST(ConfigC1, KeyBelowATableThatIsNotSupportedYetIsFoundToo) {
     EXPECT_EQ(short_messages(valid({},
-                                   "[upstream.queue]\nmax_length = 5\nconnect_timeout = \"1s\"\n"
-                                   "max_lenght = 6")),
-              (Messages{"9:1 error: [upstream.queue] is not supported yet",
+                                   "[upstream.rebalance]\nmin_age = \"5s\"\n"
+                                   "connect_timeout = \"1s\"\nmin_aeg = \"6s\"")),
+              (Messages{"9:1 error: [upstream.rebalance] is not supported yet",
                         "11:1 error: 'connect_timeout' belongs to [[upstream]], not to "
+                        "[upstream.rebalance]: move it above line 9, [upstream.rebalance]",
+                        "12:1 error: unknown key 'min_aeg' in [upstream.rebalance]; did you mean "
+                        "'min_age'?"}));
+}
+
+TEST(ConfigC1, KeyOfAnUpstreamBelowItsQueue) {
+    EXPECT_EQ(short_messages(valid({},
+                                   "[upstream.queue]\nmax_length = 5\nconnect_timeout = \"1s\"\n"
+                                   "max_connections = 6")),
+              (Messages{"11:1 error: 'connect_timeout' belongs to [[upstream]], not to "
                         "[upstream.queue]: move it above line 9, [upstream.queue]",
-                        "12:1 error: unknown key 'max_lenght' in [upstream.queue]; did you mean "
-                        "'max_length'?"}));
+                        "12:1 error: 'max_connections' belongs to [[upstream]], not to "
+                        "[upstream.queue]: move it above line 9, [upstream.queue]"}));
 }
 
 TEST(ConfigC1, KeyOfAnOuterTableInBraces) {
@@ -144,8 +154,8 @@ TEST(ConfigC1, WordsOfOtherProxies) {
 TEST(ConfigC1, KeysOfTheContractThatAreNotSupportedYet) {
     EXPECT_EQ(short_messages(valid({}, {}, "[process]\n  memory_limit = \"auto\"\n")),
               (Messages{"2:3 error: 'memory_limit' in [process] is not supported yet"}));
-    EXPECT_EQ(short_messages(valid("allow = []")),
-              (Messages{"5:1 error: 'allow' in [[listener]] is not supported yet"}));
+    EXPECT_EQ(short_messages(valid("proxy_protocol_from = []")),
+              (Messages{"5:1 error: 'proxy_protocol_from' in [[listener]] is not supported yet"}));
     EXPECT_EQ(
         short_messages(valid("timeouts = { tls_handshake = \"10s\" }")),
         (Messages{"5:14 error: 'tls_handshake' in [listener.timeouts] is not supported yet"}));

@@ -137,11 +137,12 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"", "connect_timeout = \"99999999999h\"", "ten years"},
         Row{"", "attempts = 0", "must be from 1 to 1000, not 0"},
         Row{"", "attempts = 4294967297", "not 4294967297"},
-        Row{"", "no_backend = \"hold\"",
-            "'hold' is not supported yet; there are \"reset\", \"close\""},
-        Row{"", "balance = \"maglev\"", "'maglev' is not supported yet"},
+        Row{"", "hash_key = \"sni\"\nbalance = \"maglev\"",
+            "'sni' is not supported yet; there are \"source_ip\", \"source_ip_port\""},
+        Row{"", "no_backend = \"wait\"",
+            "'wait' is unknown; here it is \"hold\"; there are \"reset\", \"close\", \"hold\""},
         Row{"", "balance = \"leastconn\"", "here it is \"least_connections\""},
-        Row{"", "balance = \"source\"", "here it is \"maglev\", which is not supported yet"},
+        Row{"", "balance = \"source\"", "here it is \"maglev\"; there are"},
         Row{"", "balance = \"round-robin\"", "did you mean \"round_robin\"?"}));
 
 std::string backends(std::string_view backend) {
@@ -278,33 +279,37 @@ TEST(ConfigValue, EveryMemberIsSet) {
     ASSERT_TRUE(result.diagnostics.empty()) << format(result.diagnostics);
     Config expected;
     expected.process = Process{.workers = 3,
-                        .max_connections = 1000,
-                        .drain = {1min, 2s},
-                        .shutdown_delay = 3s,
-                        .user = "nobody",
-                        .group = "nogroup"};
+                               .max_connections = 1000,
+                               .drain = {1min, 2s},
+                               .shutdown_delay = 3s,
+                               .user = "nobody",
+                               .group = "nogroup"};
     expected.log = {LogLevel::debug, LogFormat::json, "/etc/penstock/log/p.log"};
     expected.access_log = {"stdout", LogFormat::text, true, false, true, 2s};
     expected.listeners.push_back(Listener{.name = "web",
-                                  .bind = {*Endpoint::parse("127.0.0.1:80")},
-                                  .upstream = "app",
-                                  .backlog = 7,
-                                  .max_connections = 8,
-                                  .on_limit = OnLimit::wait,
-                                  .refuse_with = RefuseWith::close,
-                                  .peer_timeout = never,
-                                  .keepalive = {1s, 2s, 3},
-                                  .timeouts = {4s, 5s, 6s, 1.0}});
+                                          .bind = {*Endpoint::parse("127.0.0.1:80")},
+                                          .upstream = "app",
+                                          .backlog = 7,
+                                          .max_connections = 8,
+                                          .on_limit = OnLimit::wait,
+                                          .refuse_with = RefuseWith::close,
+                                          .peer_timeout = never,
+                                          .keepalive = {1s, 2s, 3},
+                                          .timeouts = {4s, 5s, 6s, 1.0}});
     expected.upstreams.push_back(Upstream{.name = "app",
-                                  .balance = Balance::random,
-                                  .connect_timeout = 7s,
-                                  .attempts = 8,
-                                  .retry_backoff = {9ms, 10ms},
-                                  .no_backend = NoBackend::close,
-                                  .keepalive = {11s, 12s, 13}});
+                                          .balance = Balance::random,
+                                          .connect_timeout = 7s,
+                                          .attempts = 8,
+                                          .retry_backoff = {9ms, 10ms},
+                                          .no_backend = NoBackend::close,
+                                          .keepalive = {11s, 12s, 13}});
     expected.upstreams[0].backends = {
-        {"b", *Endpoint::parse("10.0.0.1:80"), 14, 15, BackendState::maintenance},
-        {"10.0.0.2:80", *Endpoint::parse("10.0.0.2:80"), 1, 0, BackendState::ready}};
+        {.name = "b",
+         .address = *Endpoint::parse("10.0.0.1:80"),
+         .weight = 14,
+         .tier = 15,
+         .state = BackendState::maintenance},
+        {.name = "10.0.0.2:80", .address = *Endpoint::parse("10.0.0.2:80")}};
     EXPECT_EQ(result.config, expected);
 }
 
