@@ -89,7 +89,7 @@ void Server::make_workers() {
             shared_.log.info("upstream {}: hash table of {} backends, checksum {:016x}",
                              upstream.name, backends->size(), backends->hash_checksum());
         upstreams.push_back(std::make_shared<proxy::UpstreamShared>(upstream, std::move(backends),
-                                                                    options_.workers, hash_seed));
+                                                                    options_.workers));
     }
     // Enough for every connection to come from a source of its own.
     const balancer::SourceTable::Size sources{

@@ -105,8 +105,8 @@ IoResult Socket::shutdown_write() noexcept {
     return {IoStatus::ok};
 }
 
-IoResult Socket::splice_in(Pipe& pipe) noexcept {
-    const auto n = ::splice(fd_, nullptr, pipe.write_end(), nullptr, pipe.room(),
+IoResult Socket::splice_in(Pipe& pipe, std::size_t most) noexcept {
+    const auto n = ::splice(fd_, nullptr, pipe.write_end(), nullptr, std::min(pipe.room(), most),
                             SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
     if (n > 0) {
         pipe.filled(static_cast<std::size_t>(n));

@@ -62,9 +62,9 @@ public:
     IoResult send(std::span<const std::byte> from) noexcept;
     IoResult shutdown_write() noexcept;
 
-    /// Socket -> pipe. want_read may mean an empty socket or a full pipe, eof an end or nothing:
-    /// recv() must confirm both.
-    IoResult splice_in(Pipe& pipe) noexcept;
+    /// Socket -> pipe, at most `most` bytes. want_read may mean an empty socket or a full pipe, eof
+    /// an end or nothing: recv() must confirm both.
+    IoResult splice_in(Pipe& pipe, std::size_t most = ~std::size_t{0}) noexcept;
     /// Pipe -> socket.
     IoResult splice_out(Pipe& pipe) noexcept;
 

@@ -25,6 +25,14 @@ balancer::PolicyKind policy_kind(config::Balance balance) noexcept {
     std::unreachable();
 }
 
+balancer::HashKey hash_key(config::HashKey key) noexcept {
+    switch (key) {
+        case config::HashKey::source_ip: return balancer::HashKey::source_ip;
+        case config::HashKey::source_ip_port: return balancer::HashKey::source_ip_port;
+    }
+    std::unreachable();
+}
+
 balancer::SelectorOptions selector_options(const config::Upstream& upstream) noexcept {
     const config::SlowStart& slow = upstream.slow_start;
     return {.kind = policy_kind(upstream.balance),
@@ -48,11 +56,9 @@ net::KeepaliveOptions keepalive_options(const config::Keepalive& keepalive) noex
 }  // namespace
 
 UpstreamShared::UpstreamShared(config::Upstream from,
-                               std::shared_ptr<const balancer::BackendSet> set,
-                               std::size_t workers, std::uint64_t seed_of_hashes)
+                               std::shared_ptr<const balancer::BackendSet> set, std::size_t workers)
     : settings(std::move(from)),
       backends(std::move(set)),
-      hash_seed(seed_of_hashes),
       connections(settings.max_connections),
       held(settings.hold.max_length),
       retries(settings.retry_budget),
@@ -62,11 +68,8 @@ UpstreamShared::UpstreamShared(config::Upstream from,
 UpstreamContext::UpstreamContext(std::shared_ptr<UpstreamShared> from, std::uint64_t seed)
     : shared(std::move(from)),
       selector(shared->backends, selector_options(shared->settings), seed),
-      hasher(policy_kind(shared->settings.balance),
-             shared->settings.hash_key == config::HashKey::source_ip
-                 ? balancer::HashKey::source_ip
-                 : balancer::HashKey::source_ip_port,
-             shared->hash_seed),
+      hasher(policy_kind(shared->settings.balance), hash_key(shared->settings.hash_key),
+                 shared->backends->hash_seed()),
       keepalive(keepalive_options(shared->settings.keepalive)),
       wants_latency(shared->settings.balance == config::Balance::least_latency) {}
 

@@ -31,11 +31,10 @@ class WarmPool;
 /// all of them.
 struct UpstreamShared : std::enable_shared_from_this<UpstreamShared> {
     UpstreamShared(config::Upstream from, std::shared_ptr<const balancer::BackendSet> set,
-                   std::size_t workers, std::uint64_t seed_of_hashes = 0);
+                   std::size_t workers);
 
     config::Upstream settings;
     std::shared_ptr<const balancer::BackendSet> backends;
-    std::uint64_t hash_seed;
     balancer::SlotLimiter connections;  // of sessions and pools
     balancer::SlotLimiter held;
     balancer::RetryBudget retries;
@@ -54,6 +53,7 @@ struct UpstreamContext
     [[nodiscard]] bool has_room() const noexcept {
         return !shared->connections.full() && selector.has_room();
     }
+
     std::shared_ptr<UpstreamShared> shared;
     balancer::Selector selector;
     balancer::KeyHasher hasher;  // gives keys to hash policies only

@@ -6,13 +6,16 @@
 namespace penstock::proxy {
 
 NextDeadline next_deadline(const RelayTimes& times, const RelayTimeouts& timeouts) noexcept {
-    NextDeadline next{deadline_after(times.last_activity, timeouts.idle), DeadlineKind::idle};
+    const TimePoint active = times.paused_until == no_deadline
+                                 ? times.last_activity
+                                 : std::max(times.last_activity, times.paused_until);
+    NextDeadline next{times.paused_until, DeadlineKind::end_pause};
     const auto consider = [&next](TimePoint at, DeadlineKind kind) {
         if (at < next.at) next = {at, kind};
     };
+    consider(deadline_after(active, timeouts.idle), DeadlineKind::idle);
     if (times.half_closed_since != no_deadline)
-        consider(deadline_after(std::max(times.half_closed_since, times.last_activity),
-                                timeouts.half_closed),
+        consider(deadline_after(std::max(times.half_closed_since, active), timeouts.half_closed),
                  DeadlineKind::half_closed);
     consider(times.lifetime_ends, DeadlineKind::lifetime);
     consider(times.keepalive_due, DeadlineKind::set_keepalive);

@@ -13,13 +13,15 @@ struct RelayTimeouts {
     Duration peer;         // nothing acknowledged while data is outstanding
 };
 
-/// The moments from which they count. no_deadline = not applicable now.
+/// The moments from which they count. no_deadline = not applicable now. A direction that pauses for
+/// its rate waits because of the proxy: the session is neither idle nor half-closed until then.
 struct RelayTimes {
     TimePoint last_activity;
     TimePoint half_closed_since = no_deadline;
     TimePoint lifetime_ends = no_deadline;
     TimePoint keepalive_due = no_deadline;
     TimePoint peer_check_due = no_deadline;
+    TimePoint paused_until = no_deadline;  // the direction that goes on first
 };
 
 enum class DeadlineKind : std::uint8_t {
@@ -29,6 +31,7 @@ enum class DeadlineKind : std::uint8_t {
     lifetime,
     set_keepalive,
     check_peers,
+    end_pause,
 };
 
 struct NextDeadline {

@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "proxy/connector.hpp"
+#include "proxy/mover.hpp"
 #include "proxy/worker.hpp"
 
 namespace penstock::proxy {
@@ -137,6 +138,12 @@ void Session::relay(Duration took, bool warm) {
         deadline_after(now, listener_->timeouts.peer == never
                                 ? never
                                 : DeadPeerJudge::first_sample_after(listener_->timeouts.peer));
+    const auto& settings = listener_->settings();
+    if (settings.upload_rate != 0 || settings.download_rate != 0) {
+        extras().pacing =
+            std::make_unique<Pacing>(settings.upload_rate, settings.download_rate, now);
+        paced_ = true;
+    }
     file_relay_deadline();
     coroutines_ = static_cast<std::uint8_t>(coroutines_ + 2);
     pump(*this, Side::backend);
@@ -159,10 +166,46 @@ net::Root Session::pump(Session& self, Side from) {
 }
 
 Step Session::move(Side from) {
+    if (paced_) return move_paced(from);
     Mover mover(worker_.loop(), flow(from), socket(from), socket(opposite(from)));
     const Step step = mover.run();
     if (mover.moved() > 0) on_moved(from, mover.moved());
     return step;
+}
+
+// The rate counts what was delivered. A pump that may not move more waits for time alone: readiness
+// would only wake it for nothing.
+Step Session::move_paced(Side from) {
+    Pace& pace = this->pace(from);
+    const TimePoint now = worker_.loop().now();
+    Mover mover(worker_.loop(), flow(from), socket(from), socket(opposite(from)),
+                pace.budget.available(now));
+    const Step step = mover.run();
+    pace.budget.take(mover.moved());
+    if (mover.moved() > 0) on_moved(from, mover.moved());
+    if (step.kind != StepKind::pause) return step;
+    if (has_failed(from)) {
+        // What it sent before is all there will be: neither that nor the error is held back.
+        pace.budget.lift();
+        return {StepKind::yield};
+    }
+    pace.paused_until = std::max(pace.budget.worth_waking_at(), now + TimingWheel::resolution);
+    times_.paused_until = extras_->pacing->next_end();
+    file_relay_deadline();
+    return {StepKind::wait, net::WaitRole::reader, &pace.resumed};
+}
+
+bool Session::has_failed(Side side) noexcept {
+    net::Socket& of = socket(side);
+    return of.failed() || ((of.seen() & (EPOLLERR | EPOLLHUP)) != 0 && of.check_error());
+}
+
+// The time of a pause counts as activity, so that idle time-outs shorter than it do not fire.
+void Session::end_pauses(TimePoint now) noexcept {
+    for (const Side from : {Side::client, Side::backend})
+        if (pace(from).paused_until <= now) pace(from).end_pause(worker_.loop().ready());
+    times_.paused_until = extras_->pacing->next_end();
+    times_.last_activity = now;
 }
 
 void Session::on_moved(Side from, std::size_t bytes) noexcept {
@@ -194,6 +237,7 @@ void Session::on_flow_ended(Side from, StepKind how) noexcept {
     if (is_local_failure(error)) return abort(CloseReason::internal, error);
     if (flow(to).delivered_end || flow(to).write_failed) return on_side_failed(to);
     socket(to).readable.set(worker_.loop().ready());
+    if (paced_) pace(to).end_pause(worker_.loop().ready());
 }
 
 void Session::on_end_of_stream(Side from) noexcept {
@@ -258,7 +302,10 @@ void Session::on_hangup(net::Watch& watch) {
             close(CloseReason::client_gone, ClosedBy::client, hung_up.error().value());
     } else if (state_ == SessionState::relaying) {
         // While a pump still reads here, it finds the error behind the data.
-        if (both_ways && flow(side).delivered_end && hung_up.check_error()) on_side_failed(side);
+        if (both_ways && flow(side).delivered_end && hung_up.check_error())
+            on_side_failed(side);
+        else if (both_ways && paced_)
+            pace(side).end_pause(worker_.loop().ready());
     } else if (state_ == SessionState::flushing && side == flushing_to_ && both_ways) {
         if (hung_up.check_error()) continue_flush(worker_.loop().now());
     }
@@ -283,6 +330,7 @@ void Session::check_relay_deadlines(TimePoint now) noexcept {
             case DeadlineKind::half_closed: return abort(CloseReason::half_closed_timeout);
             case DeadlineKind::lifetime: return abort(CloseReason::lifetime);
             case DeadlineKind::set_keepalive: set_keepalive(); break;
+            case DeadlineKind::end_pause: end_pauses(now); break;
             case DeadlineKind::check_peers:
                 check_peers(now);
                 if (state_ != SessionState::relaying) return;
@@ -321,8 +369,8 @@ void Session::check_peers(TimePoint now) noexcept {
 
 bool Session::is_quiet(TimePoint now) const noexcept {
     return state_ == SessionState::relaying && now - times_.last_activity >= quiet_for_drain &&
-           to_backend_.empty() && to_client_.empty() && client_socket_.unacknowledged() == 0 &&
-           backend_socket_.unacknowledged() == 0;
+           times_.paused_until == no_deadline && to_backend_.empty() && to_client_.empty() &&
+           client_socket_.unacknowledged() == 0 && backend_socket_.unacknowledged() == 0;
 }
 
 void Session::abort(CloseReason reason, int error) noexcept {
@@ -379,6 +427,8 @@ void Session::wake_coroutines() noexcept {
         socket->readable.wake(ready);
         socket->writable.wake(ready);
     }
+    if (!paced_) return;
+    for (const Side from : {Side::client, Side::backend}) pace(from).end_pause(ready);
 }
 
 void Session::leave() noexcept {

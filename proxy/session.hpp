@@ -20,6 +20,7 @@
 #include "proxy/dead_peer.hpp"
 #include "proxy/deadlines.hpp"
 #include "proxy/flow.hpp"
+#include "proxy/pace.hpp"
 
 namespace penstock::proxy {
 
@@ -102,10 +103,14 @@ private:
 
     static net::Root pump(Session& self, Side from);
     [[nodiscard]] Step move(Side from);
+    [[nodiscard]] Step move_paced(Side from);
     void on_moved(Side from, std::size_t bytes) noexcept;
     void on_flow_ended(Side from, StepKind how) noexcept;
     void on_end_of_stream(Side from) noexcept;
     void on_side_failed(Side side) noexcept;
+
+    [[nodiscard]] bool has_failed(Side side) noexcept;
+    void end_pauses(TimePoint now) noexcept;
 
     void check_relay_deadlines(TimePoint now) noexcept;
     void file_relay_deadline() noexcept;
@@ -127,6 +132,10 @@ private:
         return from == Side::client ? to_backend_ : to_client_;
     }
 
+    [[nodiscard]] Pace& pace(Side from) noexcept {
+        return from == Side::client ? extras_->pacing->to_backend : extras_->pacing->to_client;
+    }
+
     // Which slots it holds, each of a limiter that it reaches anyway.
     struct Slots {
         bool process = false;
@@ -144,6 +153,7 @@ private:
         DeadPeerJudge client_judge;
         DeadPeerJudge backend_judge;
         TimePoint flush_ends = no_deadline;
+        std::unique_ptr<Pacing> pacing;  // null: no rate is limited
     };
     [[nodiscard]] Extras& extras() {
         if (!extras_) extras_ = std::make_unique<Extras>();
@@ -180,6 +190,7 @@ private:
     Slots slots_;
     bool linked_ = false;
     bool warm_ = false;
+    bool paced_ = false;  // extras_->pacing is there
 };
 static_assert(sizeof(Session) <= 512);
 

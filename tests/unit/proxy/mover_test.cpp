@@ -4,7 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "base/random.hpp"
-#include "proxy/flow.hpp"
+#include "proxy/byte_budget.hpp"
+#include "proxy/mover.hpp"
 #include "tests/unit/net/socket_pair.hpp"
 
 namespace penstock::proxy {
@@ -30,6 +31,16 @@ protected:
     bool wait_readable() {
         return net::turn_until(loop, [this] { return from.readable.ready(); });
     }
+    // What has been sent on, exactly so much; shorter when it does not come.
+    std::string read(std::size_t size) {
+        const timeval limit{20, 0};
+        ::setsockopt(sink.second.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+        std::string text(size, '\0');
+        const auto n = ::recv(sink.second.get(), text.data(), size, MSG_WAITALL);
+        text.resize(static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
+        return text;
+    }
+    // What has arrived by now.
     std::string read_all(std::size_t most = 1 << 24) {
         std::string text;
         char buffer[65536];
@@ -42,7 +53,8 @@ protected:
     std::string relay(const std::string& data, std::size_t pull) {
         std::string got;
         std::size_t sent = 0;
-        for (int turns = 0; turns < 200000 && got.size() < data.size(); ++turns) {
+        const auto end = SteadyClock().now() + std::chrono::seconds(60);
+        while (got.size() < data.size() && SteadyClock().now() < end) {
             if (sent < data.size()) {
                 const auto n = ::send(source.second.get(), data.data() + sent, data.size() - sent,
                                       MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -77,7 +89,7 @@ TEST_F(MoverTest, a_message_goes_through_and_leaves_no_memory_behind) {
     const Step result = step();
     EXPECT_EQ(result.kind, StepKind::wait);
     EXPECT_EQ(result.latch, &from.readable);
-    EXPECT_EQ(read_all(), "ping");
+    EXPECT_EQ(read(4), "ping");
     EXPECT_EQ(flow.bytes, 4U);
     EXPECT_TRUE(flow.empty());
     EXPECT_EQ(loop.buffers().bytes_in_use(), 0U);
@@ -88,7 +100,7 @@ TEST_F(MoverTest, B13_an_end_is_told_only_after_everything_before_it) {
     ::shutdown(source.second.get(), SHUT_WR);
     ASSERT_TRUE(net::turn_until(loop, [this] { return (from.seen() & EPOLLRDHUP) != 0; }));
     EXPECT_EQ(step().kind, StepKind::end_of_stream);
-    EXPECT_EQ(read_all(), "last");
+    EXPECT_EQ(read(4), "last");
 }
 
 // A peer that is always faster than the proxy, and one that always takes everything.
@@ -155,6 +167,94 @@ TEST_F(MoverWithoutBuffers, at_the_cap_it_peeks_and_loses_nothing) {
     EXPECT_EQ(loop.buffers().bytes_in_use(), 0U);
 }
 
+TEST_F(MoverTest, an_allowance_is_never_exceeded_and_leaves_the_rest_readable) {
+    net::say(source.second, "0123456789");
+    ASSERT_TRUE(wait_readable());
+    Mover first(loop, flow, from, to, 4);
+    EXPECT_EQ(first.run().kind, StepKind::pause);
+    EXPECT_EQ(first.moved(), 4U);
+    EXPECT_EQ(read_all(), "0123");
+    EXPECT_TRUE(from.readable.ready()) << "a full read proves nothing";
+    Mover nothing(loop, flow, from, to, 0);
+    EXPECT_EQ(nothing.run().kind, StepKind::pause);
+    EXPECT_EQ(nothing.moved(), 0U);
+    EXPECT_EQ(read_all(), "");
+    Mover more(loop, flow, from, to, 100);
+    EXPECT_EQ(more.run().kind, StepKind::wait);
+    EXPECT_EQ(read_all(), "456789");
+}
+
+TEST(Mover, an_allowance_above_the_budget_of_a_wake_up_still_yields) {
+    net::EventLoop loop(1 << 20);
+    Flow flow;
+    Endless source;
+    Endless sink;
+    source.readable.set(loop.ready());
+    Mover mover(loop, flow, source, sink, byte_budget * 4);
+    EXPECT_EQ(mover.run().kind, StepKind::yield);
+    Mover exact(loop, flow, source, sink, 100'000);
+    EXPECT_EQ(exact.run().kind, StepKind::pause);
+    EXPECT_EQ(exact.moved(), 100'000U);
+    release_memory(flow, loop);
+}
+
+// What the rate promises, whatever a slow receiver makes the flow hold; `pull` = how it reads.
+struct Paced {
+    std::uint64_t rate;
+    std::size_t pull;
+};
+
+template <typename Base>
+class PacedMover : public Base, public testing::WithParamInterface<Paced> {
+protected:
+    void relay_paced(std::size_t size) {
+        const auto [rate, pull] = GetParam();
+        const std::string data = Base::pattern(size);
+        ManualClock clock;
+        ByteBudget budget(rate, clock.now());
+        const TimePoint begin = clock.now();
+        std::string got;
+        std::size_t sent = 0;
+        std::uint64_t moved = 0;
+        for (int turns = 0; turns < 200000 && got.size() < size; ++turns) {
+            const auto n = ::send(this->source.second.get(), data.data() + sent, size - sent,
+                                  MSG_DONTWAIT | MSG_NOSIGNAL);
+            if (n > 0) sent += static_cast<std::size_t>(n);
+            this->loop.turn(Duration::zero());
+            Mover mover(this->loop, this->flow, this->from, this->to,
+                        budget.available(clock.now()));
+            const Step step = mover.run();
+            budget.take(mover.moved());
+            moved += mover.moved();
+            const std::chrono::duration<double> past = clock.now() - begin;
+            ASSERT_LE(static_cast<double>(moved),
+                      static_cast<double>(rate) * (past.count() + 0.05) + 1);
+            if (step.kind == StepKind::pause) {
+                ASSERT_EQ(this->flow.pipe, nullptr) << "a pause holds no pipe";
+            }
+            spliced = spliced || this->loop.pipes().open() != 0;
+            got += this->read_all(pull);
+            clock.advance(std::chrono::milliseconds(8));
+        }
+        EXPECT_EQ(got, data);
+    }
+    bool spliced = false;
+};
+
+using PacedMoverTest = PacedMover<MoverTest>;
+TEST_P(PacedMoverTest, keeps_its_rate_and_loses_nothing) {
+    relay_paced(4 << 20);
+    EXPECT_EQ(spliced, GetParam().rate > 50'000'000) << "bulk is spliced, small portions are not";
+}
+INSTANTIATE_TEST_SUITE_P(Rates, PacedMoverTest,
+                         testing::Values(Paced{1'000'000, 1 << 24}, Paced{1'000'000, 4096},
+                                         Paced{100'000'000, 1 << 24}, Paced{100'000'000, 4096}));
+
+using PacedWithoutBuffers = PacedMover<MoverWithoutBuffers>;
+TEST_P(PacedWithoutBuffers, keeps_its_rate_and_loses_nothing) { relay_paced(1 << 20); }
+INSTANTIATE_TEST_SUITE_P(Rates, PacedWithoutBuffers,
+                         testing::Values(Paced{1'000'000, 1 << 24}, Paced{10'000'000, 3000}));
+
 TEST_F(MoverTest, a_reset_reader_is_a_failed_write) {
     net::reset_peer(sink.second);
     ASSERT_TRUE(net::turn_until(loop, [this] { return (to.seen() & EPOLLERR) != 0; }));
@@ -168,7 +268,7 @@ TEST_F(MoverTest, a_reset_source_fails_behind_its_data) {
     net::reset_peer(source.second);
     ASSERT_TRUE(net::turn_until(loop, [this] { return (from.seen() & EPOLLERR) != 0; }));
     EXPECT_EQ(step().kind, StepKind::read_failed);
-    EXPECT_EQ(read_all(), "before");
+    EXPECT_EQ(read(6), "before");
 }
 
 }  // namespace
