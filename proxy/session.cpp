@@ -237,7 +237,6 @@ void Session::on_flow_ended(Side from, StepKind how) noexcept {
     if (is_local_failure(error)) return abort(CloseReason::internal, error);
     if (flow(to).delivered_end || flow(to).write_failed) return on_side_failed(to);
     socket(to).readable.set(worker_.loop().ready());
-    if (paced_) pace(to).end_pause(worker_.loop().ready());
 }
 
 void Session::on_end_of_stream(Side from) noexcept {
@@ -302,10 +301,7 @@ void Session::on_hangup(net::Watch& watch) {
             close(CloseReason::client_gone, ClosedBy::client, hung_up.error().value());
     } else if (state_ == SessionState::relaying) {
         // While a pump still reads here, it finds the error behind the data.
-        if (both_ways && flow(side).delivered_end && hung_up.check_error())
-            on_side_failed(side);
-        else if (both_ways && paced_)
-            pace(side).end_pause(worker_.loop().ready());
+        if (both_ways && flow(side).delivered_end && hung_up.check_error()) on_side_failed(side);
     } else if (state_ == SessionState::flushing && side == flushing_to_ && both_ways) {
         if (hung_up.check_error()) continue_flush(worker_.loop().now());
     }

@@ -1,4 +1,3 @@
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -13,6 +12,7 @@
 #include "proxy/access_log/format.hpp"
 #include "proxy/access_log/sink.hpp"
 #include "proxy/access_log/worker_log.hpp"
+#include "tests/support/temp_dir.hpp"
 
 namespace penstock::proxy {
 namespace {
@@ -171,16 +171,12 @@ TEST(RefusalThrottle, N7_admits_a_hundred_a_second_of_each_kind) {
 
 class SinkTest : public testing::Test {
 protected:
-    SinkTest() {
-        std::string pattern = (fs::temp_directory_path() / "penstock-log-XXXXXX").string();
-        directory = ::mkdtemp(pattern.data());
-    }
-    ~SinkTest() override { fs::remove_all(directory); }
     static std::string contents(const fs::path& path) {
         std::ifstream file(path);
         return {std::istreambuf_iterator<char>(file), {}};
     }
-    fs::path directory;
+    test::TempDir own;
+    const fs::path& directory = own.path();
 };
 
 TEST_F(SinkTest, L3_reopen_follows_a_renamed_file) {
