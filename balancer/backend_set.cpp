@@ -9,7 +9,7 @@
 namespace penstock::balancer {
 
 BackendSet::BackendSet(std::vector<BackendEntry> entries, const SetOptions& options)
-    : tiers_join_(options.tiers_join) {
+    : hash_seed_(options.hash_seed), tiers_join_(options.tiers_join) {
     std::vector<std::pair<std::uint32_t, std::size_t>> order;  // tier, place in entries
     order.reserve(entries.size());
     for (std::size_t i = 0; i < entries.size(); ++i) order.emplace_back(entries[i].tier, i);
@@ -33,25 +33,23 @@ BackendSet::BackendSet(std::vector<BackendEntry> entries, const SetOptions& opti
     for (std::size_t t = 0; t < tiers_.size(); ++t)
         ranges_.push_back(
             {tiers_join_ && t < max_joining_tiers ? 0 : tiers_[t].begin, tiers_[t].end});
-    if (options.hash_tables != HashTables::none) build_hash_tables(options);
+    if (options.hash_tables != HashTables::none) build_hash_tables(options.hash_tables);
 }
 
-void BackendSet::build_hash_tables(const SetOptions& options) {
+void BackendSet::build_hash_tables(HashTables kind) {
     std::vector<HashEntry> entries;
     entries.reserve(size());
     name_hashes_.reserve(size());
     for (std::size_t i = 0; i < size(); ++i) {
         entries.push_back({backend(i).name(), weight(i)});
-        name_hashes_.push_back(hash64(backend(i).name(), options.hash_seed));
+        name_hashes_.push_back(hash64(backend(i).name(), hash_seed_));
     }
-    hash_checksum_ = mix64(options.hash_seed);
+    hash_checksum_ = mix64(hash_seed_);
     for (const auto& [begin, end] : ranges_) {
         const auto part = std::span(entries).subspan(begin, end - begin);
-        std::uint64_t checksum = 0;
-        if (options.hash_tables == HashTables::maglev)
-            checksum = maglev_.emplace_back(part, options.hash_seed).checksum();
-        else
-            checksum = rings_.emplace_back(part).checksum();
+        const std::uint64_t checksum = kind == HashTables::maglev
+                                           ? maglev_.emplace_back(part, hash_seed_).checksum()
+                                           : rings_.emplace_back(part).checksum();
         hash_checksum_ = mix64(hash_checksum_ ^ checksum);
     }
 }

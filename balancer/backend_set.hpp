@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -76,18 +77,21 @@ public:
     /// The table of ranges()[range]; indices count from the range's begin. Backends that are not
     /// ready stay in it, so that their keys return to them.
     [[nodiscard]] const MaglevTable& maglev_table(std::size_t range) const noexcept {
+        assert(range < maglev_.size());
         return maglev_[range];
     }
     [[nodiscard]] const RingTable& ring_table(std::size_t range) const noexcept {
+        assert(range < rings_.size());
         return rings_[range];
     }
-    /// A number for each backend that follows from its name; only beside hash tables.
+    /// A number for each backend that follows from its name and the seed; only beside hash tables.
     [[nodiscard]] std::uint64_t name_hash(std::size_t i) const noexcept { return name_hashes_[i]; }
+    [[nodiscard]] std::uint64_t hash_seed() const noexcept { return hash_seed_; }
     /// Equal on two instances whose tables and seed are; 0 without tables.
     [[nodiscard]] std::uint64_t hash_checksum() const noexcept { return hash_checksum_; }
 
 private:
-    void build_hash_tables(const SetOptions& options);
+    void build_hash_tables(HashTables kind);
 
     std::vector<std::shared_ptr<Backend>> backends_;
     std::vector<std::uint32_t> weights_;
@@ -97,6 +101,7 @@ private:
     std::vector<MaglevTable> maglev_;  // one per range, or none
     std::vector<RingTable> rings_;  // one per range, or none
     std::vector<std::uint64_t> name_hashes_;
+    std::uint64_t hash_seed_;
     std::uint64_t hash_checksum_ = 0;
     bool tiers_join_;
     bool limited_ = false;

@@ -58,8 +58,10 @@ Session::Session(Worker& worker, ListenerPtr listener, Accepted accepted, std::u
       sequence_(sequence),
       peer_(accepted.peer),
       local_(accepted.local) {
+    if (!accepted.would_refuse.empty()) extras().would_refuse = accepted.would_refuse;
     slots_.process = accepted.process_permit.keep();
     slots_.listener = accepted.listener_permit.keep();
+    source_ = accepted.source_permit.keep();
     client_socket_.adopt(std::move(accepted.fd), kind_of(peer_));
     times_.last_activity = accepted_at_;
 }
@@ -112,7 +114,9 @@ void Session::give_slots_back() noexcept {
     }
     if (slots_.upstream) upstream().shared->connections.give_back();
     if (slots_.backend || slots_.upstream) worker_.call_waiting(upstream());
-    if (slots_.listener) listener_->shared->connections.give_back();
+    if (source_ != balancer::SourcePermit::none)
+        listener_->shared->gate.leave(std::exchange(source_, balancer::SourcePermit::none));
+    if (slots_.listener) listener_->shared->gate.connections().give_back();
     if (slots_.process) worker_.shared().connections.give_back();
     slots_ = {};
 }
@@ -469,6 +473,7 @@ void Session::write_log(LogRecord::Event event) noexcept {
         std::chrono::duration_cast<std::chrono::microseconds>(now - accepted_at_).count());
     if (extras_) {
         record.failed_attempts = extras_->failed_attempts;
+        record.would_refuse = extras_->would_refuse;
         if (extras_->queued > Duration::zero()) record.queue_us = microseconds(extras_->queued);
     }
     worker_.log().write(record, now);

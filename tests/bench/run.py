@@ -9,7 +9,9 @@ what the figures mean.
     ./dev bench
     tests/bench/run.py --write
     tests/bench/run.py --quick
+    tests/bench/run.py --limits-on
     tests/bench/run.py --concurrency-models
+    tests/bench/run.py --warm-start
 """
 
 import argparse
@@ -22,7 +24,7 @@ import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from benchlib import load, machine, models, process, proxies, report  # noqa: E402
-from benchlib import side_by_side, works  # noqa: E402
+from benchlib import side_by_side, warm_start, works  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MODELS = ("threads", "processes", "poll", "penstock")
@@ -48,6 +50,10 @@ def parse(arguments):
     parser.add_argument("--concurrency-models", action="store_true",
                         help="1 to 9,000 connections through a thread each, a process each, one "
                              "poll loop, and Penstock")
+    parser.add_argument("--limits-on", action="store_true",
+                        help="Penstock with a limit of every kind, each too high to be reached")
+    parser.add_argument("--warm-start", action="store_true",
+                        help="time to the first byte with and without warm connections (needs root)")
     parser.add_argument("--write", action="store_true", help="into docs/performance.md")
     args = parser.parse_args(arguments)
     args.penstock = args.penstock or args.build / "penstock"
@@ -80,7 +86,8 @@ class Bench:
         self.make_backend = lambda: load.Backend(loadgen, self.cores[1])
 
     def make(self, keys):
-        return [proxies.make_proxy(key, self.directory, self.args.penstock, self.args.programs)
+        return [proxies.make_proxy(key, self.directory, self.args.penstock, self.args.programs,
+                                   self.args.limits_on)
                 for key in keys]
 
     def facts(self, run):
@@ -121,6 +128,31 @@ def compare_models(bench):
     return report.concurrency_models(points, run, counts, facts, command_line()), failures
 
 
+def compare_warm_start(bench):
+    """With and without a pool; (report, failures)."""
+    rounds, clients = (2, 3) if bench.args.quick else (5, 20)
+    delay = 0.010
+    facts = bench.facts(bench.make(["penstock"]))
+    times = warm_start.measure(bench.args.penstock, pathlib.Path(bench.directory), bench.cores,
+                               rounds, clients, delay, progress)
+    failures = [f"{name}: no answers" for name, values in times.items()
+                if len(values) != rounds * clients]
+    return report.warm_start(times, delay, facts, command_line()), failures
+
+
+KINDS = {"bench-results": compare, "bench-limits": compare, "bench-models": compare_models,
+         "bench-warm-start": compare_warm_start}
+
+
+def kind_of(args):
+    """The kind of run, which is also the name of its place in docs/performance.md."""
+    if args.concurrency_models:
+        return "bench-models"
+    if args.warm_start:
+        return "bench-warm-start"
+    return "bench-limits" if args.limits_on else "bench-results"
+
+
 def command_line():
     return shlex.join(["tests/bench/run.py", *sys.argv[1:]])
 
@@ -132,13 +164,12 @@ def main():
     try:
         with tempfile.TemporaryDirectory(prefix="penstock-bench-") as directory:
             bench = Bench(args, directory)
-            text, failures = (compare_models if args.concurrency_models else compare)(bench)
+            text, failures = KINDS[kind_of(args)](bench)
     except (proxies.ProxyFailed, load.LoadFailed) as error:
         sys.exit(f"error: {error}")
     print(text)
     if args.write:
-        name = "bench-models" if args.concurrency_models else "bench-results"
-        report.write_between(ROOT / "docs/performance.md", name, text)
+        report.write_between(ROOT / "docs/performance.md", kind_of(args), text)
     for failure in failures:
         progress(f"failed: {failure}")
     return 1 if failures else 0

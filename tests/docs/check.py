@@ -5,7 +5,8 @@
 
 Every ```toml block of README.md passes `penstock check --strict`; every relative link of the pages
 leads to a file, and every `#section` to a heading; every command of `penstock --help` has its
-heading in docs/command-line.md, and no other.
+heading in docs/command-line.md, and no other; every close reason of base/close_reason.cpp has its
+row, with its class, in docs/access-log.md, and no other.
 """
 
 import argparse
@@ -65,14 +66,29 @@ def check_commands(root, penstock):
             "missing" if command in listed else "no command")
 
 
+def check_reasons(root):
+    source = (root / "base/close_reason.cpp").read_text()
+    rows = re.findall(r'\{CloseReason::(?!none)\w+, "(\w+)", (\w+),', source)
+    known = {(name, "operator" if in_class == "op" else in_class) for name, in_class in rows}
+    page = (root / "docs/access-log.md").read_text()
+    table = page.partition("\n## Reasons\n")[2].partition("\n## ")[0]
+    documented = set(re.findall(r"^\| `(\w+)` \| (\w+) \|", table, re.MULTILINE))
+    if not known:
+        yield "base/close_reason.cpp: no reason found"
+    for name, in_class in sorted(known ^ documented):
+        yield f"docs/access-log.md: reason {name} of class {in_class} is " + (
+            "missing" if (name, in_class) in known else "none")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--penstock", required=True)
     parser.add_argument("--root", type=pathlib.Path, default=pathlib.Path(__file__).parents[2])
     arguments = parser.parse_args()
     problems = [*check_examples(arguments.root, arguments.penstock), *check_links(arguments.root),
-                *check_commands(arguments.root, arguments.penstock)]
-    print("\n".join(problems) if problems else "docs: examples pass, links lead somewhere")
+                *check_commands(arguments.root, arguments.penstock),
+                *check_reasons(arguments.root)]
+    print("\n".join(problems) if problems else "docs: examples, links, commands, reasons are true")
     return 1 if problems else 0
 
 

@@ -15,7 +15,7 @@ namespace {
 Finished check_standard_input(const std::string& file, std::vector<std::string> options = {}) {
     options.insert(options.begin(), {"check", "-c", "-"});
     static const std::string script = R"(file=$1; shift; exec "$@" <"$file")";
-    return run_penstock(options, 10s, {"sh", "-c", script, "sh", file});
+    return run_penstock(options, patience, {"sh", "-c", script, "sh", file});
 }
 
 class CheckCommand : public ::testing::Test {

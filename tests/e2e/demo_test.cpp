@@ -22,7 +22,7 @@ std::vector<std::string> lines_of(const std::string& text) {
 class Demo {
 public:
     explicit Demo(const std::vector<std::string>& arguments) : child_(command(arguments)) {
-        wait_for([this] { return welcomed() || !child_.running(); }, 20s);
+        wait_for([this] { return welcomed() || !child_.running(); });
     }
 
     [[nodiscard]] bool welcomed() const {
@@ -50,7 +50,7 @@ public:
     /// Exit status after the signal; -1 if it did not exit by itself.
     int end(int signal) {
         child_.signal(signal);
-        const auto status = child_.wait_exit(10s);
+        const auto status = child_.wait_exit();
         return status && WIFEXITED(*status) ? WEXITSTATUS(*status) : -1;
     }
 

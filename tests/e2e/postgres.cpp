@@ -73,7 +73,7 @@ Postgres::Postgres() : address_(private_address()) {
                                             .privileges = privileges,
                                             .directory = directory});
     // It accepts a little earlier than it serves: until then it answers "starting up".
-    if (!wait_for([this] { return is_ready(address_); }, 20s))
+    if (!wait_for([this] { return is_ready(address_); }))
         throw std::runtime_error("PostgreSQL on " + text() + " goes on starting up");
 }
 

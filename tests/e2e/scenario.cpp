@@ -14,7 +14,7 @@ ConfigText proxy_for(std::vector<std::string> backends, unsigned workers, std::s
 }
 
 std::vector<LogLine> stop_with_lines(ProxyProcess& proxy, std::size_t count) {
-    std::ignore = proxy.access_log().wait_for_lines(count, 10s);
+    std::ignore = proxy.access_log().wait_for_lines(count);
     proxy.stop();
     auto lines = proxy.access_log().lines();
     EXPECT_EQ(lines.size(), count);

@@ -27,8 +27,7 @@ void ServerProcess::start() {
 
 void ServerProcess::wait_until_accepting() {
     const bool accepts = wait_for(
-        [this] { return !child_->running() || Socket::connect(command_.accepts_on).has_value(); },
-        20s);
+        [this] { return !child_->running() || Socket::connect(command_.accepts_on).has_value(); });
     if (accepts && child_->running()) return;
     child_->wait_exit(0ms);
     throw std::runtime_error(command_.argv.at(0) + " does not accept on " +
@@ -38,7 +37,7 @@ void ServerProcess::wait_until_accepting() {
 
 ServerProcess::~ServerProcess() {
     child_->signal(command_.stop_signal);
-    child_->wait_exit(5s);  // what is left then gets SIGKILL from the child's destructor
+    child_->wait_exit();  // what is left then gets SIGKILL from the child's destructor
 }
 
 void ServerProcess::kill() {

@@ -9,10 +9,10 @@ namespace penstock::test {
 
 std::vector<std::string> wrk_command(const Address& target, unsigned connections, unsigned seconds,
                                      HttpConnections kind) {
-    std::vector<std::string> argv{"wrk", "--threads=1",
-                                  "--connections=" + std::to_string(connections),
-                                  "--duration=" + std::to_string(seconds) + "s",
-                                  "--timeout=" + std::to_string(scaled(10s).count() / 1000) + "s"};
+    std::vector<std::string> argv{
+        "wrk", "--threads=1", "--connections=" + std::to_string(connections),
+        "--duration=" + std::to_string(seconds) + "s",
+        "--timeout=" + std::to_string(scaled(patience).count() / 1000) + "s"};
     if (kind == HttpConnections::one_per_request)
         argv.insert(argv.end(), {"--header", "Connection: close"});
     argv.push_back("http://" + target.text() + "/");

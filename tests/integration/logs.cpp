@@ -89,7 +89,7 @@ protected:
     }
     void wait_for_traffic(std::size_t more) {
         const std::size_t goal = connections + more;
-        ASSERT_TRUE(wait_for([&] { return connections >= goal; }, 10s));
+        ASSERT_TRUE(wait_for([&] { return connections >= goal; }));
     }
     /// All lines of the files together.
     std::vector<LogLine> collected(const std::vector<fs::path>& files) const {

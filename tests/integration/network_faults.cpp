@@ -43,8 +43,9 @@ TEST(FaultsN, N3_black_hole_on_connect_times_out_and_the_next_backend_serves) {
     ScopedNetns netns;
     EchoServer hole, good;
     netns.add_rule("tcp dport " + port_of(hole.text()));
-    ProxyProcess proxy(one_service({hole.text(), good.text()}, "", "connect_timeout = \"300ms\""));
-    const auto window = window_of(300ms);
+    // A loaded machine may take a while for the connection that works, too.
+    ProxyProcess proxy(one_service({hole.text(), good.text()}, "", "connect_timeout = \"1s\""));
+    const auto window = window_of(1s);
     for (const LogAttempt& attempt : first_failures(echo_past_bad_backend(proxy, 4), "timeout"))
         EXPECT_TRUE(window.contains(milliseconds(std::lround(attempt.ms)))) << attempt.ms;
     EXPECT_EQ(hole.accepted(), 0U);
@@ -53,7 +54,7 @@ TEST(FaultsN, N3_black_hole_on_connect_times_out_and_the_next_backend_serves) {
 TEST(FaultsN, N3_connect_to_a_full_backlog_times_out) {
     FullBacklog full;
     EchoServer good;
-    ProxyProcess proxy(one_service({full.text(), good.text()}, "", "connect_timeout = \"300ms\""));
+    ProxyProcess proxy(one_service({full.text(), good.text()}, "", "connect_timeout = \"1s\""));
     first_failures(echo_past_bad_backend(proxy, 4), "timeout");
 }
 
@@ -61,17 +62,17 @@ TEST(FaultsN, N5_rejected_connects_go_to_the_next_backend_at_once) {
     ScopedNetns netns;
     EchoServer closed, good;
     netns.add_rule("tcp dport " + port_of(closed.text()), "reject with tcp reset");
-    ProxyProcess proxy(one_service({closed.text(), good.text()}));
+    ProxyProcess proxy(one_service({closed.text(), good.text()}, "", "connect_timeout = \"1m\""));
     for (const LogAttempt& attempt : first_failures(echo_past_bad_backend(proxy, 4), "refused"))
-        EXPECT_LT(attempt.ms, 50.0 * time_scale);
+        EXPECT_LT(attempt.ms, static_cast<double>(scaled(promptly).count()));
 }
 
 TEST(FaultsN, N5_unreachable_backend_is_skipped_at_once) {
     ScopedNetns netns;  // has no route to anywhere but loopback
     EchoServer good;
-    ProxyProcess proxy(one_service({"192.0.2.1:80", good.text()}));
+    ProxyProcess proxy(one_service({"192.0.2.1:80", good.text()}, "", "connect_timeout = \"1m\""));
     for (const LogAttempt& attempt : first_failures(echo_past_bad_backend(proxy, 4), "unreachable"))
-        EXPECT_LT(attempt.ms, 50.0 * time_scale);
+        EXPECT_LT(attempt.ms, static_cast<double>(scaled(promptly).count()));
 }
 
 TEST(FaultsN, N6_reset_with_data_in_flight_reaches_the_other_side_as_a_reset) {
@@ -165,11 +166,10 @@ TEST(FaultsN, N9_close_with_50_MiB_pending_flushes_everything) {
     Ledger ledger;
     const auto amount = static_cast<std::uint64_t>(sized(50)) * mib;
     // The client ends at once after its last byte; the backend reads with pauses.
-    ChaosBackend backend(
-        scripts::keyed(ledger, {.receive_chunk = 1 << 20, .receive_pause = 5ms, .deadline = 30s}));
+    ChaosBackend backend(scripts::keyed(ledger, {.receive_chunk = 1 << 20, .receive_pause = 5ms}));
     ProxyProcess proxy(one_service({backend.text()}));
-    const ConnectionId id = run_client(proxy.address(), ledger, {.send = amount, .deadline = 30s});
-    ASSERT_TRUE(wait_for([&] { return backend.finished() == 1; }, 30s));
+    const ConnectionId id = run_client(proxy.address(), ledger, {.send = amount});
+    ASSERT_TRUE(wait_for([&] { return backend.finished() == 1; }));
     EXPECT_EQ(ledger.record(id).backend.received, amount);
     expect_clean(ledger, proxy);
 }
@@ -189,7 +189,7 @@ TEST(FaultsN, N11_a_slow_sink_bounds_the_memory_of_a_fast_source) {
     constexpr std::size_t connections = 20;
     const auto amount = static_cast<std::uint64_t>(sized(8, 4)) * mib;
     Ledger ledger;
-    ChaosBackend backend(scripts::keyed(ledger, {.send = amount, .deadline = 30s}));
+    ChaosBackend backend(scripts::keyed(ledger, {.send = amount}));
     ProxyProcess proxy(one_service({backend.text()}));
     ASSERT_TRUE(Socket::connect(proxy.address()));
     const std::uint64_t before = proxy.private_memory();
@@ -204,7 +204,7 @@ TEST(FaultsN, N11_a_slow_sink_bounds_the_memory_of_a_fast_source) {
         clients.emplace_back(id, std::move(socket));
     }
     // Everything stands still once the proxy's CPU does.
-    ASSERT_TRUE(wait_for([&] { return proxy.cpu_per_second(100ms) < scaled(10ms); }, 10s));
+    ASSERT_TRUE(wait_for([&] { return proxy.cpu_per_second(100ms) < scaled(10ms); }));
     constexpr std::uint64_t buffer = 64 * 1024;
     const std::uint64_t slack = (sanitized ? 32 : 1) * mib;
     EXPECT_LT(proxy.private_memory(), before + connections * 2 * buffer + slack);

@@ -1,6 +1,7 @@
 #include "tests/integration/scenario.hpp"
 
 #include <algorithm>
+#include <cerrno>
 
 namespace penstock::test {
 
@@ -94,7 +95,31 @@ void expect_descriptors(const ProxyProcess& proxy, std::size_t baseline, std::si
 }
 
 void expect_idle(const ProxyProcess& proxy, milliseconds span) {
-    EXPECT_LT(proxy.cpu_per_second(span), scaled(20ms));
+    EXPECT_TRUE(wait_for([&] { return proxy.cpu_per_second(span) < scaled(20ms); }));
+}
+
+bool stops_accepting(const Address& address) {
+    return wait_for([&] {
+        const auto socket = Socket::connect(address);
+        return !socket && socket.error() == ECONNREFUSED;
+    });
+}
+
+ChaosBackend::Script Ticker::script() {
+    return [this](Socket& socket, const ChaosBackend& backend) {
+        auto last = Clock::now();
+        while (!backend.stopping() && socket.send("tick")) {
+            std::this_thread::sleep_for(20ms);  // the pace
+            longest_ = std::max(longest_.load(), since(last));
+            last = Clock::now();
+        }
+        seen_ = backend.wait_end(socket);
+    };
+}
+
+End Ticker::wait() const {
+    wait_for([this] { return seen_.load() != End::open; });
+    return seen_;
 }
 
 std::string reasons_other_than(const std::vector<LogLine>& lines, std::string_view expected) {
@@ -133,10 +158,10 @@ Probe::Result Probe::finish() {
     return result;
 }
 
-void expect_undisturbed(const Probe::Result& result, milliseconds limit) {
+void expect_undisturbed(const Probe::Result& result) {
     EXPECT_GT(result.count, 0U);
     EXPECT_EQ(result.failed, 0U);
-    EXPECT_LT(result.p99, scaled(2 * limit) + 2 * result.stall);
+    EXPECT_LT(result.p99, scaled(3s) + 2 * result.stall);
 }
 
 }  // namespace penstock::test

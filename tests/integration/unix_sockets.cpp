@@ -4,6 +4,9 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include <algorithm>
+#include <array>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 
@@ -124,18 +127,18 @@ TEST_F(FaultsX, X3_shutdown_leaves_the_socket_of_a_successor) {
 TEST_F(FaultsX, X4_full_backlog_of_a_backend_is_waited_for_without_spinning) {
     const auto backend = directory.path() / "backend.sock";
     FullBacklog full("unix:" + backend.string());
-    ConfigText config = one_service({full.text()}, "", "connect_timeout = \"5s\"\nattempts = 1");
+    ConfigText config = one_service({full.text()}, "", "connect_timeout = \"5m\"\nattempts = 1");
     config.services.push_back({.name = "impatient",
                                .backends = {full.text()},
                                .upstream = "connect_timeout = \"300ms\"\nattempts = 1"});
     ProxyProcess proxy(config);
     const std::size_t baseline = proxy.descriptors();
 
+    const auto start = Clock::now();
     auto impatient = Socket::connect(proxy.address("impatient"));
     ASSERT_TRUE(impatient);
-    const auto start = Clock::now();
     EXPECT_EQ(impatient->wait_end(), End::reset);
-    EXPECT_TRUE(window_of(300ms, 20ms).contains(since(start))) << since(start).count() << " ms";
+    EXPECT_TRUE(window_of(300ms).contains(since(start))) << since(start).count() << " ms";
 
     auto client = Socket::connect(proxy.address());
     ASSERT_TRUE(client);
@@ -143,14 +146,12 @@ TEST_F(FaultsX, X4_full_backlog_of_a_backend_is_waited_for_without_spinning) {
     expect_idle(proxy, 500ms);  // back-off, not a loop
     // Room in the queue: the waiting connection gets through.
     std::list<Socket> accepted;
-    std::string got;
+    std::array<std::byte, 16> bytes;
     EXPECT_TRUE(wait_for([&] {
-        for (Socket& socket : full.drain()) {
-            if (got.empty()) got = socket.receive_text(5, 20ms);
-            accepted.push_back(std::move(socket));
-        }
-        return got == "hello";
+        accepted.splice(accepted.end(), full.drain());
+        return std::ranges::any_of(accepted, [&](Socket& s) { return s.try_receive(bytes) == 5; });
     }));
+    EXPECT_EQ(std::memcmp(bytes.data(), "hello", 5), 0);
     accepted.clear();
     EXPECT_NE(client->wait_end(), End::open);
     client->close();

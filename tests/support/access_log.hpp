@@ -50,7 +50,7 @@ public:
     [[nodiscard]] std::vector<LogLine> lines(bool with_partial = false) const;
     /// Waits until at least `count` lines are there, or the time is over; returns what is there.
     [[nodiscard]] std::vector<LogLine> wait_for_lines(std::size_t count,
-                                                      milliseconds limit = 5s) const;
+                                                      milliseconds limit = patience) const;
     [[nodiscard]] const std::filesystem::path& path() const { return path_; }
 
 private:

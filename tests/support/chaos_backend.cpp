@@ -34,9 +34,8 @@ void ChaosBackend::start_listening() {
     acceptor_ = std::thread([this] { accept_loop(); });
 }
 
-void ChaosBackend::hold(milliseconds limit) const {
-    const auto until = Clock::now() + limit;
-    while (!stopping_ && Clock::now() < until) std::this_thread::sleep_for(5ms);
+void ChaosBackend::hold() const {
+    wait_for([this] { return stopping_.load(); }, std::chrono::hours(1));
 }
 
 End ChaosBackend::wait_end(Socket& socket) const {
@@ -116,7 +115,8 @@ FullBacklog::FullBacklog(const std::string& address)
     for (int i = 0; i < 4; ++i) {
         UniqueFd fd(::socket(to.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
         ::connect(fd.get(), to.data(), to.size());
-        wait_ready(fd.get(), POLLOUT, Clock::now() + 20ms);
+        const milliseconds limit = i == 0 ? scaled(patience) : 20ms;
+        wait_ready(fd.get(), POLLOUT, Clock::now() + limit);
         fillers_.push_back(std::move(fd));
     }
 }

@@ -38,8 +38,8 @@ public:
     void stop_listening();
     void start_listening();
 
-    /// A script's way to wait: until the backend stops, at most `limit` (not scaled).
-    void hold(milliseconds limit = 60s) const;
+    /// A script's way to wait: until the backend stops.
+    void hold() const;
     /// A script's way to wait for the end of its connection; End::open when the backend stops
     /// first.
     End wait_end(Socket& socket) const;

@@ -38,7 +38,7 @@ public:
     [[nodiscard]] std::string errors() const;
 
     /// Waits for its end; wait status, or nothing when the time was over.
-    std::optional<int> wait_exit(milliseconds limit = 10s);
+    std::optional<int> wait_exit(milliseconds limit = patience);
     [[nodiscard]] bool running();
 
     /// Closes the reading ends: from now on the child writes into broken pipes.
@@ -59,6 +59,6 @@ private:
 };
 
 /// Runs a program to its end; throws std::runtime_error with its output when it fails or hangs.
-std::string run_program(const std::vector<std::string>& argv, milliseconds limit = 20s);
+std::string run_program(const std::vector<std::string>& argv, milliseconds limit = 60s);
 
 }  // namespace penstock::test

@@ -24,7 +24,7 @@ struct Plan {
     std::size_t send_chunk = 65536;
     std::size_t receive_chunk = 65536;
     milliseconds receive_pause{0};  // after each read: a slow reader
-    milliseconds deadline{20'000};  // scaled
+    milliseconds deadline{60'000};  // scaled
 };
 
 /// Plays `plan` on a connected socket and books everything in the ledger. Returns true when the
@@ -41,6 +41,7 @@ ConnectionId run_client(const Address& proxy, Ledger& ledger, const Plan& plan,
 
 /// Reads the id at the start of a connection to a backend; empty when the connection ended first.
 /// The 16 bytes are booked as received by the backend side when `exchange` runs.
-std::optional<ConnectionId> accept_id(Socket& socket, Ledger& ledger, milliseconds limit = 10s);
+std::optional<ConnectionId> accept_id(Socket& socket, Ledger& ledger,
+                                      milliseconds limit = patience);
 
 }  // namespace penstock::test

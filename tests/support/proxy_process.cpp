@@ -70,7 +70,7 @@ void ProxyProcess::start(const std::string& toml) {
         const std::string output = child_->output();
         return output.starts_with("ready\n") || output.find("\nready\n") != std::string::npos;
     };
-    wait_for([&] { return is_ready() || !child_->running(); }, 10s);
+    wait_for([&] { return is_ready() || !child_->running(); });
     if (is_ready()) return;
     const auto status = child_->wait_exit(0ms);
     ended_ = true;

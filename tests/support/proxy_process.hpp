@@ -48,10 +48,10 @@ public:
 
     /// TERM, then the exit status; fails the test unless it is 0 within `limit` and nothing was
     /// reported. Safe to call twice.
-    void stop(milliseconds limit = 5s);
+    void stop(milliseconds limit = patience);
     /// For ends that a test causes itself: waits, checks for sanitizer reports, and returns the
     /// wait status; afterwards the destructor demands nothing.
-    std::optional<int> wait_exit(milliseconds limit = 10s);
+    std::optional<int> wait_exit(milliseconds limit = patience);
     /// SIGKILL, as a crash would.
     void kill();
 
@@ -62,7 +62,8 @@ public:
     /// CPU time used during the next `span`, per second of it.
     [[nodiscard]] milliseconds cpu_per_second(milliseconds span = 1000ms) const;
     /// I4: waits until exactly `count` descriptors are open; false when the time was over.
-    [[nodiscard]] bool descriptors_return_to(std::size_t count, milliseconds limit = 5s) const;
+    [[nodiscard]] bool descriptors_return_to(std::size_t count,
+                                             milliseconds limit = patience) const;
 
 private:
     void start(const std::string& toml);
@@ -86,7 +87,7 @@ struct Finished {
     std::string errors;
 };
 [[nodiscard]] Finished run_penstock(const std::vector<std::string>& arguments,
-                                    milliseconds limit = 10s,
+                                    milliseconds limit = patience,
                                     const std::vector<std::string>& wrapper = {});
 
 /// Text of a sanitizer's report in `text`, empty if there is none.

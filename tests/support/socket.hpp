@@ -60,11 +60,11 @@ public:
     /// before this call returned is a success: the reset is what the next call on the socket
     /// reports.
     static std::expected<Socket, int> connect(const Address& to, const SocketOptions& options = {},
-                                              milliseconds limit = 5s);
+                                              milliseconds limit = patience);
 
     /// True when every byte went into the socket before the deadline.
-    bool send(std::span<const std::byte> bytes, milliseconds limit = 10s);
-    bool send(std::string_view text, milliseconds limit = 10s);
+    bool send(std::span<const std::byte> bytes, milliseconds limit = patience);
+    bool send(std::string_view text, milliseconds limit = patience);
 
     /// One try without waiting: bytes written, or -errno (-EAGAIN: full).
     std::ptrdiff_t try_send(std::span<const std::byte> bytes);
@@ -72,11 +72,11 @@ public:
     std::ptrdiff_t try_receive(std::span<std::byte> into);
 
     /// One read: the bytes (> 0), 0 for FIN, -errno; -ETIMEDOUT when nothing came.
-    std::ptrdiff_t receive(std::span<std::byte> into, milliseconds limit = 10s);
+    std::ptrdiff_t receive(std::span<std::byte> into, milliseconds limit = patience);
     /// Reads until exactly `count` bytes came; shorter when the stream ended or the time was over.
-    std::string receive_text(std::size_t count, milliseconds limit = 10s);
+    std::string receive_text(std::size_t count, milliseconds limit = patience);
     /// Discards data until the connection ends; End::open when the time was over.
-    End wait_end(milliseconds limit = 10s, std::uint64_t* discarded = nullptr);
+    End wait_end(milliseconds limit = patience, std::uint64_t* discarded = nullptr);
 
     void finish();  // FIN, reading goes on
     void reset();  // RST and close

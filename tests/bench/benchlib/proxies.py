@@ -91,9 +91,24 @@ class Penstock(Proxy):
     key = "penstock"
     title = "Penstock"
 
-    def __init__(self, directory, binary):
+    # A limit of every kind, none of which this bench reaches.
+    LISTENER_LIMITS = """\
+max_connections = 100000
+max_connections_per_source = 100000
+accept_rate = "1000000/s"
+accept_rate_per_source = "1000000/s"
+deny = ["192.0.2.0/24", "2001:db8::/32"]
+"""
+    UPSTREAM_LIMITS = """\
+max_connections = 100000
+max_connecting_per_backend = 100000
+backend_defaults = { max_connections = 100000 }
+"""
+
+    def __init__(self, directory, binary, limits_on=False):
         super().__init__(directory)
         self._binary = pathlib.Path(binary)
+        self._limits_on = limits_on
         if not self._binary.exists():
             raise ProxyFailed(f"{binary} does not exist: ./dev build release")
 
@@ -112,11 +127,11 @@ target = "{self.directory}/access.log"
 name = "web"
 bind = "127.0.0.1:0"
 upstream = "web"
-
+{self.LISTENER_LIMITS if self._limits_on else ""}
 [[upstream]]
 name = "web"
 backend = "127.0.0.1:{backend_port}"
-""")
+{self.UPSTREAM_LIMITS if self._limits_on else ""}""")
         return [self._binary, "run", "-c", config]
 
     def _wait_until_ready(self):
@@ -220,10 +235,10 @@ class Relay(Proxy):
         return [self._binary, self.port, backend_port]
 
 
-def make_proxy(key, directory, binary, programs):
+def make_proxy(key, directory, binary, programs, limits_on=False):
     """`binary`: Penstock's; `programs`: the folder of the benchmark's own programs."""
     if key == "penstock":
-        return Penstock(directory, binary)
+        return Penstock(directory, binary, limits_on)
     if key == "haproxy":
         return Haproxy(directory)
     if key == "nginx":

@@ -153,3 +153,13 @@ def write_between(path, name, text):
     if not found or not found_end:
         raise ValueError(f"{path} has no markers {begin} and {end}")
     path.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", encoding="utf-8")
+
+
+def warm_start(times, delay, facts, command):
+    """Milliseconds to the first byte of the answer, by pool."""
+    rows = [[name, str(len(values)), _spread(spread(values))] for name, values in times.items()
+            if values]
+    return "\n".join([*head_lines(facts, command), "",
+                      f"Backend {delay * 1000:.0f} ms away in each direction; milliseconds, "
+                      "median (quartiles):", "",
+                      *_table(["pool", "clients", "from connect to the first byte"], rows)])

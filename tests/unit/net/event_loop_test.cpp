@@ -6,6 +6,7 @@
 
 #include <boost/asio/post.hpp>
 #include <gtest/gtest.h>
+#include <poll.h>
 
 #include "net/loop_executor.hpp"
 #include "tests/unit/net/socket_pair.hpp"
@@ -93,6 +94,8 @@ TEST(EventLoop, ready_input_comes_before_a_deadline_that_has_passed) {
     } judge(socket);
     loop.wheel().file(judge, loop.now() - std::chrono::seconds(1));
     say(peer, "alive");
+    pollfd arrived{socket.fd(), POLLIN, 0};
+    ASSERT_EQ(::poll(&arrived, 1, 20'000), 1);
     loop.turn(Duration::zero());
     EXPECT_TRUE(judge.saw_input);
 }

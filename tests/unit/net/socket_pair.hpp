@@ -66,11 +66,11 @@ inline void say(const UniqueFd& peer, std::string_view text, int flags = 0) {
             "send");
 }
 
-/// Turns the loop until `done` holds; false when two seconds were not enough.
+/// Turns the loop until `done` holds; false when twenty seconds were not enough.
 template <typename Condition>
 bool turn_until(EventLoop& loop, Condition done) {
     const SteadyClock clock;
-    const TimePoint end = clock.now() + std::chrono::seconds(2);
+    const TimePoint end = clock.now() + std::chrono::seconds(20);
     while (!done()) {
         if (clock.now() > end) return false;
         loop.turn(std::chrono::milliseconds(20));

@@ -61,16 +61,22 @@ public:
     [[nodiscard]] net::UniqueFd connect() const { return connect_to(address_); }
     [[nodiscard]] net::UniqueFd accept_backend() const {
         pollfd wait{backend_listener.get(), POLLIN, 0};
-        ::poll(&wait, 1, 5000);
+        ::poll(&wait, 1, 20'000);
         return net::UniqueFd(::accept4(backend_listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
     }
-    /// Waits until the worker holds `count` sessions; false after five seconds.
-    bool wait_for_sessions(std::size_t count) {
-        for (int i = 0; i < 5000; ++i) {
-            if (on_worker([this] { return worker.sessions(); }) == count) return true;
+    /// Waits until `holds`, asked on the worker, is true; false after twenty seconds.
+    template <typename Condition>
+    bool wait_until(Condition holds) {
+        const auto end = SteadyClock().now() + std::chrono::seconds(20);
+        while (!on_worker(holds)) {
+            if (SteadyClock().now() > end) return false;
             ::poll(nullptr, 0, 1);
         }
-        return false;
+        return true;
+    }
+    /// Waits until the worker holds `count` sessions.
+    bool wait_for_sessions(std::size_t count) {
+        return wait_until([this, count] { return worker.sessions() == count; });
     }
     std::uint64_t closed(CloseReason reason) {
         return worker.listeners()[0]->cells.closed_by(reason).value();
@@ -90,7 +96,7 @@ private:
         const auto length = to.to_sockaddr(raw);
         net::require(::connect(fd.get(), reinterpret_cast<sockaddr*>(&raw), length) == 0,
                      "connect");
-        const timeval limit{5, 0};
+        const timeval limit{20, 0};
         ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
         return fd;
     }

@@ -122,16 +122,18 @@ TEST(Session, held_clients_go_on_when_a_backend_is_available_again) {
     set_available(false);
     std::vector<UniqueFd> clients;
     for (int i = 0; i < 5; ++i) clients.push_back(running.connect());
-    ASSERT_TRUE(running.wait_for_sessions(5));
-    EXPECT_EQ(running.upstream->held.used(), 5U);
+    const auto held = [&](std::size_t count) {
+        return running.wait_until([&] { return running.upstream->held.used() == count; });
+    };
+    ASSERT_TRUE(held(5));
     clients.pop_back();  // it does not want to wait
+    ASSERT_TRUE(held(4));
     ASSERT_TRUE(running.wait_for_sessions(4));
-    EXPECT_EQ(running.upstream->held.used(), 4U);
     set_available(true);
     std::vector<UniqueFd> backends;
     for (int i = 0; i < 4; ++i) backends.push_back(running.accept_backend());
     for (int i = 0; i < 4; ++i) EXPECT_TRUE(backends[i]);
-    EXPECT_EQ(running.upstream->held.used(), 0U);
+    EXPECT_TRUE(held(0));
     EXPECT_EQ(running.closed(CloseReason::no_backend), 0U);
 }
 
@@ -167,16 +169,26 @@ TEST(Session, drained_by_fin_when_quiet) {
 }
 
 TEST(Session, drained_by_reset_at_the_deadline_when_busy) {
-    RunningWorker running;
-    const UniqueFd client = running.connect();
-    const UniqueFd backend = running.accept_backend();
-    round_trip(client, backend);
-    running.on_worker([&] {
-        running.worker.drain(DrainPlan(running.worker.loop().now(), Duration(0), milliseconds(100)),
-                             {});
-    });
-    EXPECT_EQ(end_of(client), End::reset);
-    ASSERT_TRUE(running.wait_for_sessions(0));
+    // A second without a byte would be quiet: three chances for a machine that has better to do.
+    bool judged = false;
+    for (int window = 0; window < 3 && !judged; ++window) {
+        RunningWorker running;
+        const UniqueFd client = running.connect();
+        const UniqueFd backend = running.accept_backend();
+        const TimePoint start = SteadyClock().now();
+        round_trip(client, backend);
+        running.on_worker([&] {
+            running.worker.drain(
+                DrainPlan(running.worker.loop().now(), Duration(0), milliseconds(100)), {});
+        });
+        const End end = end_of(client);
+        ASSERT_TRUE(running.wait_for_sessions(0));
+        if (SteadyClock().now() - start >= milliseconds(900)) continue;
+        EXPECT_EQ(end, End::reset);
+        EXPECT_EQ(running.closed(CloseReason::drained), 1U);
+        judged = true;
+    }
+    EXPECT_TRUE(judged);
 }
 
 #ifndef PENSTOCK_NO_POOLS
