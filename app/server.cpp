@@ -230,7 +230,8 @@ std::string Server::gates_summary() const {
         add(errors, "accept errors");
         add(listeners_[l]->gate.source_overflows(), "sources without an account");
         for (std::size_t i = 0; i < let_pass.size(); ++i)
-            add(let_pass[i], fmt::format("would be {}", name_of(static_cast<CloseReason>(i))));
+            add(let_pass[i],
+                fmt::format("{} let pass by a dry run", name_of(static_cast<CloseReason>(i))));
         if (!events.empty())
             text += fmt::format("; listener {}: {}", config_.listeners[l].name, events);
     }

@@ -11,7 +11,6 @@ __extension__ using Wide = unsigned __int128;
 
 constexpr std::uint64_t ns_of_40_years = 1'262'304'000'000'000'000;
 constexpr std::uint64_t most_parts = std::uint64_t{1} << 62;
-constexpr unsigned finest = 32;  // 2^-32 tokens: nobody needs more
 constexpr std::uint64_t largest_burst = std::uint64_t{1} << 40;
 
 }  // namespace
@@ -19,8 +18,9 @@ constexpr std::uint64_t largest_burst = std::uint64_t{1} << 40;
 TokenLine::TokenLine(std::uint64_t amount, Duration per, std::uint64_t burst) noexcept
     : per_(static_cast<std::uint64_t>(per.count())) {
     assert(amount > 0 && per > Duration::zero() && burst > 0);
+    amount = std::min(amount, per_);  // a token each nanosecond
     burst = std::min(burst, largest_burst);
-    unsigned bits = finest;
+    unsigned bits = 61;
     const Wide lifetime = Wide{amount} * ns_of_40_years / per_ + burst;
     while (bits > 0 && (lifetime << bits) > most_parts) --bits;
     one_ = std::uint64_t{1} << bits;

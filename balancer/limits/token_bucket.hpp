@@ -13,10 +13,11 @@ namespace penstock::balancer {
 /// of a bucket is one number, how far its tokens are spent on the line of all tokens ever issued
 /// since time zero (GCRA, ITU-T I.371, counted in tokens instead of time). Where that line stands
 /// at a moment is computed from time zero, so no rounding adds up; a token is divided into 2^n
-/// parts, as many as fit 40 years. A fresh bucket has the state 0 and is full.
+/// parts, as many as fit 40 years: that is finer than a nanosecond. A fresh bucket has the state 0
+/// and is full.
 class TokenLine {
 public:
-    /// Nothing may be 0. Bursts above 2^40 are cut to that.
+    /// Nothing may be 0. More than a token each nanosecond, and bursts above 2^40, are cut to that.
     TokenLine(std::uint64_t amount, Duration per, std::uint64_t burst) noexcept;
 
     /// The state after one more token, or nothing if there is none at `now`. `now` may run back a

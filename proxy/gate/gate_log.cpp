@@ -38,7 +38,7 @@ void GateLog::report(Logger& log, const config::Listener& listener, Event event,
     const auto left_out = throttle.admit(now, interval);
     if (!left_out) return;
     const std::string who = peer.empty() ? std::string() : ", client " + peer.to_string();
-    log.warn("listener {}: {}: {}, {}{} ({} more since the last message)", listener.name,
+    log.warn("listener {}: {}: {} ({}){} ({} more since the last message)", listener.name,
              name_of(event), penstock::name_of(reason), cause_of(reason, listener), who, *left_out);
 }
 

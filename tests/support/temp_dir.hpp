@@ -1,6 +1,8 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
+#include <string_view>
 
 namespace penstock::test {
 
@@ -13,6 +15,10 @@ public:
     ~TempDir();
 
     [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+    [[nodiscard]] std::string path(std::string_view name) const { return (path_ / name).string(); }
+
+    /// Writes a file that only its owner may write, whatever the umask, and returns its path.
+    std::string write(std::string_view name, std::string_view text) const;
 
 private:
     std::filesystem::path path_;

@@ -2,19 +2,16 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
 #include <map>
 #include <optional>
 #include <ostream>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "config/load.hpp"
+#include "tests/support/temp_dir.hpp"
 
 namespace penstock::config::testing {
 
@@ -38,6 +35,7 @@ inline std::string messages(std::string_view text) { return format(load(text).di
 /// Every message alone, with its place: `3:5 error: ...`.
 inline std::vector<std::string> short_messages(const LoadResult& result) {
     std::vector<std::string> all;
+    all.reserve(result.diagnostics.size());
     for (const auto& d : result.diagnostics)
         all.push_back(std::to_string(d.line) + ':' + std::to_string(d.column) + ' ' +
                       std::string(to_string(d.severity)) + ": " + d.message);
@@ -61,35 +59,6 @@ inline std::string valid(std::string_view listener = {}, std::string_view upstre
     return text;
 }
 
-/// A directory of its own that is gone at the end of the test.
-class TemporaryDirectory {
-public:
-    TemporaryDirectory() {
-        std::string name =
-            (std::filesystem::temp_directory_path() / "penstock-config-XXXXXX").string();
-        if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
-        path_ = name;
-    }
-    TemporaryDirectory(const TemporaryDirectory&) = delete;
-    TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-    ~TemporaryDirectory() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
-
-    [[nodiscard]] std::string path(std::string_view name) const { return (path_ / name).string(); }
-
-    /// Writes a file that only its owner may write, whatever the umask, and returns its path.
-    std::string write(std::string_view name, std::string_view text) const {
-        const auto file = path_ / name;
-        std::filesystem::create_directories(file.parent_path());
-        std::ofstream(file, std::ios::binary) << text;
-        std::filesystem::permissions(file, std::filesystem::perms(0644));
-        return file.string();
-    }
-
-private:
-    std::filesystem::path path_;
-};
+using TemporaryDirectory = test::TempDir;
 
 }  // namespace penstock::config::testing

@@ -1,12 +1,12 @@
 #include "net/listen_socket.hpp"
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <set>
 
 #include <gtest/gtest.h>
 
+#include "tests/support/temp_dir.hpp"
 #include "tests/unit/net/socket_pair.hpp"
 
 namespace penstock::net {
@@ -16,15 +16,11 @@ namespace fs = std::filesystem;
 
 class ListenSocketTest : public testing::Test {
 protected:
-    ListenSocketTest() {
-        std::string pattern = (fs::temp_directory_path() / "penstock-listen-XXXXXX").string();
-        directory = ::mkdtemp(pattern.data());
-    }
-    ~ListenSocketTest() override { fs::remove_all(directory); }
     [[nodiscard]] Endpoint path(const std::string& name) const {
         return *Endpoint::parse("unix:" + (directory / name).string());
     }
-    fs::path directory;
+    test::TempDir own;
+    const fs::path& directory = own.path();
 };
 
 TEST_F(ListenSocketTest, a_group_shares_one_port) {

@@ -1,4 +1,3 @@
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -13,6 +12,7 @@
 #include "proxy/access_log/format.hpp"
 #include "proxy/access_log/sink.hpp"
 #include "proxy/access_log/worker_log.hpp"
+#include "tests/support/temp_dir.hpp"
 
 namespace penstock::proxy {
 namespace {
@@ -120,6 +120,20 @@ TEST_F(LineTest, text_has_the_same_fields) {
               "reason=completed class=ok\n");
 }
 
+TEST_F(LineTest, what_a_dry_run_let_pass_stands_at_the_end) {
+    record.would_refuse.add(CloseReason::rate_source);
+    record.would_refuse.add(CloseReason::denied);
+    LineBuffer json;
+    append_json(json, record);
+    EXPECT_TRUE(json.view().ends_with(R"("class":"ok","would_refuse":["rate_source","denied"]})"
+                                      "\n"))
+        << json.view();
+    LineBuffer text;
+    append_text(text, record);
+    EXPECT_TRUE(text.view().ends_with(" class=ok would_refuse=\"rate_source,denied\"\n"))
+        << text.view();
+}
+
 TEST_F(LineTest, what_is_unknown_is_absent) {
     LineBuffer out;
     append_json(out, {.event = LogRecord::Event::close,
@@ -157,16 +171,12 @@ TEST(RefusalThrottle, N7_admits_a_hundred_a_second_of_each_kind) {
 
 class SinkTest : public testing::Test {
 protected:
-    SinkTest() {
-        std::string pattern = (fs::temp_directory_path() / "penstock-log-XXXXXX").string();
-        directory = ::mkdtemp(pattern.data());
-    }
-    ~SinkTest() override { fs::remove_all(directory); }
     static std::string contents(const fs::path& path) {
         std::ifstream file(path);
         return {std::istreambuf_iterator<char>(file), {}};
     }
-    fs::path directory;
+    test::TempDir own;
+    const fs::path& directory = own.path();
 };
 
 TEST_F(SinkTest, L3_reopen_follows_a_renamed_file) {

@@ -1,0 +1,128 @@
+#include <array>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "base/random.hpp"
+#include "tests/unit/proxy/running_worker.hpp"
+
+namespace penstock::proxy {
+namespace {
+
+using net::UniqueFd;
+
+/// Clients and the backend do random things to one worker; after each, every session must have its
+/// deadline in the wheel. Nothing else files timers there: no log, no drain, one pipe at most.
+class DeadlineWalk {
+public:
+    explicit DeadlineWalk(std::uint64_t seed, config::Upstream upstream = {})
+        : running({}, std::move(upstream)), random_(seed) {
+        own_timers_ = running.on_worker([this] { return running.worker.loop().wheel().size(); });
+    }
+
+    void step() {
+        switch (random_.below(8)) {
+            case 0:
+            case 1: clients_.push_back(running.connect()); return;
+            case 2: accept(); return;
+            case 3: write_to(clients_); return;
+            case 4: write_to(backends_); return;
+            case 5: finish(random_.below(2) == 0 ? clients_ : backends_); return;
+            case 6: reset(random_.below(2) == 0 ? clients_ : backends_); return;
+            default:
+                if (UniqueFd* leaving = one_of(clients_)) leaving->reset();
+        }
+    }
+
+    /// A session that is closed and waits for its coroutines to leave is still counted: those leave
+    /// in the next turn. One that was forgotten stays.
+    void expect_a_deadline_for_each_session() {
+        ASSERT_TRUE(running.wait_until([this] {
+            const std::size_t sessions = running.worker.sessions();
+            most_ = std::max(most_, sessions);
+            return running.worker.loop().wheel().size() - own_timers_ == sessions;
+        }));
+    }
+
+    [[nodiscard]] std::size_t most_sessions() const { return most_; }
+
+    RunningWorker running;
+
+private:
+    UniqueFd* one_of(std::vector<UniqueFd>& sockets) {
+        return sockets.empty()
+                   ? nullptr
+                   : &sockets[random_.below(static_cast<std::uint32_t>(sockets.size()))];
+    }
+    void accept() {
+        pollfd wait{running.backend_listener.get(), POLLIN, 0};
+        if (::poll(&wait, 1, 0) == 1) backends_.push_back(running.accept_backend());
+    }
+    // Now and then more than its reader, who never reads, lets through.
+    void write_to(std::vector<UniqueFd>& sockets) {
+        UniqueFd* socket = one_of(sockets);
+        if (socket == nullptr || !*socket) return;
+        const std::vector<char> bytes(random_.below(4) == 0 ? 1 << 22 : 1 << random_.below(12));
+        std::ignore =
+            ::send(socket->get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
+    void finish(std::vector<UniqueFd>& sockets) {
+        if (UniqueFd* socket = one_of(sockets); socket != nullptr && *socket)
+            ::shutdown(socket->get(), SHUT_WR);
+    }
+    void reset(std::vector<UniqueFd>& sockets) {
+        if (UniqueFd* socket = one_of(sockets); socket != nullptr && *socket)
+            net::reset_peer(*socket);
+    }
+
+    Random random_;
+    std::size_t own_timers_ = 0;
+    std::size_t most_ = 0;
+    std::vector<UniqueFd> clients_;
+    std::vector<UniqueFd> backends_;
+};
+
+void walk(DeadlineWalk& walk, int steps) {
+    for (int i = 0; i < steps; ++i) {
+        walk.step();
+        walk.expect_a_deadline_for_each_session();
+        if (testing::Test::HasFatalFailure()) FAIL() << "after step " << i;
+    }
+    EXPECT_GT(walk.most_sessions(), 5U) << "the walk led nowhere";
+}
+
+TEST(SessionDeadline, is_filed_in_every_state_of_a_relay) {
+    for (const std::uint64_t seed : {1, 2, 3, 4}) {
+        DeadlineWalk walk_(seed);
+        walk(walk_, 400);
+        for (const CloseReason reason : {CloseReason::client_reset, CloseReason::backend_reset})
+            EXPECT_GT(walk_.running.closed(reason), 0U) << name_of(reason);
+    }
+}
+
+// The backend's queue is full: some connections are made, most stay under way.
+TEST(SessionDeadline, is_filed_while_connecting_and_between_attempts) {
+    config::Upstream upstream;
+    upstream.connect_timeout = std::chrono::milliseconds(20);
+    DeadlineWalk walk_(5, upstream);
+    ::listen(walk_.running.backend_listener.get(), 0);
+    walk(walk_, 400);
+    EXPECT_TRUE(walk_.running.wait_until(
+        [&] { return walk_.running.closed(CloseReason::connect_failed) > 0; }));
+    walk_.expect_a_deadline_for_each_session();
+}
+
+TEST(SessionDeadline, is_filed_while_held_for_a_backend) {
+    config::Upstream upstream;
+    upstream.no_backend = config::NoBackend::hold;
+    DeadlineWalk walk_(6, upstream);
+    walk_.running.on_worker([&] {
+        walk_.running.worker.set_available(*walk_.running.upstream, 0, false);
+        return 0;
+    });
+    walk(walk_, 200);
+    EXPECT_GT(walk_.running.closed(CloseReason::client_gone), 0U);
+}
+
+}  // namespace
+}  // namespace penstock::proxy
