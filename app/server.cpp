@@ -252,6 +252,7 @@ std::string Server::upstreams_summary() const {
                                    {"held", &Cells::held},
                                    {"retries", &Cells::retries},
                                    {"retries over budget", &Cells::retries_denied},
+                                   {"times no local port", &Cells::no_port},
                                    {"warm connections used", &Cells::warm_used},
                                    {"given up", &Cells::warm_given_up},
                                    {"failed", &Cells::warm_failed}};

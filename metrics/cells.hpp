@@ -47,6 +47,7 @@ struct alignas(64) UpstreamCells {
     Counter held;  // sessions that had to wait for a backend
     Counter retries;
     Counter retries_denied;  // over the budget
+    Counter no_port;  // a local address had no port left for a backend
     Counter warm_used;
     Counter warm_given_up;  // closed because a session needed the slot
     Counter warm_failed;  // could not be opened, or ended while idle

@@ -21,6 +21,7 @@
 #include "proxy/queue/hold_room.hpp"
 #include "proxy/queue/waiting_line.hpp"
 #include "proxy/router.hpp"
+#include "proxy/source_addresses.hpp"
 #include "proxy/waiting_workers.hpp"
 
 namespace penstock::proxy {
@@ -54,9 +55,17 @@ struct UpstreamContext
         return !shared->connections.full() && selector.has_room();
     }
 
+    /// As net::start_connect(), from the source addresses of the upstream.
+    [[nodiscard]] Result<net::ConnectState> start_connect(net::Socket& socket,
+                                                               const Endpoint& to,
+                                                               net::Poller& poller) noexcept {
+        return sources.start_connect(socket, to, poller, cells.no_port);
+    }
+
     std::shared_ptr<UpstreamShared> shared;
     balancer::Selector selector;
     balancer::KeyHasher hasher;  // gives keys to hash policies only
+    SourceAddresses sources;
     HoldRoom hold_room;
     std::unique_ptr<WarmPool> pool;  // null if the upstream has none
     net::KeepaliveOptions keepalive;

@@ -33,6 +33,7 @@ void Worker::configure(const std::vector<std::shared_ptr<UpstreamShared>>& upstr
                        const std::vector<std::shared_ptr<ListenerShared>>& listeners) {
     for (const auto& upstream : upstreams) {
         auto& context = upstreams_.emplace_back(new UpstreamContext(upstream, random_.next()));
+        context->sources = SourceAddresses(upstream->settings.source_address, index_);
         if (upstream->settings.pool.min_idle != 0)
             context->pool = std::make_unique<WarmPool>(*this, *context);
     }
