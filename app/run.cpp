@@ -7,6 +7,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <fmt/format.h>
 
+#include "app/access_files.hpp"
 #include "app/diagnostics.hpp"
 #include "app/process.hpp"
 #include "app/version.hpp"
@@ -24,6 +25,11 @@ net::LoggerOptions logger_options(const config::Log& log) {
 
 void report(std::string_view message) { fmt::print(stderr, "penstock: {}\n", message); }
 
+std::size_t buffer_cap() {
+    return static_cast<std::size_t>(
+        std::max(usable_memory() / buffer_share_of_memory, smallest_buffer_cap));
+}
+
 void warn_of_clamped_backlogs(const config::Config& config, Logger& log) {
     const auto limit = net::kernel_backlog_limit();
     for (const auto& listener : config.listeners)
@@ -32,6 +38,20 @@ void warn_of_clamped_backlogs(const config::Config& config, Logger& log) {
                 "listener {}: backlog {} is clamped to {} by net.core.somaxconn; raise it or "
                 "lower the key",
                 listener.name, listener.backlog, *limit);
+}
+
+// Until a graceful stop has ended.
+void operate(const config::Config& config, ControlLoop& loop, net::ProcessLog& log, Server& server,
+             std::vector<proxy::AccessPolicy::Files> access) {
+    AccessFiles access_files(loop.context, config, std::move(access), server, log);
+    Control control(loop.context, loop.signals, server, config.process, log);
+    boost::asio::co_spawn(loop.context, control.run(), [&access_files](std::exception_ptr error) {
+        access_files.stop();
+        rethrow_failure(std::move(error));
+    });
+    loop.context.run();
+    server.join();
+    log.info("stopped: {}", server.summary() + access_files.summary());
 }
 
 }  // namespace
@@ -59,12 +79,13 @@ int serve(const config::Config& config, ControlLoop& loop, net::ProcessLog& log,
         report(capacity.error());
         return ExitStatus::invalid_usage;
     }
-    const std::uint64_t buffer_cap =
-        std::max(usable_memory() / buffer_share_of_memory, smallest_buffer_cap);
+    auto access = AccessFiles::load(config);
+    if (!access) {
+        report(access.error());
+        return ExitStatus::invalid_usage;
+    }
     auto server = Server::open(
-        config,
-        {capacity->workers, capacity->limit.connections, static_cast<std::size_t>(buffer_cap)},
-        log);
+        config, {capacity->workers, capacity->limit.connections, buffer_cap(), *access}, log);
     if (!server) {
         report(server.error());
         return ExitStatus::failure;
@@ -83,11 +104,7 @@ int serve(const config::Config& config, ControlLoop& loop, net::ProcessLog& log,
     when_ready(**server);
     notify_service_manager("READY=1");
 
-    Control control(loop.context, loop.signals, **server, config.process, log);
-    boost::asio::co_spawn(loop.context, control.run(), rethrow_failure);
-    loop.context.run();
-    (*server)->join();
-    log.info("stopped: {}", (*server)->summary());
+    operate(config, loop, log, **server, *std::move(access));
     return ExitStatus::success;
 }
 

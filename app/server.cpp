@@ -15,6 +15,9 @@ namespace penstock::app {
 
 namespace {
 
+constexpr std::size_t fewest_sources = std::size_t{1} << 13;
+constexpr std::size_t most_sources = std::size_t{1} << 18;  // 11 MiB per listener, if all are used
+
 balancer::HashTables hash_tables_of(config::Balance balance) noexcept {
     if (balance == config::Balance::maglev) return balancer::HashTables::maglev;
     if (balance == config::Balance::ring_hash) return balancer::HashTables::ring;
@@ -33,8 +36,8 @@ std::shared_ptr<const balancer::BackendSet> make_backend_set(const config::Upstr
                            backend.state == config::BackendState::ready});
     return std::make_shared<const balancer::BackendSet>(
         std::move(entries), balancer::SetOptions{.tiers_join = upstream.tier_join_below > 0,
-                                                .hash_tables = hash_tables_of(upstream.balance),
-                                                .hash_seed = hash_seed});
+                                                 .hash_tables = hash_tables_of(upstream.balance),
+                                                 .hash_seed = hash_seed});
 }
 
 }  // namespace
@@ -85,11 +88,18 @@ void Server::make_workers() {
         if (backends->hash_checksum() != 0)
             shared_.log.info("upstream {}: hash table of {} backends, checksum {:016x}",
                              upstream.name, backends->size(), backends->hash_checksum());
-        upstreams.push_back(std::make_shared<proxy::UpstreamShared>(
-            upstream, std::move(backends), options_.workers, hash_seed));
+        upstreams.push_back(std::make_shared<proxy::UpstreamShared>(upstream, std::move(backends),
+                                                                    options_.workers));
     }
-    for (const auto& listener : config_.listeners)
-        listeners_.push_back(std::make_shared<proxy::ListenerShared>(listener, options_.workers));
+    // Enough for every connection to come from a source of its own.
+    const balancer::SourceTable::Size sources{
+        .sources =
+            std::clamp<std::size_t>(options_.max_connections * 2, fewest_sources, most_sources)};
+    for (std::size_t i = 0; i < config_.listeners.size(); ++i) {
+        const auto& listener = listeners_.emplace_back(std::make_shared<proxy::ListenerShared>(
+            config_.listeners[i], options_.workers, sources));
+        listener->access = proxy::AccessPolicy::make(listener->settings, options_.access[i]);
+    }
     for (unsigned i = 0; i < options_.workers; ++i) {
         const proxy::WorkerOptions options{i, options_.buffer_cap_bytes / options_.workers,
                                            config_.access_log};
@@ -160,6 +170,12 @@ void Server::join() {
     if (log_writer_) log_writer_->finish();
 }
 
+void Server::set_access(std::size_t listener, std::shared_ptr<const proxy::AccessPolicy> policy) {
+    for (auto& worker : workers_)
+        worker->send(
+            [&worker = *worker, listener, policy] { worker.set_access(listener, policy); });
+}
+
 void Server::reopen_access_log() {
     if (!log_writer_) return;
     for (auto& worker : workers_) worker->send([&worker = *worker] { worker.log().flush(); });
@@ -185,7 +201,7 @@ std::string Server::summary() const {
         if (closed[i] != 0)
             text += fmt::format(", {} {}", with_commas(closed[i]),
                                 name_of(static_cast<CloseReason>(i)));
-    text += upstreams_summary();
+    text += gates_summary() + upstreams_summary();
     if (log_writer_)
         text += fmt::format("; access log: {} lines written, {} lost, {} suppressed",
                             with_commas(log_writer_->lines_written()), with_commas(log_lost),
@@ -193,17 +209,50 @@ std::string Server::summary() const {
     return text;
 }
 
+// `; listener web: 3 accept errors, would refuse 12 denied`; nothing of listeners without such
+// events.
+std::string Server::gates_summary() const {
+    std::string text;
+    for (std::size_t l = 0; l < listeners_.size(); ++l) {
+        std::string events;
+        const auto add = [&](std::uint64_t n, std::string_view what) {
+            if (n != 0)
+                events += fmt::format("{}{} {}", events.empty() ? "" : ", ", with_commas(n), what);
+        };
+        std::uint64_t errors = 0;
+        std::array<std::uint64_t, close_reason_count> let_pass{};
+        for (const auto& worker : workers_) {
+            const auto& cells = worker->listeners()[l]->cells;
+            errors += cells.accept_errors.value();
+            for (std::size_t i = 0; i < let_pass.size(); ++i)
+                let_pass[i] += cells.let_pass[i].value();
+        }
+        add(errors, "accept errors");
+        add(listeners_[l]->gate.source_overflows(), "sources without an account");
+        for (std::size_t i = 0; i < let_pass.size(); ++i)
+            add(let_pass[i],
+                fmt::format("{} let pass by a dry run", name_of(static_cast<CloseReason>(i))));
+        if (!events.empty())
+            text += fmt::format("; listener {}: {}", config_.listeners[l].name, events);
+    }
+    std::uint64_t pauses = 0;
+    for (const auto& worker : workers_) pauses += worker->cells().accept_pauses.value();
+    if (pauses != 0) text += fmt::format("; accepting paused {} times", with_commas(pauses));
+    return text;
+}
+
 // `; upstream db: 12 queued, 3 retries`; nothing of upstreams without such events.
 std::string Server::upstreams_summary() const {
     struct Row {
         std::string_view name;
-        metrics::Counter metrics::UpstreamCells::*counter;
+        metrics::Counter metrics::UpstreamCells::* counter;
     };
     using Cells = metrics::UpstreamCells;
     static constexpr Row rows[] = {{"queued", &Cells::queued},
                                    {"held", &Cells::held},
                                    {"retries", &Cells::retries},
                                    {"retries over budget", &Cells::retries_denied},
+                                   {"times no local port", &Cells::no_port},
                                    {"warm connections used", &Cells::warm_used},
                                    {"given up", &Cells::warm_given_up},
                                    {"failed", &Cells::warm_failed}};
@@ -212,9 +261,11 @@ std::string Server::upstreams_summary() const {
         std::string events;
         for (const auto& [name, counter] : rows) {
             std::uint64_t sum = 0;
-            for (const auto& worker : workers_) sum += (worker->upstreams()[u]->cells.*counter).value();
+            for (const auto& worker : workers_)
+                sum += (worker->upstreams()[u]->cells.*counter).value();
             if (sum != 0)
-                events += fmt::format("{}{} {}", events.empty() ? "" : ", ", with_commas(sum), name);
+                events +=
+                    fmt::format("{}{} {}", events.empty() ? "" : ", ", with_commas(sum), name);
         }
         if (!events.empty())
             text += fmt::format("; upstream {}: {}", config_.upstreams[u].name, events);

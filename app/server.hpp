@@ -26,6 +26,7 @@ public:
         std::size_t workers;
         std::uint64_t max_connections;
         std::size_t buffer_cap_bytes;  // over all workers
+        std::vector<proxy::AccessPolicy::Files> access;  // of each listener
     };
 
     /// Opens every listening socket and the access log; nothing is accepted yet. The error is a
@@ -46,6 +47,8 @@ public:
     void join();
 
     void reopen_access_log();
+    /// From now on this policy decides who enters the listener of this index.
+    void set_access(std::size_t listener, std::shared_ptr<const proxy::AccessPolicy> policy);
 
     struct Bound {
         std::string listener;
@@ -60,6 +63,7 @@ private:
     Server(const config::Config& config, const Options& options, Logger& log);
     std::expected<void, std::string> open_sockets();
     void make_workers();
+    [[nodiscard]] std::string gates_summary() const;
     [[nodiscard]] std::string upstreams_summary() const;
     /// Sends `function` to every worker; calls `done` on the last one.
     template <typename F>

@@ -9,12 +9,13 @@
 namespace penstock::balancer {
 
 BackendSet::BackendSet(std::vector<BackendEntry> entries, const SetOptions& options)
-    : tiers_join_(options.tiers_join) {
+    : hash_seed_(options.hash_seed), tiers_join_(options.tiers_join) {
     std::vector<std::pair<std::uint32_t, std::size_t>> order;  // tier, place in entries
     order.reserve(entries.size());
     for (std::size_t i = 0; i < entries.size(); ++i) order.emplace_back(entries[i].tier, i);
     std::ranges::sort(order);
     backends_.reserve(entries.size());
+    pointers_.reserve(entries.size());
     weights_.reserve(entries.size());
     ready_.reserve(entries.size());
     for (const auto& [tier, place] : order) {
@@ -25,6 +26,7 @@ BackendSet::BackendSet(std::vector<BackendEntry> entries, const SetOptions& opti
         tiers_.back().end = i + 1;
         const auto& limits = *entry.backend;
         limited_ = limited_ || limits.slots().limit() != 0 || limits.connecting().limit() != 0;
+        pointers_.push_back(entry.backend.get());
         backends_.push_back(std::move(entry.backend));
         weights_.push_back(entry.weight);
         ready_.push_back(entry.ready ? 1 : 0);
@@ -33,25 +35,24 @@ BackendSet::BackendSet(std::vector<BackendEntry> entries, const SetOptions& opti
     for (std::size_t t = 0; t < tiers_.size(); ++t)
         ranges_.push_back(
             {tiers_join_ && t < max_joining_tiers ? 0 : tiers_[t].begin, tiers_[t].end});
-    if (options.hash_tables != HashTables::none) build_hash_tables(options);
+    if (options.hash_tables != HashTables::none)
+        build_hash_tables(options.hash_tables, options.hash_seed);
 }
 
-void BackendSet::build_hash_tables(const SetOptions& options) {
+void BackendSet::build_hash_tables(HashTables kind, std::uint64_t seed) {
     std::vector<HashEntry> entries;
     entries.reserve(size());
     name_hashes_.reserve(size());
     for (std::size_t i = 0; i < size(); ++i) {
         entries.push_back({backend(i).name(), weight(i)});
-        name_hashes_.push_back(hash64(backend(i).name(), options.hash_seed));
+        name_hashes_.push_back(hash64(backend(i).name(), seed));
     }
-    hash_checksum_ = mix64(options.hash_seed);
+    hash_checksum_ = mix64(seed);
     for (const auto& [begin, end] : ranges_) {
         const auto part = std::span(entries).subspan(begin, end - begin);
-        std::uint64_t checksum = 0;
-        if (options.hash_tables == HashTables::maglev)
-            checksum = maglev_.emplace_back(part, options.hash_seed).checksum();
-        else
-            checksum = rings_.emplace_back(part).checksum();
+        const std::uint64_t checksum = kind == HashTables::maglev
+                                           ? maglev_.emplace_back(part, seed).checksum()
+                                           : rings_.emplace_back(part).checksum();
         hash_checksum_ = mix64(hash_checksum_ ^ checksum);
     }
 }

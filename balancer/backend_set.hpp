@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -62,7 +63,9 @@ public:
     [[nodiscard]] bool tiers_join() const noexcept { return tiers_join_; }
     /// Some backend has a limit, so that it may be full.
     [[nodiscard]] bool limited() const noexcept { return limited_; }
-    [[nodiscard]] Backend& backend(std::size_t i) const noexcept { return *backends_[i]; }
+    [[nodiscard]] Backend& backend(std::size_t i) const noexcept { return *pointers_[i]; }
+    /// All of them, for a loop over many.
+    [[nodiscard]] std::span<Backend* const> backends() const noexcept { return pointers_; }
     [[nodiscard]] const std::shared_ptr<Backend>& share(std::size_t i) const noexcept {
         return backends_[i];
     }
@@ -76,20 +79,25 @@ public:
     /// The table of ranges()[range]; indices count from the range's begin. Backends that are not
     /// ready stay in it, so that their keys return to them.
     [[nodiscard]] const MaglevTable& maglev_table(std::size_t range) const noexcept {
+        assert(range < maglev_.size());
         return maglev_[range];
     }
     [[nodiscard]] const RingTable& ring_table(std::size_t range) const noexcept {
+        assert(range < rings_.size());
         return rings_[range];
     }
-    /// A number for each backend that follows from its name; only beside hash tables.
+    /// A number for each backend that follows from its name and the seed; only beside hash tables.
     [[nodiscard]] std::uint64_t name_hash(std::size_t i) const noexcept { return name_hashes_[i]; }
     /// Equal on two instances whose tables and seed are; 0 without tables.
     [[nodiscard]] std::uint64_t hash_checksum() const noexcept { return hash_checksum_; }
+    /// What the tables were built with, and clients' keys are to be hashed with.
+    [[nodiscard]] std::uint64_t hash_seed() const noexcept { return hash_seed_; }
 
 private:
-    void build_hash_tables(const SetOptions& options);
+    void build_hash_tables(HashTables kind, std::uint64_t seed);
 
     std::vector<std::shared_ptr<Backend>> backends_;
+    std::vector<Backend*> pointers_;  // the same, without what owns them
     std::vector<std::uint32_t> weights_;
     std::vector<std::uint8_t> ready_;
     std::vector<Tier> tiers_;
@@ -98,6 +106,7 @@ private:
     std::vector<RingTable> rings_;  // one per range, or none
     std::vector<std::uint64_t> name_hashes_;
     std::uint64_t hash_checksum_ = 0;
+    std::uint64_t hash_seed_;
     bool tiers_join_;
     bool limited_ = false;
 };

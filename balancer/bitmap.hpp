@@ -82,6 +82,26 @@ public:
         return std::min(end, w * word_bits + static_cast<std::size_t>(std::countr_zero(word)));
     }
 
+    /// Calls visit(first, last) for stretches [first, last) of set bits, in rising order, that
+    /// together are those of [begin, end): for loops in which a step per bit would count. A stretch
+    /// ends at a multiple of 64 at the latest. The bitmap must stay as it is meanwhile.
+    template <typename Visit>
+    void for_each_stretch(std::size_t begin, std::size_t end, Visit visit) const {
+        assert(begin <= end && end <= size_);
+        for (std::size_t base = begin / word_bits * word_bits; base < end; base += word_bits) {
+            Word word = data()[base / word_bits];
+            if (base < begin) word &= ~Word{0} << (begin - base);
+            if (end - base < word_bits) word &= (Word{1} << (end - base)) - 1;
+            while (word != 0) {
+                const auto first = static_cast<std::size_t>(std::countr_zero(word));
+                const auto last = first + static_cast<std::size_t>(std::countr_one(word >> first));
+                visit(base + first, base + last);
+                if (last == word_bits) break;
+                word &= ~Word{0} << last;
+            }
+        }
+    }
+
     /// *this = from and not without, where from.size() == size(). What `without` is too short for
     /// stays: an empty one takes nothing away. Never allocates.
     void assign_and_not(const Bitmap& from, const Bitmap& without) noexcept {

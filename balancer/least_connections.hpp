@@ -16,16 +16,14 @@ namespace penstock::balancer {
 class LeastConnections final : public Policy {
 public:
     LeastConnections(const BackendSet::Range& range, SmoothRotation rotation)
-        : rotation_(std::move(rotation)) {
-        ties_.reserve(range.end - range.begin);
-    }
+        : rotation_(std::move(rotation)), ties_(range.end - range.begin) {}
 
     [[nodiscard]] std::uint32_t pick(const Candidates& candidates, Random& random) override;
     void prepare(const Bitmap& available, std::span<const std::uint32_t> weights) noexcept override;
 
 private:
     SmoothRotation rotation_;
-    std::vector<std::uint32_t> ties_;  // scratch; has room for the whole range
+    std::vector<std::uint32_t> ties_;  // scratch, of the range's size
 };
 
 }  // namespace penstock::balancer

@@ -14,7 +14,7 @@ constexpr int max_probes = 16;
 
 std::uint32_t Maglev::pick(const Candidates& candidates, Random& /*random*/) {
     if (!candidates.key)
-        return rotation_.next(candidates.allowed.ones(candidates.begin, candidates.end));
+        return rotation_.next(candidates.allowed, candidates.begin, candidates.end);
     const KeyedChoice choice(candidates, *candidates.key, bounded_load_);
     std::uint64_t hash = *candidates.key;
     for (int probe = 0; probe < max_probes; ++probe) {

@@ -17,7 +17,7 @@ constexpr std::size_t max_steps = 1U << 14;
 
 std::uint32_t RingHash::pick(const Candidates& candidates, Random& /*random*/) {
     if (!candidates.key)
-        return rotation_.next(candidates.allowed.ones(candidates.begin, candidates.end));
+        return rotation_.next(candidates.allowed, candidates.begin, candidates.end);
     const KeyedChoice choice(candidates, *candidates.key, bounded_load_);
     std::size_t place = ring_.find(static_cast<std::uint32_t>(*candidates.key));
     for (auto steps = std::min(ring_.size(), max_steps); steps != 0; --steps) {

@@ -3,7 +3,7 @@
 namespace penstock::balancer {
 
 std::uint32_t RoundRobin::pick(const Candidates& candidates, Random& /*random*/) {
-    return rotation_.next(candidates.allowed.ones(candidates.begin, candidates.end));
+    return rotation_.next(candidates.allowed, candidates.begin, candidates.end);
 }
 
 void RoundRobin::prepare(const Bitmap& /*available*/,

@@ -8,7 +8,7 @@ namespace penstock::balancer {
 
 namespace {
 
-bool is_in(const Bitmap* bitmap, std::uint32_t i) noexcept {
+bool is_in(const Bitmap* bitmap, std::size_t i) noexcept {
     return bitmap != nullptr && i < bitmap->size() && bitmap->test(i);
 }
 
@@ -80,8 +80,11 @@ std::optional<Pick> Selector::take(std::size_t range, const Bitmap& open,
 }
 
 void Selector::drop_full(const BackendSet::Range& range, const Bitmap* ready_made) noexcept {
-    for (const std::uint32_t i : available_.ones(range.begin, range.end))
-        if (set_->backend(i).full() && !is_in(ready_made, i)) allowed_.reset(i);
+    Backend* const* const backends = set_->backends().data();
+    available_.for_each_stretch(range.begin, range.end, [&](std::size_t first, std::size_t last) {
+        for (std::size_t i = first; i != last; ++i)
+            if (backends[i]->full() && !is_in(ready_made, i)) allowed_.reset(i);
+    });
 }
 
 bool Selector::can_pick(const Bitmap& tried) const noexcept {

@@ -68,8 +68,9 @@ public:
 
 private:
     friend class Permit;
-    const std::uint64_t limit_;
+    // Beside each other: whoever asks for one needs the other.
     alignas(64) std::atomic<std::uint64_t> used_{0};
+    const std::uint64_t limit_;
 };
 
 inline void Permit::release() noexcept {

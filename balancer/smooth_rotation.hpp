@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "balancer/backend_set.hpp"
+#include "balancer/bitmap.hpp"
 #include "base/random.hpp"
 
 namespace penstock::balancer {
@@ -26,27 +27,27 @@ public:
     /// whole work: of a very long rotation only the beginning is used.
     void start_anywhere(Random& random) noexcept;
 
-    /// Whose turn it is among `indices` (a range of indices, not empty). O(indices).
-    template <typename Indices>
-    std::uint32_t next(const Indices& indices) noexcept {
-        std::int64_t total = 0;
-        std::uint32_t best = no_index;
-        for (const std::uint32_t i : indices) {
-            Turn& turn = turns_[i - begin_];
-            turn.credit += turn.weight;
-            total += turn.weight;
-            if (best == no_index || turn.credit > turns_[best - begin_].credit) best = i;
-        }
-        turns_[best - begin_].credit -= total;
-        return best;
-    }
+    /// Whose turn it is among the set bits of `allowed` in [begin, end), a part of the range with
+    /// at least one set bit. O(end - begin).
+    [[nodiscard]] std::uint32_t next(const Bitmap& allowed, std::uint32_t begin,
+                                     std::uint32_t end) noexcept;
+    /// Whose turn it is among `indices`, in rising order, not empty. O(indices).
+    [[nodiscard]] std::uint32_t next(std::span<const std::uint32_t> indices) noexcept;
+    /// Whose turn it is among all of the range.
+    std::uint32_t next() noexcept;
 
 private:
-    static constexpr std::uint32_t no_index = 0xffff'ffff;
     struct Turn {
         std::int64_t credit;
         std::int64_t weight;
     };
+    // What a round of all candidates has found so far.
+    struct Round {
+        Turn* leader = nullptr;
+        std::int64_t total = 0;
+    };
+    static void pass(Turn* first, Turn* last, Round& round) noexcept;
+    std::uint32_t take(const Round& round) noexcept;
 
     std::uint32_t begin_;
     std::vector<Turn> turns_;

@@ -3,26 +3,12 @@
 #include <cassert>
 #include <cmath>
 #include <limits>
-#include <ranges>
-#include <string_view>
+
+#include "balancer/hash.hpp"
 
 namespace penstock::balancer {
 
 namespace {
-
-// FNV-1a: names are short, and hashed once.
-std::uint64_t hash_of(std::string_view name) noexcept {
-    std::uint64_t hash = 0xcbf29ce484222325;
-    for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-    return hash;
-}
-
-// The finalizer of SplitMix64 (Steele, Lea and Flood, 2014): every bit depends on every other.
-std::uint64_t mix(std::uint64_t z) noexcept {
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-    return z ^ (z >> 31);
-}
 
 // In (0, 1), never the ends.
 double unit_of(std::uint64_t hash) noexcept {
@@ -48,20 +34,17 @@ Split::Split(const std::vector<Part>& parts, Random& random)
     : rotation_(rotation_of(weights_of(parts), random)) {
     for (std::uint32_t place = 0; place < parts.size(); ++place)
         if (const auto& [name, weight] = parts[place]; weight != 0)
-            targets_.push_back({place, mix(hash_of(name)), static_cast<double>(weight)});
+            targets_.push_back({place, hash64(name, 0), static_cast<double>(weight)});
     assert(!targets_.empty());
 }
 
-std::size_t Split::next() noexcept {
-    const auto everyone = std::views::iota(0U, static_cast<std::uint32_t>(targets_.size()));
-    return targets_[rotation_.next(everyone)].place;
-}
+std::size_t Split::next() noexcept { return targets_[rotation_.next()].place; }
 
 std::size_t Split::of_source(std::uint64_t source) const noexcept {
     double least = std::numeric_limits<double>::infinity();
     std::size_t best = targets_.front().place;
     for (const Target& target : targets_) {
-        const double score = -std::log(unit_of(mix(source ^ target.name_hash))) / target.weight;
+        const double score = -std::log(unit_of(mix64(source ^ target.name_hash))) / target.weight;
         if (score < least) {
             least = score;
             best = target.place;

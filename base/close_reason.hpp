@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <string_view>
 
@@ -35,6 +36,30 @@ enum class CloseReason : std::uint8_t {
     drained,
 };
 inline constexpr std::size_t close_reason_count = 24;
+
+/// Some of the reasons.
+class ReasonSet {
+public:
+    void add(CloseReason reason) noexcept { bits_ |= bit(reason); }
+    [[nodiscard]] bool contains(CloseReason reason) const noexcept {
+        return (bits_ & bit(reason)) != 0;
+    }
+    [[nodiscard]] bool empty() const noexcept { return bits_ == 0; }
+    /// In the order of the enumeration.
+    template <typename F>
+    void for_each(F function) const {
+        for (std::uint32_t left = bits_; left != 0; left &= left - 1)
+            function(static_cast<CloseReason>(std::countr_zero(left)));
+    }
+    friend bool operator==(const ReasonSet&, const ReasonSet&) = default;
+
+private:
+    static constexpr std::uint32_t bit(CloseReason reason) noexcept {
+        return std::uint32_t{1} << static_cast<unsigned>(reason);
+    }
+    std::uint32_t bits_ = 0;
+};
+static_assert(close_reason_count <= 32);
 
 /// Who has to look at it; a function of the reason.
 enum class CloseClass : std::uint8_t { ok, client, backend, policy, proxy, op };

@@ -15,14 +15,6 @@ using Bytes = std::array<std::uint8_t, 16>;
 constexpr unsigned mapped_bits = 96;
 constexpr Bytes mapped_beginning{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
-Bytes without_host_bits(Bytes bytes, unsigned length) noexcept {
-    for (unsigned i = 0; i < bytes.size(); ++i) {
-        const unsigned kept = length > i * 8 ? std::min(length - i * 8, 8U) : 0;
-        bytes[i] = static_cast<std::uint8_t>(bytes[i] & (0xff00U >> kept));
-    }
-    return bytes;
-}
-
 bool is_mapped(const Bytes& address) noexcept {
     return std::equal(address.begin(), address.begin() + 12, mapped_beginning.begin());
 }
@@ -55,7 +47,7 @@ std::expected<Prefix, std::string> Prefix::parse(std::string_view text) {
             return std::unexpected("the length after '/' is above " + std::to_string(most));
     }
     if (ipv4) length += mapped_bits;
-    const Prefix prefix{without_host_bits(bytes, length), static_cast<std::uint8_t>(length)};
+    const Prefix prefix{network_of(bytes, length), static_cast<std::uint8_t>(length)};
     if (prefix.bytes != bytes)
         return std::unexpected("it has bits set behind the prefix; the network is " +
                                prefix.to_string());
@@ -69,9 +61,18 @@ std::array<std::uint8_t, 16> Prefix::mapped(const CompactEndpoint& peer) noexcep
     return bytes;
 }
 
+std::array<std::uint8_t, 16> Prefix::network_of(std::array<std::uint8_t, 16> address,
+                                                unsigned length) noexcept {
+    for (unsigned i = 0; i < address.size(); ++i) {
+        const unsigned kept = length > i * 8 ? std::min(length - i * 8, 8U) : 0;
+        address[i] = static_cast<std::uint8_t>(address[i] & (0xff00U >> kept));
+    }
+    return address;
+}
+
 bool Prefix::contains(const std::array<std::uint8_t, 16>& address) const noexcept {
     if (length < mapped_bits && is_mapped(address)) return false;
-    return without_host_bits(address, length) == bytes;
+    return network_of(address, length) == bytes;
 }
 
 bool Prefix::is_ipv4() const noexcept { return length >= mapped_bits && is_mapped(bytes); }

@@ -24,6 +24,10 @@ struct Prefix {
     /// The address of an IP peer as 16 bytes, IPv4 mapped. The peer must not be a unix one.
     static std::array<std::uint8_t, 16> mapped(const CompactEndpoint& peer) noexcept;
 
+    /// The first `length` bits of an address, the others 0.
+    static std::array<std::uint8_t, 16> network_of(std::array<std::uint8_t, 16> address,
+                                                   unsigned length) noexcept;
+
     /// A network shorter than the IPv4-mapped ones, `::/0` too, holds no IPv4 address.
     [[nodiscard]] bool contains(const std::array<std::uint8_t, 16>& address) const noexcept;
     [[nodiscard]] bool is_ipv4() const noexcept;

@@ -46,7 +46,7 @@ std::string explain_unit(std::string_view number, std::string_view unit) {
     if (unit == "d" || unit == "w")
         return fmt::format("has the unit '{}'; {}: \"24h\" is a day", unit, known_units);
     if (std::ranges::any_of(unit, is_digit))
-        return "takes one number and one unit: \"90s\", not \"1m30s\"";
+        return R"(takes one number and one unit: "90s", not "1m30s")";
     return fmt::format("has the unknown unit {}; {}", quote(unit), known_units);
 }
 

@@ -31,21 +31,26 @@ struct alignas(64) ListenerCells {
     Counter bytes_to_backend;
     Counter bytes_to_client;
     std::array<Counter, close_reason_count> closed;
+    std::array<Counter, close_reason_count> let_pass;  // would have been refused: dry run
 
     [[nodiscard]] Counter& closed_by(CloseReason reason) noexcept {
         return closed[std::to_underlying(reason)];
+    }
+    [[nodiscard]] Counter& would_refuse(CloseReason reason) noexcept {
+        return let_pass[std::to_underlying(reason)];
     }
 };
 
 /// What one worker counts for one upstream.
 struct alignas(64) UpstreamCells {
-    Counter queued;          // sessions that had to wait for a slot
-    Counter held;            // sessions that had to wait for a backend
+    Counter queued;  // sessions that had to wait for a slot
+    Counter held;  // sessions that had to wait for a backend
     Counter retries;
     Counter retries_denied;  // over the budget
+    Counter no_port;  // a local address had no port left for a backend
     Counter warm_used;
-    Counter warm_given_up;   // closed because a session needed the slot
-    Counter warm_failed;     // could not be opened, or ended while idle
+    Counter warm_given_up;  // closed because a session needed the slot
+    Counter warm_failed;  // could not be opened, or ended while idle
 };
 
 /// What one worker counts for itself.

@@ -17,12 +17,24 @@ void set_relay_options(int fd) noexcept {
     ::setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof on);
 }
 
+// The port is chosen by connect(), which knows the other end too: a port may serve towards several
+// backends at a time. Otherwise it would be taken for all of them by bind().
+bool bind_source(int fd, const Endpoint& source) noexcept {
+    const int on = 1;
+    ::setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+    sockaddr_storage address;
+    const socklen_t length = source.to_sockaddr(address);
+    return ::bind(fd, reinterpret_cast<const sockaddr*>(&address), length) == 0;
+}
+
 }  // namespace
 
-Result<ConnectState> start_connect(Socket& socket, const Endpoint& to, Poller& poller) noexcept {
+Result<ConnectState> start_connect(Socket& socket, const Endpoint& to, Poller& poller,
+                                   const Endpoint* source) noexcept {
     UniqueFd fd(::socket(to.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     if (!fd) return unexpected_errno();
     if (!to.is_unix()) set_relay_options(fd.get());
+    if (source != nullptr && !bind_source(fd.get(), *source)) return unexpected_errno();
 
     sockaddr_storage address;
     const socklen_t length = to.to_sockaddr(address);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include <sys/socket.h>
 
@@ -18,6 +19,7 @@ constexpr std::uint32_t largest_batch = 64;
 // Only the fallback: normally a freed slot or descriptor ends a pause.
 constexpr Duration first_pause = milliseconds(20);
 constexpr Duration longest_pause = milliseconds(160);
+constexpr Duration retry_broken = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -64,38 +66,56 @@ void Acceptor::accept_some() {
 }
 
 Acceptor::Outcome Acceptor::accept_one() {
-    const bool wait = listener_->settings().on_limit == config::OnLimit::wait && !stopping_;
-    Accepted fresh;
-    const auto acquire = [&] {
-        fresh.process_permit = worker_.shared().connections.try_acquire();
-        if (fresh.process_permit)
-            fresh.listener_permit = listener_->shared->connections.try_acquire();
-    };
-    if (wait) {
-        acquire();
-        if (!fresh.listener_permit) {
-            pause();
+    Room room;
+    if (waits_at_limits()) {
+        const auto full = listener_->shared->gate.reserve(room, worker_.shared().connections,
+                                                          worker_.loop().now());
+        if (full != CloseReason::none) {
+            note(GateLog::Event::waits, full, {});
+            if (full == CloseReason::rate_listener)
+                pause_until(listener_->shared->gate.next_token());
+            else
+                pause();
             return Outcome::paused;
         }
     }
+    Accepted fresh;
     sockaddr_storage raw;
     socklen_t length = sizeof raw;
     fresh.fd.reset(::accept4(this->fd(), reinterpret_cast<sockaddr*>(&raw), &length,
                              SOCK_NONBLOCK | SOCK_CLOEXEC));
-    if (!fresh.fd) return on_accept_error(errno);
+    if (!fresh.fd) {
+        give_back(std::move(room));
+        return on_accept_error(errno);
+    }
     pause_ = Duration::zero();
     listener_->cells.accepted.add();
     fresh.at = wall_now();
     fresh.peer = CompactEndpoint::from_sockaddr(reinterpret_cast<const sockaddr*>(&raw), length);
     fresh.local = local_endpoint_of(fresh.fd.get());
-    if (!wait) acquire();
-    const auto reason =
-        fresh.process_permit ? CloseReason::limit_listener : CloseReason::limit_process;
-    if (fresh.listener_permit)
-        worker_.admit(*listener_, std::move(fresh));
-    else
-        refuse(std::move(fresh), reason);
+    admit(std::move(fresh), std::move(room));
     return Outcome::accepted;
+}
+
+void Acceptor::admit(Accepted fresh, Room room) {
+    const bool reserved = static_cast<bool>(room.process);
+    auto admission =
+        listener_->shared->gate.admit({fresh.peer, listener_->access.get(), worker_.loop().now()},
+                                      std::move(room), worker_.shared().connections);
+    admission.would_refuse.for_each([&](CloseReason reason) {
+        listener_->cells.would_refuse(reason).add();
+        note(GateLog::Event::would_refuse, reason, fresh.peer);
+    });
+    fresh.would_refuse = admission.would_refuse;
+    if (admission.refused != CloseReason::none) {
+        if (reserved) worker_.wake_acceptors(*listener_->shared);
+        note(GateLog::Event::refuses, admission.refused, fresh.peer);
+        return refuse(std::move(fresh), admission.refused);
+    }
+    fresh.process_permit = std::move(admission.process);
+    fresh.listener_permit = std::move(admission.listener);
+    fresh.source_permit = std::move(admission.source);
+    worker_.admit(*listener_, std::move(fresh));
 }
 
 // Only the log asks for it, and only a listener on every address has to ask the kernel.
@@ -108,8 +128,11 @@ Acceptor::Outcome Acceptor::on_accept_error(int error) {
     if (failure == net::AcceptFailure::again) return Outcome::none;
     listener_->cells.accept_errors.add();
     if (failure == net::AcceptFailure::skip) return Outcome::accepted;  // that one is gone
-    worker_.report_accept_error(*listener_, error);
-    pause();
+    worker_.report_accept_error(*listener_, error, failure);
+    if (failure == net::AcceptFailure::fatal)
+        pause_until(worker_.loop().now() + retry_broken);
+    else
+        pause();
     return Outcome::paused;
 }
 
@@ -134,33 +157,60 @@ void Acceptor::refuse(Accepted accepted, CloseReason reason) {
                            .failed_attempts = {},
                            .closed_by = ClosedBy::proxy,
                            .reason = reason,
-                           .detail = {}};
+                           .detail = {},
+                           .would_refuse = accepted.would_refuse};
     worker_.log().write(record, worker_.loop().now());
 }
 
+void Acceptor::note(GateLog::Event event, CloseReason reason, const CompactEndpoint& peer) {
+    listener_->shared->gate_log.report(worker_.shared().log, listener_->settings(), event, reason,
+                                       peer, worker_.loop().now());
+}
+
+// While stopping nobody can wait any more.
+bool Acceptor::waits_at_limits() const noexcept {
+    return listener_->settings().on_limit == config::OnLimit::wait && !stopping_;
+}
+
+// Somebody may have found no slot because of this one.
+void Acceptor::give_back(Room room) {
+    if (!room.process) return;
+    room = {};
+    worker_.wake_acceptors(*listener_->shared);
+}
+
+void Acceptor::stop_watching() {
+    if (std::exchange(paused_, true)) return;
+    worker_.cells().accept_pauses.add();
+    worker_.loop().poller().modify(*this, 0);
+    pause_ = Duration::zero();
+}
+
+void Acceptor::pause_until(TimePoint until) {
+    stop_watching();
+    worker_.loop().wheel().file(*this, until);
+}
+
 void Acceptor::pause() {
-    if (!paused_) {
-        paused_ = true;
-        worker_.cells().accept_pauses.add();
-        worker_.loop().poller().modify(*this, 0);
-        pause_ = first_pause;
-    } else {
-        pause_ = std::min(pause_ * 2, longest_pause);
-    }
+    stop_watching();
+    const bool first = pause_ == Duration::zero();
+    pause_ = first ? first_pause : std::min(pause_ * 2, longest_pause);
     worker_.loop().wheel().file(*this, worker_.loop().now() + pause_);
     worker_.shared().waiting.mark(worker_.index());
     listener_->shared->waiting.mark(worker_.index());
     // Freed between the refusal and the mark: nobody would wake this worker.
-    if (pause_ == first_pause && !worker_.shared().connections.full() &&
-        !listener_->shared->connections.full())
+    if (first && !worker_.shared().connections.full() &&
+        !listener_->shared->gate.connections().full())
         worker_.loop().wheel().file(*this, worker_.loop().now() + milliseconds(1));
 }
 
 void Acceptor::resume() {
     if (!paused_ || stopping_) return;
-    const bool wait = listener_->settings().on_limit == config::OnLimit::wait;
-    if (wait && (worker_.shared().connections.full() || listener_->shared->connections.full()))
-        return pause();
+    if (waits_at_limits()) {
+        Gate& gate = listener_->shared->gate;
+        if (worker_.shared().connections.full() || gate.connections().full()) return pause();
+        if (!gate.has_token(worker_.loop().now())) return pause_until(gate.next_token());
+    }
     paused_ = false;
     worker_.loop().wheel().cancel(*this);
     worker_.loop().poller().modify(*this, net::Poller::accept_events);

@@ -14,8 +14,10 @@ namespace penstock::proxy {
 class Worker;
 
 /// Accepts on one listening socket of one worker. Level-triggered: it takes as many connections a
-/// turn as recent turns had, without a failing accept4() in the usual case. At a limit (`on_limit =
-/// "wait"`) or without descriptors it pauses, and whoever frees one wakes it.
+/// turn as recent turns had, without a failing accept4() in the usual case. Without descriptors, or
+/// at a limit of the whole listener or process (`on_limit = "wait"`), it pauses; whoever frees one
+/// wakes it, or the next token of `accept_rate` does. Waiting for tokens keeps the rate only as far
+/// as its burst covers what falls due in one tick of the wheel.
 class Acceptor final : public net::Watch, public net::CoroutineOwner, private Timer {
 public:
     Acceptor(Worker& worker, ListenerPtr listener, net::UniqueFd socket);
@@ -39,8 +41,15 @@ private:
     void accept_some();
     Outcome accept_one();
     Outcome on_accept_error(int error);
+    void admit(Accepted accepted, Room room);
     void refuse(Accepted accepted, CloseReason reason);
+    void note(GateLog::Event event, CloseReason reason, const CompactEndpoint& peer);
+    [[nodiscard]] bool waits_at_limits() const noexcept;
+    void give_back(Room room);
+    void stop_watching();
+    /// Until a slot or a descriptor is free.
     void pause();
+    void pause_until(TimePoint until);
     void on_timer(TimePoint now) override;
 
     [[nodiscard]] CompactEndpoint local_endpoint_of(int fd) const noexcept;

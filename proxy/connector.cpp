@@ -24,7 +24,7 @@ net::Task<int> connect_once(Session& session, const Endpoint& address, TimePoint
     net::Socket& socket = session.backend_socket();
     Duration pause = session.upstream().settings().retry_backoff.base;
     for (;;) {
-        const auto state = net::start_connect(socket, address, loop.poller());
+        const auto state = session.upstream().start_connect(socket, address, loop.poller());
         if (state == net::ConnectState::connected) co_return 0;
         if (state == net::ConnectState::in_progress) break;
         const int error = state.error().value();
@@ -43,7 +43,8 @@ net::Task<int> connect_once(Session& session, const Endpoint& address, TimePoint
     co_return ETIMEDOUT;
 }
 
-// Until the session relays or has ended. On its own, so that its place in a queue is given up first.
+// Until the session relays or has ended. On its own, so that its place in a queue is given up
+// first.
 net::Task<void> set_up(Session& session) {
     auto& loop = session.worker().loop();
     Setup setup(session);

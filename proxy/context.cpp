@@ -4,6 +4,7 @@
 #include <limits>
 #include <utility>
 
+#include "base/random.hpp"
 #include "proxy/pool/warm_pool.hpp"
 
 namespace penstock::proxy {
@@ -20,6 +21,14 @@ balancer::PolicyKind policy_kind(config::Balance balance) noexcept {
         case config::Balance::maglev: return balancer::PolicyKind::maglev;
         case config::Balance::ring_hash: return balancer::PolicyKind::ring_hash;
         case config::Balance::first: return balancer::PolicyKind::first;
+    }
+    std::unreachable();
+}
+
+balancer::HashKey hash_key(config::HashKey key) noexcept {
+    switch (key) {
+        case config::HashKey::source_ip: return balancer::HashKey::source_ip;
+        case config::HashKey::source_ip_port: return balancer::HashKey::source_ip_port;
     }
     std::unreachable();
 }
@@ -47,11 +56,9 @@ net::KeepaliveOptions keepalive_options(const config::Keepalive& keepalive) noex
 }  // namespace
 
 UpstreamShared::UpstreamShared(config::Upstream from,
-                               std::shared_ptr<const balancer::BackendSet> set,
-                               std::size_t workers, std::uint64_t seed_of_hashes)
+                               std::shared_ptr<const balancer::BackendSet> set, std::size_t workers)
     : settings(std::move(from)),
       backends(std::move(set)),
-      hash_seed(seed_of_hashes),
       connections(settings.max_connections),
       held(settings.hold.max_length),
       retries(settings.retry_budget),
@@ -61,21 +68,26 @@ UpstreamShared::UpstreamShared(config::Upstream from,
 UpstreamContext::UpstreamContext(std::shared_ptr<UpstreamShared> from, std::uint64_t seed)
     : shared(std::move(from)),
       selector(shared->backends, selector_options(shared->settings), seed),
-      hasher(policy_kind(shared->settings.balance),
-             shared->settings.hash_key == config::HashKey::source_ip
-                 ? balancer::HashKey::source_ip
-                 : balancer::HashKey::source_ip_port,
-             shared->hash_seed),
+      hasher(policy_kind(shared->settings.balance), hash_key(shared->settings.hash_key),
+                 shared->backends->hash_seed()),
       keepalive(keepalive_options(shared->settings.keepalive)),
       wants_latency(shared->settings.balance == config::Balance::least_latency) {}
 
 UpstreamContext::~UpstreamContext() = default;
+
+ListenerShared::ListenerShared(config::Listener from, std::size_t workers,
+                               const balancer::SourceTable::Size& sources)
+    : settings(std::move(from)),
+      gate(settings, sources, SipHash(entropy(), entropy())),
+      waiting(workers),
+      access(AccessPolicy::make(settings, {})) {}
 
 ListenerContext::ListenerContext(std::shared_ptr<ListenerShared> from, Router to)
     : shared(std::move(from)),
       router(std::move(to)),
       timeouts{shared->settings.timeouts.idle, shared->settings.timeouts.half_closed,
                shared->settings.peer_timeout},
-      keepalive(keepalive_options(shared->settings.keepalive)) {}
+      keepalive(keepalive_options(shared->settings.keepalive)),
+      access(shared->access) {}
 
 }  // namespace penstock::proxy

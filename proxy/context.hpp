@@ -14,10 +14,14 @@
 #include "metrics/cells.hpp"
 #include "net/socket.hpp"
 #include "proxy/deadlines.hpp"
+#include "proxy/gate/access_policy.hpp"
+#include "proxy/gate/gate.hpp"
+#include "proxy/gate/gate_log.hpp"
 #include "proxy/handoff.hpp"
 #include "proxy/queue/hold_room.hpp"
 #include "proxy/queue/waiting_line.hpp"
 #include "proxy/router.hpp"
+#include "proxy/source_addresses.hpp"
 #include "proxy/waiting_workers.hpp"
 
 namespace penstock::proxy {
@@ -28,11 +32,10 @@ class WarmPool;
 /// all of them.
 struct UpstreamShared : std::enable_shared_from_this<UpstreamShared> {
     UpstreamShared(config::Upstream from, std::shared_ptr<const balancer::BackendSet> set,
-                   std::size_t workers, std::uint64_t seed_of_hashes = 0);
+                   std::size_t workers);
 
     config::Upstream settings;
     std::shared_ptr<const balancer::BackendSet> backends;
-    std::uint64_t hash_seed;
     balancer::SlotLimiter connections;  // of sessions and pools
     balancer::SlotLimiter held;
     balancer::RetryBudget retries;
@@ -51,9 +54,18 @@ struct UpstreamContext
     [[nodiscard]] bool has_room() const noexcept {
         return !shared->connections.full() && selector.has_room();
     }
+
+    /// As net::start_connect(), from the source addresses of the upstream.
+    [[nodiscard]] Result<net::ConnectState> start_connect(net::Socket& socket,
+                                                               const Endpoint& to,
+                                                               net::Poller& poller) noexcept {
+        return sources.start_connect(socket, to, poller, cells.no_port);
+    }
+
     std::shared_ptr<UpstreamShared> shared;
     balancer::Selector selector;
     balancer::KeyHasher hasher;  // gives keys to hash policies only
+    SourceAddresses sources;
     HoldRoom hold_room;
     std::unique_ptr<WarmPool> pool;  // null if the upstream has none
     net::KeepaliveOptions keepalive;
@@ -65,12 +77,15 @@ struct UpstreamContext
 
 /// What all workers share of one listener.
 struct ListenerShared {
-    ListenerShared(config::Listener from, std::size_t workers)
-        : settings(std::move(from)), connections(settings.max_connections), waiting(workers) {}
+    ListenerShared(config::Listener from, std::size_t workers,
+                   const balancer::SourceTable::Size& sources = {});
 
     config::Listener settings;
-    balancer::SlotLimiter connections;
-    WaitingWorkers waiting;
+    Gate gate;
+    GateLog gate_log;
+    WaitingWorkers waiting;  // for a slot
+    /// What workers start with; a later one is sent to each.
+    std::shared_ptr<const AccessPolicy> access;
 };
 
 /// One worker's view of a listener; as UpstreamContext.
@@ -82,6 +97,7 @@ struct ListenerContext
     Router router;
     RelayTimeouts timeouts;
     net::KeepaliveOptions keepalive;
+    std::shared_ptr<const AccessPolicy> access;  // null = everybody may enter
     metrics::ListenerCells cells;
 
     [[nodiscard]] const config::Listener& settings() const noexcept { return shared->settings; }

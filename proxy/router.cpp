@@ -1,7 +1,9 @@
 #include "proxy/router.hpp"
 
+#include <string_view>
 #include <utility>
 
+#include "balancer/hash.hpp"
 #include "proxy/context.hpp"
 
 namespace penstock::proxy {
@@ -14,22 +16,14 @@ std::vector<balancer::Split::Part> parts_of(const std::vector<config::SplitPart>
     return parts;
 }
 
-std::uint64_t add_word(std::uint64_t hash, const std::uint8_t* bytes) noexcept {
-    std::uint64_t word = 0;
-    for (int i = 0; i < 8; ++i) word = word << 8 | bytes[i];
-    // The finalizer of SplitMix64 (Steele, Lea and Flood, 2014) over hash and word.
-    std::uint64_t z = (hash ^ word) + 0x9e3779b97f4a7c15;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-    return z ^ (z >> 31);
-}
-
 }  // namespace
 
 std::optional<std::uint64_t> source_hash(const CompactEndpoint& client,
                                          std::uint64_t seed) noexcept {
     if (!client.is_ipv4() && !client.is_ipv6()) return std::nullopt;
-    return add_word(add_word(seed, client.bytes().data()), client.bytes().data() + 8);
+    const auto& bytes = client.bytes();
+    return balancer::hash64(
+        std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()), seed);
 }
 
 Router::Router(const config::Listener& listener, std::vector<Upstream> upstreams,

@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "proxy/connector.hpp"
+#include "proxy/mover.hpp"
 #include "proxy/worker.hpp"
 
 namespace penstock::proxy {
@@ -57,8 +58,10 @@ Session::Session(Worker& worker, ListenerPtr listener, Accepted accepted, std::u
       sequence_(sequence),
       peer_(accepted.peer),
       local_(accepted.local) {
+    if (!accepted.would_refuse.empty()) extras().would_refuse = accepted.would_refuse;
     slots_.process = accepted.process_permit.keep();
     slots_.listener = accepted.listener_permit.keep();
+    source_ = accepted.source_permit.keep();
     client_socket_.adopt(std::move(accepted.fd), kind_of(peer_));
     times_.last_activity = accepted_at_;
 }
@@ -111,7 +114,9 @@ void Session::give_slots_back() noexcept {
     }
     if (slots_.upstream) upstream().shared->connections.give_back();
     if (slots_.backend || slots_.upstream) worker_.call_waiting(upstream());
-    if (slots_.listener) listener_->shared->connections.give_back();
+    if (source_ != balancer::SourcePermit::none)
+        listener_->shared->gate.leave(std::exchange(source_, balancer::SourcePermit::none));
+    if (slots_.listener) listener_->shared->gate.connections().give_back();
     if (slots_.process) worker_.shared().connections.give_back();
     slots_ = {};
 }
@@ -232,7 +237,6 @@ void Session::on_flow_ended(Side from, StepKind how) noexcept {
     if (is_local_failure(error)) return abort(CloseReason::internal, error);
     if (flow(to).delivered_end || flow(to).write_failed) return on_side_failed(to);
     socket(to).readable.set(worker_.loop().ready());
-    if (paced_) pace(to).end_pause(worker_.loop().ready());
 }
 
 void Session::on_end_of_stream(Side from) noexcept {
@@ -297,10 +301,7 @@ void Session::on_hangup(net::Watch& watch) {
             close(CloseReason::client_gone, ClosedBy::client, hung_up.error().value());
     } else if (state_ == SessionState::relaying) {
         // While a pump still reads here, it finds the error behind the data.
-        if (both_ways && flow(side).delivered_end && hung_up.check_error())
-            on_side_failed(side);
-        else if (both_ways && paced_)
-            pace(side).end_pause(worker_.loop().ready());
+        if (both_ways && flow(side).delivered_end && hung_up.check_error()) on_side_failed(side);
     } else if (state_ == SessionState::flushing && side == flushing_to_ && both_ways) {
         if (hung_up.check_error()) continue_flush(worker_.loop().now());
     }
@@ -472,6 +473,7 @@ void Session::write_log(LogRecord::Event event) noexcept {
         std::chrono::duration_cast<std::chrono::microseconds>(now - accepted_at_).count());
     if (extras_) {
         record.failed_attempts = extras_->failed_attempts;
+        record.would_refuse = extras_->would_refuse;
         if (extras_->queued > Duration::zero()) record.queue_us = microseconds(extras_->queued);
     }
     worker_.log().write(record, now);

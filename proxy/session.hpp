@@ -43,6 +43,8 @@ struct Accepted {
     WallTime at;
     balancer::Permit process_permit;
     balancer::Permit listener_permit;
+    balancer::SourcePermit source_permit;
+    ReasonSet would_refuse;
 };
 
 /// One client's connection, from accept to its line in the access log. Lives and dies on one
@@ -145,6 +147,7 @@ private:
 
     // What few sessions ever need.
     struct Extras : FromFreeList {
+        ReasonSet would_refuse;
         Duration queued{};  // waiting for a slot or a backend
         std::vector<Attempt> failed_attempts;
         DeadPeerJudge client_judge;
@@ -176,6 +179,7 @@ private:
     CompactEndpoint backend_local_;
     std::uint32_t connect_us_ = unknown_time;
     std::uint32_t first_byte_us_ = unknown_time;
+    balancer::SourcePermit::Handle source_;
     std::uint16_t error_ = 0;
     std::uint16_t flush_wait_ms_ = 0;
     SessionState state_ = SessionState::connecting;

@@ -1,5 +1,6 @@
 #include "proxy/setup.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "proxy/pool/warm_pool.hpp"
@@ -171,7 +172,7 @@ Setup::Next Setup::on_failed(int error, Duration took) {
     auto& worker = session_.worker();
     const TimePoint now = worker.loop().now();
     UpstreamShared& shared = *upstream_.shared;
-    backend().latency().fail(now, took);
+    backend().latency().fail(now, std::max(took, upstream_.settings().connect_timeout));
     connecting_.release();
     session_.drop_backend(classify_connect_error(error), took);
     if (tried_.size() == 0) tried_ = balancer::Bitmap(shared.backends->size());

@@ -33,6 +33,7 @@ void Worker::configure(const std::vector<std::shared_ptr<UpstreamShared>>& upstr
                        const std::vector<std::shared_ptr<ListenerShared>>& listeners) {
     for (const auto& upstream : upstreams) {
         auto& context = upstreams_.emplace_back(new UpstreamContext(upstream, random_.next()));
+        context->sources = SourceAddresses(upstream->settings.source_address, index_);
         if (upstream->settings.pool.min_idle != 0)
             context->pool = std::make_unique<WarmPool>(*this, *context);
     }
@@ -118,9 +119,13 @@ void Worker::unlink(Session& session, ListenerShared& listener) noexcept {
     sessions_.erase(sessions_.iterator_to(session));
     --session_count_;
     shared_.loads.remove(index_);
+    wake_acceptors(listener);
+    if (session_count_ == 0 && when_empty_) std::exchange(when_empty_, {})();
+}
+
+void Worker::wake_acceptors(ListenerShared& listener) noexcept {
     wake_one(shared_.waiting);
     wake_one(listener.waiting);
-    if (session_count_ == 0 && when_empty_) std::exchange(when_empty_, {})();
 }
 
 void Worker::wake_one(WaitingWorkers& waiting) noexcept {
@@ -179,6 +184,10 @@ void Worker::set_available(const UpstreamShared& upstream, std::uint32_t backend
     call_waiting(*context);
 }
 
+void Worker::set_access(std::size_t listener, std::shared_ptr<const AccessPolicy> policy) {
+    listeners_[listener]->access = std::move(policy);
+}
+
 void Worker::resume_accepting() {
     for (auto& acceptor : acceptors_) acceptor->resume();
 }
@@ -231,9 +240,15 @@ void Worker::report_failure(std::exception_ptr error) noexcept {
     }
 }
 
-void Worker::report_accept_error(const ListenerContext& listener, int error) {
+void Worker::report_accept_error(const ListenerContext& listener, int error,
+                                 net::AcceptFailure failure) {
     const auto left_out = accept_errors_.admit(loop_.now());
     if (!left_out) return;
+    if (failure == net::AcceptFailure::fatal)
+        return shared_.log.error(
+            "listener {}: accept: {} ({} more since the last message); its listening socket is "
+            "broken and accepts nothing on worker {}. Trying again; restart if this lasts",
+            listener.settings().name, errno_name(error), *left_out, index_);
     shared_.log.warn(
         "listener {}: accept: {} ({} more since the last message); accepting pauses "
         "until something is freed. Raise the limit on open files if this lasts",

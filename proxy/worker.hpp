@@ -14,6 +14,7 @@
 #include "config/config.hpp"
 #include "metrics/cells.hpp"
 #include "net/event_loop.hpp"
+#include "net/listen_socket.hpp"
 #include "proxy/acceptor.hpp"
 #include "proxy/access_log/worker_log.hpp"
 #include "proxy/context.hpp"
@@ -80,6 +81,9 @@ public:
     /// Health's verdict on a backend, by its index in the set of that upstream.
     void set_available(const UpstreamShared& upstream, std::uint32_t backend, bool available);
 
+    /// From now on this policy decides who enters the listener of this index.
+    void set_access(std::size_t listener, std::shared_ptr<const AccessPolicy> policy);
+
     // For sessions and pools.
     /// A slot of `upstream` may be free: if one is, calls the session whose turn it is, on its
     /// worker. Costs one load while nobody waits.
@@ -92,7 +96,10 @@ public:
     void link(Session& session) noexcept;
     void unlink(Session& session, ListenerShared& listener) noexcept;
     void report_failure(std::exception_ptr error) noexcept;
-    void report_accept_error(const ListenerContext& listener, int error);
+    void report_accept_error(const ListenerContext& listener, int error,
+                             net::AcceptFailure failure);
+    /// A slot of `listener` and one of the process may be free: wakes whom that concerns.
+    void wake_acceptors(ListenerShared& listener) noexcept;
     /// A system call on a connection failed that should not fail.
     void report_internal(int error) noexcept;
     [[nodiscard]] std::uint64_t next_sequence() noexcept { return next_sequence_++; }

@@ -212,6 +212,7 @@ public:
         attempts();
         if (record_.warm) boolean("warm");
         if (close) ending();
+        would_refuse();
         form_.end();
     }
 
@@ -263,6 +264,18 @@ private:
         text("error", name_of(error));
         ms("ms", us);
         form_.end_item();
+    }
+
+    void would_refuse() {
+        if (record_.would_refuse.empty()) return;
+        form_.key("would_refuse");
+        form_.begin_list();
+        bool first = true;
+        record_.would_refuse.for_each([&](CloseReason reason) {
+            if (!std::exchange(first, false)) out_.append(',');
+            form_.text(name_of(reason));
+        });
+        form_.end_list();
     }
 
     void ending() {

@@ -43,6 +43,7 @@ struct LogRecord {
     ClosedBy closed_by = ClosedBy::none;
     CloseReason reason = CloseReason::none;
     std::string_view detail;
+    ReasonSet would_refuse = {};  // a dry run let it pass
 };
 
 }  // namespace penstock::proxy

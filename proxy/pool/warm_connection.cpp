@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "net/connect.hpp"
+#include "proxy/context.hpp"
 #include "proxy/pool/warm_pool.hpp"
 
 namespace penstock::proxy {
@@ -23,14 +24,14 @@ void WarmConnection::open(const Endpoint& address, Duration timeout) {
     connect(*this, address, timeout);
 }
 
-net::Root WarmConnection::connect(WarmConnection& self, const Endpoint& address,
-                                  Duration timeout) {
+net::Root WarmConnection::connect(WarmConnection& self, const Endpoint& address, Duration timeout) {
     const TimePoint started = self.loop_.now();
     // Never before open() has returned: the pool is not done with this connection yet.
     co_await self.loop_.ready().yield();
     int error = ECANCELED;
     if (self.state_ == State::opening) {
-        const auto state = net::start_connect(self.socket_, address, self.loop_.poller());
+        const auto state =
+            self.pool_.upstream().start_connect(self.socket_, address, self.loop_.poller());
         error = state ? 0 : state.error().value();
         if (state && *state == net::ConnectState::in_progress) {
             self.loop_.wheel().file(self, deadline_after(started, timeout));

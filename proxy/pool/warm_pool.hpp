@@ -44,6 +44,7 @@ public:
     void on_availability(std::uint32_t backend);
 
     // For its connections.
+    [[nodiscard]] UpstreamContext& upstream() noexcept { return upstream_; }
     void on_opened(WarmConnection& connection, int error, Duration took);
     void on_ended(WarmConnection& connection);
     void on_aged(WarmConnection& connection);

@@ -46,8 +46,12 @@ void expect_no_allocation(PolicyKind kind, std::uint32_t size) {
     std::vector<testing::Member> members(size);
     for (std::uint32_t i = 0; i < size; ++i)
         members[i] = {1 + i % 7, i % 3, i % 11 != 5, {.connections = i % 5}};
-    Selector selector(testing::make_set(members, {.tiers_join = true}),
+    const auto tables = kind == PolicyKind::maglev      ? HashTables::maglev
+                        : kind == PolicyKind::ring_hash ? HashTables::ring
+                                                        : HashTables::none;
+    Selector selector(testing::make_set(members, {.tiers_join = true, .hash_tables = tables}),
                       {.kind = kind,
+                       .bounded_load = 1.25,
                        .spill_when_full = true,
                        .tier_join_below = 0.2,
                        .slow_start = {.window = std::chrono::seconds(10)}},
@@ -63,7 +67,7 @@ void expect_no_allocation(PolicyKind kind, std::uint32_t size) {
         now += std::chrono::milliseconds(10);
         selector.set_available(random.below(size), random.below(3) != 0);
         selector.set().backend(random.below(size)).start_slowly(now);
-        if (auto picked = selector.pick({.tried = {}, .key = {}, .now = now})) {
+        if (auto picked = selector.pick({.tried = {}, .key = random.next(), .now = now})) {
             Backend& backend = selector.set().backend(picked->index);
             backend.session_started();
             backend.latency().record(std::chrono::milliseconds(random.below(100)), now);
@@ -82,6 +86,8 @@ void expect_no_allocation(PolicyKind kind, std::uint32_t size) {
 TEST(Allocations, pick_never_allocates) {
     for (const PolicyKind kind : testing::all_policies)
         for (const std::uint32_t size : {1U, 3U, 100U, 1000U}) expect_no_allocation(kind, size);
+    for (const PolicyKind kind : {PolicyKind::maglev, PolicyKind::ring_hash})
+        for (const std::uint32_t size : {1U, 3U, 200U}) expect_no_allocation(kind, size);
 }
 
 }  // namespace

@@ -94,5 +94,33 @@ TEST(Bitmap, copies_are_independent_and_moves_leave_nothing) {
     }
 }
 
+TEST(Bitmap, stretches_cover_exactly_the_set_bits_of_a_range) {
+    Random random(8);
+    for (int step = 0; step < 300; ++step) {
+        const std::size_t size = 1 + random.below(300);
+        Bitmap bitmap(size);
+        // Long runs and gaps, so that whole words occur of either kind.
+        bool on = false;
+        for (std::size_t i = 0; i < size; ++i) {
+            if (random.below(40) == 0) on = !on;
+            if (on) bitmap.set(i);
+        }
+        const std::size_t begin = random.below(static_cast<std::uint32_t>(size) + 1);
+        const std::size_t end = begin + random.below(static_cast<std::uint32_t>(size - begin) + 1);
+        std::vector<bool> seen(size);
+        std::size_t after = begin;
+        bitmap.for_each_stretch(begin, end, [&](std::size_t first, std::size_t last) {
+            EXPECT_LT(first, last);
+            EXPECT_TRUE(first >= after && last <= end);
+            EXPECT_TRUE(first == begin || first % 64 == 0 || !bitmap.test(first - 1))
+                << "starts within a run";
+            after = last;
+            for (std::size_t i = first; i < last; ++i) seen[i] = true;
+        });
+        for (std::size_t i = 0; i < size; ++i)
+            ASSERT_EQ(seen[i], i >= begin && i < end && bitmap.test(i));
+    }
+}
+
 }  // namespace
 }  // namespace penstock::balancer

@@ -129,6 +129,30 @@ std::uint32_t first_pick(const std::shared_ptr<const BackendSet>& set, std::uint
     return testing::pick(selector).value();
 }
 
+TEST(RoundRobin, who_is_full_sits_out_and_the_others_keep_their_shares) {
+    const auto set = testing::make_set(
+        {{.weight = 4}, {.weight = 2, .limits = {.connections = 1}}, {.weight = 1}, {.weight = 1}});
+    Selector selector(set, {.kind = PolicyKind::round_robin}, 3);
+    Random random(4);
+    std::vector<Permit> full;
+    std::vector<std::uint64_t> counts(4);
+    for (int n = 0; n < 60'000; ++n) {
+        if (random.below(50) == 0) {
+            if (full.empty())
+                full.push_back(set->backend(1).slots().try_acquire());
+            else
+                full.clear();
+        }
+        const auto i = testing::pick(selector).value();
+        ASSERT_TRUE(i != 1 || full.empty());
+        ++counts[i];
+    }
+    // What they are owed stays below a few rounds, however long it goes on.
+    EXPECT_NEAR(static_cast<double>(counts[0]), 4.0 * static_cast<double>(counts[2]), 32);
+    EXPECT_NEAR(static_cast<double>(counts[2]), static_cast<double>(counts[3]), 8);
+    EXPECT_GT(counts[1], 0U);
+}
+
 TEST(RoundRobin, workers_start_at_different_places) {
     const auto set = testing::make_set(std::vector<testing::Member>(100));
     std::set<std::uint32_t> starts;

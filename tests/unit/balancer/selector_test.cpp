@@ -126,6 +126,35 @@ TEST_P(EachPolicy, a_client_visits_each_backend_once_and_the_tiers_in_order) {
     EXPECT_EQ(tiers, (std::vector<std::uint32_t>{0, 0, 1, 1, 5}));
 }
 
+TEST_P(EachWeightedPolicy, shares_of_idle_backends_are_within_two_percent_of_the_weights) {
+    const std::vector<std::uint32_t> weights{1, 2, 3, 4, 10, 0, 20};
+    const auto set = make_set_of_weights(weights);
+    for (std::size_t i = 0; i < set->size(); ++i)
+        set->backend(i).latency().record(std::chrono::milliseconds(20 + i), testing::noon);
+    for (const Duration window : {Duration{}, Duration(std::chrono::seconds(10))}) {
+        Selector selector(set, {.kind = GetParam(), .slow_start = {.window = window}}, 8);
+        const auto counts = testing::count_picks(selector, 100'000);
+        for (std::size_t i = 0; i < weights.size(); ++i)
+            EXPECT_NEAR(static_cast<double>(counts[i]), weights[i] * 2500.0, 0.02 * 100'000) << i;
+        // The smallest too, where the tolerance above says little.
+        EXPECT_NEAR(static_cast<double>(counts[0]), 2500, 250);
+    }
+}
+
+TEST_P(EachPolicy, limits_that_nobody_reaches_change_nothing) {
+    std::vector<testing::Member> members{{.weight = 5}, {.weight = 1}, {.weight = 1}};
+    Selector unlimited(make_set(members), {.kind = GetParam()}, 8);
+    for (auto& member : members) member.limits = {.connections = 1000, .connecting = 10};
+    Selector limited(make_set(members), {.kind = GetParam()}, 8);
+    std::vector<Permit> held;
+    for (int n = 0; n < 700; ++n) {
+        auto pick = limited.pick({.tried = {}, .key = {}, .now = testing::noon});
+        ASSERT_TRUE(pick.has_value());
+        ASSERT_EQ(pick->index, testing::pick(unlimited)) << n;
+        held.push_back(std::move(pick->slot));
+    }
+}
+
 TEST_P(EachWeightedPolicy, backups_serve_only_while_their_betters_are_down) {
     const auto set = make_set({{.tier = 0}, {.tier = 1}, {.tier = 1}});
     Selector selector(set, {.kind = GetParam()}, 8);

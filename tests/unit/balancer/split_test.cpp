@@ -83,7 +83,7 @@ TEST(Split, decisions_are_the_same_in_every_build) {
     std::string decisions;
     for (std::uint64_t source = 0; source < 24; ++source)
         decisions.push_back("bgr"[split.of_source(source * 0x9e3779b97f4a7c15)]);
-    EXPECT_EQ(decisions, "gbrrrrbgbbgbgbbbrgrgrrbr");
+    EXPECT_EQ(decisions, "rrrrbrbrgbgggbbrbggrgrrr");
 }
 
 }  // namespace

@@ -40,7 +40,7 @@ TEST(ConfigLimits, EveryMemberIsSet) {
               "\"\ndry_run = [\"deny\", \"accept_rate\"]\ndownload_rate = \"1MiB/s\"\n"
               "upload_rate = \"250B/s\"\n"));
     ASSERT_TRUE(result.diagnostics.empty()) << format(result.diagnostics);
-    Listener expected{
+    Listener const expected{
         .name = "web",
         .bind = {*Endpoint::parse("127.0.0.1:8080")},
         .upstream = "app",
@@ -97,14 +97,14 @@ TEST(ConfigLimits, WhatStandsWhereAndWhatIsWrong) {
         {"source_prefix = 24",
          "5:17 error: 'source_prefix' in [[listener]] takes a table; this is an integer, write "
          "source_prefix = { ipv4 = 32, ipv6 = 64 }"},
-        {"limit_exempt = [\"unix\", \"10.0.0.1/8\"]",
+        {R"(limit_exempt = ["unix", "10.0.0.1/8"])",
          "5:25 error: 'limit_exempt' in [[listener]]: '10.0.0.1/8' is no peer: it has bits set "
          "behind the prefix; the network is 10.0.0.0/8"},
         {"allow = \"10.0.0.1:80\"",
          "5:9 error: 'allow' in [[listener]]: '10.0.0.1:80' has a port; peers are networks: "
          "\"10.0.0.1\""},
         {"deny = [5]", "5:9 error: 'deny' in [[listener]] takes a list of strings; this is"},
-        {"dry_run = [\"deny\", \"backlog\"]",
+        {R"(dry_run = ["deny", "backlog"])",
          "5:20 error: 'dry_run' in [[listener]]: 'backlog' is unknown; there are "
          "\"max_connections\", "},
         {"dry_run = [\"acept_rate\"]",
@@ -268,12 +268,12 @@ TEST(ConfigSplit, EveryForm) {
     const std::vector<SplitPart> even{{.upstream = "a", .weight = 1},
                                       {.upstream = "b", .weight = 1}};
     const std::pair<std::string_view, const std::vector<SplitPart>&> rows[] = {
-        {"split = [{ upstream = \"a\", weight = 95 }, { upstream = \"b\", weight = 5 }]", uneven},
+        {R"(split = [{ upstream = "a", weight = 95 }, { upstream = "b", weight = 5 }])", uneven},
         {"[[listener.split]]\nupstream = \"a\"\nweight = 95\n"
          "[[listener.split]]\nupstream = \"b\"\nweight = 5",
          uneven},
-        {"split = [{ upstream = \"a\" }, { upstream = \"b\" }]", even},
-        {"split = [\"a\", \"b\"]", even},
+        {R"(split = [{ upstream = "a" }, { upstream = "b" }])", even},
+        {R"(split = ["a", "b"])", even},
         {"split = [\"a\", \"b\"]\nupstream = \"\"", even},
     };
     for (const auto& [lines, expected] : rows) {
@@ -291,23 +291,23 @@ TEST(ConfigSplit, WhatIsWrong) {
     const std::pair<std::string_view, std::string_view> rows[] = {
         {"split = [\"a\", \"b\"]\nupstream = \"a\"",
          "5:12 error: 'upstream' and 'split' exclude each other: keep one of them"},
-        {"split = [\"a\", { upstream = \"c\", weight = 5 }, \"b\"]",
+        {R"(split = ["a", { upstream = "c", weight = 5 }, "b"])",
          "4:28 error: there is no upstream 'c'. There are: 'a', 'b'"},
-        {"split = [{ upstream = \"a\" }, \"b\", { upstream = \"a\" }]",
+        {R"(split = [{ upstream = "a" }, "b", { upstream = "a" }])",
          "4:48 error: upstream 'a' is twice in 'split'; add up its weights"},
-        {"split = [{ upstream = \"a\", weight = 0 }, { upstream = \"b\", weight = 0 }]",
+        {R"(split = [{ upstream = "a", weight = 0 }, { upstream = "b", weight = 0 }])",
          "4:9 error: every weight in 'split' is 0, so nobody could be served"},
-        {"split = [{ upstream = \"a\", weight = 65536 }, \"b\"]",
+        {R"(split = [{ upstream = "a", weight = 65536 }, "b"])",
          "4:37 error: 'weight' in [[listener.split]] must be from 0 to 65535, not 65536"},
-        {"split = [{ upstream = \"a\", weight = -1 }, \"b\"]",
+        {R"(split = [{ upstream = "a", weight = -1 }, "b"])",
          "4:37 error: 'weight' in [[listener.split]] must be from 0 to 65535, not -1"},
-        {"split = [{ upstream = \"a\", weight = \"1\" }, \"b\"]",
+        {R"(split = [{ upstream = "a", weight = "1" }, "b"])",
          "4:37 error: 'weight' in [[listener.split]] takes an integer; this is a string"},
-        {"split = [{ weight = 1 }, \"a\", \"b\"]",
+        {R"(split = [{ weight = 1 }, "a", "b"])",
          "4:10 error: [[listener.split]] without 'upstream'; add upstream = \"v1\""},
-        {"split = [{ upstream = \"\" }, \"a\", \"b\"]",
+        {R"(split = [{ upstream = "" }, "a", "b"])",
          "4:23 error: 'upstream' in [[listener.split]]: '' is empty"},
-        {"split = [{ cluster = \"a\" }, \"b\"]", "4:10 error: [[listener.split]] without"},
+        {R"(split = [{ cluster = "a" }, "b"])", "4:10 error: [[listener.split]] without"},
         {"split = [\"a\", \"b\"]\n[listener.split]\n", "5:"},
         {"[listener.split]\nupstream = \"a\"",
          "4:1 error: [listener.split] must be written [[listener.split]]: there can be several"},
@@ -332,7 +332,7 @@ TEST(ConfigSplit, BothPlacesAreShown) {
 
 TEST(ConfigSplit, OfTheListenerItselfWinsOverTheDefaults) {
     const auto own_split =
-        load(two("split = [\"a\", \"b\"]", "[defaults.listener]\nupstream = \"a\"\n"));
+        load(two(R"(split = ["a", "b"])", "[defaults.listener]\nupstream = \"a\"\n"));
     EXPECT_TRUE(own_split.diagnostics.empty()) << format(own_split.diagnostics);
     EXPECT_EQ(own_split.config.listeners[0].upstream, "");
     EXPECT_EQ(own_split.config.listeners[0].split.size(), 2U);
@@ -360,7 +360,7 @@ TEST(ConfigSplit, OfTheListenerItselfWinsOverTheDefaults) {
 }
 
 TEST(ConfigSplit, MistakesOfTheDefaultsAreReportedThereAndOnce) {
-    std::string text =
+    std::string const text =
         "[defaults.listener]\nsplit = [\"a\", \"c\"]\nupstream = \"a\"\n"
         "[[listener]]\nname = \"x\"\nbind = \":1\"\n[[listener]]\nname = \"y\"\nbind = \":2\"\n"
         "[[upstream]]\nname = \"a\"\nbackend = \"10.0.0.1:80\"\n";

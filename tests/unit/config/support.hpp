@@ -35,6 +35,7 @@ inline std::string messages(std::string_view text) { return format(load(text).di
 /// Every message alone, with its place: `3:5 error: ...`.
 inline std::vector<std::string> short_messages(const LoadResult& result) {
     std::vector<std::string> all;
+    all.reserve(result.diagnostics.size());
     for (const auto& d : result.diagnostics)
         all.push_back(std::to_string(d.line) + ':' + std::to_string(d.column) + ' ' +
                       std::string(to_string(d.severity)) + ": " + d.message);

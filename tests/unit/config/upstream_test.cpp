@@ -186,7 +186,7 @@ TEST(ConfigUpstream, SettingsWithoutEffectAreWarnings) {
         {"pool.max_idle = 5",
          "9:1 warning: upstream 'app': the pool is off because its min_idle "
          "is 0, so its max_idle has no effect"},
-        {"source_address = [\"10.0.0.5\", \"2001:db8::5\"]",
+        {R"(source_address = ["10.0.0.5", "2001:db8::5"])",
          "9:31 warning: upstream 'app': no backend has an IPv6 address, so nothing is connected "
          "from 2001:db8::5"},
         {"backend_defaults.weight = 0",

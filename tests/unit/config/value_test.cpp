@@ -206,7 +206,7 @@ TEST(ConfigC2, BindAddresses) {
         {"\"80\"", "write \":80\" to listen on all addresses"},
         {"80", "takes an address in quotes, or a list of them; this is an integer"},
         {"\":65536\"", "the port is above 65535"},
-        {"[]", "is empty; write bind = [\"0.0.0.0:80\", \"[::]:80\"]"},
+        {"[]", R"(is empty; write bind = ["0.0.0.0:80", "[::]:80"])"},
         {"[\":1\", 2]", "this is an integer"},
     };
     for (const auto& [bind, expected] : rows) {

@@ -75,5 +75,35 @@ TEST_F(ConnectTest, X4_a_full_unix_backlog_is_eagain_at_once) {
     EXPECT_EQ(state.error().value(), EAGAIN);
 }
 
+TEST_F(ConnectTest, a_source_address_is_what_the_other_side_sees) {
+    auto group = open_listen_group(any_loopback(), 1);
+    ASSERT_TRUE(group);
+    ASSERT_TRUE(start_listening(*group, 8));
+    const Endpoint to = group->sockets[0].bound();
+    const Endpoint source = Endpoint::ipv4({127, 1, 2, 3}, 0);
+    ASSERT_TRUE(start_connect(socket, to, loop.poller(), &source));
+    ASSERT_TRUE(turn_until(loop, [this] { return socket.writable.ready(); }));
+    ASSERT_FALSE(finish_connect(socket));
+    sockaddr_storage raw;
+    socklen_t length = sizeof raw;
+    const UniqueFd accepted(::accept4(group->sockets[0].fd(), reinterpret_cast<sockaddr*>(&raw),
+                                      &length, SOCK_CLOEXEC));
+    ASSERT_TRUE(accepted);
+    const auto seen = Endpoint::from_sockaddr(reinterpret_cast<sockaddr*>(&raw), length);
+    EXPECT_EQ(seen.ip().bytes(), source.ip().bytes());
+    EXPECT_NE(seen.port(), 0);
+}
+
+TEST_F(ConnectTest, a_source_address_that_is_not_ours_says_so_and_closes) {
+    auto group = open_listen_group(any_loopback(), 1);
+    ASSERT_TRUE(group);
+    ASSERT_TRUE(start_listening(*group, 8));
+    const Endpoint source = Endpoint::ipv4({192, 0, 2, 1}, 0);  // RFC 5737: nobody's
+    const auto state = start_connect(socket, group->sockets[0].bound(), loop.poller(), &source);
+    ASSERT_FALSE(state);
+    EXPECT_EQ(state.error().value(), EADDRNOTAVAIL);
+    EXPECT_FALSE(socket.is_open());
+}
+
 }  // namespace
 }  // namespace penstock::net

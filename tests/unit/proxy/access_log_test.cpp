@@ -120,6 +120,20 @@ TEST_F(LineTest, text_has_the_same_fields) {
               "reason=completed class=ok\n");
 }
 
+TEST_F(LineTest, what_a_dry_run_let_pass_stands_at_the_end) {
+    record.would_refuse.add(CloseReason::rate_source);
+    record.would_refuse.add(CloseReason::denied);
+    LineBuffer json;
+    append_json(json, record);
+    EXPECT_TRUE(json.view().ends_with(R"("class":"ok","would_refuse":["rate_source","denied"]})"
+                                      "\n"))
+        << json.view();
+    LineBuffer text;
+    append_text(text, record);
+    EXPECT_TRUE(text.view().ends_with(" class=ok would_refuse=\"rate_source,denied\"\n"))
+        << text.view();
+}
+
 TEST_F(LineTest, what_is_unknown_is_absent) {
     LineBuffer out;
     append_json(out, {.event = LogRecord::Event::close,

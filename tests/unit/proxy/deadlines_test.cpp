@@ -37,6 +37,19 @@ TEST(Deadlines, the_nearest_one_wins) {
     EXPECT_EQ(next_deadline(times, {Duration(1), minutes(1), never}).kind, DeadlineKind::idle);
 }
 
+TEST(Deadlines, a_direction_that_pauses_for_its_rate_is_neither_idle_nor_half_closed) {
+    const TimePoint later = start + seconds(10);
+    const RelayTimes times{
+        .last_activity = start, .half_closed_since = start, .paused_until = later};
+    const RelayTimeouts shorter{seconds(1), seconds(1), never};
+    EXPECT_EQ(next_deadline(times, shorter).kind, DeadlineKind::end_pause);
+    EXPECT_EQ(next_deadline(times, shorter).at, later);
+    EXPECT_EQ(next_deadline(times, {never, never, never}).kind, DeadlineKind::end_pause);
+    RelayTimes mortal = times;
+    mortal.lifetime_ends = start + seconds(2);
+    EXPECT_EQ(next_deadline(mortal, shorter).kind, DeadlineKind::lifetime);
+}
+
 TEST(Deadlines, only_explicit_nevers_leave_a_relay_without_one) {
     EXPECT_EQ(next_deadline({.last_activity = start}, {never, never, never}).kind,
               DeadlineKind::nothing);

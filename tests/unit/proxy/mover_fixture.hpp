@@ -8,7 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "base/random.hpp"
-#include "proxy/flow.hpp"
+#include "proxy/mover.hpp"
 #include "tests/unit/net/socket_pair.hpp"
 
 namespace penstock::proxy {

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "proxy/byte_budget.hpp"
 #include "tests/unit/proxy/mover_fixture.hpp"
 
 namespace penstock::proxy {
@@ -91,6 +92,94 @@ TEST_F(MoverWithoutBuffers, at_the_cap_it_peeks_and_loses_nothing) {
     EXPECT_EQ(relay(data, 10000), data);
     EXPECT_EQ(loop.buffers().bytes_in_use(), 0U);
 }
+
+TEST_F(MoverTest, an_allowance_is_never_exceeded_and_leaves_the_rest_readable) {
+    net::say(source.second, "0123456789");
+    ASSERT_TRUE(wait_readable());
+    Mover first(loop, flow, from, to, 4);
+    EXPECT_EQ(first.run().kind, StepKind::pause);
+    EXPECT_EQ(first.moved(), 4U);
+    EXPECT_EQ(read_all(), "0123");
+    EXPECT_TRUE(from.readable.ready()) << "a full read proves nothing";
+    Mover nothing(loop, flow, from, to, 0);
+    EXPECT_EQ(nothing.run().kind, StepKind::pause);
+    EXPECT_EQ(nothing.moved(), 0U);
+    EXPECT_EQ(read_all(), "");
+    Mover more(loop, flow, from, to, 100);
+    EXPECT_EQ(more.run().kind, StepKind::wait);
+    EXPECT_EQ(read_all(), "456789");
+}
+
+TEST(Mover, an_allowance_above_the_budget_of_a_wake_up_still_yields) {
+    net::EventLoop loop(1 << 20);
+    Flow flow;
+    Endless source;
+    Endless sink;
+    source.readable.set(loop.ready());
+    Mover mover(loop, flow, source, sink, byte_budget * 4);
+    EXPECT_EQ(mover.run().kind, StepKind::yield);
+    Mover exact(loop, flow, source, sink, 100'000);
+    EXPECT_EQ(exact.run().kind, StepKind::pause);
+    EXPECT_EQ(exact.moved(), 100'000U);
+    release_memory(flow, loop);
+}
+
+// What the rate promises, whatever a slow receiver makes the flow hold; `pull` = how it reads.
+struct Paced {
+    std::uint64_t rate;
+    std::size_t pull;
+};
+
+template <typename Base>
+class PacedMover : public Base, public testing::WithParamInterface<Paced> {
+protected:
+    void relay_paced(std::size_t size) {
+        const auto [rate, pull] = GetParam();
+        const std::string data = Base::pattern(size);
+        ManualClock clock;
+        ByteBudget budget(rate, clock.now());
+        const TimePoint begin = clock.now();
+        std::string got;
+        std::size_t sent = 0;
+        std::uint64_t moved = 0;
+        for (int turns = 0; turns < 200000 && got.size() < size; ++turns) {
+            const auto n = ::send(this->source.second.get(), data.data() + sent, size - sent,
+                                  MSG_DONTWAIT | MSG_NOSIGNAL);
+            if (n > 0) sent += static_cast<std::size_t>(n);
+            this->loop.turn(Duration::zero());
+            Mover mover(this->loop, this->flow, this->from, this->to,
+                        budget.available(clock.now()));
+            const Step step = mover.run();
+            budget.take(mover.moved());
+            moved += mover.moved();
+            const std::chrono::duration<double> past = clock.now() - begin;
+            ASSERT_LE(static_cast<double>(moved),
+                      static_cast<double>(rate) * (past.count() + 0.05) + 1);
+            if (step.kind == StepKind::pause) {
+                ASSERT_EQ(this->flow.pipe, nullptr) << "a pause holds no pipe";
+            }
+            spliced = spliced || this->loop.pipes().open() != 0;
+            got += this->read_all(pull);
+            clock.advance(std::chrono::milliseconds(8));
+        }
+        EXPECT_EQ(got, data);
+    }
+    bool spliced = false;
+};
+
+using PacedMoverTest = PacedMover<MoverTest>;
+TEST_P(PacedMoverTest, keeps_its_rate_and_loses_nothing) {
+    relay_paced(4 << 20);
+    EXPECT_EQ(spliced, GetParam().rate > 50'000'000) << "bulk is spliced, small portions are not";
+}
+INSTANTIATE_TEST_SUITE_P(Rates, PacedMoverTest,
+                         testing::Values(Paced{1'000'000, 1 << 24}, Paced{1'000'000, 4096},
+                                         Paced{100'000'000, 1 << 24}, Paced{100'000'000, 4096}));
+
+using PacedWithoutBuffers = PacedMover<MoverWithoutBuffers>;
+TEST_P(PacedWithoutBuffers, keeps_its_rate_and_loses_nothing) { relay_paced(1 << 20); }
+INSTANTIATE_TEST_SUITE_P(Rates, PacedWithoutBuffers,
+                         testing::Values(Paced{1'000'000, 1 << 24}, Paced{10'000'000, 3000}));
 
 TEST_F(MoverTest, a_reset_reader_is_a_failed_write) {
     net::reset_peer(sink.second);

@@ -15,8 +15,9 @@ using net::UniqueFd;
 /// deadline in the wheel. Nothing else files timers there: no log, no drain, one pipe at most.
 class DeadlineWalk {
 public:
-    explicit DeadlineWalk(std::uint64_t seed, config::Upstream upstream = {})
-        : running({}, std::move(upstream)), random_(seed) {
+    explicit DeadlineWalk(std::uint64_t seed, config::Upstream upstream = {},
+                          config::Listener listener = {})
+        : running(std::move(listener), std::move(upstream)), random_(seed) {
         own_timers_ = running.on_worker([this] { return running.worker.loop().wheel().size(); });
     }
 
@@ -100,6 +101,18 @@ TEST(SessionDeadline, is_filed_in_every_state_of_a_relay) {
     for (const std::uint64_t seed : {1, 2, 3, 4}) {
         DeadlineWalk walk_(seed);
         walk(walk_, 400);
+        for (const CloseReason reason : {CloseReason::client_reset, CloseReason::backend_reset})
+            EXPECT_GT(walk_.running.closed(reason), 0U) << name_of(reason);
+    }
+}
+
+TEST(SessionDeadline, is_filed_while_directions_pause_for_their_rates) {
+    for (const std::uint64_t rate : {1, 100'000}) {
+        config::Listener listener;
+        listener.upload_rate = rate;
+        listener.download_rate = 2 * rate;
+        DeadlineWalk walk_(7, {}, listener);
+        walk(walk_, 300);
         for (const CloseReason reason : {CloseReason::client_reset, CloseReason::backend_reset})
             EXPECT_GT(walk_.running.closed(reason), 0U) << name_of(reason);
     }

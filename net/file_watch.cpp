@@ -1,0 +1,167 @@
+#include "net/file_watch.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <set>
+#include <utility>
+
+#include <boost/asio/buffer.hpp>
+
+#include <sys/inotify.h>
+
+#include "base/error.hpp"
+
+namespace penstock::net {
+
+namespace {
+
+constexpr std::uint32_t interesting = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO |
+                                      IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_DELETE_SELF |
+                                      IN_MOVE_SELF | IN_ONLYDIR;
+constexpr int most_rounds = 8;
+
+}  // namespace
+
+FileWatch::FileWatch(boost::asio::io_context& context, Logger& log)
+    : log_(log), inotify_(context), debounce_(context), poll_(context) {}
+
+// The first file opens it.
+void FileWatch::open() {
+    const int fd = ::inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (fd < 0) {
+        log_.warn("cannot watch files: {}; looking at them every {} s", errno_name(errno),
+                  poll_interval.count());
+        poll();
+        return;
+    }
+    inotify_.assign(fd);
+    read_events();
+}
+
+void FileWatch::add(const std::string& path, Handler on_change) {
+    if (files_.empty()) open();
+    files_.push_back({path, std::move(on_change), std::nullopt, {}});
+    rearm();
+    files_.back().hash = hash_of_contents(path);
+}
+
+void FileWatch::stop() {
+    stopped_ = true;
+    debounce_.cancel();
+    poll_.cancel();
+    boost::system::error_code ignored;
+    inotify_.close(ignored);  // NOLINT(bugprone-unused-return-value): the same as `ignored`
+}
+
+void FileWatch::read_events() {
+    inotify_.async_read_some(boost::asio::buffer(buffer_),
+                             [this](const boost::system::error_code& error, std::size_t bytes) {
+                                 if (error || stopped_) return;
+                                 on_events(bytes);
+                                 read_events();
+                             });
+}
+
+void FileWatch::on_events(std::size_t bytes) {
+    bool any = false;
+    for (std::size_t at = 0; at < bytes;) {
+        inotify_event event;
+        std::memcpy(&event, buffer_ + at, sizeof event);
+        const char* name = buffer_ + at + sizeof event;
+        at += sizeof event + event.len;
+        // The kernel has forgotten a directory that is gone; its number may be given out again.
+        if ((event.mask & IN_IGNORED) != 0)
+            std::erase_if(watches_, [&](const auto& watch) { return watch.second == event.wd; });
+        any |= (event.mask & (IN_Q_OVERFLOW | IN_IGNORED | IN_DELETE_SELF | IN_MOVE_SELF)) != 0 ||
+               (event.len > 0 && concerns(event.wd, name));
+    }
+    if (any) schedule_check();
+}
+
+bool FileWatch::concerns(int watch, std::string_view name) const {
+    // Two names of one directory have one number.
+    return std::ranges::any_of(watches_, [&](const auto& known) {
+        return known.second == watch && std::ranges::any_of(files_, [&](const File& file) {
+                   return file.chain.contains({known.first, std::string(name)});
+               });
+    });
+}
+
+void FileWatch::schedule_check() {
+    const TimePoint now = SteadyClock().now();
+    if (!std::exchange(waiting_, true)) first_event_ = now;
+    debounce_.expires_after(std::min<Duration>(debounce, first_event_ + longest_debounce - now));
+    debounce_.async_wait([this](const boost::system::error_code& error) {
+        if (error || stopped_) return;
+        waiting_ = false;
+        check();
+    });
+}
+
+// Watched first, compared second: what changes in between is an event.
+void FileWatch::check() {
+    rearm();
+    // A handler may add files.
+    for (std::size_t i = 0; i < files_.size(); ++i) {
+        const auto hash = hash_of_contents(files_[i].path);
+        if (hash == files_[i].hash) continue;
+        files_[i].hash = hash;
+        const Handler handler = files_[i].on_change;
+        handler();
+    }
+}
+
+void FileWatch::rearm() {
+    // Until nothing on the way has changed while the watches were set.
+    for (int round = 0; round < most_rounds; ++round) {
+        bool changed = false;
+        for (auto& file : files_) {
+            auto chain = resolve_chain(file.path);
+            changed |= chain != file.chain;
+            file.chain = std::move(chain);
+            for (const auto& [directory, name] : file.chain) watch_directory(directory);
+        }
+        if (!changed) break;
+    }
+    std::set<std::string> needed;
+    for (const auto& file : files_)
+        for (const auto& [directory, name] : file.chain) needed.insert(directory);
+    for (auto watch = watches_.begin(); watch != watches_.end();) {
+        if (needed.contains(watch->first)) {
+            ++watch;
+            continue;
+        }
+        ::inotify_rm_watch(inotify_.native_handle(), watch->second);
+        watch = watches_.erase(watch);
+    }
+}
+
+// A directory that was replaced by another one of its name has another number.
+void FileWatch::watch_directory(const std::string& directory) {
+    if (!inotify_.is_open()) return;
+    const int watch = ::inotify_add_watch(inotify_.native_handle(), directory.c_str(), interesting);
+    if (watch >= 0) {
+        const auto [known, fresh] = watches_.try_emplace(directory, watch);
+        const int before = std::exchange(known->second, watch);
+        if (!fresh && before != watch) ::inotify_rm_watch(inotify_.native_handle(), before);
+        return;
+    }
+    if (errno == ENOENT || errno == ENOTDIR) return;  // gone meanwhile: the next round sees it
+    if (polling_) return;
+    log_.warn("cannot watch {}: {}; looking at the files every {} s", directory, errno_name(errno),
+              poll_interval.count());
+    poll();
+}
+
+void FileWatch::poll() {
+    polling_ = true;
+    poll_.expires_after(poll_interval);
+    poll_.async_wait([this](const boost::system::error_code& error) {
+        if (error || stopped_) return;
+        check();
+        poll();
+    });
+}
+
+}  // namespace penstock::net

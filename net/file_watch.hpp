@@ -1,0 +1,82 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <boost/asio/basic_waitable_timer.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/basic_stream_descriptor.hpp>
+
+#include "base/clock.hpp"
+#include "base/log.hpp"
+#include "net/file_chain.hpp"
+
+namespace penstock::net {
+
+/// Tells when the contents of files change, by whatever means: written in place, renamed over, a
+/// symbolic link anywhere on the way swapped, removed, back again. Watches with inotify(7) every
+/// entry that the look-up of a path passes; an event there is followed by a pause, after which the
+/// contents are compared by their hash. Where the kernel refuses a watch, the files are looked at
+/// every ten seconds instead. One thread: that of the io_context.
+class FileWatch {
+public:
+    using Handler = std::function<void()>;
+    static constexpr std::chrono::milliseconds debounce{200};
+    static constexpr std::chrono::seconds longest_debounce{2};  // events that never pause
+    static constexpr std::chrono::seconds poll_interval{10};
+
+    FileWatch(boost::asio::io_context& context, Logger& log);
+    FileWatch(const FileWatch&) = delete;
+    FileWatch& operator=(const FileWatch&) = delete;
+
+    /// Calls `on_change` after each change of the contents from now on, disappearance included. An
+    /// absolute path; it need not exist.
+    void add(const std::string& path, Handler on_change);
+    /// Ends all waiting, so that the io_context may run out of work. Its handlers may still be
+    /// queued: the object must live until the io_context has stopped.
+    void stop();
+
+private:
+    using Timer =
+        boost::asio::basic_waitable_timer<std::chrono::steady_clock,
+                                          boost::asio::wait_traits<std::chrono::steady_clock>,
+                                          boost::asio::io_context::executor_type>;
+
+    struct File {
+        std::string path;
+        Handler on_change;
+        std::optional<std::uint64_t> hash;  // nothing: there is none, or it cannot be read
+        FileChain chain;
+    };
+
+    void open();
+    void read_events();
+    void on_events(std::size_t bytes);
+    [[nodiscard]] bool concerns(int watch, std::string_view name) const;
+    void schedule_check();
+    void check();
+    /// Watches the directories of all chains as they are now, and no others.
+    void rearm();
+    void watch_directory(const std::string& directory);
+    void poll();
+
+    Logger& log_;
+    boost::asio::posix::basic_stream_descriptor<boost::asio::io_context::executor_type> inotify_;
+    Timer debounce_;
+    Timer poll_;
+    std::vector<File> files_;
+    std::map<std::string, int> watches_;  // directory -> inotify's number
+    TimePoint first_event_{};
+    bool waiting_ = false;
+    bool polling_ = false;
+    bool stopped_ = false;
+    alignas(8) char buffer_[4096];
+};
+
+}  // namespace penstock::net

@@ -1,0 +1,119 @@
+#include "proxy/gate/gate.hpp"
+
+#include <utility>
+
+#include "base/prefix.hpp"
+
+namespace penstock::proxy {
+
+namespace {
+
+balancer::TokenLine token_line(const config::Rate& rate) noexcept {
+    return {rate.amount, rate.per, rate.burst != 0 ? rate.burst : rate.amount};
+}
+
+balancer::PrefixTable exempt_table(const PeerList& list) {
+    std::vector<balancer::PrefixTable::Entry> entries;
+    for (const auto& prefix : list.prefixes) entries.push_back({prefix, 0});
+    return balancer::PrefixTable(std::move(entries));
+}
+
+balancer::SourceTable::Key source_of(const CompactEndpoint& peer,
+                                     const config::SourcePrefix& prefix) noexcept {
+    constexpr unsigned mapped_bits = 96;
+    return Prefix::network_of(Prefix::mapped(peer),
+                              peer.is_ipv4() ? mapped_bits + prefix.ipv4 : prefix.ipv6);
+}
+
+}  // namespace
+
+Gate::Gate(const config::Listener& settings, const balancer::SourceTable::Size& sources,
+           SipHash hash)
+    : settings_(settings),
+      connections_(settings.dry_run.max_connections ? 0 : settings.max_connections),
+      exempt_(exempt_table(settings.limit_exempt)) {
+    if (settings.accept_rate.amount != 0) rate_.emplace(token_line(settings.accept_rate));
+    balancer::SourceTable::Limits limits{settings.max_connections_per_source, std::nullopt};
+    if (settings.accept_rate_per_source.amount != 0)
+        limits.rate = token_line(settings.accept_rate_per_source);
+    if ((limits.connections != 0 || limits.rate) && !settings.limit_exempt.all)
+        sources_.emplace(limits, sources, hash);
+}
+
+Admission Gate::admit(const Arrival& arrival, Room room, balancer::SlotLimiter& process) {
+    Admission out;
+    if (arrival.access != nullptr) {
+        const auto [denied, would_be_denied] = arrival.access->check(arrival.peer);
+        if (denied) {
+            out.refused = CloseReason::denied;
+            return out;
+        }
+        if (would_be_denied) out.would_refuse.add(CloseReason::denied);
+    }
+    const auto take_room = [&] {
+        if (!room.process) out.refused = reserve(room, process, arrival.now);
+        return out.refused == CloseReason::none;
+    };
+    if (has_source(arrival.peer)) {
+        // All under the lock of the source, so that nothing has to be given back.
+        out.source = sources_->enter(source_of(arrival.peer, settings_.source_prefix), arrival.now,
+                                     [&](const balancer::SourceTable::Standing& standing) {
+                                         out.refused = judge(standing, out.would_refuse);
+                                         return out.refused == CloseReason::none && take_room();
+                                     });
+    } else {
+        take_room();
+    }
+    if (out.refused != CloseReason::none) return out;
+    room.token.spend();
+    room.would_refuse.for_each([&](CloseReason reason) { out.would_refuse.add(reason); });
+    out.process = std::move(room.process);
+    out.listener = std::move(room.listener);
+    return out;
+}
+
+CloseReason Gate::reserve(Room& room, balancer::SlotLimiter& process, TimePoint now) {
+    if (settings_.dry_run.max_connections && settings_.max_connections != 0 &&
+        connections_.used() >= settings_.max_connections)
+        room.would_refuse.add(CloseReason::limit_listener);
+    room.listener = connections_.try_acquire();
+    if (room.listener) room.process = process.try_acquire();
+    if (!room.process) {
+        const auto full = room.listener ? CloseReason::limit_process : CloseReason::limit_listener;
+        room = {};
+        return has_token(now) ? full : CloseReason::rate_listener;
+    }
+    if (!rate_) return CloseReason::none;
+    room.token = rate_->try_take(now);
+    if (room.token) return CloseReason::none;
+    if (settings_.dry_run.accept_rate) {
+        room.would_refuse.add(CloseReason::rate_listener);
+        return CloseReason::none;
+    }
+    room = {};
+    return CloseReason::rate_listener;
+}
+
+bool Gate::has_token(TimePoint now) const noexcept {
+    return !rate_ || settings_.dry_run.accept_rate || rate_->has_token(now);
+}
+
+// A unix peer has no address that could be a source.
+bool Gate::has_source(const CompactEndpoint& peer) const noexcept {
+    return sources_ && !peer.is_unix() && !exempt_.find(peer);
+}
+
+CloseReason Gate::judge(const balancer::SourceTable::Standing& standing,
+                        ReasonSet& would_refuse) const noexcept {
+    if (standing.over_connections) {
+        if (!settings_.dry_run.max_connections_per_source) return CloseReason::limit_source;
+        would_refuse.add(CloseReason::limit_source);
+    }
+    if (standing.over_rate) {
+        if (!settings_.dry_run.accept_rate_per_source) return CloseReason::rate_source;
+        would_refuse.add(CloseReason::rate_source);
+    }
+    return CloseReason::none;
+}
+
+}  // namespace penstock::proxy

@@ -1,0 +1,80 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "balancer/limits/prefix_table.hpp"
+#include "balancer/limits/source_table.hpp"
+#include "balancer/limits/token_bucket.hpp"
+#include "balancer/slot_limiter.hpp"
+#include "base/close_reason.hpp"
+#include "base/endpoint.hpp"
+#include "config/config.hpp"
+#include "proxy/gate/access_policy.hpp"
+
+namespace penstock::proxy {
+
+/// What a connection takes from its listener and the process as a whole; given back when destroyed.
+struct Room {
+    balancer::Permit process;
+    balancer::Permit listener;
+    balancer::TokenBucket::Token token;
+    ReasonSet would_refuse;
+};
+
+/// The gate's word on a connection.
+struct Admission {
+    CloseReason refused = CloseReason::none;  // none: it enters, with these permits
+    ReasonSet would_refuse;  // dry runs that let it pass
+    balancer::Permit process;
+    balancer::Permit listener;
+    balancer::SourcePermit source;  // empty where no limit per source touches it
+};
+
+/// Who may enter one listener, how fast, and how many. Shared by its workers; no clock, no sockets.
+/// The first reason in this order counts: denied, limit_source, rate_source, rate_listener,
+/// limit_listener, limit_process. Who is refused takes nothing: no slot, and no token of any rate.
+class Gate {
+public:
+    /// `settings` must outlive the gate.
+    Gate(const config::Listener& settings, const balancer::SourceTable::Size& sources,
+         SipHash hash);
+
+    struct Arrival {
+        const CompactEndpoint& peer;
+        const AccessPolicy* access;  // null: everybody may enter
+        TimePoint now;
+    };
+    /// Decides on an accepted connection. `room` is empty, or what reserve() gave.
+    [[nodiscard]] Admission admit(const Arrival& arrival, Room room,
+                                  balancer::SlotLimiter& process);
+
+    /// Before accept(), where limits of the whole listener make clients wait: none, and `room` is
+    /// complete; or the reason why there is none.
+    [[nodiscard]] CloseReason reserve(Room& room, balancer::SlotLimiter& process, TimePoint now);
+    /// True if reserve() lacks no token at `now`.
+    [[nodiscard]] bool has_token(TimePoint now) const noexcept;
+    /// When the next token is due; only with accept_rate.
+    [[nodiscard]] TimePoint next_token() const noexcept { return rate_->next_token(); }
+
+    [[nodiscard]] balancer::SlotLimiter& connections() noexcept { return connections_; }
+    /// Gives back the place of a source that was kept.
+    void leave(balancer::SourcePermit::Handle source) noexcept { sources_->leave(source); }
+    /// Sources that lost their account, or got none, because too many were there.
+    [[nodiscard]] std::uint64_t source_overflows() const noexcept {
+        return sources_ ? sources_->overflows() : 0;
+    }
+
+private:
+    [[nodiscard]] bool has_source(const CompactEndpoint& peer) const noexcept;
+    [[nodiscard]] CloseReason judge(const balancer::SourceTable::Standing& standing,
+                                    ReasonSet& would_refuse) const noexcept;
+
+    const config::Listener& settings_;
+    balancer::SlotLimiter connections_;
+    std::optional<balancer::TokenBucket> rate_;
+    std::optional<balancer::SourceTable> sources_;
+    balancer::PrefixTable exempt_;
+};
+
+}  // namespace penstock::proxy

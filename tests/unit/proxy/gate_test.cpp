@@ -1,0 +1,292 @@
+#include "proxy/gate/gate.hpp"
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "proxy/gate/gate_log.hpp"
+
+namespace penstock::proxy {
+namespace {
+
+using namespace std::chrono_literals;
+using enum CloseReason;
+
+constexpr TimePoint start{1h};
+
+CompactEndpoint peer(const std::string& address) {
+    const bool six = address.contains(':');
+    return Endpoint::parse(six ? "[" + address + "]:1" : address + ":1").value().ip();
+}
+
+CompactEndpoint unix_peer() {
+    const sockaddr raw{.sa_family = AF_UNIX, .sa_data = {}};
+    return CompactEndpoint::from_sockaddr(&raw, sizeof raw.sa_family);
+}
+
+PeerList networks(const std::vector<std::string>& list) {
+    PeerList out;
+    for (const auto& text : list) out.prefixes.push_back(Prefix::parse(text).value());
+    return out;
+}
+
+/// A gate with the permits of those who entered.
+class Scene {
+public:
+    explicit Scene(config::Listener listener, std::uint64_t process_limit = 0)
+        : settings(std::move(listener)), process(process_limit) {}
+
+    Admission arrive(const CompactEndpoint& from, TimePoint now = start) {
+        return gate.admit({from, access.get(), now}, {}, process);
+    }
+    CloseReason enter(const std::string& from, TimePoint now = start) {
+        auto admission = arrive(peer(from), now);
+        const CloseReason refused = admission.refused;
+        last_would_refuse = admission.would_refuse;
+        if (refused == none) inside.push_back(std::move(admission));
+        return refused;
+    }
+
+    config::Listener settings;
+    balancer::SlotLimiter process;
+    std::shared_ptr<const AccessPolicy> access = AccessPolicy::make(settings, {});
+    Gate gate{settings, {}, SipHash(1, 2)};
+    std::vector<Admission> inside;
+    ReasonSet last_would_refuse;
+};
+
+config::Rate rate(std::uint64_t amount, Duration per, std::uint64_t burst) {
+    return {amount, per, burst};
+}
+
+// One cause each; then, of those that apply, the first in the order of the contract is told.
+TEST(Gate, every_reason_and_their_order) {
+    config::Listener all;
+    all.deny = networks({"10.0.0.66"});
+    all.max_connections_per_source = 1;
+    all.accept_rate_per_source = rate(1, 1h, 1);
+    all.accept_rate = rate(1, 1h, 2);
+    all.max_connections = 2;
+    Scene scene(all, 2);
+    EXPECT_EQ(scene.enter("10.0.0.1"), none);
+    EXPECT_EQ(scene.enter("10.0.0.66"), denied);
+    EXPECT_EQ(scene.enter("10.0.0.1"), limit_source);
+    EXPECT_EQ(scene.enter("10.0.0.2"), none);
+    scene.inside.clear();
+    EXPECT_EQ(scene.enter("10.0.0.1"), rate_source);
+    EXPECT_EQ(scene.enter("10.0.0.3"), rate_listener);
+}
+
+TEST(Gate, the_rate_is_told_before_the_slots_and_the_listener_before_the_process) {
+    config::Listener listener;
+    listener.max_connections = 1;
+    {
+        Scene scene(listener, 1);
+        EXPECT_EQ(scene.enter("10.0.0.1"), none);
+        EXPECT_EQ(scene.enter("10.0.0.1"), limit_listener);
+    }
+    listener.accept_rate = rate(1, 1h, 1);
+    {
+        Scene scene(listener, 1);
+        EXPECT_EQ(scene.enter("10.0.0.1"), none);
+        EXPECT_EQ(scene.enter("10.0.0.1"), rate_listener);
+    }
+    Scene scene({}, 1);
+    EXPECT_EQ(scene.enter("10.0.0.1"), none);
+    EXPECT_EQ(scene.enter("10.0.0.1"), limit_process);
+}
+
+TEST(Gate, who_is_refused_takes_nothing) {
+    config::Listener listener;
+    listener.deny = networks({"10.0.0.66"});
+    listener.max_connections = 1;
+    listener.accept_rate = rate(1, 1h, 2);
+    listener.accept_rate_per_source = rate(1, 1h, 1);
+    Scene scene(listener, 5);
+    EXPECT_EQ(scene.enter("10.0.0.1"), none);
+    for (int i = 0; i < 5; ++i) {
+        EXPECT_EQ(scene.enter("10.0.0.66"), denied);
+        EXPECT_EQ(scene.enter("10.0.0.1"), rate_source);
+        EXPECT_EQ(scene.enter("10.0.0.2"), limit_listener);
+    }
+    EXPECT_EQ(scene.process.used(), 1U);
+    EXPECT_EQ(scene.gate.connections().used(), 1U);
+    scene.inside.clear();
+    EXPECT_EQ(scene.process.used(), 0U);
+    EXPECT_EQ(scene.gate.connections().used(), 0U);
+    // The listener's second token and the one of this source are still there, and no third.
+    EXPECT_EQ(scene.enter("10.0.0.2"), none);
+    scene.inside.clear();
+    EXPECT_EQ(scene.enter("10.0.0.3"), rate_listener);
+}
+
+TEST(Gate, a_source_is_a_prefix) {
+    config::Listener listener;
+    listener.max_connections_per_source = 1;
+    listener.source_prefix = {24, 48};
+    Scene scene(listener);
+    EXPECT_EQ(scene.enter("10.0.0.1"), none);
+    EXPECT_EQ(scene.enter("10.0.0.255"), limit_source);
+    EXPECT_EQ(scene.enter("::ffff:10.0.0.7"), limit_source);
+    EXPECT_EQ(scene.enter("10.0.1.1"), none);
+    EXPECT_EQ(scene.enter("2001:db8:1::1"), none);
+    EXPECT_EQ(scene.enter("2001:db8:1:ffff::1"), limit_source);
+    EXPECT_EQ(scene.enter("2001:db8:2::1"), none);
+}
+
+TEST(Gate, by_default_an_ipv6_source_is_a_64_and_an_ipv4_one_an_address) {
+    config::Listener listener;
+    listener.max_connections_per_source = 1;
+    Scene scene(listener);
+    EXPECT_EQ(scene.enter("10.0.0.1"), none);
+    EXPECT_EQ(scene.enter("10.0.0.2"), none);
+    EXPECT_EQ(scene.enter("2001:db8::1"), none);
+    EXPECT_EQ(scene.enter("2001:db8::2"), limit_source);
+    EXPECT_EQ(scene.enter("2001:db8:0:1::1"), none);
+}
+
+TEST(Gate, exempt_and_unix_peers_have_no_limit_of_their_source) {
+    config::Listener listener;
+    listener.max_connections_per_source = 1;
+    listener.accept_rate_per_source = rate(1, 1h, 1);
+    listener.limit_exempt = networks({"10.0.0.0/24", "2001:db8::/32"});
+    Scene scene(listener);
+    for (int i = 0; i < 3; ++i) {
+        EXPECT_EQ(scene.enter("10.0.0.9"), none);
+        EXPECT_EQ(scene.enter("2001:db8::9"), none);
+        auto by_path = scene.arrive(unix_peer());
+        EXPECT_EQ(by_path.refused, none);
+        EXPECT_FALSE(by_path.source);
+    }
+    EXPECT_EQ(scene.enter("10.0.1.9"), none);
+    EXPECT_EQ(scene.enter("10.0.1.9"), limit_source);
+}
+
+TEST(Gate, a_dry_run_lets_pass_and_tells) {
+    config::Listener listener;
+    listener.deny = networks({"10.0.0.0/8"});
+    listener.max_connections_per_source = 1;
+    listener.accept_rate_per_source = rate(1, 1h, 1);
+    listener.accept_rate = rate(1, 1h, 1);
+    listener.max_connections = 1;
+    listener.dry_run = {true, true, true, true, true, true};
+    Scene scene(listener);
+    EXPECT_EQ(scene.enter("11.0.0.1"), none);
+    EXPECT_TRUE(scene.last_would_refuse.empty());
+    EXPECT_EQ(scene.enter("11.0.0.1"), none);
+    ReasonSet expected;
+    for (const auto reason : {limit_source, rate_source, rate_listener, limit_listener})
+        expected.add(reason);
+    EXPECT_EQ(scene.last_would_refuse, expected);
+    EXPECT_EQ(scene.enter("10.0.0.1"), none);
+    EXPECT_TRUE(scene.last_would_refuse.contains(denied));
+    EXPECT_EQ(scene.gate.connections().used(), 3U);
+}
+
+TEST(Gate, dry_run_of_one_list_leaves_the_other_in_force) {
+    config::Listener listener;
+    listener.allow = networks({"10.0.0.0/8"});
+    listener.deny = networks({"10.9.0.0/16"});
+    listener.dry_run.allow = true;
+    Scene scene(listener);
+    EXPECT_EQ(scene.enter("10.1.0.1"), none);
+    EXPECT_TRUE(scene.last_would_refuse.empty());
+    EXPECT_EQ(scene.enter("11.0.0.1"), none);
+    EXPECT_TRUE(scene.last_would_refuse.contains(denied));
+    EXPECT_EQ(scene.enter("10.9.0.1"), denied);
+
+    listener.dry_run = {};
+    listener.dry_run.deny = true;
+    Scene other(listener);
+    EXPECT_EQ(other.enter("10.9.0.1"), none);
+    EXPECT_TRUE(other.last_would_refuse.contains(denied));
+    EXPECT_EQ(other.enter("11.0.0.1"), denied);
+}
+
+TEST(Gate, room_is_reserved_before_the_accept_and_given_back_unless_used) {
+    config::Listener listener;
+    listener.on_limit = config::OnLimit::wait;
+    listener.accept_rate = rate(10, 1s, 1);
+    listener.max_connections = 2;
+    listener.deny = networks({"10.0.0.66"});
+    Scene scene(listener, 5);
+    for (int i = 0; i < 3; ++i) {  // nobody came
+        Room room;
+        EXPECT_EQ(scene.gate.reserve(room, scene.process, start), none);
+        Room second;
+        EXPECT_EQ(scene.gate.reserve(second, scene.process, start), rate_listener);
+    }
+    const auto arrive = [&](const std::string& from, TimePoint now) {
+        Room room;
+        EXPECT_EQ(scene.gate.reserve(room, scene.process, now), none);
+        return scene.gate.admit({peer(from), scene.access.get(), now}, std::move(room),
+                                scene.process);
+    };
+    EXPECT_EQ(arrive("10.0.0.66", start).refused, denied);
+    EXPECT_EQ(scene.process.used(), 0U);
+    auto first = arrive("10.0.0.1", start);
+    EXPECT_EQ(first.refused, none);
+    EXPECT_EQ(scene.process.used(), 1U);
+    EXPECT_FALSE(scene.gate.has_token(start + 99ms));
+    EXPECT_EQ(scene.gate.next_token(), start + 100ms);
+    auto second = arrive("10.0.0.1", start + 100ms);
+    EXPECT_EQ(second.refused, none);
+    Room none_left;
+    EXPECT_EQ(scene.gate.reserve(none_left, scene.process, start + 1s), limit_listener);
+    EXPECT_FALSE(none_left.listener);
+    second = {};
+    EXPECT_EQ(scene.gate.reserve(none_left, scene.process, start + 1s), none);
+}
+
+TEST(AccessPolicy, files_count_with_the_lists) {
+    config::Listener listener;
+    EXPECT_EQ(AccessPolicy::make(listener, {}), nullptr);
+    listener.deny_file = "/d";
+    const auto denies = AccessPolicy::make(listener, {{}, networks({"10.0.0.0/8"})});
+    EXPECT_TRUE(denies->check(peer("10.0.0.1")).denied);
+    EXPECT_FALSE(denies->check(peer("11.0.0.1")).denied);
+    EXPECT_FALSE(AccessPolicy::make(listener, {})->check(peer("10.0.0.1")).denied);
+
+    listener.deny_file.clear();
+    listener.allow_file = "/a";
+    const auto allows = AccessPolicy::make(listener, {networks({"10.0.0.0/8"}), {}});
+    EXPECT_FALSE(allows->check(peer("10.0.0.1")).denied);
+    EXPECT_TRUE(allows->check(peer("11.0.0.1")).denied);
+    EXPECT_TRUE(AccessPolicy::make(listener, {})->check(peer("10.0.0.1")).denied)
+        << "an empty allow_file admits nobody";
+    listener.allow = networks({"12.0.0.0/8"});
+    EXPECT_FALSE(AccessPolicy::make(listener, {})->check(peer("12.0.0.1")).denied);
+}
+
+class Lines final : public Logger {
+public:
+    bool enabled(LogLevel) const noexcept override { return true; }
+    void write(LogLevel, std::string_view message) override { lines.emplace_back(message); }
+    std::vector<std::string> lines;
+};
+
+TEST(GateLog, one_message_of_a_kind_in_ten_seconds) {
+    Lines log;
+    GateLog gate_log;
+    config::Listener listener;
+    listener.name = "web";
+    listener.max_connections_per_source = 4;
+    const auto report = [&](GateLog::Event event, CloseReason reason, TimePoint now) {
+        gate_log.report(log, listener, event, reason, peer("192.0.2.7"), now);
+    };
+    for (int i = 0; i < 5; ++i) report(GateLog::Event::refuses, limit_source, start + i * 1s);
+    report(GateLog::Event::refuses, denied, start);
+    report(GateLog::Event::would_refuse, limit_source, start);
+    ASSERT_EQ(log.lines.size(), 3U);
+    EXPECT_EQ(log.lines[0],
+              "listener web: refusing: limit_source (max_connections_per_source = 4), client "
+              "192.0.2.7:1 (0 more since the last message)");
+    report(GateLog::Event::refuses, limit_source, start + 10s);
+    ASSERT_EQ(log.lines.size(), 4U);
+    EXPECT_TRUE(log.lines[3].ends_with("(4 more since the last message)")) << log.lines[3];
+}
+
+}  // namespace
+}  // namespace penstock::proxy
