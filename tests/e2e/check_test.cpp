@@ -1,7 +1,11 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 #include <sstream>
+
+#include <boost/json/object.hpp>
+#include <boost/json/parse.hpp>
 
 #include "tests/e2e/loopback.hpp"
 #include "tests/support/echo_server.hpp"
@@ -108,6 +112,75 @@ TEST_F(CheckCommand, ErrorsOnStandardInputHaveTheirPlace) {
     EXPECT_EQ(run.exit_status, 2);
     EXPECT_EQ(run.output, "");
     EXPECT_NE(run.errors.find(where), std::string::npos) << run.errors;
+}
+
+boost::json::object check_as_json(const std::string& file, int exit_status,
+                                  const std::vector<std::string>& more = {}) {
+    std::vector<std::string> arguments{"check", "--json", "-c", file};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const Finished finished = run_penstock(arguments);
+    EXPECT_EQ(finished.exit_status, exit_status) << finished.errors;
+    EXPECT_EQ(finished.errors, "");
+    EXPECT_EQ(std::ranges::count(finished.output, '\n'), 1) << finished.output;
+    return boost::json::parse(finished.output).as_object();
+}
+
+TEST_F(CheckCommand, JsonHasTheSummary) {
+    write("in.toml", config().toml());
+    const auto result = check_as_json(file("in.toml"), 0);
+    EXPECT_EQ(result.at("ok"), true);
+    EXPECT_TRUE(result.at("diagnostics").as_array().empty());
+    EXPECT_EQ(result.at("listeners"), 2);
+    EXPECT_EQ(result.at("upstreams"), 2);
+    EXPECT_EQ(result.at("backends"), 3);
+    EXPECT_EQ(result.at("workers"), 1);
+    EXPECT_GT(result.at("connections_limit").to_number<int>(), 0);
+    EXPECT_FALSE(result.at("connections_limit_cause").as_string().empty());
+}
+
+TEST_F(CheckCommand, JsonHasTheErrorsWithTheirPlace) {
+    ConfigText broken = config();
+    broken.process = "wrokers = 1";
+    write("in.toml", broken.toml());
+    const auto result = check_as_json(file("in.toml"), 2);
+    EXPECT_EQ(result.at("ok"), false);
+    EXPECT_FALSE(result.contains("listeners"));
+    ASSERT_EQ(result.at("diagnostics").as_array().size(), 1U);
+    const auto& error = result.at("diagnostics").as_array()[0].as_object();
+    EXPECT_EQ(error.at("severity"), "error");
+    EXPECT_EQ(error.at("file").as_string(), file("in.toml"));
+    EXPECT_EQ(error.at("line"), 2);
+    EXPECT_EQ(error.at("column"), 1);
+    EXPECT_NE(error.at("message").as_string().find("did you mean 'workers'?"), std::string::npos);
+}
+
+TEST_F(CheckCommand, StrictFailsOnWarnings) {
+    ConfigText doubtful = config();
+    doubtful.services[1].backends = {"address = \"" + echo_.text() + "\"\nweight = 0"};
+    write("in.toml", doubtful.toml());
+    const Finished lenient = run_penstock({"check", "-c", file("in.toml")});
+    EXPECT_EQ(lenient.exit_status, 0);
+    EXPECT_NE(lenient.errors.find("warning: "), std::string::npos) << lenient.errors;
+    const Finished strict = run_penstock({"check", "--strict", "-c", file("in.toml")});
+    EXPECT_EQ(strict.exit_status, 2);
+    EXPECT_EQ(strict.errors, lenient.errors);
+    EXPECT_EQ(check_as_json(file("in.toml"), 0).at("ok"), true);
+    EXPECT_EQ(check_as_json(file("in.toml"), 2, {"--strict"}).at("ok"), false);
+    write("good.toml", config().toml());
+    EXPECT_EQ(run_penstock({"check", "--strict", "-c", file("good.toml")}).exit_status, 0);
+}
+
+TEST(VersionCommand, TellsVersionCompilerLibrariesAndFeatures) {
+    const Finished finished = run_penstock({"version"});
+    EXPECT_EQ(finished.exit_status, 0);
+    EXPECT_EQ(finished.errors, "");
+    std::istringstream lines(finished.output);
+    for (const char* head : {"penstock ", "compiler ", "libraries ", "features "}) {
+        std::string line;
+        std::getline(lines, line);
+        EXPECT_TRUE(line.starts_with(head)) << line;
+        EXPECT_GT(line.size(), std::string_view(head).size()) << line;
+    }
 }
 
 }  // namespace

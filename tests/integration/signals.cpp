@@ -129,6 +129,7 @@ TEST(FaultsG, G2_drain_closes_the_idle_first) {
         config.drain = R"({ wait = "1500ms", close_over = "1s" })";
         ProxyProcess proxy(config);
         std::vector<Socket> clients;
+        std::vector<std::string> idle_longest_first;
         // In turn: an order by age would mix them.
         for (int i = 0; i < 5; ++i) {
             auto busy = Socket::connect(proxy.address("endless"));
@@ -137,6 +138,11 @@ TEST(FaultsG, G2_drain_closes_the_idle_first) {
             clients.push_back(std::move(*busy));
             clients.push_back(std::move(*idle));
         }
+        // The last that came is idle for the longest time.
+        for (std::size_t i = clients.size(); i > 0; i -= 2) {
+            if (!ping(clients[i - 1])) return false;
+            idle_longest_first.push_back(clients[i - 1].local().text());
+        }
         proxy.signal(SIGTERM);
         EXPECT_TRUE(exited_with(proxy.wait_exit(), 0));
         if (ticker.longest_silence() >= 500ms) return false;  // they may have looked idle
@@ -144,6 +150,9 @@ TEST(FaultsG, G2_drain_closes_the_idle_first) {
         for (std::size_t i = 0; i < lines.size(); ++i) {
             EXPECT_EQ(lines[i].reason, "drained") << lines[i].raw;
             EXPECT_EQ(lines[i].listener, i < 5 ? "in" : "endless") << i << " " << lines[i].raw;
+            if (i < 5) {
+                EXPECT_EQ(lines[i].client, idle_longest_first[i]) << i << " " << lines[i].raw;
+            }
         }
         return true;
     };

@@ -54,5 +54,27 @@ TEST_F(SystemCalls, at_most_4_5_per_round_trip_with_64_busy_connections) {
     EXPECT_GE(calls, 4.0) << "the trace misses calls";
 }
 
+TEST(SystemCallsOfBulk, go_through_splice) {
+    ChaosBackend source([](Socket& socket, const ChaosBackend& me) {
+        const std::string block(1 << 20, 'x');
+        while (!me.stopping() && socket.send(block)) {
+        }
+    });
+    ProxyProcess proxy(one_service({source.text()}));
+    auto client = Socket::connect(proxy.address());
+    ASSERT_TRUE(client);
+    const Strace trace(proxy.pid(), {"trace=splice"});
+    std::vector<std::byte> buffer(1 << 20);
+    EXPECT_TRUE(wait_for([&] {
+        for (int i = 0; i < 100; ++i)
+            if (client->receive(buffer) <= 0) return false;
+        return trace.calls("splice(") >= 100;
+    }));
+    // Left in the middle of it: splice() has no flag against SIGPIPE.
+    client->reset();
+    EXPECT_EQ(expect_lines(proxy, 1).at(0).reason, "client_reset");
+    EXPECT_TRUE(proxy.child().running());
+}
+
 }  // namespace
 }  // namespace penstock::test
