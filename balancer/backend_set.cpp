@@ -9,7 +9,7 @@
 namespace penstock::balancer {
 
 BackendSet::BackendSet(std::vector<BackendEntry> entries, const SetOptions& options)
-    : tiers_join_(options.tiers_join) {
+    : hash_seed_(options.hash_seed), tiers_join_(options.tiers_join) {
     std::vector<std::pair<std::uint32_t, std::size_t>> order;  // tier, place in entries
     order.reserve(entries.size());
     for (std::size_t i = 0; i < entries.size(); ++i) order.emplace_back(entries[i].tier, i);

@@ -90,6 +90,8 @@ public:
     [[nodiscard]] std::uint64_t name_hash(std::size_t i) const noexcept { return name_hashes_[i]; }
     /// Equal on two instances whose tables and seed are; 0 without tables.
     [[nodiscard]] std::uint64_t hash_checksum() const noexcept { return hash_checksum_; }
+    /// What the tables were built with, and clients' keys are to be hashed with.
+    [[nodiscard]] std::uint64_t hash_seed() const noexcept { return hash_seed_; }
 
 private:
     void build_hash_tables(HashTables kind, std::uint64_t seed);
@@ -104,6 +106,7 @@ private:
     std::vector<RingTable> rings_;  // one per range, or none
     std::vector<std::uint64_t> name_hashes_;
     std::uint64_t hash_checksum_ = 0;
+    std::uint64_t hash_seed_;
     bool tiers_join_;
     bool limited_ = false;
 };

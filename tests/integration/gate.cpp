@@ -77,8 +77,8 @@ INSTANTIATE_TEST_SUITE_P(
                         RefusalCase{"limit_listener", "max_connections = 1", "", true},
                         RefusalCase{"limit_process", "", "max_connections = 1", true}),
         testing::Values("reset", "close")),
-    [](const auto& info) {
-        return std::string(std::get<0>(info.param).reason) + "_" + std::get<1>(info.param);
+    [](const auto& row) {
+        return std::string(std::get<0>(row.param).reason) + "_" + std::get<1>(row.param);
     });
 
 TEST(Gate, a_slot_of_a_source_is_free_again_when_its_connection_ends) {
@@ -87,7 +87,7 @@ TEST(Gate, a_slot_of_a_source_is_free_again_when_its_connection_ends) {
     for (int i = 0; i < 5; ++i) {
         auto inside = established(proxy.address());
         ASSERT_TRUE(inside) << i;
-        EXPECT_EQ(fate_of(proxy.address()), "reset");
+        EXPECT_EQ(fate_of(proxy.address()), "RST");
         EXPECT_EQ(fate_of(proxy.address(), "127.0.0.2"), "") << "another source";
         inside->finish();
         EXPECT_EQ(inside->wait_end(), End::fin);
@@ -107,7 +107,7 @@ TEST(Gate, a_source_is_a_prefix_and_the_exempt_have_none) {
                                    "limit_exempt = [\"127.0.9.0/24\"]"));
     EXPECT_EQ(fate_of(proxy.address(), "127.0.1.1"), "");
     EXPECT_EQ(fate_of(proxy.address(), "127.0.1.2"), "");
-    EXPECT_EQ(fate_of(proxy.address(), "127.0.1.3"), "reset");
+    EXPECT_EQ(fate_of(proxy.address(), "127.0.1.3"), "RST");
     EXPECT_EQ(fate_of(proxy.address(), "127.0.2.3"), "");
     for (int i = 0; i < 5; ++i) EXPECT_EQ(fate_of(proxy.address(), "127.0.9.1"), "");
 }
@@ -121,7 +121,7 @@ TEST(Gate, ipv4_and_ipv6_peers_have_networks_of_their_own) {
     toml.replace(toml.find(bind), bind.size(), "bind = [\"127.0.0.1:0\", \"[::1]:0\"]");
     ProxyProcess proxy(toml);
     EXPECT_EQ(fate_of(proxy.address("in", 0)), "");
-    EXPECT_EQ(fate_of(proxy.address("in", 1)), "reset");
+    EXPECT_EQ(fate_of(proxy.address("in", 1)), "RST");
 }
 
 TEST(Gate, unix_peers_are_named_as_such) {
@@ -213,7 +213,7 @@ TEST(Gate, limits_of_a_source_never_make_clients_wait) {
         one_service({echo.text()}, "", "", "max_connections_per_source = 1\non_limit = \"wait\""));
     auto inside = established(proxy.address());
     ASSERT_TRUE(inside);
-    EXPECT_EQ(fate_of(proxy.address()), "reset");
+    EXPECT_EQ(fate_of(proxy.address()), "RST");
 }
 
 TEST(Gate, a_dry_run_lets_everybody_in_and_says_whom_it_would_not) {
@@ -288,7 +288,7 @@ TEST_F(PeerFiles, a_change_counts_for_new_connections_and_a_bad_one_for_none) {
     write(file, "10.0.0.0/8\n\n   127.0.0.1/8\n");
     EXPECT_TRUE(logs(proxy, file.string() + ":3:4: ")) << proxy.errors();
     EXPECT_TRUE(logs(proxy, "stay as they are"));
-    EXPECT_EQ(fate_of(proxy.address(), "127.0.0.5"), "reset") << "the old list stays in force";
+    EXPECT_EQ(fate_of(proxy.address(), "127.0.0.5"), "RST") << "the old list stays in force";
 
     fs::remove(file);
     EXPECT_TRUE(wait_for(
@@ -298,7 +298,7 @@ TEST_F(PeerFiles, a_change_counts_for_new_connections_and_a_bad_one_for_none) {
         },
         30s))
         << proxy.errors();
-    EXPECT_EQ(fate_of(proxy.address(), "127.0.0.5"), "reset");
+    EXPECT_EQ(fate_of(proxy.address(), "127.0.0.5"), "RST");
     write(file, "127.0.0.6\n");
     EXPECT_TRUE(becomes(proxy, "127.0.0.6", false));
     EXPECT_EQ(fate_of(proxy.address(), "127.0.0.5"), "");
@@ -332,13 +332,13 @@ TEST_F(PeerFiles, renamed_over_and_longer_than_the_other_list) {
     ProxyProcess proxy(
         with("deny_file = \"" + file.string() + "\"\nallow = [\"127.0.0.7\", \"127.1.0.0/16\"]"));
     EXPECT_EQ(fate_of(proxy.address(), "127.0.0.7"), "");
-    EXPECT_EQ(fate_of(proxy.address(), "127.0.0.8"), "reset");
+    EXPECT_EQ(fate_of(proxy.address(), "127.0.0.8"), "RST");
     EXPECT_EQ(fate_of(proxy.address(), "127.1.0.1"), "");
     const auto fresh = directory.path() / "fresh";
     write(fresh, "127.0.0.7\n127.1.0.1/32\n");
     fs::rename(fresh, file);
     EXPECT_TRUE(becomes(proxy, "127.0.0.7", false));
-    EXPECT_EQ(fate_of(proxy.address(), "127.1.0.1"), "reset");
+    EXPECT_EQ(fate_of(proxy.address(), "127.1.0.1"), "RST");
     EXPECT_EQ(fate_of(proxy.address(), "127.1.0.2"), "");
 }
 

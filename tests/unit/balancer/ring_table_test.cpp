@@ -134,8 +134,6 @@ TEST(RingTable, one_more_of_n_moves_about_one_key_in_n) {
                                             keys(after, RingTable(after.entries())), after[size]);
         const double share = 1.0 / (size + 1);
         const auto moved = static_cast<double>(moves.moved) / 100'000;
-        std::printf("ring: %u and one more: %.2f %% moved, ideal %.2f %%\n", size, 100 * moved,
-                    100 * share);
         EXPECT_EQ(moves.elsewhere, 0U);  // nobody but the new one gets anything
         EXPECT_GT(moved, 0.7 * share);
         EXPECT_LT(moved, 1.3 * share);
