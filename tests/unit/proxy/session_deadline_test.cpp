@@ -59,23 +59,28 @@ private:
         pollfd wait{running.backend_listener.get(), POLLIN, 0};
         if (::poll(&wait, 1, 0) == 1) backends_.push_back(running.accept_backend());
     }
-    // Now and then more than its reader, who never reads, lets through.
+    // Nobody ever reads: what is large stays under way.
+    static void say_much(const UniqueFd& socket, std::size_t size) {
+        const std::vector<char> bytes(size);
+        std::ignore = ::send(socket.get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
     void write_to(std::vector<UniqueFd>& sockets) {
-        UniqueFd* socket = one_of(sockets);
-        if (socket == nullptr || !*socket) return;
-        const std::vector<char> bytes(random_.below(4) == 0 ? 1 << 22 : 1 << random_.below(12));
-        std::ignore =
-            ::send(socket->get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (UniqueFd* socket = one_of(sockets); socket != nullptr && *socket)
+            say_much(*socket, random_.below(4) == 0 ? large : std::size_t{1} << random_.below(12));
     }
     void finish(std::vector<UniqueFd>& sockets) {
         if (UniqueFd* socket = one_of(sockets); socket != nullptr && *socket)
             ::shutdown(socket->get(), SHUT_WR);
     }
+    // Often with much under way, which the other side has to get before its own reset: flushing.
     void reset(std::vector<UniqueFd>& sockets) {
-        if (UniqueFd* socket = one_of(sockets); socket != nullptr && *socket)
-            net::reset_peer(*socket);
+        UniqueFd* socket = one_of(sockets);
+        if (socket == nullptr || !*socket) return;
+        if (random_.below(2) == 0) say_much(*socket, large);
+        net::reset_peer(*socket);
     }
 
+    static constexpr std::size_t large = std::size_t{8} << 20;
     Random random_;
     std::size_t own_timers_ = 0;
     std::size_t most_ = 0;
