@@ -69,7 +69,7 @@ UpstreamContext::UpstreamContext(std::shared_ptr<UpstreamShared> from, std::uint
     : shared(std::move(from)),
       selector(shared->backends, selector_options(shared->settings), seed),
       hasher(policy_kind(shared->settings.balance), hash_key(shared->settings.hash_key),
-                 shared->backends->hash_seed()),
+             shared->backends->hash_seed()),
       keepalive(keepalive_options(shared->settings.keepalive)),
       wants_latency(shared->settings.balance == config::Balance::least_latency) {}
 

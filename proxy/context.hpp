@@ -56,9 +56,8 @@ struct UpstreamContext
     }
 
     /// As net::start_connect(), from the source addresses of the upstream.
-    [[nodiscard]] Result<net::ConnectState> start_connect(net::Socket& socket,
-                                                               const Endpoint& to,
-                                                               net::Poller& poller) noexcept {
+    [[nodiscard]] Result<net::ConnectState> start_connect(net::Socket& socket, const Endpoint& to,
+                                                          net::Poller& poller) noexcept {
         return sources.start_connect(socket, to, poller, cells.no_port);
     }
 

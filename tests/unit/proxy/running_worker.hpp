@@ -1,5 +1,6 @@
 #pragma once
 
+#include <csignal>
 #include <future>
 #include <memory>
 #include <string>
@@ -25,6 +26,7 @@ struct SilentLog final : Logger {
 class RunningWorker {
 public:
     explicit RunningWorker(config::Listener listener = {}, config::Upstream settings = {}) {
+        std::signal(SIGPIPE, SIG_IGN);  // as the program does: splice() raises it
         auto backend = net::open_listen_group(loopback(), 1);
         net::start_listening(*backend, 4096).value();
         backend_address_ = backend->sockets[0].bound();
