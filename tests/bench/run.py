@@ -12,6 +12,7 @@ what the figures mean.
     tests/bench/run.py --limits-on
     tests/bench/run.py --concurrency-models
     tests/bench/run.py --warm-start
+    tests/bench/run.py --choices
 """
 
 import argparse
@@ -23,7 +24,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from benchlib import load, machine, models, process, proxies, report  # noqa: E402
+from benchlib import choices, load, machine, models, process, proxies, report  # noqa: E402
 from benchlib import side_by_side, warm_start, works  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -54,6 +55,8 @@ def parse(arguments):
                         help="Penstock with a limit of every kind, each too high to be reached")
     parser.add_argument("--warm-start", action="store_true",
                         help="time to the first byte with and without warm connections (needs root)")
+    parser.add_argument("--choices", action="store_true",
+                        help="what single decisions cost: picking, hash tables, admission")
     parser.add_argument("--write", action="store_true", help="into docs/performance.md")
     args = parser.parse_args(arguments)
     args.penstock = args.penstock or args.build / "penstock"
@@ -140,8 +143,16 @@ def compare_warm_start(bench):
     return report.warm_start(times, delay, facts, command_line()), failures
 
 
+def measure_choices(bench):
+    """The micro-benchmarks; (report, failures)."""
+    facts = bench.facts(bench.make(["penstock"]))
+    rows = choices.measure(bench.args.programs, bench.cores[0], 3 if bench.args.quick else 9,
+                           progress)
+    return report.choices(rows, facts, command_line()), []
+
+
 KINDS = {"bench-results": compare, "bench-limits": compare, "bench-models": compare_models,
-         "bench-warm-start": compare_warm_start}
+         "bench-warm-start": compare_warm_start, "bench-choices": measure_choices}
 
 
 def kind_of(args):
@@ -150,6 +161,8 @@ def kind_of(args):
         return "bench-models"
     if args.warm_start:
         return "bench-warm-start"
+    if args.choices:
+        return "bench-choices"
     return "bench-limits" if args.limits_on else "bench-results"
 
 
@@ -165,7 +178,7 @@ def main():
         with tempfile.TemporaryDirectory(prefix="penstock-bench-") as directory:
             bench = Bench(args, directory)
             text, failures = KINDS[kind_of(args)](bench)
-    except (proxies.ProxyFailed, load.LoadFailed) as error:
+    except (proxies.ProxyFailed, load.LoadFailed, choices.BenchFailed) as error:
         sys.exit(f"error: {error}")
     print(text)
     if args.write:

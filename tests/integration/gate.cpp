@@ -99,6 +99,26 @@ TEST(Gate, a_slot_of_a_source_is_free_again_when_its_connection_ends) {
     }
 }
 
+TEST(Gate, A4_one_address_that_takes_all_it_can_get_leaves_the_others_alone) {
+    EchoServer echo;
+    ConfigText config = one_service({echo.text()}, "", "", "max_connections_per_source = 5");
+    config.process = "workers = 2";
+    ProxyProcess proxy(config);
+    std::vector<Socket> greedy;
+    std::size_t inside = 0;
+    for (int i = 0; i < 40; ++i) {
+        auto socket = Socket::connect(proxy.address(), {.source = "127.0.0.2:0"});
+        ASSERT_TRUE(socket);
+        if (ping(*socket)) ++inside;
+        greedy.push_back(std::move(*socket));
+    }
+    EXPECT_EQ(inside, 5U);
+    for (int i = 0; i < 20; ++i)
+        EXPECT_TRUE(echo_once(proxy.address(), patience, {.source = "127.0.0.3:0"})) << i;
+    EXPECT_EQ(count_of(proxy.access_log().wait_for_lines(55), "limit_source"), 35U);
+    EXPECT_TRUE(ping(greedy.front())) << "who is inside stays";
+}
+
 TEST(Gate, a_source_is_a_prefix_and_the_exempt_have_none) {
     EchoServer echo;
     ProxyProcess proxy(one_service({echo.text()}, "", "",

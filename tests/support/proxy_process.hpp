@@ -67,6 +67,7 @@ public:
 
 private:
     void start(const std::string& toml);
+    void wait_until_settled() const;
     void check_reports() const;
 
     TempDir own_directory_;

@@ -163,3 +163,10 @@ def warm_start(times, delay, facts, command):
                       f"Backend {delay * 1000:.0f} ms away in each direction; milliseconds, "
                       "median (quartiles):", "",
                       *_table(["pool", "clients", "from connect to the first byte"], rows)])
+
+
+def choices(rows, facts, command):
+    """CPU nanoseconds of single decisions."""
+    cells = [[f"`{name}`", _number(median), _number(deviation)] for name, median, deviation in rows]
+    return "\n".join([*head_lines(facts, command), "",
+                      *_table(["decision", "ns, median", "standard deviation"], cells)])

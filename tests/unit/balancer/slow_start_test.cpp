@@ -45,7 +45,7 @@ INSTANTIATE_TEST_SUITE_P(, SlowStartOf, ::testing::ValuesIn(testing::weighted_po
                          [](const auto& policy) { return testing::name_of(policy.param); });
 
 // Four backends, the last ramps: its share of the picks, against weight / sum of weights.
-TEST_P(SlowStartOf, a_backend_that_recovers_gets_the_share_of_its_weight_so_far) {
+TEST_P(SlowStartOf, B8_a_backend_that_recovers_gets_the_share_of_its_weight_so_far) {
     const auto set = testing::make_set(std::vector<testing::Member>(4));
     Selector selector(set, {.kind = GetParam(), .slow_start = {.window = 100s}}, 5);
     EXPECT_NEAR(static_cast<double>(testing::count_picks(selector, 40'000)[3]), 10'000, 500);
