@@ -53,8 +53,8 @@ std::uint64_t warm_connections(const config::Config& config) noexcept {
         std::uint64_t here = 0;
         for (const auto& backend : upstream.backends) {
             const std::uint64_t wanted = std::max(least, most);
-            here += backend.max_connections == 0 ? wanted
-                                                 : std::min(wanted, backend.max_connections);
+            here +=
+                backend.max_connections == 0 ? wanted : std::min(wanted, backend.max_connections);
         }
         sum += upstream.max_connections == 0 ? here : std::min(here, upstream.max_connections);
     }

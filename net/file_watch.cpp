@@ -72,7 +72,8 @@ void FileWatch::on_events(std::size_t bytes) {
         at += sizeof event + event.len;
         // The kernel has forgotten a directory that is gone; its number may be given out again.
         if ((event.mask & IN_IGNORED) != 0)
-            std::erase_if(watches_, [&](const auto& watch) { return watch.second == event.wd; });
+            std::erase_if(watches_,
+                          [gone = event.wd](const auto& watch) { return watch.second == gone; });
         any |= (event.mask & (IN_Q_OVERFLOW | IN_IGNORED | IN_DELETE_SELF | IN_MOVE_SELF)) != 0 ||
                (event.len > 0 && concerns(event.wd, name));
     }

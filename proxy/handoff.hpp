@@ -7,8 +7,8 @@
 
 namespace penstock::proxy {
 
-/// Sessions per worker, fresh ones on their way to it included; or other things that each worker has
-/// some of. Any thread.
+/// Sessions per worker, fresh ones on their way to it included; or other things that each worker
+/// has some of. Any thread.
 class WorkerLoads {
 public:
     explicit WorkerLoads(std::size_t workers) : cells_(workers) {}

@@ -39,9 +39,9 @@ public:
 
     enum class Next : std::uint8_t {
         connect,  // to backend(), whose slots the session holds now
-        relay,    // the session has a warm connection
-        wait,     // until wait_until() or a wake-up, then admit() again
-        ended,    // the session was aborted
+        relay,  // the session has a warm connection
+        wait,  // until wait_until() or a wake-up, then admit() again
+        ended,  // the session was aborted
     };
     [[nodiscard]] Next admit();
     /// The attempt that admit() asked for succeeded. Ends the need for a Setup.

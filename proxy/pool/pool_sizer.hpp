@@ -8,8 +8,8 @@
 
 namespace penstock::proxy {
 
-/// How many warm connections to keep for one backend: `least`, and with the arrival rate more, up to
-/// `most`, so that the next clients find one while replacements are still being opened. Pure.
+/// How many warm connections to keep for one backend: `least`, and with the arrival rate more, up
+/// to `most`, so that the next clients find one while replacements are still being opened. Pure.
 class PoolSizer {
 public:
     PoolSizer(std::uint32_t least, std::uint32_t most) noexcept

@@ -20,8 +20,8 @@ public:
         const Duration pause = std::min(longest, first * (1 << std::min(failures_, 10U)));
         ++failures_;
         const double part = 0.5 + random.unit() / 2;
-        not_before_ = now + Duration(static_cast<Duration::rep>(
-                                static_cast<double>(pause.count()) * part));
+        not_before_ =
+            now + Duration(static_cast<Duration::rep>(static_cast<double>(pause.count()) * part));
     }
     /// One proved useful.
     void on_success() noexcept {

@@ -28,10 +28,9 @@ WarmPool::WarmPool(Worker& worker, UpstreamContext& upstream)
     const std::size_t workers = worker.shared().loads.size();
     backends_.reserve(ready_.size());
     for (std::size_t i = 0; i < ready_.size(); ++i)
-        backends_.emplace_back(
-            PoolSizer(pool_share(pool.min_idle, worker.index(), workers, i),
-                      pool_share(std::max(pool.min_idle, pool.max_idle), worker.index(), workers,
-                                 i)));
+        backends_.emplace_back(PoolSizer(
+            pool_share(pool.min_idle, worker.index(), workers, i),
+            pool_share(std::max(pool.min_idle, pool.max_idle), worker.index(), workers, i)));
 }
 
 WarmPool::~WarmPool() { assert(!open_); }
@@ -116,8 +115,7 @@ void WarmPool::on_opened(WarmConnection& connection, int error, Duration took) {
 void WarmPool::on_ended(WarmConnection& connection) {
     const TimePoint now = worker_.loop().now();
     PerBackend& pool = backends_[connection.backend()];
-    if (now - connection.opened_at() < shortest_life)
-        pool.pause.on_failure(now, worker_.random());
+    if (now - connection.opened_at() < shortest_life) pool.pause.on_failure(now, worker_.random());
     const std::uint32_t backend = connection.backend();
     upstream_.cells.warm_failed.add();
     drop(connection);
@@ -171,8 +169,8 @@ bool WarmPool::open_one(std::uint32_t backend) {
         worker_.call_waiting(upstream_);  // somebody may have seen these slots taken
         return false;
     }
-    auto* fresh = new WarmConnection(*this, worker_.loop(), backend, std::move(slots),
-                                     std::move(connecting));
+    auto* fresh =
+        new WarmConnection(*this, worker_.loop(), backend, std::move(slots), std::move(connecting));
     backends_[backend].opening.push_back(*fresh);
     shared.warm.add(worker_.index());
     fresh->open(to.address(), upstream_.settings().connect_timeout);

@@ -32,16 +32,16 @@ bool WaitingLine::join(Waiter& waiter, TimePoint now) {
 void WaitingLine::insert_by_ticket(Waiter& waiter) {
     if (waiting_.empty() || waiting_.back().ticket_ < waiter.ticket_)
         return waiting_.push_back(waiter);
-    const bool near_front = waiter.ticket_ - waiting_.front().ticket_ <
-                            waiting_.back().ticket_ - waiter.ticket_;
+    const bool near_front =
+        waiter.ticket_ - waiting_.front().ticket_ < waiting_.back().ticket_ - waiter.ticket_;
     if (near_front || waiter.ticket_ < waiting_.front().ticket_) {
         const auto after = std::ranges::find_if(
             waiting_, [&](const Waiter& other) { return other.ticket_ > waiter.ticket_; });
         waiting_.insert(after, waiter);
     } else {
-        const auto before = std::find_if(
-            waiting_.rbegin(), waiting_.rend(),
-            [&](const Waiter& other) { return other.ticket_ < waiter.ticket_; });
+        const auto before =
+            std::find_if(waiting_.rbegin(), waiting_.rend(),
+                         [&](const Waiter& other) { return other.ticket_ < waiter.ticket_; });
         waiting_.insert(before.base(), waiter);
     }
 }

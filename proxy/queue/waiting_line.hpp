@@ -86,8 +86,8 @@ private:
     alignas(64) std::atomic<std::size_t> waiting_count_{0};
     std::atomic<std::size_t> occupied_{0};
     std::mutex mutex_;
-    List waiting_;                // by ticket
-    std::vector<List> called_;    // by worker
+    List waiting_;  // by ticket
+    std::vector<List> called_;  // by worker
     std::uint64_t next_ticket_ = 1;
     TimePoint standing_since_{};  // when the line was last empty
 };

@@ -80,8 +80,8 @@ TEST(CrossThreadLimits, an_upstreams_limit_holds_and_everybody_is_served) {
 
 TEST(CrossThreadLimits, attempts_at_a_time_are_bounded_and_everybody_is_served) {
     CountingBackend a;
-    ProxyProcess proxy(
-        four_workers({limited(a.text(), 3)}, "max_connecting_per_backend = 1\nmax_connections = 3"));
+    ProxyProcess proxy(four_workers({limited(a.text(), 3)},
+                                    "max_connecting_per_backend = 1\nmax_connections = 3"));
     EXPECT_EQ(run_crowd(proxy.address(), {.rounds = sized(160, 16), .leavers = 4}), 0);
     EXPECT_LE(a.peak(), 3U);
 }
@@ -116,8 +116,8 @@ TEST(CrossThreadLimits, warm_connections_count_and_give_way) {
 TEST(CrossThreadLimits, warm_connections_give_way_to_an_upstreams_limit) {
     CountingBackend a;
     CountingBackend b;
-    ProxyProcess proxy(four_workers(
-        {a.text(), b.text()}, "max_connections = 4\npool = { min_idle = 4, max_idle = 4 }"));
+    ProxyProcess proxy(four_workers({a.text(), b.text()},
+                                    "max_connections = 4\npool = { min_idle = 4, max_idle = 4 }"));
     EXPECT_EQ(run_crowd(proxy.address(), {.rounds = sized(100, 12), .leavers = 4}), 0);
     std::vector<Socket> held;
     for (int i = 0; i < 4; ++i) {

@@ -125,8 +125,8 @@ TEST(WarmPool, a_backend_that_is_gone_and_comes_back_is_met_again) {
 
 TEST(WarmPool, follows_the_arrival_rate_up_to_max_idle) {
     CountingBackend backend;
-    ProxyProcess proxy(
-        one_service({backend.text()}, "", "pool = { min_idle = 1, max_idle = 3, max_age = \"60s\" }"));
+    ProxyProcess proxy(one_service({backend.text()}, "",
+                                   "pool = { min_idle = 1, max_idle = 3, max_age = \"60s\" }"));
     ASSERT_TRUE(has_warm(backend, 1));
     // Loopback opens in no time, so that one is enough at any rate that this test could reach.
     for (int i = 0; i < 20; ++i) ASSERT_TRUE(echo_once(proxy.address()));
