@@ -84,7 +84,7 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(Gate, a_slot_of_a_source_is_free_again_when_its_connection_ends) {
     EchoServer echo;
     ProxyProcess proxy(one_service({echo.text()}, "", "", "max_connections_per_source = 1"));
-    for (int i = 0; i < 5; ++i) {
+    for (unsigned i = 0; i < 5; ++i) {
         auto inside = established(proxy.address());
         ASSERT_TRUE(inside) << i;
         EXPECT_EQ(fate_of(proxy.address()), "RST");

@@ -56,7 +56,7 @@ TEST_F(RouterTest, without_a_split_there_is_one_or_none) {
 }
 
 TEST_F(RouterTest, by_chance_each_round_of_turns_has_the_exact_shares) {
-    for (const std::uint64_t random : {1, 2, 3, 4}) {
+    for (const std::uint64_t random : {1U, 2U, 3U, 4U}) {
         Router router = split_by(config::SplitBy::random, 0, random);
         for (int round = 0; round < 20; ++round) {
             int of_b = 0;

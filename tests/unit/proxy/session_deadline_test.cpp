@@ -98,7 +98,7 @@ void walk(DeadlineWalk& walk, int steps) {
 }
 
 TEST(SessionDeadline, is_filed_in_every_state_of_a_relay) {
-    for (const std::uint64_t seed : {1, 2, 3, 4}) {
+    for (const std::uint64_t seed : {1U, 2U, 3U, 4U}) {
         DeadlineWalk walk_(seed);
         walk(walk_, 400);
         for (const CloseReason reason : {CloseReason::client_reset, CloseReason::backend_reset})
@@ -107,7 +107,7 @@ TEST(SessionDeadline, is_filed_in_every_state_of_a_relay) {
 }
 
 TEST(SessionDeadline, is_filed_while_directions_pause_for_their_rates) {
-    for (const std::uint64_t rate : {1, 100'000}) {
+    for (const std::uint64_t rate : {1U, 100'000U}) {
         config::Listener listener;
         listener.upload_rate = rate;
         listener.download_rate = 2 * rate;

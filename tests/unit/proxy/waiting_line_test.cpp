@@ -100,7 +100,7 @@ TEST(WaitingLine, is_bounded_and_zero_means_nobody) {
 TEST(WaitingLine, one_that_was_too_slow_gets_its_old_place_even_in_a_full_line) {
     WaitingLine line(1, 3, QueueOrder::fifo);
     Waiters w(4);
-    for (int i = 0; i < 3; ++i) ASSERT_TRUE(line.join(w[i], start));
+    for (std::size_t i = 0; i < 3; ++i) ASSERT_TRUE(line.join(w[i], start));
     ASSERT_TRUE(line.call_next(start));
     ASSERT_TRUE(line.call_next(start));
     ASSERT_EQ(line.take_called(0), &w[0]);

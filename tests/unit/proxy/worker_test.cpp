@@ -132,7 +132,7 @@ TEST(Session, held_clients_go_on_when_a_backend_is_available_again) {
     set_available(true);
     std::vector<UniqueFd> backends;
     for (int i = 0; i < 4; ++i) backends.push_back(running.accept_backend());
-    for (int i = 0; i < 4; ++i) EXPECT_TRUE(backends[i]);
+    for (const UniqueFd& backend : backends) EXPECT_TRUE(backend);
     EXPECT_TRUE(held(0));
     EXPECT_EQ(running.closed(CloseReason::no_backend), 0U);
 }
