@@ -141,9 +141,10 @@ Setup::Next Setup::enqueue(TimePoint now) {
 Setup::Next Setup::hold(TimePoint now) {
     const auto& settings = upstream_.settings();
     if (settings.no_backend == config::NoBackend::hold && !hold_place_ &&
-        hold_ends_ == no_deadline && settings.hold.max_length != 0) {
+        settings.hold.max_length != 0) {
         hold_place_ = upstream_.shared->held.try_acquire();
-        hold_ends_ = deadline_after(now, settings.hold.timeout);
+        // Also when it is held again: one deadline for all of it.
+        if (hold_ends_ == no_deadline) hold_ends_ = deadline_after(now, settings.hold.timeout);
         if (waiting_since_ == no_deadline) waiting_since_ = now;
         if (hold_place_) upstream_.cells.held.add();
     }

@@ -150,20 +150,28 @@ void Worker::wake_called(UpstreamShared& upstream) noexcept {
 }
 
 void Worker::ask_for_warm(UpstreamShared& upstream) noexcept {
-    for (std::size_t i = 1; i <= upstream.warm.size(); ++i) {
-        const std::size_t holder = (index_ + i) % upstream.warm.size();
-        if (upstream.warm.at(holder) == 0) continue;
-        Worker* worker = shared_.workers[holder];
-        worker->send([worker, of = upstream.shared_from_this()] { worker->give_up_warm(*of); });
+    ask_for_warm(upstream, upstream.warm.size());
+}
+
+// Asks one worker after the other, in a circle, and itself last.
+void Worker::ask_for_warm(UpstreamShared& upstream, std::size_t workers_left) noexcept {
+    for (std::size_t next = index_; workers_left > 0;) {
+        next = (next + 1) % upstream.warm.size();
+        --workers_left;
+        if (upstream.warm.at(next) == 0) continue;
+        Worker* worker = shared_.workers[next];
+        worker->send([worker, workers_left, of = upstream.shared_from_this()] {
+            worker->give_up_warm(*of, workers_left);
+        });
         return;
     }
 }
 
-// If there is none any more, another worker may have one for those who still wait.
-void Worker::give_up_warm(UpstreamShared& upstream) noexcept {
+// What this worker has may be of no use to who waits, or gone by now.
+void Worker::give_up_warm(UpstreamShared& upstream, std::size_t workers_left) noexcept {
     UpstreamContext* context = context_of(upstream);
     if (context != nullptr && context->pool && context->pool->give_up_one()) return;
-    if (upstream.warm.at(index_) == 0 && upstream.line.waiting() != 0) ask_for_warm(upstream);
+    if (upstream.line.waiting() != 0) ask_for_warm(upstream, workers_left);
 }
 
 UpstreamContext* Worker::context_of(const UpstreamShared& upstream) noexcept {

@@ -125,7 +125,8 @@ private:
     [[nodiscard]] Router router_of(const config::Listener& listener);
     void on_timer(TimePoint now) override;
     void wake_called(UpstreamShared& upstream) noexcept;
-    void give_up_warm(UpstreamShared& upstream) noexcept;
+    void ask_for_warm(UpstreamShared& upstream, std::size_t workers_left) noexcept;
+    void give_up_warm(UpstreamShared& upstream, std::size_t workers_left) noexcept;
     [[nodiscard]] UpstreamContext* context_of(const UpstreamShared& upstream) noexcept;
     void finish();
     void start_session(std::size_t listener, Accepted accepted);

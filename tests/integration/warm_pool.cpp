@@ -134,6 +134,23 @@ TEST(WarmPool, follows_the_arrival_rate_up_to_max_idle) {
     EXPECT_LE(backend.peak(), 4U);
 }
 
+// The workers that are asked first hold warm connections to a backend that is of no use to the
+// client.
+TEST(WarmPool, the_one_that_is_in_the_way_is_found_whoever_holds_it) {
+    CountingBackend main;
+    CountingBackend spare;
+    ConfigText config = one_service({"address = \"" + main.text() + "\"\nmax_connections = 1",
+                                     "address = \"" + spare.text() + "\"\ntier = 1"},
+                                    "", "pool = { min_idle = 1 }\nqueue = { timeout = \"10m\" }");
+    config.process = "workers = 3";
+    ProxyProcess proxy(config);
+    for (int i = 0; i < 10; ++i) {
+        ASSERT_TRUE(has_warm(main, 1) && has_warm(spare, 1)) << i;
+        ASSERT_TRUE(echo_once(proxy.address())) << i;
+    }
+    EXPECT_EQ(main.peak(), 1U);
+}
+
 TEST(WarmPool, a_stop_closes_all_of_them_at_once) {
     CountingBackend backend;
     ProxyProcess proxy(one_service({backend.text()}, "", "pool = { min_idle = 10 }"));
