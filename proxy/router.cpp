@@ -12,6 +12,7 @@ namespace {
 
 std::vector<balancer::Split::Part> parts_of(const std::vector<config::SplitPart>& split) {
     std::vector<balancer::Split::Part> parts;
+    parts.reserve(split.size());
     for (const auto& part : split) parts.push_back({part.upstream, part.weight});
     return parts;
 }
@@ -25,6 +26,10 @@ std::optional<std::uint64_t> source_hash(const CompactEndpoint& client,
     return balancer::hash64(
         std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()), seed);
 }
+
+Router::Router(Upstream only) noexcept : only_(std::move(only)) {}
+Router::Router(Router&&) noexcept = default;
+Router::~Router() = default;
 
 Router::Router(const config::Listener& listener, std::vector<Upstream> upstreams,
                std::uint64_t hash_seed, Random& random)

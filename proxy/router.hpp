@@ -22,11 +22,14 @@ public:
     using Upstream = boost::intrusive_ptr<UpstreamContext>;
 
     /// Always `only`; null = nobody serves.
-    explicit Router(Upstream only) noexcept : only_(std::move(only)) {}
+    explicit Router(Upstream only) noexcept;
     /// `upstreams` are those of `listener.split`, in its order. `hash_seed` as the process has it:
     /// the same on all workers, lest a client's share depends on which one accepted it.
     Router(const config::Listener& listener, std::vector<Upstream> upstreams,
            std::uint64_t hash_seed, Random& random);
+
+    Router(Router&&) noexcept;
+    ~Router();
 
     /// Null = no route.
     [[nodiscard]] UpstreamContext* choose(const CompactEndpoint& client) noexcept {
