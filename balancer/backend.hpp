@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "balancer/outcomes.hpp"
 #include "balancer/peak_ewma.hpp"
 #include "balancer/slot_limiter.hpp"
 #include "base/clock.hpp"
@@ -59,6 +60,11 @@ public:
     [[nodiscard]] PeakEwma& latency() noexcept { return latency_; }
     [[nodiscard]] const PeakEwma& latency() const noexcept { return latency_; }
 
+    /// How its connections went, and the switch of its circuit breaker.
+    [[nodiscard]] Outcomes& outcomes() noexcept { return outcomes_; }
+    [[nodiscard]] const Outcomes& outcomes() const noexcept { return outcomes_; }
+    [[nodiscard]] Circuit& circuit() noexcept { return outcomes_.circuit(); }
+
     /// It has recovered, or is new: where slow start is configured, its weight grows from now on.
     /// Before a selector is told that it is available, or is made.
     void start_slowly(TimePoint now) noexcept {
@@ -82,6 +88,7 @@ private:
     SlotLimiter connecting_;
     alignas(64) std::atomic<std::uint32_t> active_{0};
     PeakEwma latency_;
+    Outcomes outcomes_;
     std::atomic<Duration::rep> slow_since_{at_full_weight};
 };
 

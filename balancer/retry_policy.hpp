@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "base/backoff.hpp"
 #include "base/clock.hpp"
 #include "base/random.hpp"
 
@@ -23,14 +24,13 @@ struct RetryDecision {
 /// What one client does after a connection attempt failed. One object per client; pure.
 ///
 /// Another backend is tried without delay, since nothing is known against it. Trying those that
-/// just failed again waits before, with full jitter: uniform in [0, min(max, base * 2^n)] before
-/// the n-th repetition, counted from 0, so that the clients of a failed backend do not come back
-/// all at once.
+/// just failed again waits before (Backoff), so that the clients of a failed backend do not come
+/// back all at once.
 class RetryPolicy {
 public:
     /// `attempts` counts the first one too; 0 is taken as 1. Durations are not negative.
     RetryPolicy(std::uint32_t attempts, Duration base, Duration max) noexcept
-        : attempts_(attempts), base_(base), max_(max) {}
+        : attempts_(attempts), backoff_(base, max) {}
 
     /// An attempt has failed; `other_left`: a backend is available that this client has not tried
     /// since the last wait (Selector::can_pick).
@@ -41,9 +41,7 @@ public:
 private:
     std::uint32_t attempts_;
     std::uint32_t failures_ = 0;
-    std::uint32_t waits_ = 0;
-    Duration base_;
-    Duration max_;
+    Backoff backoff_;
 };
 
 }  // namespace penstock::balancer

@@ -25,6 +25,8 @@ constexpr std::array<Row, close_reason_count> table{{
     {CloseReason::backend_lost, "backend_lost", backend, false},
     {CloseReason::connect_failed, "connect_failed", backend, false},
     {CloseReason::no_backend, "no_backend", backend, true},
+    {CloseReason::backend_down, "backend_down", backend, false},
+    {CloseReason::role_changed, "role_changed", op, false},
     {CloseReason::queue_full, "queue_full", proxy, true},
     {CloseReason::queue_timeout, "queue_timeout", proxy, true},
     {CloseReason::idle_timeout, "idle_timeout", policy, false},
@@ -40,6 +42,7 @@ constexpr std::array<Row, close_reason_count> table{{
     {CloseReason::internal, "internal", proxy, false},
     {CloseReason::no_route, "no_route", policy, true},
     {CloseReason::drained, "drained", op, false},
+    {CloseReason::backend_removed, "backend_removed", op, false},
 }};
 
 constexpr bool in_order() {

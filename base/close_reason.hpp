@@ -19,6 +19,8 @@ enum class CloseReason : std::uint8_t {
     backend_lost,
     connect_failed,
     no_backend,
+    backend_down,
+    role_changed,
     queue_full,
     queue_timeout,
     idle_timeout,
@@ -34,8 +36,9 @@ enum class CloseReason : std::uint8_t {
     internal,
     no_route,
     drained,
+    backend_removed,
 };
-inline constexpr std::size_t close_reason_count = 24;
+inline constexpr std::size_t close_reason_count = 27;
 
 /// Some of the reasons.
 class ReasonSet {

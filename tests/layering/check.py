@@ -26,7 +26,10 @@ LIBRARIES = (
     ("spdlog", r"spdlog/", ("net/logger.cpp", "app/version.cpp")),
     ("CLI11", r"CLI/", ("app/main.cpp",)),
     ("prometheus-cpp", r"prometheus/", ("metrics",)),
-    ("c-ares", r"ares", ("net",)),
+    ("c-ares", r"ares(\.h|_\w+\.h)$", ("net",)),
+    ("libpq", r"(postgresql/)?libpq-", ("health/probe",)),
+    ("hiredis", r"hiredis/", ("health/probe",)),
+    ("libmariadb", r"(mariadb/)?mysql\.h$", ("health/probe",)),
 )
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTILINE)
