@@ -88,8 +88,9 @@ void Server::make_workers() {
         if (backends->hash_checksum() != 0)
             shared_.log.info("upstream {}: hash table of {} backends, checksum {:016x}",
                              upstream.name, backends->size(), backends->hash_checksum());
-        upstreams.push_back(std::make_shared<proxy::UpstreamShared>(upstream, std::move(backends),
-                                                                    options_.workers));
+        upstreams.push_back(std::make_shared<proxy::UpstreamShared>(
+            upstream, std::make_shared<const balancer::Snapshot>(std::move(backends)),
+            options_.workers));
     }
     // Enough for every connection to come from a source of its own.
     const balancer::SourceTable::Size sources{

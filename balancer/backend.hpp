@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -21,9 +22,9 @@ struct BackendLimits {
 };
 
 /// One server of an upstream: its identity (upstream, name, address) and the counters that all
-/// workers share. Lives as long as a set or a session refers to it. The identity is immutable; the
-/// atomics may be touched from any thread.
-class Backend {
+/// workers share. Made by std::make_shared; lives as long as a set or a session refers to it. The
+/// identity is immutable; the atomics may be touched from any thread.
+class Backend : public std::enable_shared_from_this<Backend> {
 public:
     Backend(std::string upstream, std::string name, Endpoint address, BackendLimits limits = {})
         : upstream_(std::move(upstream)),

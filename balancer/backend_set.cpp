@@ -39,6 +39,12 @@ BackendSet::BackendSet(std::vector<BackendEntry> entries, const SetOptions& opti
         build_hash_tables(options.hash_tables, options.hash_seed);
 }
 
+std::optional<std::uint32_t> BackendSet::find(const Backend& backend) const noexcept {
+    const auto found = std::ranges::find(pointers_, &backend);
+    if (found == pointers_.end()) return std::nullopt;
+    return static_cast<std::uint32_t>(found - pointers_.begin());
+}
+
 void BackendSet::build_hash_tables(HashTables kind, std::uint64_t seed) {
     std::vector<HashEntry> entries;
     entries.reserve(size());

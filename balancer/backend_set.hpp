@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -69,6 +70,8 @@ public:
     [[nodiscard]] const std::shared_ptr<Backend>& share(std::size_t i) const noexcept {
         return backends_[i];
     }
+    /// Where that backend stands; O(size).
+    [[nodiscard]] std::optional<std::uint32_t> find(const Backend& backend) const noexcept;
     [[nodiscard]] std::uint32_t weight(std::size_t i) const noexcept { return weights_[i]; }
     [[nodiscard]] bool ready(std::size_t i) const noexcept { return ready_[i] != 0; }
     /// The share of new connections it may ever get from this set: its weight, 0 unless ready.

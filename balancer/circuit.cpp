@@ -8,12 +8,13 @@ namespace penstock::balancer {
 
 namespace {
 
-// generation 32 | failed 10 | succeeded 10 | permits left 10 | state 2
+// unused 1 | generation 31 | failed 10 | succeeded 10 | permits left 10 | state 2
 constexpr unsigned left_shift = 2;
 constexpr unsigned succeeded_shift = 12;
 constexpr unsigned failed_shift = 22;
 constexpr unsigned generation_shift = 32;
 constexpr std::uint64_t field = 0x3ff;
+constexpr std::uint32_t last_generation = 0x7fff'ffff;
 
 constexpr CircuitState state_of(std::uint64_t word) noexcept {
     return static_cast<CircuitState>(word & 3);
@@ -22,9 +23,16 @@ constexpr std::uint32_t part_of(std::uint64_t word, unsigned shift) noexcept {
     return static_cast<std::uint32_t>((word >> shift) & field);
 }
 constexpr std::uint32_t generation_of(std::uint64_t word) noexcept {
-    return static_cast<std::uint32_t>(word >> generation_shift);
+    return static_cast<std::uint32_t>(word >> generation_shift) & last_generation;
 }
 constexpr std::uint64_t one(unsigned shift) noexcept { return std::uint64_t{1} << shift; }
+
+constexpr CircuitPass pass_of(std::uint32_t generation, bool trial) noexcept {
+    CircuitPass pass;
+    pass.generation = generation & last_generation;
+    pass.trial = trial;
+    return pass;
+}
 
 constexpr bool is_trial_of(std::uint64_t word, CircuitPass pass) noexcept {
     return pass.trial && generation_of(word) == pass.generation &&
@@ -36,18 +44,23 @@ constexpr bool is_trial_of(std::uint64_t word, CircuitPass pass) noexcept {
 std::optional<CircuitPass> Circuit::try_pass() noexcept {
     std::uint64_t word = word_.load(std::memory_order_acquire);
     for (;;) {
-        if (state_of(word) == CircuitState::closed) return CircuitPass{generation_of(word), false};
+        if (state_of(word) == CircuitState::closed) return pass_of(generation_of(word), false);
         if (state_of(word) == CircuitState::open || part_of(word, left_shift) == 0)
             return std::nullopt;
         if (word_.compare_exchange_weak(word, word - one(left_shift)))
-            return CircuitPass{generation_of(word), true};
+            return pass_of(generation_of(word), true);
     }
 }
 
 CircuitPass Circuit::pass_anyway() noexcept {
     if (const auto pass = try_pass()) return *pass;
     // Of the generation before: never current.
-    return {generation_of(word_.load(std::memory_order_acquire)) - 1, false};
+    return pass_of((generation_of(word_.load(std::memory_order_acquire)) - 1) & last_generation,
+                   false);
+}
+
+CircuitPass Circuit::observe() const noexcept {
+    return pass_of(generation_of(word_.load(std::memory_order_acquire)), false);
 }
 
 bool Circuit::passable() const noexcept {
@@ -96,7 +109,7 @@ void Circuit::switch_to(CircuitState state, std::uint32_t trials) noexcept {
     std::uint64_t word = word_.load(std::memory_order_acquire);
     std::uint64_t next = 0;
     do {
-        next = (std::uint64_t{generation_of(word)} + 1) << generation_shift |
+        next = ((std::uint64_t{generation_of(word)} + 1) & last_generation) << generation_shift |
                std::uint64_t{trials} << left_shift | std::to_underlying(state);
     } while (!word_.compare_exchange_weak(word, next));
 }

@@ -8,10 +8,10 @@ namespace penstock::balancer {
 
 enum class CircuitState : std::uint8_t { closed, open, half_open };
 
-/// What a connection carries from try_pass() to its outcome.
+/// What a connection carries from try_pass() to its outcome; small, as each of them does.
 struct CircuitPass {
-    std::uint32_t generation = 0;
-    bool trial = false;
+    std::uint32_t generation : 31 = 0;
+    bool trial : 1 = false;
 };
 
 /// The switch of a backend's circuit breaker, in one 64-bit word: state, generation, and while
@@ -36,6 +36,9 @@ public:
     /// As try_pass(), but never no: without a permit the connection is none of the breaker's
     /// business (its outcome is not counted).
     [[nodiscard]] CircuitPass pass_anyway() noexcept;
+    /// For a connection that is no client's: its outcome counts as long as the circuit stays as it
+    /// is now, and takes no permit.
+    [[nodiscard]] CircuitPass observe() const noexcept;
     /// What try_pass() would say.
     [[nodiscard]] bool passable() const noexcept;
     /// The connection came to nothing that says anything: a trial permit is free again.

@@ -21,23 +21,54 @@ Duration ramp_step(const SlowStart& slow_start) noexcept {
 
 Selector::Selector(std::shared_ptr<const BackendSet> set, const SelectorOptions& options,
                    std::uint64_t seed)
-    : set_(std::move(set)),
-      options_(options),
-      available_(set_->size()),
-      allowed_(set_->size()),
-      random_(seed) {
+    : set_(std::move(set)), options_(options), random_(seed) {
+    build();
+    join_tiers();
+}
+
+// For set_ as it is now: everybody is available who may be.
+void Selector::build() {
     assert(options_.tier_join_below == 0 || set_->tiers_join());
-    if (options_.slow_start.window == Duration{}) refresh_at_ = no_deadline;
+    available_ = Bitmap(set_->size());
+    forced_ = Bitmap(set_->size());
+    allowed_ = Bitmap(set_->size());
+    weights_.clear();
     weights_.reserve(set_->size());
     for (std::uint32_t i = 0; i < set_->size(); ++i) {
         weights_.push_back(set_->usable_weight(i) * weight_scale);
         if (weights_.back() != 0) available_.set(i);
     }
+    policies_.clear();
     policies_.reserve(set_->ranges().size());
     for (std::size_t range = 0; range < set_->ranges().size(); ++range)
         policies_.push_back(
             make_policy({options_.kind, options_.bounded_load}, *set_, range, weights_, random_));
+    refresh_at_ = options_.slow_start.window == Duration{} ? no_deadline : TimePoint::min();
+    joined_ = 0;
+    stale_ = true;
+}
+
+void Selector::adopt(const Snapshot& snapshot, Role role) {
+    if (snapshot.set != set_) {
+        set_ = snapshot.set;
+        build();
+    }
+    const Snapshot::View& view = snapshot.view(role);
+    for (std::uint32_t i = 0; i < set_->size(); ++i) {
+        const bool usable = view.available.test(i) && set_->usable_weight(i) != 0;
+        if (usable)
+            available_.set(i);
+        else
+            available_.reset(i);
+        if (usable && view.forced.test(i))
+            forced_.set(i);
+        else
+            forced_.reset(i);
+    }
     join_tiers();
+    stale_ = true;
+    // Who comes back may start slowly.
+    if (options_.slow_start.window != Duration{}) refresh_at_ = TimePoint::min();
 }
 
 std::expected<Pick, PickFailure> Selector::pick(const PickRequest& request) {
@@ -54,29 +85,47 @@ std::expected<Pick, PickFailure> Selector::pick(const PickRequest& request) {
     for (std::size_t r = joined_; r < ranges.size(); ++r) {
         if (!open->any_in(ranges[r].begin, ranges[r].end)) continue;
         if (limited) drop_full(ranges[r], request.ready_made);
-        if (auto pick = take(r, *open, request)) return *std::move(pick);
+        if (auto pick = take(r, open, request)) return *std::move(pick);
         failure = PickFailure::all_full;
         if (!options_.spill_when_full) break;
     }
     return std::unexpected(failure);
 }
 
-// One of `open`, with its permits. Only a backend with limits can refuse one, and then `open` is
-// allowed_.
-std::optional<Pick> Selector::take(std::size_t range, const Bitmap& open,
+// One of `open`, with its permits. Who refuses one leaves `allowed_`, of which `open` is a copy
+// then.
+std::optional<Pick> Selector::take(std::size_t range, const Bitmap* open,
                                    const PickRequest& request) {
     const auto [begin, end] = set_->ranges()[range];
-    while (open.any_in(begin, end)) {
+    while (open->any_in(begin, end)) {
         const std::uint32_t i = policies_[range]->pick(
-            {*set_, open, begin, end, weights_, request.key, request.now}, random_);
-        if (is_in(request.ready_made, i)) return Pick{i, {}, {}};
-        Backend& backend = set_->backend(i);
-        Permit slot = backend.slots().try_acquire();
-        Permit connecting = slot ? backend.connecting().try_acquire() : Permit();
-        if (connecting) return Pick{i, std::move(slot), std::move(connecting)};
-        allowed_.reset(i);  // another worker was faster
+            {*set_, *open, begin, end, weights_, request.key, request.now}, random_);
+        if (auto pick = take_from(i, request)) return pick;
+        if (open != &allowed_) {
+            allowed_.assign_and_not(*open, {});
+            open = &allowed_;
+        }
+        allowed_.reset(i);
     }
     return std::nullopt;
+}
+
+std::optional<Pick> Selector::take_from(std::uint32_t index, const PickRequest& request) {
+    Backend& backend = set_->backend(index);
+    const auto passed = pass(index);
+    if (!passed) return std::nullopt;
+    if (is_in(request.ready_made, index)) return Pick{index, {}, {}, *passed};
+    Permit slot = backend.slots().try_acquire();
+    Permit connecting = slot ? backend.connecting().try_acquire() : Permit();
+    if (connecting) return Pick{index, std::move(slot), std::move(connecting), *passed};
+    backend.circuit().give_back(*passed);  // another worker was faster
+    return std::nullopt;
+}
+
+std::optional<CircuitPass> Selector::pass(std::uint32_t index) noexcept {
+    Circuit& circuit = set_->backend(index).circuit();
+    if (forced_.test(index)) return circuit.pass_anyway();
+    return circuit.try_pass();
 }
 
 void Selector::drop_full(const BackendSet::Range& range, const Bitmap* ready_made) noexcept {
@@ -97,7 +146,9 @@ bool Selector::has_room() const noexcept {
         const auto [begin, end] = ranges[r];
         if (!available_.any_in(begin, end)) continue;
         for (const std::uint32_t i : available_.ones(begin, end))
-            if (!set_->backend(i).full()) return true;
+            if (!set_->backend(i).full() &&
+                (forced_.test(i) || set_->backend(i).circuit().passable()))
+                return true;
         if (!options_.spill_when_full) break;
     }
     return false;
@@ -109,6 +160,7 @@ bool Selector::available(std::uint32_t index) const noexcept { return available_
 
 void Selector::set_available(std::uint32_t index, bool available) noexcept {
     const bool usable = available && set_->usable_weight(index) != 0;
+    forced_.reset(index);
     if (usable == available_.test(index)) return;
     if (usable)
         available_.set(index);

@@ -7,9 +7,11 @@
 #include <vector>
 
 #include "balancer/bitmap.hpp"
+#include "balancer/circuit.hpp"
 #include "balancer/policy.hpp"
 #include "balancer/slot_limiter.hpp"
 #include "balancer/slow_start.hpp"
+#include "balancer/snapshot.hpp"
 
 namespace penstock::balancer {
 
@@ -38,7 +40,8 @@ struct PickRequest {
 
 enum class PickFailure : std::uint8_t {
     none_available,  // nobody is available whom this client has not tried
-    all_full,  // somebody is, but all of those who may serve are at a limit
+    all_full,  // somebody is, but all of those who may serve are at a limit, or half-open and
+               // without a trial permit
 };
 
 struct Pick {
@@ -46,6 +49,7 @@ struct Pick {
     Permit slot;  // for as long as the connection lasts
     Permit connecting;  // until the attempt has succeeded or failed
     // Both empty when `index` came from ready_made.
+    CircuitPass pass;  // goes to the backend's outcomes(), or back to its circuit()
 };
 
 /// One worker's view of an upstream: the set, which of its backends are available, their weights at
@@ -75,12 +79,18 @@ public:
     /// The verdict of health on one backend; one that is not ready or has no weight stays
     /// unavailable.
     void set_available(std::uint32_t index, bool available) noexcept;
+    /// All verdicts, for clients that ask for `role`. With another set than before, everything is
+    /// made anew for it; policies that take turns start at a random turn.
+    void adopt(const Snapshot& snapshot, Role role);
 
     [[nodiscard]] const BackendSet& set() const noexcept { return *set_; }
 
 private:
-    [[nodiscard]] std::optional<Pick> take(std::size_t range, const Bitmap& open,
+    void build();
+    [[nodiscard]] std::optional<Pick> take(std::size_t range, const Bitmap* open,
                                            const PickRequest& request);
+    [[nodiscard]] std::optional<Pick> take_from(std::uint32_t index, const PickRequest& request);
+    [[nodiscard]] std::optional<CircuitPass> pass(std::uint32_t index) noexcept;
     void drop_full(const BackendSet::Range& range, const Bitmap* ready_made) noexcept;
     void join_tiers() noexcept;
     void refresh_weights(TimePoint now) noexcept;
@@ -89,6 +99,7 @@ private:
     std::shared_ptr<const BackendSet> set_;
     SelectorOptions options_;
     Bitmap available_;
+    Bitmap forced_;  // those of available_ whose circuit does not count
     Bitmap allowed_;  // scratch: available, not tried, and where there are limits, not full
     std::vector<std::uint32_t> weights_;  // as Candidates::weights
     std::size_t joined_ = 0;  // place of the highest tier that serves beside the lower ones

@@ -34,4 +34,18 @@ AttemptError classify_connect_error(int error) noexcept {
     }
 }
 
+std::optional<balancer::Failure> failure_of(AttemptError error) noexcept {
+    switch (error) {
+        case AttemptError::refused: return balancer::Failure::refused;
+        case AttemptError::timeout: return balancer::Failure::timeout;
+        case AttemptError::unreachable: return balancer::Failure::unreachable;
+        case AttemptError::reset: return balancer::Failure::early_reset;
+        case AttemptError::other: return balancer::Failure::other;
+        case AttemptError::none:
+        case AttemptError::no_port:
+        case AttemptError::no_fd: return std::nullopt;
+    }
+    std::unreachable();
+}
+
 }  // namespace penstock::proxy

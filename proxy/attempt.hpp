@@ -1,9 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <string_view>
 
 #include "balancer/backend.hpp"
+#include "balancer/outcomes.hpp"
 
 namespace penstock::proxy {
 
@@ -22,8 +25,11 @@ enum class AttemptError : std::uint8_t {
 [[nodiscard]] std::string_view name_of(AttemptError error) noexcept;
 [[nodiscard]] AttemptError classify_connect_error(int error) noexcept;
 
+/// What the breaker of the backend makes of it; nothing = it is not the backend's fault.
+[[nodiscard]] std::optional<balancer::Failure> failure_of(AttemptError error) noexcept;
+
 struct Attempt {
-    const balancer::Backend* backend;
+    std::shared_ptr<const balancer::Backend> backend;
     AttemptError error;
     std::uint32_t took_us;
 };

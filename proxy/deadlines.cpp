@@ -18,7 +18,7 @@ NextDeadline next_deadline(const RelayTimes& times, const RelayTimeouts& timeout
         consider(deadline_after(std::max(times.half_closed_since, active), timeouts.half_closed),
                  DeadlineKind::half_closed);
     consider(times.lifetime_ends, DeadlineKind::lifetime);
-    consider(times.keepalive_due, DeadlineKind::set_keepalive);
+    consider(times.milestone_due, DeadlineKind::milestone);
     consider(times.peer_check_due, DeadlineKind::check_peers);
     if (next.at == no_deadline) next.kind = DeadlineKind::nothing;
     return next;

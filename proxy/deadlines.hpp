@@ -19,7 +19,7 @@ struct RelayTimes {
     TimePoint last_activity;
     TimePoint half_closed_since = no_deadline;
     TimePoint lifetime_ends = no_deadline;
-    TimePoint keepalive_due = no_deadline;
+    TimePoint milestone_due = no_deadline;
     TimePoint peer_check_due = no_deadline;
     TimePoint paused_until = no_deadline;  // the direction that goes on first
 };
@@ -29,7 +29,7 @@ enum class DeadlineKind : std::uint8_t {
     idle,
     half_closed,
     lifetime,
-    set_keepalive,
+    milestone,
     check_peers,
     end_pause,
 };

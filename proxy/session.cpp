@@ -17,6 +17,8 @@ using std::chrono::milliseconds;
 // Backend connections get their keepalive options when they have lived this long: short ones never
 // pay for the system calls, and the first probe is due much later anyway.
 constexpr Duration keepalive_after = std::chrono::seconds(2);
+// A connection that has lived so long is a success of its backend, though it may never say a word.
+constexpr Duration success_after = std::chrono::seconds(10);
 constexpr Duration quiet_for_drain = std::chrono::seconds(1);
 constexpr Duration longest_flush = std::chrono::minutes(1);  // where half_closed is "never"
 constexpr std::uint16_t first_flush_wait_ms = 8;
@@ -57,7 +59,8 @@ Session::Session(Worker& worker, ListenerPtr listener, Accepted accepted, std::u
       accepted_wall_(accepted.at),
       sequence_(sequence),
       peer_(accepted.peer),
-      local_(accepted.local) {
+      local_(accepted.local),
+      role_(listener_->settings().role) {
     if (!accepted.would_refuse.empty()) extras().would_refuse = accepted.would_refuse;
     slots_.process = accepted.process_permit.keep();
     slots_.listener = accepted.listener_permit.keep();
@@ -89,14 +92,21 @@ void Session::release_upstream_slot() noexcept {
     worker_.call_waiting(upstream());
 }
 
-void Session::take_backend(balancer::Backend& backend, balancer::Permit slot) noexcept {
+void Session::take_backend(balancer::Backend& backend, balancer::Permit slot,
+                           balancer::CircuitPass pass) noexcept {
     backend_ = &backend;
+    pass_ = pass;
+    judged_ = false;
     slots_.backend = slot.keep();
     backend_->session_started();
 }
 
 void Session::drop_backend(AttemptError error, Duration took) {
-    extras().failed_attempts.push_back({backend_, error, microseconds(took)});
+    if (const auto failure = failure_of(error))
+        judge_failure(*failure);
+    else
+        judge_nothing();
+    extras().failed_attempts.push_back({backend_->shared_from_this(), error, microseconds(took)});
     backend_->session_ended();
     if (std::exchange(slots_.backend, false)) backend_->slots().give_back();
     backend_ = nullptr;
@@ -109,6 +119,7 @@ void Session::add_queue_time(Duration waited) { extras().queued += waited; }
 // called after all of them are free.
 void Session::give_slots_back() noexcept {
     if (backend_ != nullptr) {
+        judge_nothing();
         backend_->session_ended();
         if (slots_.backend) backend_->slots().give_back();
     }
@@ -130,7 +141,7 @@ void Session::relay(Duration took, bool warm) {
     ready_at_ = now;
     if (worker_.log().enabled()) backend_local_ = net::local_endpoint(backend_socket_.fd());
     times_.last_activity = now;
-    times_.keepalive_due = now + keepalive_after;
+    times_.milestone_due = now + keepalive_after;
     times_.lifetime_ends = deadline_after(
         accepted_at_, jittered_lifetime(timeouts.lifetime, timeouts.lifetime_jitter,
                                         timeouts.lifetime == never ? 0 : worker_.random().unit()));
@@ -218,6 +229,7 @@ void Session::on_moved(Side from, std::size_t bytes) noexcept {
         if (first_byte_us_ == unknown_time) {
             first_byte_us_ = microseconds(now - ready_at_);
             if (upstream().wants_latency) backend_->latency().record(now - ready_at_, now);
+            judge_success();
         }
     }
     if (times_.peer_check_due == no_deadline && listener_->timeouts.peer != never) {
@@ -243,7 +255,10 @@ void Session::on_end_of_stream(Side from) noexcept {
     flow(from).delivered_end = true;
     if (closed_by_ == ClosedBy::none)
         closed_by_ = from == Side::client ? ClosedBy::client : ClosedBy::backend;
-    if (flow(opposite(from)).delivered_end) return close(CloseReason::completed, closed_by_, 0);
+    if (flow(opposite(from)).delivered_end) {
+        judge_success();
+        return close(CloseReason::completed, closed_by_, 0);
+    }
     // If the other side is gone already, its own pump finds out.
     socket(opposite(from)).shutdown_write();
     times_.half_closed_since = worker_.loop().now();
@@ -265,6 +280,7 @@ void Session::on_side_failed(Side side) noexcept {
 void Session::fail_slowly(Side failed, CloseReason reason, int error) noexcept {
     if (state_ != SessionState::relaying) return;
     const TimePoint now = worker_.loop().now();
+    if (failed == Side::backend) judge_lost_backend(reason);
     state_ = SessionState::flushing;
     reason_ = reason;
     closed_by_ = failed == Side::client ? ClosedBy::client : ClosedBy::backend;
@@ -325,7 +341,7 @@ void Session::check_relay_deadlines(TimePoint now) noexcept {
             case DeadlineKind::idle: return abort(CloseReason::idle_timeout);
             case DeadlineKind::half_closed: return abort(CloseReason::half_closed_timeout);
             case DeadlineKind::lifetime: return abort(CloseReason::lifetime);
-            case DeadlineKind::set_keepalive: set_keepalive(); break;
+            case DeadlineKind::milestone: on_milestone(now); break;
             case DeadlineKind::end_pause: end_pauses(now); break;
             case DeadlineKind::check_peers:
                 check_peers(now);
@@ -339,8 +355,40 @@ void Session::file_relay_deadline() noexcept {
     worker_.loop().wheel().file(*this, next_deadline(times_, listener_->timeouts).at);
 }
 
+void Session::on_milestone(TimePoint now) noexcept {
+    times_.milestone_due = no_deadline;
+    if (now - ready_at_ >= success_after) return judge_success();
+    set_keepalive();
+    if (!judged_) times_.milestone_due = ready_at_ + success_after;
+}
+
+// What the breaker of the backend makes of this connection; once.
+void Session::judge_success() noexcept {
+    if (std::exchange(judged_, true)) return;
+    if (backend_->outcomes().succeeded(pass_)) worker_.raise_alarm(upstream(), *backend_);
+}
+
+void Session::judge_failure(balancer::Failure how) noexcept {
+    if (std::exchange(judged_, true)) return;
+    worker_.report_backend_failure(upstream(), *backend_, pass_, how);
+}
+
+// Before its first byte; afterwards it was judged already.
+void Session::judge_lost_backend(CloseReason reason) noexcept {
+    if (reason == CloseReason::backend_lost) return judge_failure(balancer::Failure::timeout);
+    if (upstream().settings().circuit_breaker.early_reset_counts)
+        return judge_failure(balancer::Failure::early_reset);
+    judge_nothing();
+}
+
+// It ended, or never was, for reasons that are not the backend's.
+void Session::judge_nothing() noexcept {
+    if (std::exchange(judged_, true)) return;
+    backend_->circuit().give_back(pass_);
+    if (pass_.trial) worker_.call_waiting(upstream());
+}
+
 void Session::set_keepalive() noexcept {
-    times_.keepalive_due = no_deadline;
     client_socket_.set_keepalive(listener_->keepalive);
     backend_socket_.set_keepalive(upstream_->keepalive);
 }
@@ -406,6 +454,7 @@ void Session::close_sockets() noexcept {
                 client_socket_.finish();
             break;
         case CloseReason::drained:
+        case CloseReason::backend_removed:
             if (is_quiet(worker_.loop().now())) {
                 client_socket_.finish();
                 backend_socket_.finish();

@@ -71,6 +71,14 @@ public:
     /// No byte for a second in either direction, and nothing on its way: may end by FIN.
     [[nodiscard]] bool is_quiet(TimePoint now) const noexcept;
     [[nodiscard]] TimePoint last_activity() const noexcept { return times_.last_activity; }
+    /// Whose connection it has, or is trying to have; null = none.
+    [[nodiscard]] const balancer::Backend* backend() const noexcept { return backend_; }
+    /// What its listener asked for.
+    [[nodiscard]] Role role() const noexcept { return role_; }
+    /// It had its connection to the backend before `moment`.
+    [[nodiscard]] bool relays_since_before(TimePoint moment) const noexcept {
+        return connect_us_ != unknown_time && ready_at_ <= moment;
+    }
 
     // For the connector.
     [[nodiscard]] Worker& worker() noexcept { return worker_; }
@@ -85,7 +93,8 @@ public:
     void keep_upstream_slot(balancer::Permit slot) noexcept;
     /// Whoever waits is called.
     void release_upstream_slot() noexcept;
-    void take_backend(balancer::Backend& backend, balancer::Permit slot) noexcept;
+    void take_backend(balancer::Backend& backend, balancer::Permit slot,
+                      balancer::CircuitPass pass) noexcept;
     /// Gives its slot back; whoever waits is called.
     void drop_backend(AttemptError error, Duration took);
     void add_queue_time(Duration waited);
@@ -115,7 +124,12 @@ private:
     void check_relay_deadlines(TimePoint now) noexcept;
     void file_relay_deadline() noexcept;
     void check_peers(TimePoint now) noexcept;
+    void on_milestone(TimePoint now) noexcept;
     void set_keepalive() noexcept;
+    void judge_success() noexcept;
+    void judge_failure(balancer::Failure how) noexcept;
+    void judge_lost_backend(CloseReason reason) noexcept;
+    void judge_nothing() noexcept;
     void fail_slowly(Side failed, CloseReason reason, int error) noexcept;
     void continue_flush(TimePoint now) noexcept;
 
@@ -163,7 +177,7 @@ private:
     Worker& worker_;
     ListenerPtr listener_;
     UpstreamPtr upstream_;  // null = nobody serves this client
-    balancer::Backend* backend_ = nullptr;
+    balancer::Backend* backend_ = nullptr;  // kept alive by upstream_
     net::Socket client_socket_;
     net::Socket backend_socket_;
     Flow to_backend_;
@@ -179,6 +193,7 @@ private:
     CompactEndpoint backend_local_;
     std::uint32_t connect_us_ = unknown_time;
     std::uint32_t first_byte_us_ = unknown_time;
+    balancer::CircuitPass pass_;
     balancer::SourcePermit::Handle source_;
     std::uint16_t error_ = 0;
     std::uint16_t flush_wait_ms_ = 0;
@@ -188,9 +203,11 @@ private:
     Side flushing_to_ = Side::client;
     std::uint8_t coroutines_ = 0;
     Slots slots_;
-    bool linked_ = false;
-    bool warm_ = false;
-    bool paced_ = false;  // extras_->pacing is there
+    bool linked_ : 1 = false;
+    bool warm_ : 1 = false;
+    bool paced_ : 1 = false;  // extras_->pacing is there
+    bool judged_ = true;  // the backend's breaker knows how the connection went, or need not
+    Role role_;
 };
 static_assert(sizeof(Session) <= 512);
 

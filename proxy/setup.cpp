@@ -14,6 +14,7 @@ using balancer::PickFailure;
 Setup::Setup(Session& session)
     : session_(session),
       upstream_(session.upstream()),
+      lane_(upstream_.lane(session.role())),
       retry_(upstream_.settings().attempts, upstream_.settings().retry_backoff.base,
              upstream_.settings().retry_backoff.max),
       key_(upstream_.hasher.hash(session.peer())),
@@ -24,11 +25,7 @@ Setup::~Setup() {
     connecting_.release();
     if (!in_line_) return;
     // A call that came meanwhile belongs to the next one.
-    if (upstream_.shared->line.leave(waiter_)) call_waiting();
-}
-
-balancer::Backend& Setup::backend() const noexcept {
-    return upstream_.shared->backends->backend(index_);
+    if (upstream_.shared->line(lane_.role).leave(waiter_)) call_waiting();
 }
 
 Setup::Next Setup::admit() {
@@ -36,7 +33,8 @@ Setup::Next Setup::admit() {
     if (held_.is_linked()) held_.unlink();
     if (in_line_) return admit_waiting(now);
     // A session that was served once goes on trying; others came first for those who never were.
-    if (std::exchange(newcomer_, false) && upstream_.shared->line.occupied()) return enqueue(now);
+    if (std::exchange(newcomer_, false) && upstream_.shared->line(lane_.role).occupied())
+        return enqueue(now);
     return choose(now);
 }
 
@@ -44,7 +42,7 @@ Setup::Next Setup::admit_waiting(TimePoint now) {
     if (waiter_.trying()) return choose(now);
     if (now < queue_ends_) return Next::wait;
     in_line_ = false;
-    if (upstream_.shared->line.leave(waiter_)) {  // called in this very moment
+    if (upstream_.shared->line(lane_.role).leave(waiter_)) {  // called in this very moment
         if (const auto chosen = try_pick(now)) {
             end_waiting(now);
             return *chosen;
@@ -60,7 +58,7 @@ Setup::Next Setup::choose(TimePoint now) {
     if (!chosen && chosen.error() == PickFailure::all_full) return enqueue(now);
     if (std::exchange(in_line_, false)) {
         // Nobody that is available: no slot for anyone, so there is no call to pass on.
-        static_cast<void>(upstream_.shared->line.leave(waiter_));
+        static_cast<void>(upstream_.shared->line(lane_.role).leave(waiter_));
     }
     if (!chosen) return hold(now);
     end_waiting(now);
@@ -70,13 +68,14 @@ Setup::Next Setup::choose(TimePoint now) {
 }
 
 Setup::Chosen Setup::try_pick(TimePoint now) {
+    follow_set();
     const bool had_slot = session_.has_upstream_slot();
     if (!had_slot && !take_upstream_slot()) return std::unexpected(PickFailure::all_full);
     WarmPool* const pool = upstream_.pool.get();
     Chosen result = std::unexpected(PickFailure::all_full);
     for (bool gave_up = false;;) {
-        auto pick = upstream_.selector.pick(
-            {tried_, key_, now, pool != nullptr ? &pool->ready() : nullptr});
+        auto pick =
+            lane_.selector.pick({tried_, key_, now, pool != nullptr ? &pool->ready() : nullptr});
         if (pick) {
             const bool warm = !pick->slot;
             result = take(*std::move(pick), warm);
@@ -104,17 +103,19 @@ bool Setup::take_upstream_slot() {
 }
 
 Setup::Chosen Setup::take(balancer::Pick pick, bool warm) {
-    index_ = pick.index;
-    if (upstream_.pool) upstream_.pool->on_arrival(index_);
+    backend_ = &upstream_.set()->backend(pick.index);
+    if (upstream_.pool) upstream_.pool->on_arrival(pick.index);
     if (!warm) {
-        session_.take_backend(backend(), std::move(pick.slot));
+        session_.take_backend(*backend_, std::move(pick.slot), pick.pass);
         connecting_ = std::move(pick.connecting);
         return Next::connect;
     }
     ConnectionSlots slots;
-    if (!upstream_.pool->take(index_, session_.backend_socket(), slots))
+    if (!upstream_.pool->take(pick.index, session_.backend_socket(), slots)) {
+        backend_->circuit().give_back(pick.pass);
         return std::unexpected(PickFailure::all_full);
-    session_.take_backend(backend(), std::move(slots.backend));
+    }
+    session_.take_backend(*backend_, std::move(slots.backend), pick.pass);
     // The session has one of its own: that of the pool's connection is free.
     slots.upstream.release();
     call_waiting();
@@ -123,7 +124,7 @@ Setup::Chosen Setup::take(balancer::Pick pick, bool warm) {
 
 Setup::Next Setup::enqueue(TimePoint now) {
     UpstreamShared& shared = *upstream_.shared;
-    if (!shared.line.join(waiter_, now)) return refuse(CloseReason::queue_full);
+    if (!shared.line(lane_.role).join(waiter_, now)) return refuse(CloseReason::queue_full);
     if (!std::exchange(in_line_, true)) {
         if (waiting_since_ == no_deadline) waiting_since_ = now;
         queue_ends_ = deadline_after(now, upstream_.settings().queue.timeout);
@@ -131,7 +132,7 @@ Setup::Next Setup::enqueue(TimePoint now) {
     }
     tried_ = {};
     wait_until_ = queue_ends_;
-    if (upstream_.has_room())
+    if (upstream_.has_room(lane_))
         call_waiting();
     else
         session_.worker().ask_for_warm(shared);
@@ -153,9 +154,28 @@ Setup::Next Setup::hold(TimePoint now) {
         return refuse(CloseReason::no_backend);
     }
     tried_ = {};
-    upstream_.hold_room.add(held_);
+    lane_.hold_room.add(held_);
     wait_until_ = hold_ends_;
     return Next::wait;
+}
+
+// The set may have changed since the last attempt: what was tried is known by its backends.
+void Setup::follow_set() {
+    if (tried_.size() == 0 || tried_in_ == upstream_.set()) return;
+    const auto before = std::exchange(tried_in_, upstream_.set());
+    balancer::Bitmap tried(tried_in_->size());
+    for (const std::uint32_t old : tried_.ones(0, tried_.size()))
+        if (const auto place = tried_in_->find(before->backend(old))) tried.set(*place);
+    tried_ = std::move(tried);
+}
+
+void Setup::note_tried() {
+    follow_set();
+    if (tried_.size() == 0) {
+        tried_in_ = upstream_.set();
+        tried_ = balancer::Bitmap(tried_in_->size());
+    }
+    if (const auto place = tried_in_->find(*backend_)) tried_.set(*place);
 }
 
 Setup::Next Setup::refuse(CloseReason reason, int error) {
@@ -166,19 +186,18 @@ Setup::Next Setup::refuse(CloseReason reason, int error) {
 void Setup::on_connected(Duration took) {
     connecting_.release();
     call_waiting();
-    backend().latency().record(took, session_.worker().loop().now());
+    backend_->latency().record(took, session_.worker().loop().now());
 }
 
 Setup::Next Setup::on_failed(int error, Duration took) {
     auto& worker = session_.worker();
     const TimePoint now = worker.loop().now();
     UpstreamShared& shared = *upstream_.shared;
-    backend().latency().fail(now, std::max(took, upstream_.settings().connect_timeout));
+    backend_->latency().fail(now, std::max(took, upstream_.settings().connect_timeout));
     connecting_.release();
     session_.drop_backend(classify_connect_error(error), took);
-    if (tried_.size() == 0) tried_ = balancer::Bitmap(shared.backends->size());
-    tried_.set(index_);
-    const auto decision = retry_.on_failure(upstream_.selector.can_pick(tried_), worker.random());
+    note_tried();
+    const auto decision = retry_.on_failure(lane_.selector.can_pick(tried_), worker.random());
     if (decision.action == balancer::RetryAction::give_up)
         return refuse(CloseReason::connect_failed, error);
     if (!retry_token_) retry_token_ = shared.retries.try_begin(shared.connections.used());

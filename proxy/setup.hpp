@@ -9,9 +9,9 @@
 #include "balancer/selector.hpp"
 #include "balancer/slot_limiter.hpp"
 #include "base/clock.hpp"
-#include "proxy/context.hpp"
 #include "proxy/queue/hold_room.hpp"
 #include "proxy/queue/waiting_line.hpp"
+#include "proxy/upstream.hpp"
 
 namespace penstock::proxy {
 
@@ -49,7 +49,7 @@ public:
     /// It failed, with this errno: wait, ended, or connect, which means admit() again.
     [[nodiscard]] Next on_failed(int error, Duration took);
 
-    [[nodiscard]] balancer::Backend& backend() const noexcept;
+    [[nodiscard]] const balancer::Backend& backend() const noexcept { return *backend_; }
     [[nodiscard]] TimePoint wait_until() const noexcept { return wait_until_; }
 
 private:
@@ -66,17 +66,22 @@ private:
     void end_waiting(TimePoint now) noexcept;
     void call_waiting() noexcept;
 
+    void note_tried();
+    void follow_set();
+
     Session& session_;
     UpstreamContext& upstream_;
+    Lane& lane_;
     balancer::RetryPolicy retry_;
     balancer::RetryBudget::Token retry_token_;
-    balancer::Bitmap tried_;
+    balancer::Bitmap tried_;  // indices of tried_in_; size 0 = nobody
+    std::shared_ptr<const balancer::BackendSet> tried_in_;
     std::optional<std::uint64_t> key_;
     SessionWaiter waiter_;
     SessionHeld held_;
     balancer::Permit hold_place_;
     balancer::Permit connecting_;
-    std::uint32_t index_ = 0;
+    balancer::Backend* backend_ = nullptr;  // of the last attempt; alive as long as the session
     bool newcomer_ = true;
     bool in_line_ = false;
     TimePoint waiting_since_ = no_deadline;

@@ -11,9 +11,17 @@ namespace penstock::proxy {
 
 namespace {
 
-constexpr Duration drain_tick = std::chrono::milliseconds(50);
 constexpr Duration error_log_interval = std::chrono::seconds(5);  // of each kind
 constexpr unsigned worker_shift = 48;
+
+CloseReason reason_of(health::EndCause cause) noexcept {
+    switch (cause) {
+        case health::EndCause::down: return CloseReason::backend_down;
+        case health::EndCause::role_changed: return CloseReason::role_changed;
+        case health::EndCause::removed: return CloseReason::backend_removed;
+    }
+    std::unreachable();
+}
 
 }  // namespace
 
@@ -37,21 +45,30 @@ void Worker::configure(const std::vector<std::shared_ptr<UpstreamShared>>& upstr
         if (upstream->settings.pool.min_idle != 0)
             context->pool = std::make_unique<WarmPool>(*this, *context);
     }
-    for (const auto& listener : listeners)
+    for (const auto& listener : listeners) {
         listeners_.push_back(new ListenerContext(listener, router_of(listener->settings)));
+        make_lanes(listener->settings);
+    }
+}
+
+UpstreamPtr Worker::find_upstream(const std::string& name) const {
+    const auto found = std::ranges::find(upstreams_, name, [](const UpstreamPtr& upstream) {
+        return std::string_view(upstream->settings().name);
+    });
+    return found == upstreams_.end() ? nullptr : *found;
 }
 
 Router Worker::router_of(const config::Listener& listener) {
-    const auto upstream_of = [this](const std::string& name) {
-        const auto found = std::ranges::find(upstreams_, name, [](const UpstreamPtr& upstream) {
-            return std::string_view(upstream->settings().name);
-        });
-        return found == upstreams_.end() ? nullptr : *found;
-    };
-    if (listener.split.empty()) return Router(upstream_of(listener.upstream));
+    if (listener.split.empty()) return Router(find_upstream(listener.upstream));
     std::vector<UpstreamPtr> parts;
-    for (const auto& part : listener.split) parts.push_back(upstream_of(part.upstream));
+    for (const auto& part : listener.split) parts.push_back(find_upstream(part.upstream));
     return {listener, std::move(parts), shared_.hash_seed, random_};
+}
+
+// Before the first session: afterwards the lanes stay as they are.
+void Worker::make_lanes(const config::Listener& listener) {
+    if (const auto upstream = find_upstream(listener.upstream)) upstream->lane(listener.role);
+    for (const auto& part : listener.split) find_upstream(part.upstream)->lane(listener.role);
 }
 
 void Worker::add_socket(std::size_t listener, net::UniqueFd socket) {
@@ -60,6 +77,8 @@ void Worker::add_socket(std::size_t listener, net::UniqueFd socket) {
 }
 
 void Worker::run() {
+    // What was sent before, verdicts above all, counts for the first connection already.
+    loop_.turn(Duration::zero());
     for (auto& acceptor : acceptors_)
         if (const auto error = acceptor->start())
             shared_.log.error("listener {}: cannot watch its socket: {}",
@@ -136,17 +155,28 @@ void Worker::wake_one(WaitingWorkers& waiting) noexcept {
 }
 
 void Worker::call_waiting(UpstreamContext& upstream) noexcept {
-    UpstreamShared& shared = *upstream.shared;
-    if (shared.line.waiting() == 0 || !upstream.has_room()) return;
-    const auto called = shared.line.call_next(loop_.now());
+    for (const auto& lane : upstream.lanes())
+        if (upstream.shared->line(lane->role).waiting() != 0 && upstream.has_room(*lane))
+            call_next(upstream, *lane);
+}
+
+void Worker::call_next(UpstreamContext& upstream, const Lane& lane) noexcept {
+    const auto called = upstream.shared->line(lane.role).call_next(loop_.now());
     if (!called) return;
     Worker* worker = shared_.workers[*called];
     worker->send([worker, to = upstream.shared] { worker->wake_called(*to); });
 }
 
+// Only those who wait now: who finds somebody available on its own worker waits again.
+void Worker::call_all(UpstreamContext& upstream, const Lane& lane) {
+    for (std::size_t left = upstream.shared->line(lane.role).waiting(); left > 0; --left)
+        call_next(upstream, lane);
+}
+
 void Worker::wake_called(UpstreamShared& upstream) noexcept {
-    while (Waiter* called = upstream.line.take_called(index_))
-        static_cast<SessionWaiter*>(called)->session.wake_up().wake(loop_.ready());
+    for (WaitingLine& line : upstream.lines)
+        while (Waiter* called = line.take_called(index_))
+            static_cast<SessionWaiter*>(called)->session.wake_up().wake(loop_.ready());
 }
 
 void Worker::ask_for_warm(UpstreamShared& upstream) noexcept {
@@ -171,7 +201,7 @@ void Worker::ask_for_warm(UpstreamShared& upstream, std::size_t workers_left) no
 void Worker::give_up_warm(UpstreamShared& upstream, std::size_t workers_left) noexcept {
     UpstreamContext* context = context_of(upstream);
     if (context != nullptr && context->pool && context->pool->give_up_one()) return;
-    if (upstream.line.waiting() != 0) ask_for_warm(upstream, workers_left);
+    if (upstream.anybody_waits()) ask_for_warm(upstream, workers_left);
 }
 
 UpstreamContext* Worker::context_of(const UpstreamShared& upstream) noexcept {
@@ -180,16 +210,48 @@ UpstreamContext* Worker::context_of(const UpstreamShared& upstream) noexcept {
     return found == upstreams_.end() ? nullptr : found->get();
 }
 
-void Worker::set_available(const UpstreamShared& upstream, std::uint32_t backend, bool available) {
+void Worker::adopt(const UpstreamShared& upstream, SnapshotPtr snapshot) {
     UpstreamContext* context = context_of(upstream);
     if (context == nullptr) return;
-    context->selector.set_available(backend, available);
-    if (context->pool) context->pool->on_availability(backend);
-    if (!context->selector.any_available()) return;
-    context->hold_room.resume(loop_.now(), [](Held& held, TimePoint when) {
-        static_cast<SessionHeld&>(held).session.wake_at(when);
-    });
+    context->adopt(std::move(snapshot));
+    if (context->pool) context->pool->on_availability();
+    for (const auto& lane : context->lanes()) {
+        if (!lane->selector.any_available()) {
+            call_all(*context, *lane);
+            continue;
+        }
+        lane->hold_room.resume(loop_.now(), [](Held& held, TimePoint when) {
+            static_cast<SessionHeld&>(held).session.wake_at(when);
+        });
+    }
     call_waiting(*context);
+}
+
+void Worker::end_sessions(const UpstreamShared& upstream, const health::EndSessions& which) {
+    const TimePoint now = loop_.now();
+    DrainScope scope{which.backend, which.asked};
+    // A backend that is down may get clients nevertheless: those who came later are none of it.
+    if (which.cause != health::EndCause::removed) scope.before = now;
+    const auto& [wait, close_over] = upstream.settings.drain;
+    const DrainPlan plan = which.at_once ? DrainPlan(now, Duration::zero(), Duration::zero())
+                                         : DrainPlan(now, wait, close_over);
+    keep_sessions(*which.backend, which.cause);
+    add_drain(SessionDrain(std::move(scope), plan, reason_of(which.cause)));
+}
+
+void Worker::keep_sessions(const balancer::Backend& backend, health::EndCause cause) {
+    std::erase_if(drains_, [&](const SessionDrain& drain) {
+        return drain.scope().backend.get() == &backend && drain.reason() == reason_of(cause);
+    });
+}
+
+void Worker::report_backend_failure(UpstreamContext& upstream, balancer::Backend& backend,
+                                    balancer::CircuitPass pass, balancer::Failure how) noexcept {
+    if (backend.outcomes().failed(pass, how)) raise_alarm(upstream, backend);
+}
+
+void Worker::raise_alarm(UpstreamContext& upstream, const balancer::Backend& backend) noexcept {
+    if (shared_.on_alarm) shared_.on_alarm(*upstream.shared, backend);
 }
 
 void Worker::set_access(std::size_t listener, std::shared_ptr<const AccessPolicy> policy) {
@@ -201,37 +263,29 @@ void Worker::resume_accepting() {
 }
 
 void Worker::drain(const DrainPlan& plan, std::function<void()> when_empty) {
-    drain_plan_ = plan;
-    sessions_at_closing_ = 0;
     when_empty_ = std::move(when_empty);
     if (session_count_ == 0) {
         if (when_empty_) std::exchange(when_empty_, {})();
         return;
     }
-    loop_.wheel().file(*this, drain_plan_.closing_begins());
+    add_drain(SessionDrain({}, plan, CloseReason::drained));
 }
 
-void Worker::on_timer(TimePoint now) {
-    if (sessions_at_closing_ == 0) sessions_at_closing_ = session_count_;
-    close_due_sessions(now);
-    if (session_count_ != 0)
-        loop_.wheel().file(*this,
-                           std::min(now + drain_tick, std::max(now, drain_plan_.deadline())));
+void Worker::add_drain(SessionDrain drain) {
+    drains_.push_back(std::move(drain));
+    step_drains(loop_.now());
 }
 
-// Idle ones first, and before the deadline only those that can end by FIN without losing a byte.
-void Worker::close_due_sessions(TimePoint now) {
-    if (now >= drain_plan_.deadline()) return abort_all(CloseReason::drained);
-    const std::size_t due = drain_plan_.gone_by(now, sessions_at_closing_);
-    const std::size_t gone = sessions_at_closing_ - std::min(session_count_, sessions_at_closing_);
-    if (due <= gone) return;
-    std::vector<Session*> quiet;
-    for (auto& session : sessions_)
-        if (session.is_quiet(now)) quiet.push_back(&session);
-    const std::size_t count = std::min(due - gone, quiet.size());
-    std::ranges::partial_sort(quiet, quiet.begin() + static_cast<std::ptrdiff_t>(count), {},
-                              &Session::last_activity);
-    for (std::size_t i = 0; i < count; ++i) quiet[i]->abort(CloseReason::drained);
+void Worker::on_timer(TimePoint now) { step_drains(now); }
+
+void Worker::step_drains(TimePoint now) {
+    TimePoint next = no_deadline;
+    std::erase_if(drains_, [&](SessionDrain& drain) {
+        const TimePoint again = drain.step(sessions_, now);
+        next = std::min(next, again);
+        return again == no_deadline;
+    });
+    if (next != no_deadline) loop_.wheel().file(*this, std::max(next, now));
 }
 
 void Worker::abort_all(CloseReason reason) {

@@ -5,8 +5,7 @@
 #include <memory>
 #include <vector>
 
-#include <boost/intrusive/list.hpp>
-
+#include "balancer/outcomes.hpp"
 #include "balancer/slot_limiter.hpp"
 #include "base/log.hpp"
 #include "base/log_throttle.hpp"
@@ -21,6 +20,7 @@
 #include "proxy/drain_plan.hpp"
 #include "proxy/handoff.hpp"
 #include "proxy/session.hpp"
+#include "proxy/session_drain.hpp"
 #include "proxy/waiting_workers.hpp"
 
 namespace penstock::proxy {
@@ -39,6 +39,9 @@ struct WorkersShared {
     std::uint64_t process_id;
     std::uint64_t hash_seed = 0;  // process.hash_seed
     Logger& log;
+    /// Called on a worker when the outcomes of a backend's connections have to be looked at now;
+    /// returns at once. Set before the first worker runs.
+    std::function<void(const UpstreamShared&, const balancer::Backend&)> on_alarm;
     std::vector<Worker*> workers;  // complete before the first one runs
 };
 
@@ -78,8 +81,13 @@ public:
     void abort_all(CloseReason reason);
     void stop() noexcept { loop_.stop(); }
 
-    /// Health's verdict on a backend, by its index in the set of that upstream.
-    void set_available(const UpstreamShared& upstream, std::uint32_t backend, bool available);
+    /// Health's verdicts on the backends of an upstream, perhaps with another set of them. Who
+    /// waits for one of them goes on.
+    void adopt(const UpstreamShared& upstream, SnapshotPtr snapshot);
+    /// Sessions of a backend end, at once or by the upstream's `drain`.
+    void end_sessions(const UpstreamShared& upstream, const health::EndSessions& which);
+    /// What is left of them after an earlier end_sessions() for that cause stays.
+    void keep_sessions(const balancer::Backend& backend, health::EndCause cause);
 
     /// From now on this policy decides who enters the listener of this index.
     void set_access(std::size_t listener, std::shared_ptr<const AccessPolicy> policy);
@@ -90,6 +98,11 @@ public:
     void call_waiting(UpstreamContext& upstream) noexcept;
     /// A session waits for a slot of `upstream`: some worker gives up a warm connection.
     void ask_for_warm(UpstreamShared& upstream) noexcept;
+
+    /// A connection to `backend` failed, and that is its fault.
+    void report_backend_failure(UpstreamContext& upstream, balancer::Backend& backend,
+                                balancer::CircuitPass pass, balancer::Failure how) noexcept;
+    void raise_alarm(UpstreamContext& upstream, const balancer::Backend& backend) noexcept;
 
     // For acceptors and sessions.
     void admit(ListenerContext& listener, Accepted accepted);
@@ -122,7 +135,9 @@ private:
         void on_hangup(net::Watch&) override {}
     };
 
+    [[nodiscard]] UpstreamPtr find_upstream(const std::string& name) const;
     [[nodiscard]] Router router_of(const config::Listener& listener);
+    void make_lanes(const config::Listener& listener);
     void on_timer(TimePoint now) override;
     void wake_called(UpstreamShared& upstream) noexcept;
     void ask_for_warm(UpstreamShared& upstream, std::size_t workers_left) noexcept;
@@ -130,7 +145,11 @@ private:
     [[nodiscard]] UpstreamContext* context_of(const UpstreamShared& upstream) noexcept;
     void finish();
     void start_session(std::size_t listener, Accepted accepted);
-    void close_due_sessions(TimePoint now);
+    /// Calls all who wait in a lane: they find out that nobody is available.
+    void call_all(UpstreamContext& upstream, const Lane& lane);
+    void call_next(UpstreamContext& upstream, const Lane& lane) noexcept;
+    void add_drain(SessionDrain drain);
+    void step_drains(TimePoint now);
     void wake_one(WaitingWorkers& waiting) noexcept;
     void resume_accepting();
 
@@ -144,11 +163,10 @@ private:
     std::vector<UpstreamPtr> upstreams_;
     std::vector<ListenerPtr> listeners_;
     std::vector<std::unique_ptr<Acceptor>> acceptors_;
-    boost::intrusive::list<Session, boost::intrusive::constant_time_size<false>> sessions_;
+    SessionList sessions_;
     std::size_t session_count_ = 0;
     std::uint64_t next_sequence_;
-    DrainPlan drain_plan_;
-    std::size_t sessions_at_closing_ = 0;
+    std::vector<SessionDrain> drains_;
     std::function<void()> when_empty_;
     LogThrottle accept_errors_;
     LogThrottle internal_errors_;

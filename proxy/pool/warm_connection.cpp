@@ -5,18 +5,20 @@
 #include <utility>
 
 #include "net/connect.hpp"
-#include "proxy/context.hpp"
 #include "proxy/pool/warm_pool.hpp"
+#include "proxy/upstream.hpp"
 
 namespace penstock::proxy {
 
 WarmConnection::WarmConnection(WarmPool& pool, net::EventLoop& loop, std::uint32_t backend,
-                               ConnectionSlots slots, balancer::Permit connecting)
+                               balancer::CircuitPass pass, ConnectionSlots slots,
+                               balancer::Permit connecting)
     : pool_(pool),
       loop_(loop),
       socket_(*this),
       slots_(std::move(slots)),
       connecting_(std::move(connecting)),
+      pass_(pass),
       backend_(backend) {}
 
 void WarmConnection::open(const Endpoint& address, Duration timeout) {

@@ -4,6 +4,7 @@
 
 #include <boost/intrusive/list_hook.hpp>
 
+#include "balancer/circuit.hpp"
 #include "balancer/slot_limiter.hpp"
 #include "base/endpoint.hpp"
 #include "base/timing_wheel.hpp"
@@ -30,7 +31,7 @@ class WarmConnection final : public net::Retired,
                              private Timer {
 public:
     WarmConnection(WarmPool& pool, net::EventLoop& loop, std::uint32_t backend,
-                   ConnectionSlots slots, balancer::Permit connecting);
+                   balancer::CircuitPass pass, ConnectionSlots slots, balancer::Permit connecting);
 
     /// Begins to connect; tells the pool how it went, not before this returns.
     void open(const Endpoint& address, Duration timeout);
@@ -44,6 +45,10 @@ public:
     void keep_until(TimePoint deadline) noexcept;
 
     [[nodiscard]] std::uint32_t backend() const noexcept { return backend_; }
+    /// Its pool's indices have changed.
+    void set_backend(std::uint32_t backend) noexcept { backend_ = backend; }
+    /// What the backend's circuit said when it was opened.
+    [[nodiscard]] balancer::CircuitPass pass() const noexcept { return pass_; }
     [[nodiscard]] TimePoint opened_at() const noexcept { return opened_at_; }
     [[nodiscard]] bool is_idle() const noexcept { return state_ == State::idle; }
 
@@ -65,6 +70,7 @@ private:
     ConnectionSlots slots_;
     balancer::Permit connecting_;
     TimePoint opened_at_{};
+    balancer::CircuitPass pass_;
     std::uint32_t backend_;
     State state_ = State::opening;
     bool coroutine_ = false;

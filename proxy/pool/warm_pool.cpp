@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cassert>
+#include <unordered_map>
 #include <utility>
 
-#include "proxy/context.hpp"
+#include "proxy/attempt.hpp"
+#include "proxy/upstream.hpp"
 #include "proxy/worker.hpp"
 
 namespace penstock::proxy {
@@ -23,14 +25,41 @@ constexpr double shortest_part = 0.75;
 }  // namespace
 
 WarmPool::WarmPool(Worker& worker, UpstreamContext& upstream)
-    : worker_(worker), upstream_(upstream), ready_(upstream.shared->backends->size()) {
-    const config::Pool& pool = upstream.settings().pool;
-    const std::size_t workers = worker.shared().loads.size();
+    : worker_(worker), upstream_(upstream), ready_(upstream.set()->size()) {
     backends_.reserve(ready_.size());
-    for (std::size_t i = 0; i < ready_.size(); ++i)
-        backends_.emplace_back(PoolSizer(
-            pool_share(pool.min_idle, worker.index(), workers, i),
-            pool_share(std::max(pool.min_idle, pool.max_idle), worker.index(), workers, i)));
+    for (std::size_t i = 0; i < ready_.size(); ++i) backends_.push_back(make(i));
+}
+
+WarmPool::PerBackend WarmPool::make(std::size_t backend) const {
+    const config::Pool& pool = upstream_.settings().pool;
+    const std::size_t workers = worker_.shared().loads.size();
+    const std::size_t most = std::max(pool.min_idle, pool.max_idle);
+    return PerBackend(
+        PoolSizer(pool_share(pool.min_idle, worker_.index(), workers, backend),
+                  pool_share(static_cast<std::uint32_t>(most), worker_.index(), workers, backend)));
+}
+
+void WarmPool::follow(const balancer::BackendSet& before) {
+    std::unordered_map<const balancer::Backend*, std::uint32_t> old_places;
+    for (std::uint32_t i = 0; i < before.size(); ++i) old_places.emplace(&before.backend(i), i);
+    const balancer::BackendSet& now = *upstream_.set();
+    std::vector<PerBackend> followers;
+    followers.reserve(now.size());
+    balancer::Bitmap ready(now.size());
+    for (std::uint32_t i = 0; i < now.size(); ++i) {
+        const auto old = old_places.find(&now.backend(i));
+        if (old == old_places.end()) {
+            followers.push_back(make(i));
+            continue;
+        }
+        followers.push_back(std::move(backends_[old->second]));
+        for (List* list : {&followers.back().opening, &followers.back().idle})
+            for (WarmConnection& connection : *list) connection.set_backend(i);
+        if (!followers.back().idle.empty()) ready.set(i);
+    }
+    for (auto& left : backends_) close_all(left);  // empty where the connections moved
+    backends_ = std::move(followers);
+    ready_ = std::move(ready);
 }
 
 WarmPool::~WarmPool() { assert(!open_); }
@@ -72,7 +101,7 @@ bool WarmPool::give_up_one() noexcept {
     for (std::uint32_t i = 0; i < backends_.size(); ++i) {
         PerBackend& pool = backends_[i];
         List& list = pool.opening.empty() ? pool.idle : pool.opening;
-        if (list.empty() || !(any_helps || upstream_.shared->backends->backend(i).full())) continue;
+        if (list.empty() || !(any_helps || upstream_.set()->backend(i).full())) continue;
         drop(list.front());
         upstream_.cells.warm_given_up.add();
         look_again_at(worker_.loop().now() + without_slot);
@@ -81,11 +110,10 @@ bool WarmPool::give_up_one() noexcept {
     return false;
 }
 
-void WarmPool::on_availability(std::uint32_t backend) {
-    if (!upstream_.selector.available(backend))
-        close_all(backends_[backend]);
-    else if (open_)
-        refill(backend, worker_.loop().now());
+void WarmPool::on_availability() {
+    for (std::uint32_t i = 0; i < backends_.size(); ++i)
+        if (!upstream_.available(i)) close_all(backends_[i]);
+    if (open_) refill();
 }
 
 void WarmPool::on_opened(WarmConnection& connection, int error, Duration took) {
@@ -94,6 +122,9 @@ void WarmPool::on_opened(WarmConnection& connection, int error, Duration took) {
     PerBackend& pool = backends_[backend];
     if (error != 0) {
         upstream_.cells.warm_failed.add();
+        if (const auto failure = failure_of(classify_connect_error(error)))
+            worker_.report_backend_failure(upstream_, upstream_.set()->backend(backend),
+                                           connection.pass(), *failure);
         drop(connection);
         pool.pause.on_failure(now, worker_.random());
         look_again_at(pool.pause.not_before());
@@ -108,7 +139,7 @@ void WarmPool::on_opened(WarmConnection& connection, int error, Duration took) {
     connection.keep_until(deadline_after(now, Duration(static_cast<Duration::rep>(age))));
     // A slot for connecting is free again; and who began to wait meanwhile needs this one's.
     worker_.call_waiting(upstream_);
-    if (upstream_.shared->line.waiting() != 0) give_up_one();
+    if (upstream_.shared->anybody_waits()) give_up_one();
     refill(backend, now);
 }
 
@@ -146,7 +177,7 @@ void WarmPool::refill() {
 }
 
 void WarmPool::refill(std::uint32_t backend, TimePoint now) {
-    if (!open_ || !upstream_.selector.available(backend)) return;
+    if (!open_ || !upstream_.available(backend)) return;
     PerBackend& pool = backends_[backend];
     const std::size_t target = pool.sizer.target(now);
     while (pool.idle.size() + pool.opening.size() < target && pool.opening.size() < most_opening) {
@@ -157,8 +188,9 @@ void WarmPool::refill(std::uint32_t backend, TimePoint now) {
 
 bool WarmPool::open_one(std::uint32_t backend) {
     UpstreamShared& shared = *upstream_.shared;
-    balancer::Backend& to = shared.backends->backend(backend);
-    if (shared.line.occupied()) return false;
+    balancer::Backend& to = upstream_.set()->backend(backend);
+    // A backend that is on trial is left to its trials.
+    if (shared.occupied() || to.circuit().state() != balancer::CircuitState::closed) return false;
     ConnectionSlots slots;
     balancer::Permit connecting;
     slots.upstream = shared.connections.try_acquire();
@@ -169,13 +201,13 @@ bool WarmPool::open_one(std::uint32_t backend) {
         worker_.call_waiting(upstream_);  // somebody may have seen these slots taken
         return false;
     }
-    auto* fresh =
-        new WarmConnection(*this, worker_.loop(), backend, std::move(slots), std::move(connecting));
+    auto* fresh = new WarmConnection(*this, worker_.loop(), backend, to.circuit().observe(),
+                                     std::move(slots), std::move(connecting));
     backends_[backend].opening.push_back(*fresh);
     shared.warm.add(worker_.index());
     fresh->open(to.address(), upstream_.settings().connect_timeout);
     // Who began to wait before it could see this one: it goes first.
-    if (shared.line.waiting() != 0) give_up_one();
+    if (shared.anybody_waits()) give_up_one();
     return true;
 }
 

@@ -6,6 +6,7 @@
 
 #include <boost/intrusive/list.hpp>
 
+#include "balancer/backend_set.hpp"
 #include "balancer/bitmap.hpp"
 #include "base/timing_wheel.hpp"
 #include "net/socket.hpp"
@@ -40,8 +41,10 @@ public:
     void on_arrival(std::uint32_t backend) noexcept;
     /// Closes one that stands in the way of a session, if there is one; whoever waits is called.
     bool give_up_one() noexcept;
-    /// The availability of a backend has changed.
-    void on_availability(std::uint32_t backend);
+    /// The availability of backends has changed.
+    void on_availability();
+    /// The upstream has another set than `before`: connections to backends that stay are kept.
+    void follow(const balancer::BackendSet& before);
 
     // For its connections.
     [[nodiscard]] UpstreamContext& upstream() noexcept { return upstream_; }
@@ -69,6 +72,7 @@ private:
     /// forget(), close, and call whoever waits for the slot.
     void drop(WarmConnection& connection) noexcept;
     void close_all(PerBackend& pool) noexcept;
+    [[nodiscard]] PerBackend make(std::size_t backend) const;
     void look_again_at(TimePoint when) noexcept;
 
     Worker& worker_;

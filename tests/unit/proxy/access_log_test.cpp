@@ -66,9 +66,10 @@ TEST(AccessLogFormat, long_values_are_cut_between_characters) {
 
 class LineTest : public testing::Test {
 protected:
-    balancer::Backend first{"pg", "a", *Endpoint::parse("10.0.0.1:5432")};
+    std::shared_ptr<balancer::Backend> first =
+        std::make_shared<balancer::Backend>("pg", "a", *Endpoint::parse("10.0.0.1:5432"));
     balancer::Backend second{"pg", "b", *Endpoint::parse("[::1]:5432")};
-    std::vector<Attempt> failed{{&first, AttemptError::refused, 1203}};
+    std::vector<Attempt> failed{{first, AttemptError::refused, 1203}};
     LogRecord record{
         .event = LogRecord::Event::close,
         .accepted = WallTime(milliseconds(1'700'000'000'007)),

@@ -31,7 +31,7 @@ TEST(Deadlines, A5_half_closed_counts_from_the_fin_or_the_last_byte_after_it) {
 TEST(Deadlines, the_nearest_one_wins) {
     const RelayTimes times{.last_activity = start,
                            .lifetime_ends = start + seconds(3),
-                           .keepalive_due = start + seconds(2),
+                           .milestone_due = start + seconds(2),
                            .peer_check_due = start + seconds(1)};
     EXPECT_EQ(next_deadline(times, defaults).kind, DeadlineKind::check_peers);
     EXPECT_EQ(next_deadline(times, {Duration(1), minutes(1), never}).kind, DeadlineKind::idle);

@@ -16,7 +16,10 @@ UpstreamPtr upstream_called(const std::string& name) {
     settings.name = name;
     std::vector<balancer::BackendEntry> entries;
     auto shared = std::make_shared<UpstreamShared>(
-        settings, std::make_shared<const balancer::BackendSet>(std::move(entries)), 1);
+        settings,
+        std::make_shared<const balancer::Snapshot>(
+            std::make_shared<const balancer::BackendSet>(std::move(entries))),
+        1);
     return new UpstreamContext(std::move(shared), 1);
 }
 

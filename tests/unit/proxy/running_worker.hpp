@@ -37,7 +37,10 @@ public:
         std::vector<balancer::BackendEntry> entries{
             {std::make_shared<balancer::Backend>("up", "b", backend_address_)}};
         upstream = std::make_shared<UpstreamShared>(
-            settings, std::make_shared<const balancer::BackendSet>(std::move(entries)), 1);
+            settings,
+            std::make_shared<const balancer::Snapshot>(
+                std::make_shared<const balancer::BackendSet>(std::move(entries))),
+            1);
         shared.workers.push_back(&worker);
         worker.configure({upstream}, {std::make_shared<ListenerShared>(listener, 1)});
         auto front = net::open_listen_group(loopback(), 1);
@@ -79,6 +82,15 @@ public:
     /// Waits until the worker holds `count` sessions.
     bool wait_for_sessions(std::size_t count) {
         return wait_until([this, count] { return worker.sessions() == count; });
+    }
+    /// Health says so of the only backend.
+    void set_available(bool available) {
+        auto snapshot = std::make_shared<balancer::Snapshot>(upstream->first->set);
+        if (!available) snapshot->views[0].available.reset(0);
+        on_worker([&] {
+            worker.adopt(*upstream, std::move(snapshot));
+            return 0;
+        });
     }
     std::uint64_t closed(CloseReason reason) {
         return worker.listeners()[0]->cells.closed_by(reason).value();

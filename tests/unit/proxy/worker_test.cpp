@@ -113,13 +113,7 @@ TEST(Session, held_clients_go_on_when_a_backend_is_available_again) {
     config::Upstream upstream;
     upstream.no_backend = config::NoBackend::hold;
     RunningWorker running({}, upstream);
-    const auto set_available = [&](bool available) {
-        running.on_worker([&] {
-            running.worker.set_available(*running.upstream, 0, available);
-            return 0;
-        });
-    };
-    set_available(false);
+    running.set_available(false);
     std::vector<UniqueFd> clients;
     for (int i = 0; i < 5; ++i) clients.push_back(running.connect());
     const auto held = [&](std::size_t count) {
@@ -129,7 +123,7 @@ TEST(Session, held_clients_go_on_when_a_backend_is_available_again) {
     clients.pop_back();  // it does not want to wait
     ASSERT_TRUE(held(4));
     ASSERT_TRUE(running.wait_for_sessions(4));
-    set_available(true);
+    running.set_available(true);
     std::vector<UniqueFd> backends;
     for (int i = 0; i < 4; ++i) backends.push_back(running.accept_backend());
     for (const UniqueFd& backend : backends) EXPECT_TRUE(backend);

@@ -1,0 +1,131 @@
+#include "proxy/upstream.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "base/random.hpp"
+#include "proxy/pool/warm_pool.hpp"
+
+namespace penstock::proxy {
+
+namespace {
+
+balancer::PolicyKind policy_kind(config::Balance balance) noexcept {
+    switch (balance) {
+        case config::Balance::round_robin: return balancer::PolicyKind::round_robin;
+        case config::Balance::least_connections: return balancer::PolicyKind::least_connections;
+        case config::Balance::p2c: return balancer::PolicyKind::p2c;
+        case config::Balance::random: return balancer::PolicyKind::random;
+        case config::Balance::least_latency: return balancer::PolicyKind::least_latency;
+        case config::Balance::maglev: return balancer::PolicyKind::maglev;
+        case config::Balance::ring_hash: return balancer::PolicyKind::ring_hash;
+        case config::Balance::first: return balancer::PolicyKind::first;
+    }
+    std::unreachable();
+}
+
+balancer::HashKey hash_key(config::HashKey key) noexcept {
+    switch (key) {
+        case config::HashKey::source_ip: return balancer::HashKey::source_ip;
+        case config::HashKey::source_ip_port: return balancer::HashKey::source_ip_port;
+    }
+    std::unreachable();
+}
+
+balancer::SelectorOptions selector_options(const config::Upstream& upstream) noexcept {
+    const config::SlowStart& slow = upstream.slow_start;
+    return {.kind = policy_kind(upstream.balance),
+            .bounded_load = upstream.bounded_load,
+            .spill_when_full = upstream.spill_when_full,
+            .tier_join_below = upstream.tier_join_below,
+            .slow_start = {slow.window, slow.min_weight, slow.aggression}};
+}
+
+// The kernel takes whole seconds, from 1 to 32,767 (tcp(7)).
+std::uint32_t keepalive_seconds(Duration duration) noexcept {
+    const auto s = std::chrono::ceil<std::chrono::seconds>(duration).count();
+    return static_cast<std::uint32_t>(std::clamp<std::int64_t>(s, 1, 32767));
+}
+
+}  // namespace
+
+net::KeepaliveOptions keepalive_options(const config::Keepalive& keepalive) noexcept {
+    return {keepalive_seconds(keepalive.idle), keepalive_seconds(keepalive.interval),
+            std::clamp(keepalive.probes, 1U, 127U)};
+}
+
+UpstreamShared::UpstreamShared(config::Upstream from, SnapshotPtr start, std::size_t workers)
+    : settings(std::move(from)),
+      first(std::move(start)),
+      connections(settings.max_connections),
+      held(settings.hold.max_length),
+      retries(settings.retry_budget),
+      lines{WaitingLine(workers, settings.queue.max_length, settings.queue.policy),
+            WaitingLine(workers, settings.queue.max_length, settings.queue.policy),
+            WaitingLine(workers, settings.queue.max_length, settings.queue.policy)},
+      warm(workers) {}
+
+bool UpstreamShared::anybody_waits() const noexcept {
+    return std::ranges::any_of(lines, [](const WaitingLine& line) { return line.waiting() != 0; });
+}
+
+bool UpstreamShared::occupied() const noexcept {
+    return std::ranges::any_of(lines, &WaitingLine::occupied);
+}
+
+Lane::Lane(Role asked, SnapshotPtr snapshot, const balancer::SelectorOptions& options,
+           std::uint64_t seed)
+    : role(asked), selector(snapshot->set, options, seed) {
+    selector.adopt(*snapshot, asked);
+}
+
+UpstreamContext::UpstreamContext(std::shared_ptr<UpstreamShared> from, std::uint64_t seed)
+    : shared(std::move(from)),
+      hasher(policy_kind(shared->settings.balance), hash_key(shared->settings.hash_key),
+             shared->first->set->hash_seed()),
+      keepalive(keepalive_options(shared->settings.keepalive)),
+      wants_latency(shared->settings.balance == config::Balance::least_latency),
+      snapshot_(shared->first),
+      seed_(seed) {
+    lane(Role::none);
+}
+
+UpstreamContext::~UpstreamContext() = default;
+
+Lane& UpstreamContext::lane(Role asked) {
+    const auto found =
+        std::ranges::find(lanes_, asked, [](const auto& lane) { return lane->role; });
+    if (found != lanes_.end()) return **found;
+    return *lanes_.emplace_back(std::make_unique<Lane>(
+        asked, snapshot_, selector_options(settings()), Random(seed_ + lanes_.size()).next()));
+}
+
+bool UpstreamContext::available(std::uint32_t backend) const noexcept {
+    return std::ranges::any_of(
+        lanes_, [backend](const auto& lane) { return lane->selector.available(backend); });
+}
+
+bool UpstreamContext::adopt(SnapshotPtr snapshot) {
+    const SnapshotPtr before = std::exchange(snapshot_, std::move(snapshot));
+    for (const auto& lane : lanes_) lane->selector.adopt(*snapshot_, lane->role);
+    if (before->set == snapshot_->set) return false;
+    keep_leaving(*before->set);
+    if (pool) pool->follow(*before->set);
+    return true;
+}
+
+// Sessions point to their backends. Those of this worker are counted before it looks.
+void UpstreamContext::keep_leaving(const balancer::BackendSet& before) {
+    std::erase_if(leaving_, [](const auto& backend) {
+        return backend->active() == 0 && backend->slots().used() == 0;
+    });
+    std::vector<const balancer::Backend*> staying(set()->backends().begin(),
+                                                  set()->backends().end());
+    std::ranges::sort(staying);
+    for (std::size_t i = 0; i < before.size(); ++i)
+        if (!std::ranges::binary_search(staying, &before.backend(i)))
+            leaving_.push_back(before.share(i));
+}
+
+}  // namespace penstock::proxy

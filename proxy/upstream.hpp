@@ -1,0 +1,118 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include <boost/smart_ptr/intrusive_ptr.hpp>
+#include <boost/smart_ptr/intrusive_ref_counter.hpp>
+
+#include "balancer/hash_key.hpp"
+#include "balancer/retry_budget.hpp"
+#include "balancer/selector.hpp"
+#include "balancer/slot_limiter.hpp"
+#include "balancer/snapshot.hpp"
+#include "base/role.hpp"
+#include "config/config.hpp"
+#include "metrics/cells.hpp"
+#include "net/socket.hpp"
+#include "proxy/handoff.hpp"
+#include "proxy/queue/hold_room.hpp"
+#include "proxy/queue/waiting_line.hpp"
+#include "proxy/source_addresses.hpp"
+
+namespace penstock::proxy {
+
+class WarmPool;
+
+using SnapshotPtr = std::shared_ptr<const balancer::Snapshot>;
+
+/// What all workers share of one upstream: settings, and what is limited over all of them.
+struct UpstreamShared : std::enable_shared_from_this<UpstreamShared> {
+    /// `first`: what the workers start with.
+    UpstreamShared(config::Upstream from, SnapshotPtr first, std::size_t workers);
+
+    [[nodiscard]] WaitingLine& line(Role asked) noexcept {
+        return lines[std::to_underlying(asked)];
+    }
+    /// Some session waits, whatever role it asks for, and nobody has called it.
+    [[nodiscard]] bool anybody_waits() const noexcept;
+    /// The same, or was called and has no slot yet.
+    [[nodiscard]] bool occupied() const noexcept;
+
+    config::Upstream settings;
+    SnapshotPtr first;
+    balancer::SlotLimiter connections;  // of sessions and pools
+    balancer::SlotLimiter held;
+    balancer::RetryBudget retries;
+    std::array<WaitingLine, role_count> lines;  // one per role asked for: they wait for others
+    WorkerLoads warm;  // warm connections, those being opened included
+};
+
+/// What clients that ask for one role see of an upstream, on one worker.
+struct Lane {
+    Lane(Role asked, SnapshotPtr snapshot, const balancer::SelectorOptions& options,
+         std::uint64_t seed);
+
+    Role role;
+    balancer::Selector selector;
+    HoldRoom hold_room;
+};
+
+/// One worker's view of an upstream. Sessions hold it, so that it and its backends outlive a change
+/// of the configuration. Counted without atomics: it never leaves its worker.
+struct UpstreamContext
+    : boost::intrusive_ref_counter<UpstreamContext, boost::thread_unsafe_counter> {
+    UpstreamContext(std::shared_ptr<UpstreamShared> from, std::uint64_t seed);
+    ~UpstreamContext();
+
+    /// Made at the first call; the one of Role::none is always there.
+    Lane& lane(Role asked);
+    [[nodiscard]] const std::vector<std::unique_ptr<Lane>>& lanes() const noexcept {
+        return lanes_;
+    }
+    /// A session of this lane could get a slot now. Nothing is reserved.
+    [[nodiscard]] bool has_room(const Lane& lane) const noexcept {
+        return !shared->connections.full() && lane.selector.has_room();
+    }
+    /// Available to some lane.
+    [[nodiscard]] bool available(std::uint32_t backend) const noexcept;
+
+    [[nodiscard]] const std::shared_ptr<const balancer::BackendSet>& set() const noexcept {
+        return snapshot_->set;
+    }
+    /// From now on connections go by this. Backends that left the set stay alive as long as
+    /// sessions of any worker hold them. True if the set is another one.
+    bool adopt(SnapshotPtr snapshot);
+
+    /// As net::start_connect(), from the source addresses of the upstream.
+    [[nodiscard]] Result<net::ConnectState> start_connect(net::Socket& socket, const Endpoint& to,
+                                                          net::Poller& poller) noexcept {
+        return sources.start_connect(socket, to, poller, cells.no_port);
+    }
+
+    std::shared_ptr<UpstreamShared> shared;
+    balancer::KeyHasher hasher;  // gives keys to hash policies only
+    SourceAddresses sources;
+    std::unique_ptr<WarmPool> pool;  // null if the upstream has none
+    net::KeepaliveOptions keepalive;
+    metrics::UpstreamCells cells;
+    bool wants_latency;  // the policy looks at the time to the first byte
+
+    [[nodiscard]] const config::Upstream& settings() const noexcept { return shared->settings; }
+
+private:
+    void keep_leaving(const balancer::BackendSet& before);
+
+    SnapshotPtr snapshot_;
+    std::uint64_t seed_;
+    std::vector<std::unique_ptr<Lane>> lanes_;  // that of Role::none first
+    std::vector<std::shared_ptr<balancer::Backend>> leaving_;
+};
+
+using UpstreamPtr = boost::intrusive_ptr<UpstreamContext>;
+
+[[nodiscard]] net::KeepaliveOptions keepalive_options(const config::Keepalive& keepalive) noexcept;
+
+}  // namespace penstock::proxy
