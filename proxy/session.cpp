@@ -102,10 +102,7 @@ void Session::take_backend(balancer::Backend& backend, balancer::Permit slot,
 }
 
 void Session::drop_backend(AttemptError error, Duration took) {
-    if (const auto failure = failure_of(error))
-        judge_failure(*failure);
-    else
-        judge_nothing();
+    judge_attempt(error);
     extras().failed_attempts.push_back({backend_->shared_from_this(), error, microseconds(took)});
     backend_->session_ended();
     if (std::exchange(slots_.backend, false)) backend_->slots().give_back();
@@ -373,12 +370,19 @@ void Session::judge_failure(balancer::Failure how) noexcept {
     worker_.report_backend_failure(upstream(), *backend_, pass_, how);
 }
 
+void Session::judge_attempt(AttemptError error) noexcept {
+    const auto failure = failure_of(error);
+    // Reset so early that the connection never seemed to be there.
+    const bool early = failure == balancer::Failure::early_reset;
+    if (!failure || (early && !upstream().settings().circuit_breaker.early_reset_counts))
+        return judge_nothing();
+    judge_failure(*failure);
+}
+
 // Before its first byte; afterwards it was judged already.
 void Session::judge_lost_backend(CloseReason reason) noexcept {
-    if (reason == CloseReason::backend_lost) return judge_failure(balancer::Failure::timeout);
-    if (upstream().settings().circuit_breaker.early_reset_counts)
-        return judge_failure(balancer::Failure::early_reset);
-    judge_nothing();
+    judge_attempt(reason == CloseReason::backend_lost ? AttemptError::timeout
+                                                      : AttemptError::reset);
 }
 
 // It ended, or never was, for reasons that are not the backend's.

@@ -128,6 +128,7 @@ private:
     void set_keepalive() noexcept;
     void judge_success() noexcept;
     void judge_failure(balancer::Failure how) noexcept;
+    void judge_attempt(AttemptError error) noexcept;
     void judge_lost_backend(CloseReason reason) noexcept;
     void judge_nothing() noexcept;
     void fail_slowly(Side failed, CloseReason reason, int error) noexcept;

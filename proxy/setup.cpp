@@ -69,6 +69,8 @@ Setup::Next Setup::choose(TimePoint now) {
 
 Setup::Chosen Setup::try_pick(TimePoint now) {
     follow_set();
+    // Who waits for a slot need not wait to learn this.
+    if (!lane_.selector.any_available()) return std::unexpected(PickFailure::none_available);
     const bool had_slot = session_.has_upstream_slot();
     if (!had_slot && !take_upstream_slot()) return std::unexpected(PickFailure::all_full);
     WarmPool* const pool = upstream_.pool.get();

@@ -21,26 +21,19 @@ struct SilentLog final : Logger {
     void write(LogLevel, std::string_view) override {}
 };
 
-/// One worker on a thread of its own, with one listener in front of one backend that the test
-/// plays.
+/// One worker on a thread of its own, with one listener in front of one backend, or several, that
+/// the test plays.
 class RunningWorker {
 public:
-    explicit RunningWorker(config::Listener listener = {}, config::Upstream settings = {}) {
+    explicit RunningWorker(config::Listener listener = {}, config::Upstream settings = {},
+                           std::size_t backends = 1) {
         std::signal(SIGPIPE, SIG_IGN);  // as the program does: splice() raises it
-        auto backend = net::open_listen_group(loopback(), 1);
-        net::start_listening(*backend, 4096).value();
-        backend_address_ = backend->sockets[0].bound();
-        backend_listener = backend->sockets[0].take_fd();
+        for (std::size_t i = 0; i < backends; ++i) add_backend(std::string(1, "bcdef"[i]));
         settings.name = "up";
         listener.name = "web";
         listener.upstream = "up";
-        std::vector<balancer::BackendEntry> entries{
-            {std::make_shared<balancer::Backend>("up", "b", backend_address_)}};
         upstream = std::make_shared<UpstreamShared>(
-            settings,
-            std::make_shared<const balancer::Snapshot>(
-                std::make_shared<const balancer::BackendSet>(std::move(entries))),
-            1);
+            settings, std::make_shared<const balancer::Snapshot>(make_set(all)), 1);
         shared.workers.push_back(&worker);
         worker.configure({upstream}, {std::make_shared<ListenerShared>(listener, 1)});
         auto front = net::open_listen_group(loopback(), 1);
@@ -64,10 +57,33 @@ public:
     }
 
     [[nodiscard]] net::UniqueFd connect() const { return connect_to(address_); }
-    [[nodiscard]] net::UniqueFd accept_backend() const {
-        pollfd wait{backend_listener.get(), POLLIN, 0};
+    [[nodiscard]] net::UniqueFd accept_backend(std::size_t i = 0) const {
+        const int from = backend_listeners.at(i).get();
+        pollfd wait{from, POLLIN, 0};
         ::poll(&wait, 1, 20'000);
-        return net::UniqueFd(::accept4(backend_listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+        return net::UniqueFd(::accept4(from, nullptr, nullptr, SOCK_CLOEXEC));
+    }
+    /// Another server; part of no set yet.
+    std::shared_ptr<balancer::Backend> add_backend(const std::string& name) {
+        auto group = net::open_listen_group(loopback(), 1);
+        net::start_listening(*group, 4096).value();
+        const Endpoint address = group->sockets[0].bound();
+        backend_listeners.push_back(group->sockets[0].take_fd());
+        return all.emplace_back(std::make_shared<balancer::Backend>("up", name, address));
+    }
+    using Backends = std::vector<std::shared_ptr<balancer::Backend>>;
+    [[nodiscard]] static std::shared_ptr<const balancer::BackendSet> make_set(
+        const Backends& backends) {
+        std::vector<balancer::BackendEntry> entries;
+        for (const auto& backend : backends) entries.push_back({backend});
+        return std::make_shared<const balancer::BackendSet>(std::move(entries));
+    }
+    /// Health publishes.
+    void adopt(std::shared_ptr<const balancer::Snapshot> snapshot) {
+        on_worker([&] {
+            worker.adopt(*upstream, std::move(snapshot));
+            return 0;
+        });
     }
     /// Waits until `holds`, asked on the worker, is true; false after twenty seconds.
     template <typename Condition>
@@ -87,10 +103,7 @@ public:
     void set_available(bool available) {
         auto snapshot = std::make_shared<balancer::Snapshot>(upstream->first->set);
         if (!available) snapshot->views[0].available.reset(0);
-        on_worker([&] {
-            worker.adopt(*upstream, std::move(snapshot));
-            return 0;
-        });
+        adopt(std::move(snapshot));
     }
     std::uint64_t closed(CloseReason reason) {
         return worker.listeners()[0]->cells.closed_by(reason).value();
@@ -99,7 +112,8 @@ public:
     SilentLog log;
     WorkersShared shared{1, 20000, 1, log};
     Worker worker{shared, {0, 64U << 20, {}}, nullptr};
-    net::UniqueFd backend_listener;
+    std::vector<net::UniqueFd> backend_listeners;
+    Backends all;
     std::shared_ptr<UpstreamShared> upstream;
 
 private:
@@ -116,7 +130,6 @@ private:
     }
 
     Endpoint address_;
-    Endpoint backend_address_;
     std::thread thread_;
 };
 

@@ -56,7 +56,7 @@ private:
                    : &sockets[random_.below(static_cast<std::uint32_t>(sockets.size()))];
     }
     void accept() {
-        pollfd wait{running.backend_listener.get(), POLLIN, 0};
+        pollfd wait{running.backend_listeners[0].get(), POLLIN, 0};
         if (::poll(&wait, 1, 0) == 1) backends_.push_back(running.accept_backend());
     }
     // Nobody ever reads: what is large stays under way.
@@ -123,7 +123,7 @@ TEST(SessionDeadline, is_filed_while_connecting_and_between_attempts) {
     config::Upstream upstream;
     upstream.connect_timeout = std::chrono::milliseconds(20);
     DeadlineWalk walk_(5, upstream);
-    ::listen(walk_.running.backend_listener.get(), 0);
+    ::listen(walk_.running.backend_listeners[0].get(), 0);
     walk(walk_, 400);
     EXPECT_TRUE(walk_.running.wait_until(
         [&] { return walk_.running.closed(CloseReason::connect_failed) > 0; }));

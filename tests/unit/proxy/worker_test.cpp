@@ -136,7 +136,7 @@ TEST(Session, A6_a_client_that_leaves_without_a_byte_is_gone) {
     upstream.connect_timeout = std::chrono::seconds(30);
     RunningWorker running({}, upstream);
     // A listener whose queue is full: the connection stays in progress.
-    ::listen(running.backend_listener.get(), 0);
+    ::listen(running.backend_listeners[0].get(), 0);
     std::vector<UniqueFd> fill;
     for (int i = 0; i < 3; ++i) fill.push_back(running.connect());
     ASSERT_TRUE(running.wait_for_sessions(3));
