@@ -27,6 +27,7 @@ void check_config(const Config& config, const Origins& origins, Reporter& report
     check_addresses(check);
     check_limits(check);
     check_upstreams(check);
+    check_health(check);
     check_access_log(check);
 }
 

@@ -29,6 +29,9 @@ void check_limits(const Check& check);
 /// What the keys of an upstream say about each other and about its backends.
 void check_upstreams(const Check& check);
 
+/// Health checks, breakers, roles, discovery.
+void check_health(const Check& check);
+
 /// Paths in Origins.
 [[nodiscard]] std::string listener_path(std::size_t i);
 [[nodiscard]] std::string upstream_path(std::size_t i);

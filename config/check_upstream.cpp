@@ -89,7 +89,7 @@ void check_sources(const Subject& subject) {
     for (std::size_t j = 0; j < upstream.source_address.size(); ++j) {
         const auto& source = upstream.source_address[j];
         const auto is_same_family = [&](const Backend& backend) {
-            return backend.address == Endpoint{} ||  // reported
+            return backend.address == Endpoint{} ||  // reported, or a host name
                    backend.address.family() == source.family();
         };
         const auto key = fmt::format("source_address[{}]", j);
@@ -119,11 +119,12 @@ void check_usable(const Subject& subject) {
 }
 
 void check_backends(const Subject& subject) {
+    if (!subject.upstream.discovery.empty()) return;
     if (!subject.upstream.backends.empty()) return check_usable(subject);
     subject.check.reporter.error(
         subject.check.origins.of(subject.table, "backend"),
-        fmt::format("upstream '{}' has no backends; add [[upstream.backend]] tables or backend = "
-                    "[\"10.0.0.1:80\"]",
+        fmt::format("upstream '{}' has no backends; add [[upstream.backend]] tables, backend = "
+                    "[\"10.0.0.1:80\"], or [[upstream.discovery]]",
                     subject.upstream.name));
 }
 

@@ -51,8 +51,14 @@ struct Formatter {
     std::string operator()(const std::vector<std::string>* value) const {
         return format_strings(*value);
     }
-    std::string operator()(const Endpoint* value) const {
-        return format_string(format_endpoint(*value));
+    std::string operator()(const AddressSlot& slot) const {
+        return format_string(slot.host->empty() ? format_endpoint(*slot.endpoint)
+                                                : fmt::format("{}:{}", *slot.host, *slot.port));
+    }
+    std::string operator()(const std::vector<StatusRange>* value) const {
+        std::vector<std::string> elements;
+        for (const auto& range : *value) elements.push_back(format_status_range(range));
+        return format_strings(elements);
     }
     std::string operator()(const std::vector<Endpoint>* value) const {
         std::vector<std::string> elements;

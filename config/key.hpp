@@ -30,7 +30,9 @@ enum class Kind : std::uint8_t {
     strings,       // a list of strings
     peers,         // a list of CIDRs, "unix", "all"
     bind,          // a list of addresses to listen on
-    address,       // one address to connect to
+    address,       // one address to connect to, or a host name with a port
+    name_servers,  // a list of addresses whose port may be left out
+    statuses,      // a list of HTTP statuses and ranges of them
     local_addresses,  // a list of addresses without a port
     table,
     tables,        // a list of tables
@@ -70,6 +72,8 @@ struct Key {
     /// Said as a warning where "never" is chosen.
     std::string_view never_warning{};
     bool whole_seconds = false;
+    /// Kind::string: any byte may stand in it, NUL too.
+    bool is_binary = false;
 
     /// `|` between the words, in the order of the enumerators or flags.
     std::string_view words{};

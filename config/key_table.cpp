@@ -19,7 +19,8 @@ std::span<const TableSpec> all_tables() {
         std::vector<TableSpec> all;
         for (const auto part :
              {keys::process_tables(), keys::listener_tables(), keys::listener_extra_tables(),
-              keys::upstream_tables(), keys::upstream_load_tables(), keys::upstream_extra_tables()})
+              keys::upstream_tables(), keys::upstream_load_tables(), keys::health_tables(),
+              keys::upstream_extra_tables()})
             all.insert(all.end(), part.begin(), part.end());
         return all;
     }();
@@ -42,7 +43,7 @@ std::vector<std::string_view> split_words(std::string_view words) {
     std::vector<std::string_view> parts;
     while (!words.empty()) {
         const auto bar = words.find('|');
-        parts.push_back(words.substr(0, bar));
+        parts.push_back(words.substr(0, bar));  // the first may be empty: `|primary|replica`
         words.remove_prefix(bar == std::string_view::npos ? words.size() : bar + 1);
     }
     return parts;

@@ -34,7 +34,9 @@ constexpr Key planned_table(std::string_view name, Kind kind, std::string_view c
 [[nodiscard]] std::span<const TableSpec> upstream_tables();
 // How an upstream takes and spreads its load: queue, hold, pool, slow start, backend defaults.
 [[nodiscard]] std::span<const TableSpec> upstream_load_tables();
-// What the upstream tables of health, breaker, discovery, TLS hold.
+// Health of an upstream: checks, breaker, discovery, how sessions of a failed backend end.
+[[nodiscard]] std::span<const TableSpec> health_tables();
+// What the upstream tables of rebalancing and TLS hold.
 [[nodiscard]] std::span<const TableSpec> upstream_extra_tables();
 
 template <typename T>

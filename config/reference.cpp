@@ -68,7 +68,9 @@ std::string values(const Key& key) {
         case Kind::peers: return "list of peers";
         case Kind::local_addresses: return "list of IP addresses";
         case Kind::bind: return "list of addresses";
-        case Kind::address: return "address";
+        case Kind::address: return "address, or host name and port";
+        case Kind::name_servers: return "list of addresses";
+        case Kind::statuses: return "list of statuses";
         case Kind::table: return "table, see " + code(table_spec(key.child).header);
         case Kind::tables: return "tables, see " + code(table_spec(key.child).header);
         default: return "string";

@@ -1,5 +1,7 @@
 #include "config/resolve.hpp"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 namespace penstock::config {
@@ -31,6 +33,25 @@ void resolve_backends(Upstream& upstream, const Origins& origins, const std::str
     }
 }
 
+bool asks_for_role(const Listener& listener, const std::string& upstream) {
+    if (listener.role == Role::none) return false;
+    return listener.upstream == upstream ||
+           std::ranges::any_of(listener.split,
+                               [&](const SplitPart& part) { return part.upstream == upstream; });
+}
+
+// Where it is better to serve nobody than the wrong one, or to wait.
+void resolve_panic(const Config& config, Upstream& upstream, const Origins& origins,
+                   const std::string& path) {
+    if (is_given(origins, path, "panic_threshold") ||
+        is_given(origins, "defaults.upstream", "panic_threshold"))
+        return;
+    const bool asked = std::ranges::any_of(config.listeners, [&](const Listener& listener) {
+        return asks_for_role(listener, upstream.name);
+    });
+    if (asked || upstream.no_backend == NoBackend::hold) upstream.panic_threshold = 0;
+}
+
 }  // namespace
 
 void resolve_defaults(Config& config, const Origins& origins) {
@@ -38,6 +59,8 @@ void resolve_defaults(Config& config, const Origins& origins) {
         resolve_route(config.listeners[i], origins, fmt::format("listener[{}]", i));
     for (std::size_t i = 0; i < config.upstreams.size(); ++i)
         resolve_backends(config.upstreams[i], origins, fmt::format("upstream[{}]", i));
+    for (std::size_t i = 0; i < config.upstreams.size(); ++i)
+        resolve_panic(config, config.upstreams[i], origins, fmt::format("upstream[{}]", i));
 }
 
 }  // namespace penstock::config

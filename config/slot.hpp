@@ -29,6 +29,13 @@ struct FlagsSlot {
     std::vector<bool*> flags;
 };
 
+/// Where to connect to: an address, or a host name with a port.
+struct AddressSlot {
+    Endpoint* endpoint;  // empty where there is a host
+    std::string* host;   // "" = none
+    std::uint16_t* port;
+};
+
 /// A nested struct.
 struct TableSlot {
     void* object;
@@ -44,10 +51,10 @@ struct RowsSlot {
     void* (*append)(void* rows, const void* prototype);
 };
 
-using Slot =
-    std::variant<std::monostate, bool*, std::uint32_t*, std::uint64_t*, double*, Duration*,
-                 std::string*, std::vector<std::string>*, Endpoint*, std::vector<Endpoint>*, Rate*,
-                 PeerList*, WordSlot, FlagsSlot, TableSlot, RowsSlot>;
+using Slot = std::variant<std::monostate, bool*, std::uint32_t*, std::uint64_t*, double*, Duration*,
+                          std::string*, std::vector<std::string>*, std::vector<Endpoint>*,
+                          std::vector<StatusRange>*, Rate*, PeerList*, AddressSlot, WordSlot,
+                          FlagsSlot, TableSlot, RowsSlot>;
 
 /// Finds a member of the struct at `object`, which must have the type the row was written for.
 using Access = Slot (*)(void* object);
@@ -118,6 +125,13 @@ template <auto First, auto... Rest>
 Slot at(void* object) {
     auto& owner = *static_cast<typename detail::MemberOf<decltype(First)>::Object*>(object);
     return detail::make_slot(detail::follow(owner.*First, Rest...));
+}
+
+/// Access to the three members that together say where to connect to.
+template <auto Address, auto Host, auto Port>
+Slot address_at(void* object) {
+    auto& owner = *static_cast<typename detail::MemberOf<decltype(Address)>::Object*>(object);
+    return AddressSlot{&(owner.*Address), &(owner.*Host), &(owner.*Port)};
 }
 
 /// Access to several bool members of one struct.

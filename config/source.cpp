@@ -93,4 +93,9 @@ std::expected<std::string, std::string> read_source(const std::string& path) {
     }
 }
 
+bool is_readable_by_others(const std::string& path) {
+    struct stat status{};
+    return ::stat(path.c_str(), &status) == 0 && (status.st_mode & S_IROTH) != 0;
+}
+
 }  // namespace penstock::config

@@ -43,6 +43,9 @@ inline constexpr std::size_t max_source_size = 16U << 20U;
 
 /// Reads a regular file. The error is a sentence without the name of the file; it covers what is
 /// no regular file (never waits for the writer of a FIFO), what others may write, and sizes.
+/// Every user of this machine may read it.
+[[nodiscard]] bool is_readable_by_others(const std::string& path);
+
 [[nodiscard]] std::expected<std::string, std::string> read_source(const std::string& path);
 
 }  // namespace penstock::config

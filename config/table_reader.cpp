@@ -108,7 +108,13 @@ void TableReader::read_table(const Scope& scope, const Key& key, const Entry& en
                         fmt::format("[{}] must be written {}: there is only one", header, header));
         node = &array->elements.front();
     }
+    // A plain value stands for a table with one key.
+    Table short_form{.entries = {}, .form = TableForm::inline_table};
     const auto* table = node->as<Table>();
+    if (table == nullptr && !key.short_form.empty() && node->as<std::string>() != nullptr) {
+        short_form.entries.push_back({std::string(key.short_form), node->where, *node});
+        table = &short_form;
+    }
     if (table == nullptr) return values_.wrong_type(key, scope.header, *node);
     if (report_given_twice(scope, key, *node)) return;
     const Scope inner{.parent = &scope,
@@ -190,8 +196,8 @@ void TableReader::apply_derived_defaults(const Scope& scope, void* object) {
         const auto* source = scope.table.find(key.default_from);
         const auto* source_key = scope.spec.find(key.default_from);
         if (source == nullptr || source_key == nullptr) continue;
-        auto& endpoint = *std::get<Endpoint*>(source_key->access(object));
-        if (endpoint == Endpoint{}) continue;  // reported
+        const auto address = std::get<AddressSlot>(source_key->access(object));
+        if (*address.endpoint == Endpoint{} && address.host->empty()) continue;  // reported
         const auto text = values_.text(*source_key, scope.header, source->node);
         if (!text) continue;
         if (const auto valid = check_backend_name(*text); !valid)

@@ -128,14 +128,24 @@ std::expected<void, std::string> check_backend_name(std::string_view name) {
     return check_characters(name, "._-:[]/@", 255);
 }
 
+std::expected<ServerAddress, std::string> parse_server_address(std::string_view text,
+                                                               std::string_view directory) {
+    if (!Endpoint::parse(text) && Endpoint::looks_like_host_name(text)) {
+        const auto colon = text.rfind(':');
+        std::uint16_t port = 0;
+        std::from_chars(text.data() + colon + 1, text.data() + text.size(), port);
+        if (port == 0) return std::unexpected("has port 0; a backend needs its real port");
+        return ServerAddress{{}, std::string(text.substr(0, colon)), port};
+    }
+    auto endpoint = parse_backend_address(text, directory);
+    if (!endpoint) return std::unexpected(std::move(endpoint.error()));
+    return ServerAddress{*std::move(endpoint), {}, 0};
+}
+
 std::expected<Endpoint, std::string> parse_backend_address(std::string_view text,
                                                            std::string_view directory) {
     auto endpoint = Endpoint::parse(resolve(text, directory));
     if (!endpoint) {
-        if (Endpoint::looks_like_host_name(text))
-            return std::unexpected(
-                "is a host name, which is not supported yet; write the IP "
-                "address: \"10.0.0.1:80\"");
         if (auto advice = explain_address(text)) return std::unexpected(*std::move(advice));
         return std::unexpected("is no address: " + endpoint.error());
     }
@@ -206,6 +216,38 @@ std::string format_endpoint(const Endpoint& endpoint) {
 
 std::string absolute_path(std::string_view path, std::string_view directory) {
     return (std::filesystem::path(directory) / path).lexically_normal().string();
+}
+
+std::expected<Endpoint, std::string> parse_name_server(std::string_view text) {
+    auto endpoint = Endpoint::parse(text);
+    if (!endpoint) endpoint = Endpoint::parse(fmt::format("{}:53", text));
+    if (!endpoint) endpoint = Endpoint::parse(fmt::format("[{}]:53", text));
+    if (!endpoint || endpoint->is_unix())
+        return std::unexpected("is no address of a name server, as \"10.0.0.2:53\"");
+    if (endpoint->port() == 0) return std::unexpected("has port 0; name servers have 53 mostly");
+    return endpoint;
+}
+
+std::expected<StatusRange, std::string> parse_status_range(std::string_view text) {
+    const auto number = [](std::string_view digits) -> std::uint16_t {
+        std::uint16_t value = 0;
+        const auto* end = digits.data() + digits.size();
+        const auto parsed = std::from_chars(digits.data(), end, value);
+        return parsed.ec == std::errc{} && parsed.ptr == end && value >= 100 && value <= 599 ? value
+                                                                                             : 0;
+    };
+    const auto dash = text.find('-');
+    const StatusRange range{number(text.substr(0, dash)),
+                            number(dash == text.npos ? text : text.substr(dash + 1))};
+    if (range.first == 0 || range.last == 0)
+        return std::unexpected("is no status or range of them, as 200 or \"200-399\"");
+    if (range.first > range.last) return std::unexpected("ends before it begins");
+    return range;
+}
+
+std::string format_status_range(const StatusRange& range) {
+    return range.first == range.last ? fmt::format("{}", range.first)
+                                     : fmt::format("{}-{}", range.first, range.last);
 }
 
 }  // namespace penstock::config

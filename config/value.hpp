@@ -7,6 +7,7 @@
 
 #include "base/clock.hpp"
 #include "base/endpoint.hpp"
+#include "config/health.hpp"
 
 /// The texts inside strings: durations, names, addresses. Errors are sentences for the user that
 /// do not repeat the key; the caller puts them after it.
@@ -28,7 +29,18 @@ inline constexpr Duration longest_duration = std::chrono::hours(24) * 3650;
 /// The same and `:[]/@`, 1 to 255 characters: backends.
 [[nodiscard]] std::expected<void, std::string> check_backend_name(std::string_view name);
 
-/// Where to connect to. Relative paths of unix sockets start at `directory`.
+/// Where to connect to: an address, or a host name to be resolved while running.
+struct ServerAddress {
+    Endpoint endpoint;  // empty where `host` is not
+    std::string host;
+    std::uint16_t port = 0;  // of the host
+};
+/// `10.0.0.1:80`, `[::1]:80`, `host.example:80`, `unix:/run/app.sock`, `unix:@abstract`. Relative
+/// paths start at `directory`.
+[[nodiscard]] std::expected<ServerAddress, std::string> parse_server_address(
+    std::string_view text, std::string_view directory);
+
+/// The same without host names.
 [[nodiscard]] std::expected<Endpoint, std::string> parse_backend_address(
     std::string_view text, std::string_view directory);
 
@@ -40,6 +52,13 @@ inline constexpr Duration longest_duration = std::chrono::hours(24) * 3650;
 [[nodiscard]] std::expected<Endpoint, std::string> parse_local_address(std::string_view text);
 /// The form that parse_local_address() reads.
 [[nodiscard]] std::string format_local_address(const Endpoint& endpoint);
+
+/// `10.0.0.2:53`, `[::1]:53`; the port may be left out: `10.0.0.2`, `2001:db8::2`.
+[[nodiscard]] std::expected<Endpoint, std::string> parse_name_server(std::string_view text);
+
+/// `200`, `200-399`.
+[[nodiscard]] std::expected<StatusRange, std::string> parse_status_range(std::string_view text);
+[[nodiscard]] std::string format_status_range(const StatusRange& range);
 
 /// The form that parse_backend_address() and parse_bind_address() read, zones of IPv6 addresses by
 /// name.

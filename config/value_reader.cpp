@@ -49,6 +49,8 @@ std::string_view expectation(const Key& key) {
         case Kind::words:
         case Kind::strings:
         case Kind::peers: return "a list of strings";
+        case Kind::statuses: return "a list of statuses and ranges";
+        case Kind::name_servers:
         case Kind::bind: return "an address in quotes, or a list of them";
         case Kind::local_addresses:
         case Kind::address: return "an address in quotes";
@@ -122,6 +124,8 @@ void ValueReader::read(const Field& field, const Node& node) {
         case Kind::address: return read_address(field, node);
         case Kind::peers: return read_peers(field, node);
         case Kind::local_addresses: return read_local_addresses(field, node);
+        case Kind::name_servers: return read_name_servers(field, node);
+        case Kind::statuses: return read_statuses(field, node);
         case Kind::size:
         case Kind::table:
         case Kind::tables:
@@ -151,7 +155,7 @@ std::optional<std::string> ValueReader::text(const Key& key, std::string_view he
         reporter_.error(node.where, fmt::format("'{}' in {}: {}", key.name, header, value.error()));
         return std::nullopt;
     }
-    if (value->find('\0') != std::string::npos) {
+    if (!key.is_binary && value->find('\0') != std::string::npos) {
         reporter_.error(node.where,
                         fmt::format("'{}' in {} contains a NUL character", key.name, header));
         return std::nullopt;
@@ -374,9 +378,12 @@ void ValueReader::read_word(const Field& field, const Node& node) {
 void ValueReader::read_address(const Field& field, const Node& node) {
     const auto value = text(field.key, field.header, node);
     if (!value) return;
-    auto endpoint = parse_backend_address(*value, directory(node));
-    if (!endpoint) return complain(field, node, *value, endpoint.error());
-    *std::get<Endpoint*>(field.slot) = *std::move(endpoint);
+    const auto& [endpoint, host, port] = std::get<AddressSlot>(field.slot);
+    auto server = parse_server_address(*value, directory(node));
+    if (!server) return complain(field, node, *value, server.error());
+    *endpoint = std::move(server->endpoint);
+    *host = std::move(server->host);
+    *port = server->port;
 }
 
 }  // namespace penstock::config

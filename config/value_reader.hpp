@@ -49,6 +49,8 @@ private:
     void read_words(const Field& field, const Node& node);
     void read_strings(const Field& field, const Node& node);
     void read_address(const Field& field, const Node& node);
+    void read_name_servers(const Field& field, const Node& node);
+    void read_statuses(const Field& field, const Node& node);
     void read_bind(const Field& field, const Node& node);
     void read_local_addresses(const Field& field, const Node& node);
     void read_peers(const Field& field, const Node& node);

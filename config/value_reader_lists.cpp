@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <optional>
 #include <span>
+#include <string>
 #include <utility>
 
 #include <fmt/format.h>
@@ -86,6 +88,34 @@ void ValueReader::read_local_addresses(const Field& field, const Node& node) {
         }
         origins_.set(fmt::format("{}[{}]", field.path, target.size()), element.where);
         target.push_back(*std::move(endpoint));
+    }
+}
+
+void ValueReader::read_name_servers(const Field& field, const Node& node) {
+    auto& target = *std::get<std::vector<Endpoint>*>(field.slot);
+    target.clear();
+    for (const auto& element : elements(node)) {
+        const auto value = text(field.key, field.header, element);
+        if (!value) continue;
+        if (auto server = parse_name_server(*value))
+            target.push_back(*std::move(server));
+        else
+            complain(field, element, *value, server.error());
+    }
+}
+
+void ValueReader::read_statuses(const Field& field, const Node& node) {
+    auto& target = *std::get<std::vector<StatusRange>*>(field.slot);
+    target.clear();
+    for (const auto& element : elements(node)) {
+        auto written = element.as<std::int64_t>() != nullptr
+                           ? std::optional(std::to_string(*element.as<std::int64_t>()))
+                           : text(field.key, field.header, element);
+        if (!written) continue;
+        if (const auto range = parse_status_range(*written))
+            target.push_back(*range);
+        else
+            complain(field, element, *written, range.error());
     }
 }
 

@@ -82,10 +82,14 @@ TEST(ConfigKeyTable, KindsFitTheMembers) {
                     EXPECT_TRUE(holds.operator()<std::vector<std::string>*>()) << where;
                     break;
                 case Kind::local_addresses:
+                case Kind::name_servers:
                 case Kind::bind:
                     EXPECT_TRUE(holds.operator()<std::vector<Endpoint>*>()) << where;
                     break;
-                case Kind::address: EXPECT_TRUE(holds.operator()<Endpoint*>()) << where; break;
+                case Kind::address: EXPECT_TRUE(holds.operator()<AddressSlot>()) << where; break;
+                case Kind::statuses:
+                    EXPECT_TRUE(holds.operator()<std::vector<StatusRange>*>()) << where;
+                    break;
                 case Kind::table: EXPECT_TRUE(holds.operator()<TableSlot>()) << where; break;
                 case Kind::tables: EXPECT_TRUE(holds.operator()<RowsSlot>()) << where; break;
                 default: ADD_FAILURE() << where << ": no supported key has this kind";
