@@ -1,0 +1,90 @@
+#include "health/availability.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace penstock::health {
+
+bool TierCount::in_panic(double threshold) const noexcept {
+    if (threshold <= 0 || candidates == healthy + pending) return false;
+    return static_cast<double>(healthy) / static_cast<double>(candidates) < threshold;
+}
+
+Admission admit(const Standing& standing, Role asked, bool tier_in_panic) noexcept {
+    if (!standing.is_candidate(asked) || standing.pending) return {};
+    if (tier_in_panic) return {.available = true, .forced = !standing.is_healthy()};
+    return {.available = standing.is_usable(), .forced = false};
+}
+
+TierCount TierBook::tier(std::uint32_t tier, Role asked) const noexcept {
+    const auto found = tiers_.find(tier);
+    return found == tiers_.end() ? TierCount{} : found->second[std::to_underlying(asked)];
+}
+
+bool TierBook::in_panic(std::uint32_t number, Role asked) const noexcept {
+    return tier(number, asked).in_panic(threshold_);
+}
+
+template <typename Predicate>
+bool TierBook::any_tier(Role asked, Predicate predicate) const noexcept {
+    return std::ranges::any_of(tiers_, [&](const auto& tier) {
+        return predicate(tier.second[std::to_underlying(asked)]);
+    });
+}
+
+bool TierBook::any_in_panic(Role asked) const noexcept {
+    return any_tier(asked, [this](const TierCount& tier) { return tier.in_panic(threshold_); });
+}
+
+std::vector<std::uint32_t> TierBook::tiers_in_panic(Role asked) const {
+    std::vector<std::uint32_t> found;
+    for (const auto& [number, counts] : tiers_)
+        if (counts[std::to_underlying(asked)].in_panic(threshold_)) found.push_back(number);
+    return found;
+}
+
+bool TierBook::any_available(Role asked) const noexcept {
+    return any_tier(asked,
+                    [this](const TierCount& tier) { return tier.available(threshold_) > 0; });
+}
+
+std::uint32_t TierBook::candidates(Role asked) const noexcept {
+    std::uint32_t sum = 0;
+    for (const auto& [number, counts] : tiers_) sum += counts[std::to_underlying(asked)].candidates;
+    return sum;
+}
+
+bool TierBook::replace(const Standing& before, const Standing& after) {
+    const auto panics = [&] {
+        std::array<bool, 2 * role_count> found{};
+        for (std::size_t role = 0; role < role_count; ++role) {
+            found[2 * role] = in_panic(before.tier, static_cast<Role>(role));
+            found[2 * role + 1] = in_panic(after.tier, static_cast<Role>(role));
+        }
+        return found;
+    };
+    const auto were = panics();
+    remove(before);
+    add(after);
+    return panics() != were;
+}
+
+void TierBook::count(const Standing& standing, int by) {
+    if (!standing.is_candidate(Role::none)) return;
+    const auto delta = static_cast<std::uint32_t>(by);  // -1 wraps around, as the sums do
+    const auto tier = tiers_.try_emplace(standing.tier).first;
+    for (std::size_t role = 0; role < role_count; ++role) {
+        if (!standing.is_candidate(static_cast<Role>(role))) continue;
+        TierCount& count = tier->second[role];
+        count.candidates += delta;
+        if (standing.pending) {
+            count.pending += delta;
+            continue;
+        }
+        if (standing.is_healthy()) count.healthy += delta;
+        if (standing.is_usable()) count.usable += delta;
+    }
+    if (tier->second[std::to_underlying(Role::none)].candidates == 0) tiers_.erase(tier);
+}
+
+}  // namespace penstock::health
