@@ -20,6 +20,7 @@ config::Config demo_config(const DemoOptions& options, const DemoBackends& backe
     config.log.level = config::LogLevel::warn;
     config::Upstream upstream;
     upstream.name = "demo";
+    upstream.health_check.type = config::CheckType::tcp;
     for (const auto& server : backends.servers()) {
         config::Backend backend;
         backend.name = server->name;

@@ -26,6 +26,7 @@ std::expected<ConnectionLimit, std::string> connection_limit(std::uint64_t confi
                                                              std::uint64_t descriptor_limit,
                                                              const DescriptorNeeds& needs) {
     const std::uint64_t taken = reserve + needs.listening_sockets + needs.warm_connections +
+                                needs.checks +
                                 needs.workers * (per_worker + per_pipe * net::PipePool::max_pipes);
     const std::uint64_t possible =
         descriptor_limit > taken ? (descriptor_limit - taken) / per_connection : 0;
@@ -56,6 +57,8 @@ std::uint64_t warm_connections(const config::Config& config) noexcept {
             here +=
                 backend.max_connections == 0 ? wanted : std::min(wanted, backend.max_connections);
         }
+        for (const auto& source : upstream.discovery)
+            here += std::uint64_t{source.max_backends} * std::max(least, most);
         sum += upstream.max_connections == 0 ? here : std::min(here, upstream.max_connections);
     }
     return sum;

@@ -9,6 +9,7 @@
 
 #include "app/access_files.hpp"
 #include "app/diagnostics.hpp"
+#include "app/monitors.hpp"
 #include "app/process.hpp"
 #include "app/version.hpp"
 
@@ -40,18 +41,49 @@ void warn_of_clamped_backlogs(const config::Config& config, Logger& log) {
                 listener.name, listener.backlog, *limit);
 }
 
+// Until the first verdicts of health are there. False: a signal to stop came first.
+bool await_verdicts(ControlLoop& loop, Monitors& monitors, Logger& log) {
+    bool verdicts = false;
+    bool stopped = false;
+    bool listening = false;
+    const std::function<void()> listen = [&] {
+        listening = true;
+        loop.signals.async_wait([&](const boost::system::error_code& error, int signal) {
+            listening = false;
+            if (error) return;
+            stopped = stopped || signal == SIGTERM || signal == SIGINT;
+            if (!stopped) listen();
+        });
+    };
+    listen();
+    boost::asio::co_spawn(loop.context, monitors.first_verdicts(), [&](std::exception_ptr error) {
+        verdicts = true;
+        rethrow_failure(std::move(error));
+    });
+    while (!verdicts && !stopped) loop.context.run_one();
+    if (stopped) {
+        log.info("stopped before anything was accepted");
+        monitors.stop();
+    }
+    loop.signals.cancel();
+    while (listening || !verdicts) loop.context.run_one();
+    return !stopped;
+}
+
 // Until a graceful stop has ended.
 void operate(const config::Config& config, ControlLoop& loop, net::ProcessLog& log, Server& server,
-             std::vector<proxy::AccessPolicy::Files> access) {
+             Monitors& monitors, std::vector<proxy::AccessPolicy::Files> access) {
     AccessFiles access_files(loop.context, config, std::move(access), server, log);
     Control control(loop.context, loop.signals, server, config.process, log);
-    boost::asio::co_spawn(loop.context, control.run(), [&access_files](std::exception_ptr error) {
+    boost::asio::co_spawn(loop.context, control.run(), [&](std::exception_ptr error) {
         access_files.stop();
+        monitors.stop();
+        loop.context.stop();  // nobody waits for the end of a check
         rethrow_failure(std::move(error));
     });
     loop.context.run();
     server.join();
-    log.info("stopped: {}", server.summary() + access_files.summary());
+    log.info("stopped: {}", server.summary() + access_files.summary() + monitors.summary());
 }
 
 }  // namespace
@@ -62,8 +94,9 @@ std::expected<Capacity, std::string> plan_capacity(const config::Config& config)
     std::size_t sockets = 0;
     for (const auto& listener : config.listeners)
         for (const auto& address : listener.bind) sockets += address.is_unix() ? 1 : workers;
-    auto limit = connection_limit(config.process.max_connections, raise_descriptor_limit(),
-                                  {workers, sockets, warm_connections(config)});
+    auto limit = connection_limit(
+        config.process.max_connections, raise_descriptor_limit(),
+        {workers, sockets, warm_connections(config), Monitors::descriptors(config)});
     if (!limit) return std::unexpected(limit.error());
     return Capacity{workers, *std::move(limit)};
 }
@@ -84,8 +117,15 @@ int serve(const config::Config& config, ControlLoop& loop, net::ProcessLog& log,
         report(access.error());
         return ExitStatus::invalid_usage;
     }
-    auto server = Server::open(
-        config, {capacity->workers, capacity->limit.connections, buffer_cap(), *access}, log);
+    auto monitors = Monitors::make(loop.context, config, log);
+    if (!monitors) {
+        report(monitors.error());
+        return ExitStatus::invalid_usage;
+    }
+    auto server = Server::open(config,
+                               {capacity->workers, capacity->limit.connections, buffer_cap(),
+                                *access, (*monitors)->first()},
+                               log);
     if (!server) {
         report(server.error());
         return ExitStatus::failure;
@@ -94,6 +134,8 @@ int serve(const config::Config& config, ControlLoop& loop, net::ProcessLog& log,
         report(switched.error());
         return ExitStatus::failure;
     }
+    (*monitors)->start(**server);
+    if (!await_verdicts(loop, **monitors, log)) return ExitStatus::success;
     if (auto started = (*server)->start(); !started) {
         report(started.error());
         return ExitStatus::failure;
@@ -104,7 +146,7 @@ int serve(const config::Config& config, ControlLoop& loop, net::ProcessLog& log,
     when_ready(**server);
     notify_service_manager("READY=1");
 
-    operate(config, loop, log, **server, *std::move(access));
+    operate(config, loop, log, **server, **monitors, *std::move(access));
     return ExitStatus::success;
 }
 

@@ -18,28 +18,6 @@ namespace {
 constexpr std::size_t fewest_sources = std::size_t{1} << 13;
 constexpr std::size_t most_sources = std::size_t{1} << 18;  // 11 MiB per listener, if all are used
 
-balancer::HashTables hash_tables_of(config::Balance balance) noexcept {
-    if (balance == config::Balance::maglev) return balancer::HashTables::maglev;
-    if (balance == config::Balance::ring_hash) return balancer::HashTables::ring;
-    return balancer::HashTables::none;
-}
-
-std::shared_ptr<const balancer::BackendSet> make_backend_set(const config::Upstream& upstream,
-                                                             std::uint64_t hash_seed) {
-    std::vector<balancer::BackendEntry> entries;
-    for (const auto& backend : upstream.backends)
-        entries.push_back({std::make_shared<balancer::Backend>(
-                               upstream.name, backend.name, backend.address,
-                               balancer::BackendLimits{backend.max_connections,
-                                                       upstream.max_connecting_per_backend}),
-                           backend.weight, backend.tier,
-                           backend.state == config::BackendState::ready});
-    return std::make_shared<const balancer::BackendSet>(
-        std::move(entries), balancer::SetOptions{.tiers_join = upstream.tier_join_below > 0,
-                                                 .hash_tables = hash_tables_of(upstream.balance),
-                                                 .hash_seed = hash_seed});
-}
-
 }  // namespace
 
 Server::Server(const config::Config& config, const Options& options, Logger& log)
@@ -80,17 +58,15 @@ std::expected<void, std::string> Server::open_sockets() {
 }
 
 void Server::make_workers() {
-    std::vector<std::shared_ptr<proxy::UpstreamShared>> upstreams;
-    const std::uint64_t hash_seed = config_.process.hash_seed;
-    for (const auto& upstream : config_.upstreams) {
-        auto backends = make_backend_set(upstream, hash_seed);
+    for (std::size_t i = 0; i < config_.upstreams.size(); ++i) {
+        const auto& upstream = config_.upstreams[i];
+        const auto& backends = *options_.first[i]->set;
         // Instances that shall choose alike can be compared by it.
-        if (backends->hash_checksum() != 0)
+        if (backends.hash_checksum() != 0)
             shared_.log.info("upstream {}: hash table of {} backends, checksum {:016x}",
-                             upstream.name, backends->size(), backends->hash_checksum());
-        upstreams.push_back(std::make_shared<proxy::UpstreamShared>(
-            upstream, std::make_shared<const balancer::Snapshot>(std::move(backends)),
-            options_.workers));
+                             upstream.name, backends.size(), backends.hash_checksum());
+        upstreams_.push_back(
+            std::make_shared<proxy::UpstreamShared>(upstream, options_.first[i], options_.workers));
     }
     // Enough for every connection to come from a source of its own.
     const balancer::SourceTable::Size sources{
@@ -106,7 +82,7 @@ void Server::make_workers() {
                                            config_.access_log};
         workers_.push_back(std::make_unique<proxy::Worker>(shared_, options, log_writer_.get()));
         shared_.workers.push_back(workers_.back().get());
-        workers_.back()->configure(upstreams, listeners_);
+        workers_.back()->configure(upstreams_, listeners_);
     }
 }
 
@@ -175,6 +151,35 @@ void Server::set_access(std::size_t listener, std::shared_ptr<const proxy::Acces
     for (auto& worker : workers_)
         worker->send(
             [&worker = *worker, listener, policy] { worker.set_access(listener, policy); });
+}
+
+void Server::publish(std::size_t upstream, const proxy::SnapshotPtr& snapshot) {
+    for (auto& worker : workers_)
+        worker->send([&worker = *worker, of = upstreams_[upstream], snapshot] {
+            worker.adopt(*of, snapshot);
+        });
+}
+
+void Server::end_sessions(std::size_t upstream, const health::EndSessions& which) {
+    for (auto& worker : workers_)
+        worker->send([&worker = *worker, of = upstreams_[upstream], which] {
+            worker.end_sessions(*of, which);
+        });
+}
+
+void Server::keep_sessions(const std::shared_ptr<const balancer::Backend>& backend,
+                           health::EndCause cause) {
+    for (auto& worker : workers_)
+        worker->send(
+            [&worker = *worker, backend, cause] { worker.keep_sessions(*backend, cause); });
+}
+
+void Server::on_alarm(std::function<void(std::size_t, const balancer::Backend*)> handler) {
+    shared_.on_alarm = [this, handler = std::move(handler)](const proxy::UpstreamShared& upstream,
+                                                            const balancer::Backend& backend) {
+        for (std::size_t i = 0; i < upstreams_.size(); ++i)
+            if (upstreams_[i].get() == &upstream) handler(i, &backend);
+    };
 }
 
 void Server::reopen_access_log() {

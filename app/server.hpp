@@ -27,6 +27,7 @@ public:
         std::uint64_t max_connections;
         std::size_t buffer_cap_bytes;  // over all workers
         std::vector<proxy::AccessPolicy::Files> access;  // of each listener
+        std::vector<proxy::SnapshotPtr> first;  // of each upstream
     };
 
     /// Opens every listening socket and the access log; nothing is accepted yet. The error is a
@@ -49,6 +50,16 @@ public:
     void reopen_access_log();
     /// From now on this policy decides who enters the listener of this index.
     void set_access(std::size_t listener, std::shared_ptr<const proxy::AccessPolicy> policy);
+
+    // Health's, by the index of the upstream. Before start() too: the workers know it before they
+    // accept anybody.
+    void publish(std::size_t upstream, const proxy::SnapshotPtr& snapshot);
+    void end_sessions(std::size_t upstream, const health::EndSessions& which);
+    void keep_sessions(const std::shared_ptr<const balancer::Backend>& backend,
+                       health::EndCause cause);
+    /// Before start(): called on a worker when the outcomes of a backend have to be looked at. The
+    /// backend may be gone by the time that somebody does.
+    void on_alarm(std::function<void(std::size_t upstream, const balancer::Backend*)> handler);
 
     struct Bound {
         std::string listener;
@@ -74,6 +85,7 @@ private:
     proxy::WorkersShared shared_;
     std::vector<net::ListenGroup> groups_;
     std::vector<std::shared_ptr<proxy::ListenerShared>> listeners_;
+    std::vector<std::shared_ptr<proxy::UpstreamShared>> upstreams_;
     std::vector<Bound> bound_;
     std::unique_ptr<proxy::LogWriter> log_writer_;
     std::vector<std::unique_ptr<proxy::Worker>> workers_;

@@ -62,19 +62,16 @@ public:
 
 private:
     static std::unique_ptr<redisContext, FreeContext> open(const Endpoint& to) {
-        redisOptions options{};
-        std::string text;
+        redisContext* opened = nullptr;
         if (to.is_unix()) {
-            text = to.path();
-            REDIS_OPTIONS_SET_UNIX(&options, text.c_str());
+            opened = redisConnectUnixNonBlock(to.path().c_str());
         } else {
-            text = to.to_string();  // without the port; brackets are not for the library
-            text.resize(text.rfind(':'));
-            if (text.starts_with('[')) text = text.substr(1, text.size() - 2);
-            REDIS_OPTIONS_SET_TCP(&options, text.c_str(), to.port());
+            std::string host = to.to_string();  // without port and brackets
+            host.resize(host.rfind(':'));
+            if (host.starts_with('[')) host = host.substr(1, host.size() - 2);
+            opened = redisConnectNonBlock(host.c_str(), to.port());
         }
-        options.options |= REDIS_OPT_NONBLOCK;
-        return std::unique_ptr<redisContext, FreeContext>(redisConnectWithOptions(&options));
+        return std::unique_ptr<redisContext, FreeContext>(opened);
     }
 
     asio::awaitable<Reply> answer() {

@@ -1,0 +1,337 @@
+#include "health/upstream_monitor.hpp"
+
+#include <algorithm>
+#include <unordered_map>
+#include <utility>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/deferred.hpp>
+#include <boost/asio/post.hpp>
+
+namespace penstock::health {
+
+namespace asio = boost::asio;
+
+namespace {
+
+constexpr auto as_result = asio::as_tuple(asio::deferred);
+
+TimePoint now() noexcept { return SteadyClock().now(); }
+
+void expire_at(Timer& timer, TimePoint when) {
+    using Clock = std::chrono::steady_clock;
+    timer.expires_at(when == no_deadline ? Clock::time_point::max()
+                                         : Clock::time_point(when.time_since_epoch()));
+}
+
+void rethrow(std::exception_ptr error) {
+    if (error) std::rethrow_exception(error);
+}
+
+}  // namespace
+
+UpstreamMonitor::UpstreamMonitor(const MonitorShared& shared, const config::Upstream& settings,
+                                 Options options, std::unique_ptr<Probe> probe)
+    : shared_(shared),
+      settings_(settings),
+      hash_seed_(options.hash_seed),
+      probe_(std::move(probe)),
+      health_(settings, options.roles, options.seed),
+      discovery_(shared.context, settings, std::move(options.discovery), shared.log),
+      events_(settings.name, shared.log),
+      timer_(shared.context),
+      outcomes_(shared.context),
+      verdicts_(shared.context) {
+    for (const auto& found : discovery_.list()) admit(found, false);
+    set_ = make_backend_set(settings_, placed(), hash_seed_);
+}
+
+UpstreamMonitor::~UpstreamMonitor() = default;
+
+void UpstreamMonitor::admit(const Discovered& found, bool fresh) {
+    auto watched = std::make_shared<Watched>(shared_.context);
+    watched->placed = {make_backend(settings_, found), found};
+    const auto& breaker = settings_.circuit_breaker;
+    if (breaker.enabled)
+        watched->placed.backend->outcomes().set_alarm(breaker.consecutive_failures);
+    watched->id = health_.add({.backend = watched->placed.backend,
+                               .weight = found.weight,
+                               .tier = found.tier,
+                               .state = found.state,
+                               .fresh = fresh},
+                              now());
+    watched_.push_back(watched);
+    if (plane_ != nullptr) watch(watched);
+}
+
+void UpstreamMonitor::start(DataPlane& plane) {
+    plane_ = &plane;
+    for (const auto& watched : watched_) watch(watched);
+    if (health_.outcome_interval() != never)
+        asio::co_spawn(shared_.context, read_outcomes(), rethrow);
+    if (discovery_.is_dynamic())
+        discovery_.start([this](const std::vector<Discovered>& found) { on_found(found); });
+    act();
+}
+
+void UpstreamMonitor::stop() {
+    stopped_ = true;
+    discovery_.stop();
+    timer_.cancel();
+    outcomes_.cancel();
+    verdicts_.cancel();
+    for (const auto& watched : watched_) {
+        watched->gone = true;
+        watched->timer.cancel();
+    }
+}
+
+void UpstreamMonitor::watch(const WatchedPtr& watched) {
+    if (probe_) asio::co_spawn(shared_.context, check_again_and_again(watched), rethrow);
+}
+
+asio::awaitable<void> UpstreamMonitor::check_again_and_again(WatchedPtr watched) {
+    while (!watched->gone) {
+        const TimePoint next = health_.next_probe(watched->id);
+        if (next > now()) {
+            expire_at(watched->timer, next);
+            co_await watched->timer.async_wait(as_result);
+            continue;
+        }
+        auto entering = shared_.gate.enter();
+        if (!co_await std::move(entering)) co_return;
+        if (!watched->gone) {
+            auto checking = check_once(watched);
+            co_await std::move(checking);
+        }
+        shared_.gate.leave();
+    }
+}
+
+asio::awaitable<void> UpstreamMonitor::check_once(WatchedPtr watched) {
+    const TimePoint started = now();
+    health_.on_probe_started(watched->id, started);
+    const std::shared_ptr<Probe> probe = probe_;
+    const TimePoint deadline = deadline_after(started, settings_.health_check.timeout);
+    auto checking = probe->check(target_of(watched->placed), deadline);
+    const ProbeResult result = co_await std::move(checking);
+    if (watched->gone) co_return;
+    ++checks_.done;
+    if (!result.ok) ++checks_.failed;
+    const bool was_up = health_.status(watched->id).up;
+    health_.on_probe(watched->id, result, now());
+    const bool is_up = health_.status(watched->id).up;
+    if (was_up != is_up || checks_.done == 1) discovery_.on_check(watched->placed.as.name, is_up);
+    act();
+}
+
+ProbeTarget UpstreamMonitor::target_of(const Placed& placed) const {
+    ProbeTarget target{placed.as.address, placed.as.host};
+    const auto port = static_cast<std::uint16_t>(settings_.health_check.port);
+    if (port == 0 || target.address.is_unix()) return target;
+    sockaddr_storage raw;
+    const auto length = target.address.to_sockaddr(raw);
+    if (raw.ss_family == AF_INET)
+        reinterpret_cast<sockaddr_in*>(&raw)->sin_port = htons(port);
+    else
+        reinterpret_cast<sockaddr_in6*>(&raw)->sin6_port = htons(port);
+    target.address = Endpoint::from_sockaddr(reinterpret_cast<sockaddr*>(&raw), length);
+    return target;
+}
+
+asio::awaitable<void> UpstreamMonitor::read_outcomes() {
+    while (!stopped_) {
+        expire_at(outcomes_, deadline_after(now(), health_.outcome_interval()));
+        co_await outcomes_.async_wait(as_result);
+        if (stopped_) co_return;
+        const TimePoint at = now();
+        for (const auto& watched : watched_) hear(*watched, at);
+        act();
+    }
+}
+
+void UpstreamMonitor::hear(Watched& watched, TimePoint at) {
+    health_.on_outcomes(watched.id, watched.placed.backend->outcomes().totals(), at);
+}
+
+void UpstreamMonitor::on_alarm(const balancer::Backend* backend) {
+    const auto found = std::ranges::find_if(watched_, [backend](const WatchedPtr& watched) {
+        return watched->placed.backend.get() == backend;
+    });
+    if (found == watched_.end() || stopped_) return;
+    hear(**found, now());
+    act();
+}
+
+void UpstreamMonitor::on_stall(Duration late, TimePoint at) {
+    health_.on_stall(late, at);
+    for (const auto& watched : watched_) watched->timer.cancel();  // look at the schedule again
+    act();
+}
+
+void UpstreamMonitor::set_probe(std::unique_ptr<Probe> probe) { probe_ = std::move(probe); }
+
+// A backend is the same as before if name, address and limit are.
+void UpstreamMonitor::on_found(const std::vector<Discovered>& found) {
+    if (stopped_) return;
+    const TimePoint at = now();
+    const bool fresh = std::exchange(loaded_, discovery_.settled());
+    std::unordered_map<std::string, WatchedPtr> before;
+    for (auto& watched : watched_) before.emplace(watched->placed.as.name, watched);
+    watched_.clear();
+    for (const auto& now_found : found) {
+        const auto place = before.find(now_found.name);
+        const bool same = place != before.end() &&
+                          place->second->placed.as.address == now_found.address &&
+                          place->second->placed.as.max_connections == now_found.max_connections;
+        if (!same) {
+            admit(now_found, fresh);
+            continue;
+        }
+        WatchedPtr watched = std::move(place->second);
+        before.erase(place);
+        watched->placed.as = now_found;
+        health_.set_weight(watched->id, now_found.weight, at);
+        health_.set_tier(watched->id, now_found.tier, at);
+        health_.set_state(watched->id, now_found.state, at);
+        watched_.push_back(std::move(watched));
+    }
+    for (const auto& [name, watched] : before) retire(watched, at);
+    rebuild_set();
+    act();
+}
+
+void UpstreamMonitor::retire(const WatchedPtr& watched, TimePoint at) {
+    watched->gone = true;
+    watched->timer.cancel();
+    health_.remove(watched->id, at);
+    events_.forget(watched->placed.as.name);
+}
+
+asio::awaitable<void> UpstreamMonitor::first_verdicts() {
+    const bool looks_up = discovery_.is_dynamic();
+    const Duration longest = (looks_up ? longest_look_up : Duration::zero()) +
+                             (probe_ ? settings_.health_check.timeout : Duration::zero());
+    const TimePoint deadline = deadline_after(now(), longest);
+    while (!stopped_ && now() < deadline && !(discovery_.settled() && health_.settled())) {
+        expire_at(verdicts_, deadline);
+        co_await verdicts_.async_wait(as_result);
+    }
+}
+
+void UpstreamMonitor::act() {
+    const Actions actions = health_.take_actions();
+    apply(actions, now());
+    arm_timer();
+    if (health_.settled()) verdicts_.cancel();
+}
+
+void UpstreamMonitor::apply(const Actions& actions, TimePoint at) {
+    for (const auto& turn : actions.turns) {
+        auto& outcomes = turn.backend->outcomes();
+        switch (turn.to) {
+            case balancer::CircuitState::closed: outcomes.circuit().close(); break;
+            case balancer::CircuitState::open: outcomes.circuit().open(); break;
+            case balancer::CircuitState::half_open:
+                outcomes.circuit().half_open(turn.trials);
+                break;
+        }
+        outcomes.forget_row();
+    }
+    for (const auto& backend : actions.slow_starts) backend->start_slowly(at);
+    if (plane_ != nullptr) {
+        // Who waits for a backend hears of a turn like of any other verdict.
+        if (actions.publish || !actions.turns.empty()) publish_soon();
+        if (!actions.end.empty()) publish();
+        for (const auto& [backend, cause] : actions.keep) plane_->keep_sessions(backend, cause);
+        for (const auto& end : actions.end) plane_->end_sessions(end);
+    }
+    for (const auto& event : actions.events) events_.tell(event, at);
+}
+
+void UpstreamMonitor::arm_timer() {
+    const TimePoint next = health_.next_timer();
+    if (stopped_ || next == armed_) return;
+    armed_ = next;
+    expire_at(timer_, next);
+    if (next == no_deadline) return;
+    timer_.async_wait([this](const boost::system::error_code& error) {
+        if (error || stopped_) return;
+        armed_ = no_deadline;
+        health_.on_timer(now());
+        act();
+    });
+}
+
+// Many verdicts at once are one message to the workers.
+void UpstreamMonitor::publish_soon() {
+    if (std::exchange(publishing_, true)) return;
+    asio::post(shared_.context, [this] {
+        if (publishing_ && !stopped_) publish();
+    });
+}
+
+void UpstreamMonitor::publish() {
+    publishing_ = false;
+    plane_->publish(snapshot());
+}
+
+std::shared_ptr<const balancer::Snapshot> UpstreamMonitor::snapshot() const {
+    auto made = std::make_shared<balancer::Snapshot>(set_);
+    std::unordered_map<const balancer::Backend*, MemberId> ids;
+    for (const auto& watched : watched_) ids.emplace(watched->placed.backend.get(), watched->id);
+    for (const Role role : {Role::none, Role::primary, Role::replica}) {
+        auto& view = made->views[std::to_underlying(role)];
+        view = {balancer::Bitmap(set_->size()), balancer::Bitmap(set_->size())};
+        for (std::uint32_t i = 0; i < set_->size(); ++i) {
+            const auto member = ids.find(&set_->backend(i));
+            if (member == ids.end()) continue;  // it has left; the set without it is being built
+            const auto [available, forced] = health_.availability(member->second, role);
+            if (available) view.available.set(i);
+            if (forced) view.forced.set(i);
+        }
+    }
+    return made;
+}
+
+std::vector<Placed> UpstreamMonitor::placed() const {
+    std::vector<Placed> all;
+    all.reserve(watched_.size());
+    for (const auto& watched : watched_) all.push_back(watched->placed);
+    return all;
+}
+
+// Off this thread; changes that come meanwhile are for the next one.
+void UpstreamMonitor::rebuild_set() {
+    if (building_) {
+        rebuild_ = true;
+        return;
+    }
+    building_ = true;
+    asio::post(shared_.builder, [this, backends = placed()] {
+        auto set = make_backend_set(settings_, backends, hash_seed_);
+        asio::post(shared_.context,
+                   [this, built = std::move(set)]() mutable { on_set_built(std::move(built)); });
+    });
+}
+
+void UpstreamMonitor::on_set_built(std::shared_ptr<const balancer::BackendSet> set) {
+    building_ = false;
+    set_ = std::move(set);
+    if (stopped_) return;
+    if (set_->hash_checksum() != 0)
+        shared_.log.info("upstream {}: hash table of {} backends, checksum {:016x}", settings_.name,
+                         set_->size(), set_->hash_checksum());
+    publish();
+    if (std::exchange(rebuild_, false)) rebuild_set();
+}
+
+std::vector<UpstreamMonitor::BackendStatus> UpstreamMonitor::backends() const {
+    std::vector<BackendStatus> all;
+    for (const auto& watched : watched_)
+        all.push_back({watched->placed.backend, health_.status(watched->id)});
+    return all;
+}
+
+}  // namespace penstock::health

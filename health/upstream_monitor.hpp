@@ -1,0 +1,142 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/thread_pool.hpp>
+
+#include "balancer/snapshot.hpp"
+#include "base/log.hpp"
+#include "config/upstream.hpp"
+#include "health/backend_factory.hpp"
+#include "health/check_gate.hpp"
+#include "health/data_plane.hpp"
+#include "health/discovery/discovery.hpp"
+#include "health/event_log.hpp"
+#include "health/probe/probe.hpp"
+#include "health/upstream_health.hpp"
+
+namespace penstock::health {
+
+/// What the monitors of all upstreams share; outlives them. `builder`: one thread, for what takes
+/// longer than the control thread may.
+struct MonitorShared {
+    boost::asio::io_context& context;
+    boost::asio::thread_pool& builder;
+    CheckGate& gate;
+    Logger& log;
+};
+
+/// Looks after the backends of one upstream: finds them, checks them, hears how connections went,
+/// and tells the workers who may be chosen. Decides nothing itself (UpstreamHealth does); this is
+/// the clock, the sockets and the log around it. Control thread.
+class UpstreamMonitor {
+public:
+    struct Options {
+        UpstreamHealth::Options roles;
+        Discovery::Options discovery;
+        std::uint64_t hash_seed = 0;
+        std::uint64_t seed = 0;
+    };
+
+    /// `probe`: null if the upstream has no checks. `settings` must outlive the object.
+    UpstreamMonitor(const MonitorShared& shared, const config::Upstream& settings, Options options,
+                    std::unique_ptr<Probe> probe);
+    ~UpstreamMonitor();
+    UpstreamMonitor(const UpstreamMonitor&) = delete;
+    UpstreamMonitor& operator=(const UpstreamMonitor&) = delete;
+
+    /// What the workers start with, before start().
+    [[nodiscard]] std::shared_ptr<const balancer::Snapshot> first() const { return snapshot(); }
+
+    /// From now on. `plane` must outlive stop().
+    void start(DataPlane& plane);
+    /// Ends all waiting, so that the io_context may run out of work.
+    void stop();
+
+    /// Until every backend has been found and checked for the first time; at most one time-out of
+    /// a check, and longest_look_up where names have to be resolved before.
+    [[nodiscard]] boost::asio::awaitable<void> first_verdicts();
+    static constexpr Duration longest_look_up = std::chrono::seconds(5);
+
+    /// The outcomes of that backend's connections have to be looked at. It may have left.
+    void on_alarm(const balancer::Backend* backend);
+    /// The thread stood still for so long.
+    void on_stall(Duration late, TimePoint now);
+    /// Checks that start from now on use this one.
+    void set_probe(std::unique_ptr<Probe> probe);
+
+    struct Checks {
+        std::uint64_t done = 0;
+        std::uint64_t failed = 0;
+    };
+    [[nodiscard]] const Checks& checks() const noexcept { return checks_; }
+    [[nodiscard]] const EventLog& events() const noexcept { return events_; }
+    [[nodiscard]] const UpstreamHealth& health() const noexcept { return health_; }
+    [[nodiscard]] const Discovery& discovery() const noexcept { return discovery_; }
+    /// Each backend with what is known of it, in the order of the upstream.
+    struct BackendStatus {
+        std::shared_ptr<const balancer::Backend> backend;
+        MemberStatus health;
+    };
+    [[nodiscard]] std::vector<BackendStatus> backends() const;
+
+private:
+    /// A backend while it belongs to the upstream; its coroutine holds it beyond that.
+    struct Watched {
+        explicit Watched(boost::asio::io_context& context) : timer(context) {}
+        Placed placed;
+        MemberId id = 0;
+        Timer timer;
+        bool gone = false;
+    };
+    using WatchedPtr = std::shared_ptr<Watched>;
+
+    void admit(const Discovered& found, bool fresh);
+    void watch(const WatchedPtr& watched);
+    boost::asio::awaitable<void> check_again_and_again(WatchedPtr watched);
+    boost::asio::awaitable<void> check_once(WatchedPtr watched);
+    boost::asio::awaitable<void> read_outcomes();
+    void hear(Watched& watched, TimePoint now);
+    void on_found(const std::vector<Discovered>& found);
+    void retire(const WatchedPtr& watched, TimePoint now);
+
+    /// Does what UpstreamHealth wants done.
+    void act();
+    void apply(const Actions& actions, TimePoint now);
+    void arm_timer();
+    void publish_soon();
+    void publish();
+    void rebuild_set();
+    void on_set_built(std::shared_ptr<const balancer::BackendSet> set);
+    [[nodiscard]] std::vector<Placed> placed() const;
+    [[nodiscard]] std::shared_ptr<const balancer::Snapshot> snapshot() const;
+    [[nodiscard]] ProbeTarget target_of(const Placed& placed) const;
+
+    const MonitorShared& shared_;
+    const config::Upstream& settings_;
+    std::uint64_t hash_seed_;
+    std::shared_ptr<Probe> probe_;  // a check that runs keeps its own
+    UpstreamHealth health_;
+    Discovery discovery_;
+    EventLog events_;
+    DataPlane* plane_ = nullptr;
+    std::vector<WatchedPtr> watched_;
+    std::shared_ptr<const balancer::BackendSet> set_;
+    Timer timer_;  // UpstreamHealth's
+    Timer outcomes_;
+    Timer verdicts_;  // first_verdicts() waits on it
+    TimePoint armed_ = no_deadline;
+    Checks checks_;
+    bool loaded_ = false;  // whatever comes now is new
+    bool publishing_ = false;
+    bool building_ = false;
+    bool rebuild_ = false;
+    bool stopped_ = false;
+};
+
+}  // namespace penstock::health
