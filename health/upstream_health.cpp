@@ -81,7 +81,7 @@ void UpstreamHealth::on_stall(Duration late, TimePoint now) {
         if (member.schedule.running() &&
             (!member.was_excused || late >= impl_->settings.health_check.timeout))
             member.excused = true;
-        member.schedule.spread_missed(late, now, impl_->random);
+        member.schedule.on_stall(late, now, impl_->random);
         // The check that would have brought it up may be late as well.
         member.down_due = deadline_after(member.down_due, late);
         impl_->refile(member);

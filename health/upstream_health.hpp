@@ -19,7 +19,7 @@ namespace penstock::health {
 struct ProbeResult;
 
 struct NewMember {
-    std::shared_ptr<balancer::Backend> backend;
+    std::shared_ptr<balancer::Backend> backend{};
     std::uint32_t weight = 1;
     std::uint32_t tier = 0;
     config::BackendState state = config::BackendState::ready;

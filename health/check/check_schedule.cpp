@@ -1,6 +1,7 @@
 #include "health/check/check_schedule.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace penstock::health {
 
@@ -13,7 +14,7 @@ CheckSchedule::CheckSchedule(const config::HealthCheck& settings) noexcept
     : settings_(settings), backoff_(settings.down_interval.base, settings.down_interval.max) {}
 
 void CheckSchedule::start(TimePoint now, Duration spread, Random& random) noexcept {
-    running_ = false;
+    running_ = steady_ = false;
     backoff_.reset();
     next_ = now + random_part(spread, random);
 }
@@ -34,16 +35,21 @@ void CheckSchedule::on_ended(Pace pace, TimePoint now, Random& random) noexcept 
     next_ = std::max(now, deadline_after(started_, next_interval(pace, random)));
 }
 
-void CheckSchedule::spread_missed(Duration late, TimePoint now, Random& random) noexcept {
-    if (running_ || next_ > now) return;
-    next_ = now + random_part(std::min(late, settings_.interval), random);
+void CheckSchedule::on_stall(Duration late, TimePoint now, Random& random) noexcept {
+    if (running_)
+        started_ = std::min(now, started_ + late);
+    else if (next_ <= now)
+        next_ = now + random_part(std::min(late, settings_.interval), random);
 }
 
 // A sign of life ends the row of failures, so that the pauses start over.
 Duration CheckSchedule::next_interval(Pace pace, Random& random) noexcept {
+    const bool was_steady = std::exchange(steady_, pace == Pace::steady);
     if (pace == Pace::down) return backoff_.next(random);
     backoff_.reset();
-    return jittered(pace == Pace::steady ? settings_.interval : settings_.fast_interval, random);
+    if (pace == Pace::transitional) return jittered(settings_.fast_interval, random);
+    return was_steady ? jittered(settings_.interval, random)
+                      : random_part(settings_.interval, random);
 }
 
 Duration CheckSchedule::jittered(Duration interval, Random& random) const noexcept {

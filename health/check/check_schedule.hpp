@@ -11,7 +11,8 @@ namespace penstock::health {
 
 /// When the checks of one backend start. Intervals count from start to start, each longer or
 /// shorter by up to the share `jitter`; a check never starts before the one before it has ended.
-/// Pure; one owner thread.
+/// The first interval of a steady row is a random part of it: backends that came or recovered
+/// together are not checked together from then on. Pure; one owner thread.
 class CheckSchedule {
 public:
     /// What the last result says about the next interval.
@@ -30,9 +31,10 @@ public:
     void stop() noexcept;
     void on_started(TimePoint now) noexcept;
     void on_ended(Pace pace, TimePoint now, Random& random) noexcept;
-    /// The thread was late and has missed this start: it comes at a random moment within the
-    /// interval (no more than `late`) from now, lest all that were missed come at once.
-    void spread_missed(Duration late, TimePoint now, Random& random) noexcept;
+    /// The thread stood still for `late`. A check that it missed comes at a random moment within
+    /// the interval (no more than `late`) from now, lest all that were missed come at once; for one
+    /// that runs that time does not count.
+    void on_stall(Duration late, TimePoint now, Random& random) noexcept;
 
     /// When the next check starts; no_deadline while one runs, and after stop().
     [[nodiscard]] TimePoint next() const noexcept { return next_; }
@@ -49,6 +51,7 @@ private:
     TimePoint next_ = no_deadline;
     TimePoint started_{};
     bool running_ = false;
+    bool steady_ = false;
 };
 
 /// A random share of `length`, uniform in [0, length).
