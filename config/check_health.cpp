@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "config/backend_file.hpp"
 #include "config/check_parts.hpp"
 #include "config/source.hpp"
 #include "config/value.hpp"
@@ -148,6 +149,12 @@ void check_without_checks(const Subject& subject) {
         subject.idle("on_role_change", "'on_role_change' has no effect without a health_check");
 }
 
+std::string describe(const std::string& path, const std::vector<BackendFileError>& errors) {
+    const auto& first = errors.front();
+    if (first.line == 0) return fmt::format("{} {}", path, first.message);
+    return fmt::format("{}:{}:{}: {}", path, first.line, first.column, first.message);
+}
+
 void check_source(const Subject& subject, std::size_t i) {
     const auto& source = subject.upstream.discovery[i];
     const auto table = fmt::format("{}.discovery[{}]", subject.table, i);
@@ -166,7 +173,10 @@ void check_source(const Subject& subject, std::size_t i) {
                        say(fmt::format("discovery of type \"{}\" needs '{}'", type, key)));
     };
     if (source.type == DiscoveryType::file) {
-        if (source.path.empty()) required("path", "file");
+        if (source.path.empty())
+            required("path", "file");
+        else if (const auto read = read_backend_file(source.path, source.max_backends); !read)
+            reporter.error(origins.of(table, "path"), say(describe(source.path, read.error())));
         if (!source.name.empty()) idle("name", "file");
         if (source.port != 0) idle("port", "file");
     } else {

@@ -38,7 +38,7 @@ UpstreamMonitor::UpstreamMonitor(const MonitorShared& shared, const config::Upst
       hash_seed_(options.hash_seed),
       probe_(std::move(probe)),
       health_(settings, options.roles, options.seed),
-      discovery_(shared.context, settings, std::move(options.discovery), shared.log),
+      discovery_(shared.context, shared.builder, settings, std::move(options.discovery), shared.log),
       events_(settings.name, shared.log),
       timer_(shared.context),
       outcomes_(shared.context),

@@ -8,25 +8,15 @@
 #include <vector>
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/thread_pool.hpp>
 
 #include "base/endpoint.hpp"
 #include "base/log.hpp"
-#include "config/config.hpp"
+#include "config/upstream.hpp"
+#include "health/discovery/discovered.hpp"
+#include "health/discovery/source.hpp"
 
 namespace penstock::health {
-
-/// One backend that an upstream should have now, from whichever source.
-struct Discovered {
-    std::string name;  // unique in its upstream: `a`, `NAME@IP:PORT`, `IP:PORT`
-    Endpoint address;
-    std::string host;  // the host name it was found under; "" = none
-    std::uint32_t weight = 1;
-    std::uint32_t tier = 0;
-    std::uint64_t max_connections = 0;
-    config::BackendState state = config::BackendState::ready;
-
-    bool operator==(const Discovered&) const = default;
-};
 
 /// All backends of an upstream: the listed ones with an address, those behind host names, and those
 /// of its [[discovery]] tables. Keeps looking, and tells when the list changes. The last good
@@ -42,9 +32,10 @@ public:
         std::uint64_t seed = 0;
     };
 
-    /// `settings`, `context` and `log` must outlive the object.
-    Discovery(boost::asio::io_context& context, const config::Upstream& settings, Options options,
-              Logger& log);
+    /// All references must outlive the object; `reader`, which reads files, must have ended before
+    /// it does.
+    Discovery(boost::asio::io_context& context, boost::asio::thread_pool& reader,
+              const config::Upstream& settings, Options options, Logger& log);
     ~Discovery();
     Discovery(const Discovery&) = delete;
     Discovery& operator=(const Discovery&) = delete;
@@ -64,14 +55,6 @@ public:
     void on_check(std::string_view name, bool up);
 
     /// For the operator and the counters.
-    struct SourceStatus {
-        std::string what;  // `dns web.internal`, `file /etc/penstock/web.list`
-        std::uint64_t answers = 0;
-        std::uint64_t failures = 0;
-        std::string last_error;  // "" = the last one was good
-        std::uint64_t ignored = 0;  // addresses that were refused, or above max_backends
-        std::size_t backends = 0;
-    };
     [[nodiscard]] std::vector<SourceStatus> sources() const;
 
 private:
