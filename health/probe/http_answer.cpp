@@ -19,6 +19,7 @@ namespace http = boost::beast::http;
 namespace {
 
 constexpr unsigned switching_protocols = 101;
+constexpr std::string_view signature = "HTTP/";
 
 bool is_interim(unsigned status) noexcept { return status < 200 && status != switching_protocols; }
 
@@ -108,10 +109,8 @@ struct HttpAnswer::Impl {
     [[nodiscard]] ProbeResult not_parsed(const boost::beast::error_code& error) const {
         if (parser->is_header_done())
             return failure(fmt::format("{} ({})", lacks(), error.message()), role());
-        if (beginning.starts_with("HTTP/1."))
-            return failure(
-                fmt::format("broken HTTP answer ({}): {}", error.message(), quoted(beginning)));
-        return failure(fmt::format("answer is not HTTP: {}", quoted(beginning)));
+        return failure(
+            fmt::format("broken HTTP answer ({}): {}", error.message(), quoted(beginning)));
     }
 
     // One step of the parser; nothing and `more` = the next step can go on with what is there.
@@ -143,6 +142,9 @@ std::optional<ProbeResult> HttpAnswer::add(std::string_view bytes) {
     self.unparsed += bytes;
     self.beginning +=
         bytes.substr(0, max_excerpt + 1 - std::min(self.beginning.size(), max_excerpt + 1));
+    const auto shown = std::string_view(self.beginning).substr(0, signature.size());
+    if (!signature.starts_with(shown))
+        return failure("answer is not HTTP: " + quoted(self.beginning));
     bool more = !self.unparsed.empty();
     while (more)
         if (auto verdict = self.step(more)) return verdict;
@@ -159,10 +161,7 @@ ProbeResult HttpAnswer::end(std::string_view why) {
         return failure(why.empty() ? self.lacks() : fmt::format("{}: {}", why, self.lacks()),
                        self.role());
     if (self.beginning.empty()) return failure(why.empty() ? cause + " without an answer" : cause);
-    if (self.beginning.starts_with("HTTP/1."))
-        return failure(
-            fmt::format("{}: the header has not ended: {}", cause, quoted(self.beginning)));
-    return failure(fmt::format("{}: answer is not HTTP: {}", cause, quoted(self.beginning)));
+    return failure(fmt::format("{}: the header has not ended: {}", cause, quoted(self.beginning)));
 }
 
 }  // namespace penstock::health
