@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <utility>
 #include <vector>
 
 namespace penstock::test {
@@ -52,9 +53,10 @@ void RudeServer::accept_all() {
     for (;;) {
         UniqueFd fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
         if (!fd) return;
-        ++accepted_;
         guests_.push_back({.socket = Socket(std::move(fd))});
         if (!speak(guests_.back())) guests_.pop_back();
+        open_ = guests_.size();
+        ++accepted_;
     }
 }
 
@@ -69,7 +71,7 @@ bool RudeServer::read(Guest& guest) {
         const auto count = guest.socket.try_receive(discarded);
         if (count == -EAGAIN) return true;
         if (count <= 0) return note_end(count);
-        guest.asked = true;
+        if (!std::exchange(guest.asked, true)) ++asked_;
     }
 }
 

@@ -40,6 +40,8 @@ public:
     [[nodiscard]] std::string text() const { return address_.text(); }
     [[nodiscard]] unsigned accepted() const { return accepted_; }
     void speak_now() { may_speak_ = true; }
+    /// Connections that have sent something.
+    [[nodiscard]] unsigned asked() const { return asked_; }
     /// Connections to which everything was said.
     [[nodiscard]] unsigned spoken() const { return spoken_; }
     /// Connections that neither side has ended.
@@ -77,6 +79,7 @@ private:
     std::list<Guest> guests_;
     std::atomic<bool> stopping_ = false;
     std::atomic<bool> may_speak_ = false;
+    std::atomic<unsigned> asked_ = 0;
     std::atomic<unsigned> spoken_ = 0;
     std::atomic<unsigned> accepted_ = 0;
     std::atomic<std::size_t> open_ = 0;

@@ -158,7 +158,8 @@ TEST(HttpAnswer, WhatIsNotHttpIsShown) {
               R"(answer is not HTTP: "SSH-2.0-OpenSSH_9.2\r\n")");
     const ProbeResult tls = judge(settings, "\x15\x03\x03\x00\x02\x02\x46"s);
     EXPECT_EQ(tls.detail, R"(answer is not HTTP: "\x15\x03\x03\x00\x02\x02F")");
-    EXPECT_TRUE(judge(settings, "HTTP/2.0 200 OK\r\n\r\n").detail.starts_with("broken HTTP answer"));
+    EXPECT_TRUE(
+        judge(settings, "HTTP/2.0 200 OK\r\n\r\n").detail.starts_with("broken HTTP answer"));
     EXPECT_FALSE(judge(settings, answer_with(99)).ok);
 }
 
