@@ -1,20 +1,109 @@
 #include "net/tls_client.hpp"
 
+#include <algorithm>
+#include <climits>
+#include <new>
+#include <stdexcept>
+
+#include <openssl/bio.h>
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 
 namespace penstock::net {
 
-TlsClient::TlsClient() : context_(boost::asio::ssl::context::tls_client) {
-    SSL_CTX_set_min_proto_version(context_.native_handle(), TLS1_2_VERSION);
-    context_.set_verify_mode(boost::asio::ssl::verify_none);
+namespace {
+
+// The last error says what went wrong; earlier ones, where OpenSSL met it.
+std::string take_error() {
+    const unsigned long code = ERR_peek_last_error();
+    const char* reason = code == 0 ? nullptr : ERR_reason_error_string(code);
+    std::string text = reason == nullptr ? "unknown error" : reason;
+    ERR_clear_error();
+    return text;
 }
 
-// As SSL_set_tlsext_host_name(), whose macro casts in the old style. A server that does not like
-// the name says so in the handshake.
-void TlsClient::set_server_name(SSL* session, const std::string& name) {
-    if (!name.empty())
-        SSL_ctrl(session, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
-                 const_cast<char*>(name.c_str()));
+int clamped(std::size_t size) { return static_cast<int>(std::min<std::size_t>(size, INT_MAX)); }
+
+}  // namespace
+
+TlsClientContext::TlsClientContext() : context_(SSL_CTX_new(TLS_client_method())) {
+    if (context_ == nullptr || SSL_CTX_set_min_proto_version(context_, TLS1_2_VERSION) != 1) {
+        SSL_CTX_free(context_);
+        throw std::runtime_error("cannot set up TLS: " + take_error());
+    }
+    SSL_CTX_set_verify(context_, SSL_VERIFY_NONE, nullptr);
+    SSL_CTX_set_mode(context_, SSL_MODE_RELEASE_BUFFERS);
 }
+
+TlsClientContext::~TlsClientContext() { SSL_CTX_free(context_); }
+
+TlsClient::TlsClient(const TlsClientContext& context, const std::string& server_name)
+    : session_(SSL_new(context.context_)),
+      from_server_(BIO_new(BIO_s_mem())),
+      to_server_(BIO_new(BIO_s_mem())) {
+    if (session_ == nullptr || from_server_ == nullptr || to_server_ == nullptr) {
+        SSL_free(session_);
+        BIO_free(from_server_);
+        BIO_free(to_server_);
+        throw std::bad_alloc();
+    }
+    // An empty queue is no end of the stream: more may come.
+    BIO_set_mem_eof_return(from_server_, -1);
+    SSL_set_bio(session_, from_server_, to_server_);
+    SSL_set_connect_state(session_);
+    // Names that are too long for the extension are not sent.
+    if (!server_name.empty())
+        SSL_ctrl(session_, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+                 const_cast<char*>(server_name.c_str()));
+    ERR_clear_error();
+}
+
+TlsClient::~TlsClient() { SSL_free(session_); }
+
+TlsClient::Step TlsClient::outcome(int result) {
+    if (result > 0) return {Status::ok, static_cast<std::size_t>(result)};
+    switch (SSL_get_error(session_, result)) {
+        case SSL_ERROR_WANT_READ: return {Status::needs_input};
+        case SSL_ERROR_ZERO_RETURN: return {Status::ended};
+        default: error_ = take_error(); return {Status::failed};
+    }
+}
+
+TlsClient::Step TlsClient::handshake() {
+    ERR_clear_error();
+    return outcome(SSL_do_handshake(session_));
+}
+
+TlsClient::Step TlsClient::read(std::span<char> into) {
+    ERR_clear_error();
+    return outcome(SSL_read(session_, into.data(), clamped(into.size())));
+}
+
+TlsClient::Step TlsClient::write(std::string_view bytes) {
+    if (bytes.empty()) return {Status::ok};  // nothing to encrypt is an error to OpenSSL
+    ERR_clear_error();
+    return outcome(SSL_write(session_, bytes.data(), clamped(bytes.size())));
+}
+
+void TlsClient::say_goodbye() {
+    if (!error_.empty() || SSL_is_init_finished(session_) == 0) return;
+    ERR_clear_error();
+    SSL_shutdown(session_);
+    ERR_clear_error();
+}
+
+void TlsClient::feed(std::string_view from_server) {
+    if (BIO_write(from_server_, from_server.data(), clamped(from_server.size())) !=
+        static_cast<int>(from_server.size()))
+        throw std::bad_alloc();
+}
+
+std::string TlsClient::take_output() {
+    std::string output(BIO_ctrl_pending(to_server_), '\0');
+    if (!output.empty()) BIO_read(to_server_, output.data(), clamped(output.size()));
+    return output;
+}
+
+std::string_view TlsClient::protocol() const noexcept { return SSL_get_version(session_); }
 
 }  // namespace penstock::net

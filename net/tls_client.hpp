@@ -1,37 +1,80 @@
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 
-#include <boost/asio/ssl/context.hpp>
-#include <boost/asio/ssl/stream.hpp>
+// OpenSSL's own names; its headers stay inside net/.
+struct ssl_ctx_st;
+struct ssl_st;
+struct bio_st;
 
 namespace penstock::net {
 
-/// What TLS clients of the control plane share: protocol versions and certificates. Made once,
-/// used by many connections at a time. One thread.
-class TlsClient {
+/// What connections to TLS servers have in common: TLS 1.2 or later, and whoever answers is
+/// believed, so it proves that a handshake completes and nothing about who is there. Built once;
+/// it may go before the connections made with it.
+class TlsClientContext {
 public:
-    /// A stream on top of `NextLayer&`, which must outlive it. Not to be moved.
-    template <typename NextLayer>
-    using Stream = boost::asio::ssl::stream<NextLayer&>;
-
-    /// TLS 1.2 and 1.3, and no look at the server's certificate: for those who only want to know
-    /// whether the server is there. Throws boost::system::system_error.
-    TlsClient();
-
-    template <typename NextLayer>
-    [[nodiscard]] std::unique_ptr<Stream<NextLayer>> stream(NextLayer& on,
-                                                            const std::string& server_name) {
-        auto made = std::make_unique<Stream<NextLayer>>(on, context_);
-        set_server_name(made->native_handle(), server_name);
-        return made;
-    }
+    /// Throws std::runtime_error when OpenSSL cannot be set up.
+    TlsClientContext();
+    ~TlsClientContext();
+    TlsClientContext(const TlsClientContext&) = delete;
+    TlsClientContext& operator=(const TlsClientContext&) = delete;
 
 private:
-    static void set_server_name(SSL* session, const std::string& name);
+    friend class TlsClient;
+    ssl_ctx_st* context_;
+};
 
-    boost::asio::ssl::context context_;
+/// The client's half of one TLS connection, without a socket: the owner carries the bytes. After
+/// every call take_output() may have something for the server. One thread.
+class TlsClient {
+public:
+    enum class Status : std::uint8_t {
+        ok,
+        needs_input,  // feed() what comes from the server, then try again
+        ended,        // the server has said that nothing more comes
+        failed,       // error() says why; the connection is of no further use
+    };
+    struct Step {
+        Status status;
+        std::size_t bytes = 0;
+    };
+
+    /// `server_name`: for SNI, a host name; "" = send none. Throws std::bad_alloc.
+    TlsClient(const TlsClientContext& context, const std::string& server_name);
+    ~TlsClient();
+    TlsClient(const TlsClient&) = delete;
+    TlsClient& operator=(const TlsClient&) = delete;
+
+    [[nodiscard]] Step handshake();
+    /// After the handshake. Writing takes all of `bytes`.
+    [[nodiscard]] Step read(std::span<char> into);
+    [[nodiscard]] Step write(std::string_view bytes);
+    /// Tells the server that nothing more comes.
+    void say_goodbye();
+
+    /// Keeps a copy until it is needed.
+    void feed(std::string_view from_server);
+    /// What is to be sent now, in order; "" = nothing.
+    [[nodiscard]] std::string take_output();
+
+    /// OpenSSL's words: `wrong version number`, `tlsv1 alert protocol version`.
+    [[nodiscard]] const std::string& error() const noexcept { return error_; }
+    /// `TLSv1.3`, once the handshake is done.
+    [[nodiscard]] std::string_view protocol() const noexcept;
+
+private:
+    Step outcome(int result);
+
+    ssl_st* session_;
+    bio_st* from_server_;  // the session owns both
+    bio_st* to_server_;
+    std::string error_;
 };
 
 }  // namespace penstock::net

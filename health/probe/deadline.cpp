@@ -19,7 +19,7 @@ struct Deadline::State {
     Timer timer;
     TimePoint at;
     std::function<void()> on_expiry;  // empty: nobody is interested any more
-    bool late = false;
+    bool extended = false;
     bool expired = false;
 };
 
@@ -35,16 +35,20 @@ Deadline::~Deadline() {
 
 bool Deadline::expired() const noexcept { return state_->expired; }
 
-// The clock of the timer is CLOCK_MONOTONIC, as TimePoint's.
+// The clock of the timer is CLOCK_MONOTONIC, as TimePoint's. A timer that has fired is set once
+// more before anything is judged late. If the thread stood still, it gets `stall`. Otherwise it is
+// set to now, which costs one more turn of the loop: Asio takes 128 events at a time in the order
+// in which they came, but runs all timers that are due as soon as it meets one; what came before
+// this second time is handled before it.
 void Deadline::wait(const std::shared_ptr<State>& state) {
     const auto since_epoch =
         std::chrono::ceil<std::chrono::steady_clock::duration>(state->at.time_since_epoch());
     state->timer.expires_at(std::chrono::steady_clock::time_point(since_epoch));
     state->timer.async_wait([state](const boost::system::error_code& error) {
         if (error || !state->on_expiry) return;
-        const TimePoint now = SteadyClock().now();
-        if (now - state->at > stall && !std::exchange(state->late, true)) {
-            state->at = now + stall;
+        if (!std::exchange(state->extended, true)) {
+            const TimePoint now = SteadyClock().now();
+            state->at = now - state->at > stall ? now + stall : now;
             return wait(state);
         }
         state->expired = true;

@@ -1,75 +1,78 @@
 #include "health/probe/exchange_probe.hpp"
 
-#include <array>
+#include <algorithm>
+#include <string>
 #include <utility>
 
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/buffer.hpp>
-#include <boost/asio/deferred.hpp>
-#include <boost/asio/write.hpp>
 #include <fmt/format.h>
+
+#include "health/probe/connection.hpp"
+#include "health/probe/detail.hpp"
 
 namespace penstock::health {
 
-namespace asio = boost::asio;
+struct ExchangeProbe::Settings {
+    Duration timeout;
+    config::ExchangeCheck exchange;
+    std::shared_ptr<const net::TlsClientContext> tls;
+};
 
 namespace {
 
-constexpr auto as_result = asio::as_tuple(asio::deferred);
-constexpr std::size_t most_shown = 60;
+constexpr const char* waiting = "waiting for the answer";
+constexpr std::size_t piece = std::size_t{4} << 10;
+
+std::string lacks(std::string_view answer, std::string_view expected) {
+    return fmt::format("answer lacks {}: {}", quoted(expected), quoted(answer));
+}
+
+// Why nothing more came, and what had come.
+ProbeResult ended(const Stream& stream, std::string_view answer, std::string_view expected) {
+    const std::string& error = stream.error();
+    if (answer.empty())
+        return failure(error.empty() ? "closed by the server without an answer" : error);
+    const std::string text = lacks(answer, expected);
+    return failure(error.empty() ? text : fmt::format("{}: {}", error, text));
+}
+
+boost::asio::awaitable<ProbeResult> run(boost::asio::io_context& context,
+                                        std::shared_ptr<const ExchangeProbe::Settings> settings,
+                                        ProbeTarget target, TimePoint deadline) {
+    const auto& [to_send, expected] = settings->exchange;
+    Stream stream(context, deadline, settings->timeout);
+    std::string name = server_name_of(target.host);
+    auto opening = open(stream, std::move(target.address), settings->tls, std::move(name));
+    if (!co_await std::move(opening)) co_return failure(stream.error());
+    if (to_send.empty() && expected.empty()) co_return success("connected");
+    if (!co_await stream.write(to_send, "sending")) co_return failure(stream.error());
+
+    std::string answer;
+    while (answer.size() < Probe::max_answer) {
+        const std::size_t before = answer.size();
+        answer.resize(std::min(before + piece, Probe::max_answer));
+        const std::span<char> room(answer.data() + before, answer.size() - before);
+        const std::size_t count = co_await stream.read(room, waiting);
+        answer.resize(before + count);
+        if (count == 0) co_return ended(stream, answer, expected);
+        // It may have begun in what came before.
+        const std::size_t from = before - std::min(before, expected.size());
+        if (answer.find(expected, from) != std::string::npos) co_return success("answered");
+    }
+    co_return failure("first 64 KiB of the " + lacks(answer, expected));
+}
 
 }  // namespace
 
-ExchangeProbe::ExchangeProbe(asio::io_context& context, config::ExchangeCheck settings,
-                             bool over_tls)
-    : context_(context), settings_(std::move(settings)) {
-    if (over_tls) tls_.emplace();
-}
+ExchangeProbe::ExchangeProbe(boost::asio::io_context& context, Duration timeout,
+                             config::ExchangeCheck settings,
+                             std::shared_ptr<const net::TlsClientContext> tls)
+    : context_(context),
+      settings_(std::make_shared<const Settings>(
+          Settings{timeout, std::move(settings), std::move(tls)})) {}
 
-asio::awaitable<ProbeResult> ExchangeProbe::check(ProbeTarget target, TimePoint deadline) {
-    ProbeConnection connection(context_, deadline);
-    auto connecting = connection.connect(target.address);
-    const auto error = co_await std::move(connecting);
-    if (error) co_return connection.failure(error);
-    if (!tls_) {
-        auto talking = talk(connection.socket(), connection);
-        co_return co_await std::move(talking);
-    }
-    connection.enter("shaking hands over TLS");
-    const auto stream = tls_->stream(connection.socket(), target.host);
-    const auto [refused] =
-        co_await stream->async_handshake(asio::ssl::stream_base::client, as_result);
-    if (refused) co_return connection.failure(refused);
-    auto talking = talk(*stream, connection);
-    co_return co_await std::move(talking);
-}
-
-template <typename Stream>
-asio::awaitable<ProbeResult> ExchangeProbe::talk(Stream& stream, ProbeConnection& connection) {
-    if (!settings_.send.empty()) {
-        connection.enter("sending");
-        const auto [error, sent] =
-            co_await asio::async_write(stream, asio::buffer(settings_.send), as_result);
-        if (error) co_return connection.failure(error);
-    }
-    const ProbeResult good{.ok = true, .role = Role::none, .detail = {}};
-    if (settings_.send.empty() && settings_.expect.empty()) co_return good;
-    connection.enter("waiting for the answer");
-    std::string answer;
-    std::array<char, 4096> part;
-    while (answer.size() < max_answer) {
-        const auto [error, size] = co_await stream.async_read_some(asio::buffer(part), as_result);
-        answer.append(part.data(), size);
-        if (!answer.empty() && answer.find(settings_.expect) != std::string::npos) co_return good;
-        if (!error) continue;
-        auto result = connection.failure(error);
-        if (!answer.empty())
-            result = failed(
-                fmt::format("{}; it said \"{}\"", result.detail, printable(answer, most_shown)));
-        co_return result;
-    }
-    co_return failed(fmt::format("the answer goes on without what is expected: \"{}\"",
-                                 printable(answer, most_shown)));
+// The coroutine knows nothing of this object, which may go first.
+boost::asio::awaitable<ProbeResult> ExchangeProbe::check(ProbeTarget target, TimePoint deadline) {
+    return run(context_, settings_, std::move(target), deadline);
 }
 
 }  // namespace penstock::health

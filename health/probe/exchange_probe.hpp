@@ -1,32 +1,30 @@
 #pragma once
 
-#include <optional>
+#include <memory>
 
-#include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 
-#include "config/health.hpp"
-#include "health/probe/connection.hpp"
+#include "config/config.hpp"
 #include "health/probe/probe.hpp"
 #include "net/tls_client.hpp"
 
 namespace penstock::health {
 
-/// The server answers some bytes with some bytes; over TLS if `tls` is on.
+/// Sends bytes and waits until the answer contains others. Nothing to send: the server speaks
+/// first. Nothing to expect: any answer will do. Neither: it is enough to be connected.
 class ExchangeProbe final : public Probe {
 public:
-    ExchangeProbe(boost::asio::io_context& context, config::ExchangeCheck settings, bool over_tls);
+    /// `timeout`: for the words of a time-out. `tls`: null = plain.
+    ExchangeProbe(boost::asio::io_context& context, Duration timeout,
+                  config::ExchangeCheck settings, std::shared_ptr<const net::TlsClientContext> tls);
 
-    [[nodiscard]] boost::asio::awaitable<ProbeResult> check(ProbeTarget target,
-                                                            TimePoint deadline) override;
+    boost::asio::awaitable<ProbeResult> check(ProbeTarget target, TimePoint deadline) override;
+
+    struct Settings;
 
 private:
-    template <typename Stream>
-    boost::asio::awaitable<ProbeResult> talk(Stream& stream, ProbeConnection& connection);
-
     boost::asio::io_context& context_;
-    config::ExchangeCheck settings_;
-    std::optional<net::TlsClient> tls_;
+    std::shared_ptr<const Settings> settings_;
 };
 
 }  // namespace penstock::health

@@ -1,34 +1,29 @@
 #pragma once
 
-#include <optional>
+#include <memory>
 
-#include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 
-#include "config/health.hpp"
-#include "health/probe/connection.hpp"
+#include "config/config.hpp"
 #include "health/probe/probe.hpp"
 #include "net/tls_client.hpp"
 
 namespace penstock::health {
 
-/// The server answers an HTTP/1.1 request with the status, and where wanted the text, that says it
-/// is well; over TLS if `tls` is on.
+/// Sends one HTTP/1.1 request and judges the answer (http_answer.hpp).
 class HttpProbe final : public Probe {
 public:
-    HttpProbe(boost::asio::io_context& context, config::HttpCheck settings, bool over_tls);
+    /// `timeout`: for the words of a time-out. `tls`: null = plain.
+    HttpProbe(boost::asio::io_context& context, Duration timeout, config::HttpCheck settings,
+              std::shared_ptr<const net::TlsClientContext> tls);
 
-    [[nodiscard]] boost::asio::awaitable<ProbeResult> check(ProbeTarget target,
-                                                            TimePoint deadline) override;
+    boost::asio::awaitable<ProbeResult> check(ProbeTarget target, TimePoint deadline) override;
+
+    struct Settings;
 
 private:
-    template <typename Stream>
-    boost::asio::awaitable<ProbeResult> ask(Stream& stream, ProbeConnection& connection,
-                                            const ProbeTarget& target);
-
     boost::asio::io_context& context_;
-    config::HttpCheck settings_;
-    std::optional<net::TlsClient> tls_;
+    std::shared_ptr<const Settings> settings_;
 };
 
 }  // namespace penstock::health

@@ -18,63 +18,59 @@
 
 namespace penstock::health {
 
-// A type of check is one file beside this one, a word in config::CheckType and `type`, and a case
-// in each of these two.
+namespace {
+
+// `inherit` is plain: connections to backends are.
+std::shared_ptr<const net::TlsClientContext> tls_of(const config::HealthCheck& check) {
+    if (check.tls != config::CheckTls::on) return nullptr;
+    return std::make_shared<const net::TlsClientContext>();
+}
+
+}  // namespace
+
+std::unique_ptr<Probe> make_probe(boost::asio::io_context& context,
+                                  const config::Upstream& upstream,
+                                  [[maybe_unused]] std::string password) {
+    const config::HealthCheck& check = upstream.health_check;
+    switch (check.type) {
+        case config::CheckType::none: return nullptr;
+        case config::CheckType::tcp: return std::make_unique<TcpProbe>(context, check.timeout);
+        case config::CheckType::tls:
+            return std::make_unique<TlsProbe>(context, check.timeout,
+                                              std::make_shared<const net::TlsClientContext>());
+        case config::CheckType::http:
+            return std::make_unique<HttpProbe>(context, check.timeout, check.http, tls_of(check));
+        case config::CheckType::exchange:
+            return std::make_unique<ExchangeProbe>(context, check.timeout, check.exchange,
+                                                   tls_of(check));
+#ifdef PENSTOCK_PROBE_REDIS
+        case config::CheckType::redis:
+            return std::make_unique<RedisProbe>(context, check, std::move(password));
+#endif
+#ifdef PENSTOCK_PROBE_POSTGRES
+        case config::CheckType::postgres:
+            return std::make_unique<PostgresProbe>(context, check, std::move(password));
+#endif
+#ifdef PENSTOCK_PROBE_MYSQL
+        case config::CheckType::mysql:
+            return std::make_unique<MysqlProbe>(context, check, std::move(password));
+#endif
+        default: std::unreachable();  // is_built() says so
+    }
+}
 
 bool is_built(config::CheckType type) noexcept {
     switch (type) {
-        case config::CheckType::none:
-        case config::CheckType::tcp:
-        case config::CheckType::tls:
-        case config::CheckType::http:
-        case config::CheckType::exchange: return true;
-        case config::CheckType::redis:
-#ifdef PENSTOCK_PROBE_REDIS
-            return true;
-#else
-            return false;
+#ifndef PENSTOCK_PROBE_REDIS
+        case config::CheckType::redis: return false;
 #endif
-        case config::CheckType::postgres:
-#ifdef PENSTOCK_PROBE_POSTGRES
-            return true;
-#else
-            return false;
+#ifndef PENSTOCK_PROBE_POSTGRES
+        case config::CheckType::postgres: return false;
 #endif
-        case config::CheckType::mysql:
-#ifdef PENSTOCK_PROBE_MYSQL
-            return true;
-#else
-            return false;
+#ifndef PENSTOCK_PROBE_MYSQL
+        case config::CheckType::mysql: return false;
 #endif
-    }
-    std::unreachable();
-}
-
-std::unique_ptr<Probe> make_probe(boost::asio::io_context& context,
-                                  const config::Upstream& settings,
-                                  [[maybe_unused]] const std::string& password) {
-    const config::HealthCheck& check = settings.health_check;
-    const bool over_tls = check.tls == config::CheckTls::on;
-    switch (check.type) {
-        case config::CheckType::tcp: return std::make_unique<TcpProbe>(context);
-        case config::CheckType::tls: return std::make_unique<TlsProbe>(context);
-        case config::CheckType::http:
-            return std::make_unique<HttpProbe>(context, check.http, over_tls);
-        case config::CheckType::exchange:
-            return std::make_unique<ExchangeProbe>(context, check.exchange, over_tls);
-#ifdef PENSTOCK_PROBE_REDIS
-        case config::CheckType::redis:
-            return std::make_unique<RedisProbe>(context, check, password);
-#endif
-#ifdef PENSTOCK_PROBE_POSTGRES
-        case config::CheckType::postgres:
-            return std::make_unique<PostgresProbe>(context, check, password);
-#endif
-#ifdef PENSTOCK_PROBE_MYSQL
-        case config::CheckType::mysql:
-            return std::make_unique<MysqlProbe>(context, check, password);
-#endif
-        default: std::unreachable();
+        default: return true;
     }
 }
 

@@ -10,11 +10,13 @@
 
 namespace penstock::health {
 
-/// The probe of an upstream's `health_check`, whose type must not be `none` and must be built in.
-/// `password`: what its password_file says, "" without one.
+/// The check that an upstream asks for; null for `none`. What it needs of `upstream` is copied. The
+/// probe may go while its checks run: they end as they would. `password`: what password_file holds,
+/// "" = none. `context` must outlive the probe. Throws std::runtime_error when a library cannot be
+/// set up.
 [[nodiscard]] std::unique_ptr<Probe> make_probe(boost::asio::io_context& context,
-                                                const config::Upstream& settings,
-                                                const std::string& password);
+                                                const config::Upstream& upstream,
+                                                std::string password);
 
 /// Whether this program has the library that checks of this type need.
 [[nodiscard]] bool is_built(config::CheckType type) noexcept;

@@ -9,7 +9,7 @@
 #include <fmt/format.h>
 #include <mysql.h>
 
-#include "health/probe/connection.hpp"
+#include "health/probe/detail.hpp"
 #include "health/probe/fd_wait.hpp"
 
 namespace penstock::health {
@@ -95,7 +95,7 @@ public:
     [[nodiscard]] unsigned error_number() const noexcept { return mysql_errno(handle_); }
     [[nodiscard]] std::string error(std::string_view phase) const {
         if (wait_.expired()) return fmt::format("time-out while {}", phase);
-        return fmt::format("{} while {}", printable(mysql_error(handle_)), phase);
+        return fmt::format("{} while {}", escaped(mysql_error(handle_)), phase);
     }
 
 private:
@@ -144,26 +144,24 @@ MysqlProbe::MysqlProbe(asio::io_context& context, const config::HealthCheck& set
 // The library takes an answer as long as the server makes it; the deadline is what bounds it.
 asio::awaitable<ProbeResult> MysqlProbe::check(ProbeTarget target, TimePoint deadline) {
     if (target.address.is_abstract())
-        co_return failed("checks of type mysql cannot reach abstract sockets");
+        co_return failure("checks of type mysql cannot reach abstract sockets");
     Session session(context_, deadline);
-    if (!session.usable()) co_return failed("out of memory");
+    if (!session.usable()) co_return failure("out of memory");
     const bool anonymous = settings_.user.empty();
     const std::string user = anonymous ? "penstock-check" : settings_.user;
     auto connecting = session.connect(target.address, user, password_);
     const bool connected = co_await std::move(connecting);
     if (!connected) {
         const unsigned number = session.error_number();
-        if (anonymous && number == access_denied)
-            co_return ProbeResult{.ok = true, .role = Role::none, .detail = {}};
+        if (anonymous && number == access_denied) co_return success("", Role::none);
         if (number != 0 && number < first_client_error)
-            co_return failed(session.error("logging in"));
-        co_return failed(session.error("connecting"));
+            co_return failure(session.error("logging in"));
+        co_return failure(session.error("connecting"));
     }
     auto asking = session.ask("select @@global.read_only");
     const auto answer = co_await std::move(asking);
-    if (!answer) co_return failed(session.error("waiting for the answer to a query"));
-    co_return ProbeResult{
-        .ok = true, .role = *answer == "0" ? Role::primary : Role::replica, .detail = {}};
+    if (!answer) co_return failure(session.error("waiting for the answer to a query"));
+    co_return success("", *answer == "0" ? Role::primary : Role::replica);
 }
 
 }  // namespace penstock::health

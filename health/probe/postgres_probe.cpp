@@ -9,7 +9,7 @@
 #include <fmt/format.h>
 #include <libpq-fe.h>
 
-#include "health/probe/connection.hpp"
+#include "health/probe/detail.hpp"
 #include "health/probe/fd_wait.hpp"
 
 namespace penstock::health {
@@ -78,7 +78,7 @@ std::string words_of(const char* message) {
     std::string_view text(message == nullptr ? "" : message);
     while (text.ends_with('\n')) text.remove_suffix(1);
     if (const auto fatal = text.find("FATAL:"); fatal != text.npos) text.remove_prefix(fatal);
-    return printable(text.substr(0, text.find('\n')), 150);
+    return escaped(text.substr(0, text.find('\n')), 150);
 }
 
 class Session {
@@ -145,16 +145,15 @@ PostgresProbe::PostgresProbe(asio::io_context& context, const config::HealthChec
 // The library takes an answer as long as the server makes it; the deadline is what bounds it.
 asio::awaitable<ProbeResult> PostgresProbe::check(ProbeTarget target, TimePoint deadline) {
     const auto at = locate(target.address);
-    if (!at) co_return failed("a unix socket of PostgreSQL is called .s.PGSQL.PORT");
+    if (!at) co_return failure("a unix socket of PostgreSQL is called .s.PGSQL.PORT");
     Session session(context_, deadline, start(*at, settings_, password_));
     auto connecting = session.connect();
     std::string problem = co_await std::move(connecting);
-    if (!problem.empty()) co_return failed(std::move(problem));
+    if (!problem.empty()) co_return failure(std::move(problem));
     auto asking = session.ask("select pg_is_in_recovery()");
     const auto answer = co_await std::move(asking);
-    if (!answer) co_return failed(session.problem());
-    co_return ProbeResult{
-        .ok = true, .role = *answer == "t" ? Role::replica : Role::primary, .detail = {}};
+    if (!answer) co_return failure(session.problem());
+    co_return success("", *answer == "t" ? Role::replica : Role::primary);
 }
 
 }  // namespace penstock::health

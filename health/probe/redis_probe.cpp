@@ -9,7 +9,7 @@
 #include <fmt/format.h>
 #include <hiredis/hiredis.h>
 
-#include "health/probe/connection.hpp"
+#include "health/probe/detail.hpp"
 #include "health/probe/fd_wait.hpp"
 
 namespace penstock::health {
@@ -37,7 +37,7 @@ public:
     [[nodiscard]] std::string error(std::string_view phase) const {
         if (wait_.expired()) return fmt::format("time-out while {}", phase);
         if (!context_) return "out of memory";
-        return fmt::format("{} while {}", printable(context_->errstr), phase);
+        return fmt::format("{} while {}", escaped(context_->errstr), phase);
     }
 
     // Null if there was none; error() says why.
@@ -117,30 +117,30 @@ RedisProbe::RedisProbe(asio::io_context& context, const config::HealthCheck& set
 
 asio::awaitable<ProbeResult> RedisProbe::check(ProbeTarget target, TimePoint deadline) {
     if (target.address.is_abstract())
-        co_return health::failed("checks of type redis cannot reach abstract sockets");
+        co_return failure("checks of type redis cannot reach abstract sockets");
     Session session(context_, target.address, deadline);
-    if (session.failed()) co_return health::failed(session.error("connecting"));
+    if (session.failed()) co_return failure(session.error("connecting"));
     if (!password_.empty()) {
         std::vector<std::string> words{"AUTH"};
         if (!settings_.user.empty()) words.push_back(settings_.user);
         words.push_back(password_);
         auto asking = session.ask(words);
         const Reply reply = co_await std::move(asking);
-        if (!reply) co_return health::failed(session.error("logging in"));
+        if (!reply) co_return failure(session.error("logging in"));
         if (reply->type == REDIS_REPLY_ERROR)
-            co_return health::failed(fmt::format("AUTH: {}", printable(text_of(reply))));
+            co_return failure(fmt::format("AUTH: {}", escaped(text_of(reply))));
     }
     const std::vector<std::string> ping{"PING"};
     auto pinging = session.ask(ping);
     const Reply pong = co_await std::move(pinging);
-    if (!pong) co_return health::failed(session.error("waiting for the answer to PING"));
+    if (!pong) co_return failure(session.error("waiting for the answer to PING"));
     if (pong->type == REDIS_REPLY_ERROR || text_of(pong) != "PONG")
-        co_return health::failed(fmt::format("PING: {}", printable(text_of(pong))));
+        co_return failure(fmt::format("PING: {}", escaped(text_of(pong))));
     const std::vector<std::string> which{"ROLE"};
     auto asking = session.ask(which);
     const Reply role = co_await std::move(asking);
-    if (!role) co_return health::failed(session.error("waiting for the answer to ROLE"));
-    co_return ProbeResult{.ok = true, .role = role_of(role), .detail = {}};
+    if (!role) co_return failure(session.error("waiting for the answer to ROLE"));
+    co_return success("", role_of(role));
 }
 
 }  // namespace penstock::health

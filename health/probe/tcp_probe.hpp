@@ -1,22 +1,23 @@
 #pragma once
 
-#include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 
 #include "health/probe/probe.hpp"
 
 namespace penstock::health {
 
-/// The server accepts a connection.
+/// Ok when the server's kernel accepts the connection.
 class TcpProbe final : public Probe {
 public:
-    explicit TcpProbe(boost::asio::io_context& context) : context_(context) {}
+    /// `timeout`: for the words of a time-out.
+    TcpProbe(boost::asio::io_context& context, Duration timeout)
+        : context_(context), timeout_(timeout) {}
 
-    [[nodiscard]] boost::asio::awaitable<ProbeResult> check(ProbeTarget target,
-                                                            TimePoint deadline) override;
+    boost::asio::awaitable<ProbeResult> check(ProbeTarget target, TimePoint deadline) override;
 
 private:
     boost::asio::io_context& context_;
+    Duration timeout_;
 };
 
 }  // namespace penstock::health

@@ -1,25 +1,33 @@
 #include "health/probe/tls_probe.hpp"
 
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/deferred.hpp>
+#include <utility>
 
 #include "health/probe/connection.hpp"
+#include "health/probe/detail.hpp"
 
 namespace penstock::health {
 
-namespace asio = boost::asio;
+namespace {
 
-asio::awaitable<ProbeResult> TlsProbe::check(ProbeTarget target, TimePoint deadline) {
-    ProbeConnection connection(context_, deadline);
-    auto connecting = connection.connect(target.address);
-    const auto error = co_await std::move(connecting);
-    if (error) co_return connection.failure(error);
-    connection.enter("shaking hands over TLS");
-    const auto stream = tls_.stream(connection.socket(), target.host);
-    const auto [refused] = co_await stream->async_handshake(asio::ssl::stream_base::client,
-                                                            asio::as_tuple(asio::deferred));
-    if (refused) co_return connection.failure(refused);
-    co_return ProbeResult{.ok = true, .role = Role::none, .detail = {}};
+boost::asio::awaitable<ProbeResult> run(boost::asio::io_context& context, Duration timeout,
+                                        std::shared_ptr<const net::TlsClientContext> tls,
+                                        ProbeTarget target, TimePoint deadline) {
+    Stream stream(context, deadline, timeout);
+    std::string name = server_name_of(target.host);
+    auto opening = open(stream, std::move(target.address), std::move(tls), std::move(name));
+    if (!co_await std::move(opening)) co_return failure(stream.error());
+    co_return success(stream.tls_protocol());
+}
+
+}  // namespace
+
+TlsProbe::TlsProbe(boost::asio::io_context& context, Duration timeout,
+                   std::shared_ptr<const net::TlsClientContext> tls)
+    : context_(context), timeout_(timeout), tls_(std::move(tls)) {}
+
+// The coroutine knows nothing of this object, which may go first.
+boost::asio::awaitable<ProbeResult> TlsProbe::check(ProbeTarget target, TimePoint deadline) {
+    return run(context_, timeout_, tls_, std::move(target), deadline);
 }
 
 }  // namespace penstock::health

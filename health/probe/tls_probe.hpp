@@ -1,6 +1,7 @@
 #pragma once
 
-#include <boost/asio/awaitable.hpp>
+#include <memory>
+
 #include <boost/asio/io_context.hpp>
 
 #include "health/probe/probe.hpp"
@@ -8,17 +9,19 @@
 
 namespace penstock::health {
 
-/// The server completes a TLS handshake, whatever its certificate says.
+/// Ok when a TLS handshake completes. Who the server is does not matter.
 class TlsProbe final : public Probe {
 public:
-    explicit TlsProbe(boost::asio::io_context& context) : context_(context) {}
+    /// `timeout`: for the words of a time-out.
+    TlsProbe(boost::asio::io_context& context, Duration timeout,
+             std::shared_ptr<const net::TlsClientContext> tls);
 
-    [[nodiscard]] boost::asio::awaitable<ProbeResult> check(ProbeTarget target,
-                                                            TimePoint deadline) override;
+    boost::asio::awaitable<ProbeResult> check(ProbeTarget target, TimePoint deadline) override;
 
 private:
     boost::asio::io_context& context_;
-    net::TlsClient tls_;
+    Duration timeout_;
+    std::shared_ptr<const net::TlsClientContext> tls_;
 };
 
 }  // namespace penstock::health
