@@ -67,6 +67,7 @@ bool await_verdicts(ControlLoop& loop, Monitors& monitors, Logger& log) {
     }
     loop.signals.cancel();
     while (listening || !verdicts) loop.context.run_one();
+    loop.context.restart();  // without backends to look after it has run out of work
     return !stopped;
 }
 
@@ -135,7 +136,10 @@ int serve(const config::Config& config, ControlLoop& loop, net::ProcessLog& log,
         return ExitStatus::failure;
     }
     (*monitors)->start(**server);
-    if (!await_verdicts(loop, **monitors, log)) return ExitStatus::success;
+    if (!await_verdicts(loop, **monitors, log)) {
+        (*server)->withdraw();
+        return ExitStatus::success;
+    }
     if (auto started = (*server)->start(); !started) {
         report(started.error());
         return ExitStatus::failure;

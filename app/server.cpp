@@ -123,9 +123,13 @@ void Server::stop_accepting(std::function<void()> done) {
             finished();
         },
         [this, done = std::move(done)] {
-            for (const auto& group : groups_) net::remove_unix_path(group);
+            withdraw();
             done();
         });
+}
+
+void Server::withdraw() {
+    for (const auto& group : groups_) net::remove_unix_path(group);
 }
 
 void Server::drain(const proxy::DrainPlan& plan, std::function<void()> done) {

@@ -46,6 +46,8 @@ public:
     void abort_all();
     /// Ends the threads. No session is left afterwards.
     void join();
+    /// Instead of start(): leaves nothing behind in the file system.
+    void withdraw();
 
     void reopen_access_log();
     /// From now on this policy decides who enters the listener of this index.

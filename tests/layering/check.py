@@ -27,9 +27,9 @@ LIBRARIES = (
     ("CLI11", r"CLI/", ("app/main.cpp",)),
     ("prometheus-cpp", r"prometheus/", ("metrics",)),
     ("c-ares", r"ares(\.h|_\w+\.h)$", ("net",)),
-    ("libpq", r"(postgresql/)?libpq-", ("health/probe",)),
-    ("hiredis", r"hiredis/", ("health/probe",)),
-    ("libmariadb", r"(mariadb/)?mysql\.h$", ("health/probe",)),
+    ("libpq", r"(postgresql/)?libpq-", ("health/probe/postgres_probe.cpp",)),
+    ("hiredis", r"hiredis/", ("health/probe/redis_probe.cpp",)),
+    ("libmariadb", r"(mariadb/)?mysql\.h$", ("health/probe/mysql_probe.cpp",)),
 )
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTILINE)

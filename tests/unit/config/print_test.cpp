@@ -44,6 +44,7 @@ flush_interval = "1s"
 name = "web"
 bind = ["127.0.0.1:8080"]
 upstream = "app"
+role = ""
 split = []
 split_by = "random"
 backlog = 4096
@@ -84,8 +85,13 @@ max_connections = 0
 max_connecting_per_backend = 0
 spill_when_full = false
 tier_join_below = 0.0
+panic_threshold = 0.5
 no_backend = "reset"
 hold = { timeout = "30s", max_length = 1024 }
+on_backend_down = "keep"
+down_grace = "0s"
+on_role_change = "keep"
+drain = { wait = "5m", close_over = "30s" }
 source_address = []
 keepalive = { idle = "1m", interval = "15s", probes = 4 }
 backend_defaults = { weight = 1, tier = 0, max_connections = 0 }
@@ -104,6 +110,36 @@ max_age = "30s"
 window = "0s"
 min_weight = 0.1
 aggression = 1.0
+
+[upstream.health_check]
+type = "none"
+interval = "2s"
+fast_interval = "500ms"
+down_interval = { base = "1s", max = "30s" }
+timeout = "1s"
+rise = 2
+fall = 3
+jitter = 0.1
+initial = "check"
+port = 0
+tls = "inherit"
+http = { method = "GET", path = "/", host = "", status = ["200-399"], body_contains = "", primary_status = [], replica_status = [] }
+exchange = { send = "", expect = "" }
+user = ""
+password_file = ""
+database = ""
+
+[upstream.circuit_breaker]
+enabled = true
+consecutive_failures = 5
+failure_rate = 0.5
+min_samples = 20
+window = "10s"
+open_for = { base = "10s", max = "5m" }
+half_open_trials = 1
+max_open_share = 0.5
+early_reset_counts = true
+dry_run = false
 
 [[upstream.backend]]
 name = "10.0.0.1:80"
@@ -124,7 +160,7 @@ TEST(ConfigPrint, ShowsASplitAsInlineTables) {
     auto config = testing::load(testing::valid()).config;
     config.listeners[0].upstream.clear();
     config.listeners[0].split = {{.upstream = "app", .weight = 95}, {.upstream = "b", .weight = 5}};
-    EXPECT_NE(print(config).find("upstream = \"\"\nsplit = [{ upstream = \"app\", weight = 95 }, "
+    EXPECT_NE(print(config).find("upstream = \"\"\nrole = \"\"\nsplit = [{ upstream = \"app\", weight = 95 }, "
                                  "{ upstream = \"b\", weight = 5 }]\n"),
               std::string::npos)
         << print(config);

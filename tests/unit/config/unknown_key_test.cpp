@@ -195,14 +195,14 @@ TEST(ConfigC1, KeysOfTheContractThatAreNotSupportedYet) {
         short_messages(valid("[listener.tls]\ncertificates = []\n[[listener.route]]\nsni = []")),
         (Messages{"5:1 error: [listener.tls] is not supported yet",
                   "7:1 error: [[listener.route]] is not supported yet"}));
-    EXPECT_EQ(short_messages(valid({}, "health_check = \"tcp\"")),
-              (Messages{"9:1 error: 'health_check' in [[upstream]] is not supported yet"}));
+    EXPECT_EQ(short_messages(valid({}, "send_proxy_protocol = \"v2\"")),
+              (Messages{"9:1 error: 'send_proxy_protocol' in [[upstream]] is not supported yet"}));
     EXPECT_EQ(short_messages(valid({}, {}, "[admin]\n[[admin.listener]]\nbind = \":1\"\n")),
               (Messages{"1:1 error: [admin] is not supported yet"}));
     EXPECT_EQ(short_messages(valid({}, {}, "[[admin.listener]]\nbind = \":1\"\n")),
               (Messages{"1:3 error: 'admin' at the top of the file is not supported yet"}));
-    EXPECT_EQ(short_messages(valid({}, {}, "[defaults.upstream.health_check]\ntype = \"tcp\"\n")),
-              (Messages{"1:1 error: [defaults.upstream.health_check] is not supported yet"}));
+    EXPECT_EQ(short_messages(valid({}, {}, "[defaults.upstream.tls]\nca = \"\"\n")),
+              (Messages{"1:1 error: [defaults.upstream.tls] is not supported yet"}));
 }
 
 TEST(ConfigC1, BracketsOfTables) {

@@ -181,8 +181,8 @@ TEST(ConfigC2, BackendAddresses) {
         {"[::]:80", "means all addresses of this machine"},
         {"http://10.0.0.1:80", "is a URL"},
         {"/run/app.sock", "write \"unix:/run/app.sock\""},
-        {"app.internal:80", "is a host name, which is not supported yet; write the IP address"},
-        {"localhost:80", "is a host name, which is not supported yet"},
+        {"app.internal:0", "has port 0; a backend needs its real port"},
+        {"app_.internal", "is no address"},
         {"unix:", "the path of the unix socket is empty"},
         {"8080", "is a port alone"},
     };
