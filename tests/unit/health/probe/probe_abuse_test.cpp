@@ -216,9 +216,9 @@ protected:
                      });
     }
 
-    /// The stall itself; nothing is waited for.
     static void stand_still_until(TimePoint until) {
         const TimePoint now = SteadyClock().now();
+        // The stall itself; nothing is waited for.
         if (until > now) std::this_thread::sleep_for(until - now);
     }
 
