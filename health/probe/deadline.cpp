@@ -35,11 +35,11 @@ Deadline::~Deadline() {
 
 bool Deadline::expired() const noexcept { return state_->expired; }
 
-// The clock of the timer is CLOCK_MONOTONIC, as TimePoint's. A timer that has fired is set once more
-// before anything is judged late. If the thread stood still, it gets `stall`. Otherwise it is set to
-// now, which costs one more turn of the loop: Asio takes 128 events at a time in the order in which
-// they came, but runs all timers that are due as soon as it meets one; what came before this second
-// time is handled before it.
+// The clock of the timer is CLOCK_MONOTONIC, as TimePoint's. A timer that has fired is set once
+// more before anything is judged late. If the thread stood still, it gets `stall`. Otherwise it is
+// set to now, which costs one more turn of the loop: Asio takes 128 events at a time in the order
+// in which they came, but runs all timers that are due as soon as it meets one; what came before
+// this second time is handled before it.
 void Deadline::wait(const std::shared_ptr<State>& state) {
     const auto since_epoch =
         std::chrono::ceil<std::chrono::steady_clock::duration>(state->at.time_since_epoch());

@@ -4,14 +4,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <cstdio>
 #include <exception>
 #include <memory>
 #include <stop_token>
 #include <thread>
+#include <utility>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
+#include <fmt/format.h>
 
 #include "health/probe/make_probe.hpp"
 
@@ -80,7 +81,7 @@ private:
 
 class Run {
 public:
-    explicit Run(const Endpoint& address) : address_(address) {
+    explicit Run(Endpoint address) : address_(std::move(address)) {
         config::Upstream upstream;
         upstream.health_check.type = config::CheckType::tcp;
         probe_ = health::make_probe(context_, upstream, "");
@@ -125,9 +126,9 @@ int main() {
     const Cpu after = cpu_of_thread();
     const double user = (after.user - before.user) / checks;
     const double system = (after.system - before.system) / checks;
-    std::printf(
-        "%d checks, %d ok: %.1f us of CPU each (%.1f user, %.1f system); 500/s = %.2f %% of a "
-        "core\n",
+    fmt::print(
+        "{} checks, {} ok: {:.1f} us of CPU each ({:.1f} user, {:.1f} system); 500/s = {:.2f} % of "
+        "a core\n",
         checks, ok, user + system, user, system, (user + system) * 500 / 1e4);
     return ok == checks ? 0 : 1;
 }
