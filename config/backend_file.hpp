@@ -20,13 +20,13 @@
 namespace penstock::config {
 
 struct FileBackend {
-    std::string name;  // "" = none given
-    Endpoint address;  // empty where there is a host
-    std::string host;
+    std::string name{};  // "" = none given
+    Endpoint address{};  // empty where there is a host
+    std::string host{};
     std::uint16_t host_port = 0;
-    std::optional<std::uint32_t> weight;
-    std::optional<std::uint32_t> tier;
-    std::optional<std::uint64_t> max_connections;
+    std::optional<std::uint32_t> weight{};
+    std::optional<std::uint32_t> tier{};
+    std::optional<std::uint64_t> max_connections{};
 
     bool operator==(const FileBackend&) const = default;
 };

@@ -81,7 +81,8 @@ void check_http(const Subject& subject) {
     if (overlap(http.primary_status, http.replica_status))
         subject.error("health_check.http",
                       "a status is in 'primary_status' and in 'replica_status'");
-    if (http.status.empty() && http.primary_status.empty() && http.replica_status.empty())
+    if (subject.check.reporter.errors() == 0 && http.status.empty() &&
+        http.primary_status.empty() && http.replica_status.empty())
         subject.error("health_check.http", "no status is healthy: 'status' is empty");
     if (!http.path.starts_with('/') || http.path.find_first_of(" \t\r\n") != http.path.npos)
         subject.error("health_check.http",
@@ -124,7 +125,7 @@ void check_login(const Subject& subject) {
     if (!is_database(check.type) || check.password_file.empty()) return;
     if (const auto text = read_source(check.password_file); !text)
         subject.error("health_check.password_file",
-                      fmt::format("'password_file': {} {}", check.password_file, text.error()));
+                      fmt::format("'password_file': {}: {}", check.password_file, text.error()));
     else if (text->empty() || text->front() == '\n' || text->front() == '\r')
         subject.error(
             "health_check.password_file",
@@ -151,7 +152,7 @@ void check_without_checks(const Subject& subject) {
 
 std::string describe(const std::string& path, const std::vector<BackendFileError>& errors) {
     const auto& first = errors.front();
-    if (first.line == 0) return fmt::format("{} {}", path, first.message);
+    if (first.line == 0) return fmt::format("{}: {}", path, first.message);
     return fmt::format("{}:{}:{}: {}", path, first.line, first.column, first.message);
 }
 

@@ -21,10 +21,6 @@ TierCount TierBook::tier(std::uint32_t tier, Role asked) const noexcept {
     return found == tiers_.end() ? TierCount{} : found->second[std::to_underlying(asked)];
 }
 
-bool TierBook::in_panic(std::uint32_t number, Role asked) const noexcept {
-    return tier(number, asked).in_panic(threshold_);
-}
-
 template <typename Predicate>
 bool TierBook::any_tier(Role asked, Predicate predicate) const noexcept {
     return std::ranges::any_of(tiers_, [&](const auto& tier) {
@@ -32,14 +28,24 @@ bool TierBook::any_tier(Role asked, Predicate predicate) const noexcept {
     });
 }
 
+bool TierBook::panics(const TierCount& tier, Role asked) const noexcept {
+    if (!tier.in_panic(threshold_)) return false;
+    return tier.healthy > 0 ||
+           !any_tier(asked, [](const TierCount& other) { return other.healthy > 0; });
+}
+
+bool TierBook::in_panic(std::uint32_t number, Role asked) const noexcept {
+    return panics(tier(number, asked), asked);
+}
+
 bool TierBook::any_in_panic(Role asked) const noexcept {
-    return any_tier(asked, [this](const TierCount& tier) { return tier.in_panic(threshold_); });
+    return any_tier(asked, [&](const TierCount& tier) { return panics(tier, asked); });
 }
 
 std::vector<std::uint32_t> TierBook::tiers_in_panic(Role asked) const {
     std::vector<std::uint32_t> found;
     for (const auto& [number, counts] : tiers_)
-        if (counts[std::to_underlying(asked)].in_panic(threshold_)) found.push_back(number);
+        if (panics(counts[std::to_underlying(asked)], asked)) found.push_back(number);
     return found;
 }
 
@@ -55,18 +61,14 @@ std::uint32_t TierBook::candidates(Role asked) const noexcept {
 }
 
 bool TierBook::replace(const Standing& before, const Standing& after) {
-    const auto panics = [&] {
-        std::array<bool, 2 * role_count> found{};
-        for (std::size_t role = 0; role < role_count; ++role) {
-            found[2 * role] = in_panic(before.tier, static_cast<Role>(role));
-            found[2 * role + 1] = in_panic(after.tier, static_cast<Role>(role));
-        }
-        return found;
+    const auto in_panic_now = [this] {
+        return std::array{tiers_in_panic(Role::none), tiers_in_panic(Role::primary),
+                          tiers_in_panic(Role::replica)};
     };
-    const auto were = panics();
+    const auto were = in_panic_now();
     remove(before);
     add(after);
-    return panics() != were;
+    return in_panic_now() != were;
 }
 
 void TierBook::count(const Standing& standing, int by) {

@@ -76,6 +76,8 @@ public:
     bool replace(const Standing& before, const Standing& after);
 
     [[nodiscard]] TierCount tier(std::uint32_t tier, Role asked) const noexcept;
+    /// Its counts say so, and it does not keep clients from a back-up: a tier without any healthy
+    /// backend leaves them to a tier that has one.
     [[nodiscard]] bool in_panic(std::uint32_t tier, Role asked) const noexcept;
     [[nodiscard]] bool any_in_panic(Role asked) const noexcept;
     [[nodiscard]] std::vector<std::uint32_t> tiers_in_panic(Role asked) const;
@@ -89,6 +91,7 @@ private:
     using Counts = std::array<TierCount, role_count>;
 
     void count(const Standing& standing, int by);
+    [[nodiscard]] bool panics(const TierCount& tier, Role asked) const noexcept;
     template <typename Predicate>
     [[nodiscard]] bool any_tier(Role asked, Predicate predicate) const noexcept;
 

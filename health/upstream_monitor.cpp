@@ -38,7 +38,8 @@ UpstreamMonitor::UpstreamMonitor(const MonitorShared& shared, const config::Upst
       hash_seed_(options.hash_seed),
       probe_(std::move(probe)),
       health_(settings, options.roles, options.seed),
-      discovery_(shared.context, shared.builder, settings, std::move(options.discovery), shared.log),
+      discovery_(shared.context, shared.builder, settings, std::move(options.discovery),
+                 shared.log),
       events_(settings.name, shared.log),
       timer_(shared.context),
       outcomes_(shared.context),
@@ -195,6 +196,7 @@ void UpstreamMonitor::on_found(const std::vector<Discovered>& found) {
         health_.set_weight(watched->id, now_found.weight, at);
         health_.set_tier(watched->id, now_found.tier, at);
         health_.set_state(watched->id, now_found.state, at);
+        watched->timer.cancel();  // its schedule may be another one
         watched_.push_back(std::move(watched));
     }
     for (const auto& [name, watched] : before) retire(watched, at);
@@ -211,8 +213,10 @@ void UpstreamMonitor::retire(const WatchedPtr& watched, TimePoint at) {
 
 asio::awaitable<void> UpstreamMonitor::first_verdicts() {
     const bool looks_up = discovery_.is_dynamic();
-    const Duration longest = (looks_up ? longest_look_up : Duration::zero()) +
-                             (probe_ ? settings_.health_check.timeout : Duration::zero());
+    const Duration longest =
+        (looks_up ? longest_look_up : Duration::zero()) +
+        (probe_ ? settings_.health_check.fast_interval + settings_.health_check.timeout
+                : Duration::zero());
     const TimePoint deadline = deadline_after(now(), longest);
     while (!stopped_ && now() < deadline && !(discovery_.settled() && health_.settled())) {
         expire_at(verdicts_, deadline);

@@ -8,7 +8,7 @@ namespace penstock::health {
 
 std::string server_name_of(std::string_view host) {
     if (host.ends_with('.')) host.remove_suffix(1);
-    std::string name(host);
+    const std::string name(host);
     boost::system::error_code error;
     boost::asio::ip::make_address(name, error);
     return error ? name : std::string();

@@ -35,8 +35,8 @@ struct TextBody {
 
     class reader {  // NOLINT(readability-identifier-naming): Beast looks for this name
     public:
-        template <bool is_request, class Fields>
-        reader(http::header<is_request, Fields>&, value_type& text) : text_(text) {}
+        template <bool IsRequest, class Fields>
+        reader(http::header<IsRequest, Fields>&, value_type& text) : text_(text) {}
         void init(const boost::optional<std::uint64_t>&, boost::beast::error_code& error) {
             error = {};
         }

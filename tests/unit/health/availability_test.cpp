@@ -128,10 +128,15 @@ TEST(Availability, each_tier_and_role_panics_alone) {
     EXPECT_TRUE(book.in_panic(0, Role::primary));
     EXPECT_FALSE(book.in_panic(0, Role::replica));
     EXPECT_FALSE(book.in_panic(0, Role::none));
+    // One without any that is well leaves the clients to one that has some.
+    EXPECT_FALSE(book.in_panic(7, Role::replica));
+    EXPECT_FALSE(book.in_panic(7, Role::none));
+    book.add(in(well, 7, Role::replica));
+    book.add(in(down, 7, Role::replica));
     EXPECT_TRUE(book.in_panic(7, Role::replica));
     EXPECT_TRUE(book.in_panic(7, Role::none));
     EXPECT_FALSE(book.in_panic(3, Role::none));
-    EXPECT_EQ(book.candidates(Role::replica), 3U);
+    EXPECT_EQ(book.candidates(Role::replica), 5U);
 }
 
 // The definition, word for word, over a list.
@@ -153,6 +158,10 @@ struct Oracle {
             if (is_healthy) ++healthy;
             somebody_to_force |= !is_healthy && !s.pending;
         }
+        if (healthy == 0 && std::ranges::any_of(all, [&](const Standing& s) {
+                return right(s, asked) && s.up && s.circuit == CircuitState::closed;
+            }))
+            return false;  // there is a back-up
         return candidates > 0 && somebody_to_force && healthy / candidates < threshold;
     }
     [[nodiscard]] Admission admits(const Standing& s, Role asked) const {

@@ -170,17 +170,36 @@ TEST(UpstreamHealthState, a_tier_panics_by_its_own_members) {
     settings.panic_threshold = 0.5;
     Bench bench(settings);
     const MemberId a = bench.add("a");
-    const MemberId b = bench.add("b", {.tier = 1});
-    bench.probe(a, bad());
-    bench.probe(b, good());
-    EXPECT_TRUE(bench.forced(a));
-    EXPECT_FALSE(bench.forced(b));
+    const MemberId b = bench.add("b");
+    const MemberId c = bench.add("c");
+    const MemberId back_up = bench.add("d", {.tier = 1});
+    bench.probe(a, good());
+    bench.probe(b, bad());
+    bench.probe(c, bad());
+    bench.probe(back_up, good());
+    EXPECT_TRUE(bench.forced(b));
+    EXPECT_FALSE(bench.forced(back_up));
     bench.forget();
-    bench.health().set_tier(a, 1, bench.now);
+    bench.health().set_tier(b, 1, bench.now);
     bench.take();
-    EXPECT_FALSE(bench.available(a));
+    EXPECT_FALSE(bench.available(b));
     EXPECT_TRUE(bench.done.publish);
     EXPECT_EQ(bench.count(EventKind::panic_ended), 1);
+}
+
+TEST(UpstreamHealthState, a_back_up_comes_before_panic) {
+    config::Upstream settings = checked();
+    settings.panic_threshold = 0.5;
+    Bench bench(settings);
+    const MemberId a = bench.add("a");
+    const MemberId back_up = bench.add("b", {.tier = 1});
+    bench.probe(a, bad());
+    bench.probe(back_up, good());
+    EXPECT_FALSE(bench.available(a));
+    EXPECT_TRUE(bench.available(back_up));
+    for (std::uint32_t i = 0; i < settings.health_check.fall; ++i) bench.probe(back_up, bad());
+    EXPECT_TRUE(bench.forced(a));
+    EXPECT_TRUE(bench.forced(back_up));
 }
 
 TEST(UpstreamHealthState, an_upstream_without_backends_says_so) {

@@ -216,10 +216,9 @@ protected:
                      });
     }
 
-    /// The stall itself; nothing is waited for.
     static void stand_still_until(TimePoint until) {
         const TimePoint now = SteadyClock().now();
-        // A pace and no wait: the thread stands still, as a busy machine would let it.
+        // The stall itself; nothing is waited for.
         if (until > now) std::this_thread::sleep_for(until - now);
     }
 

@@ -364,7 +364,7 @@ TEST_F(ProbeTest, HttpRequestAsConfigured) {
 
 TEST_F(ProbeTest, HttpHostOfTheBackend) {
     RequestKeeper named;
-    ProbeTarget target = target_at(named.text(), "db1.internal");
+    const ProbeTarget target = target_at(named.text(), "db1.internal");
     const auto upstream = upstream_with(CheckType::http, long_timeout);
     EXPECT_TRUE(runner.run(upstream, target).ok);
     const std::string port = named.text().substr(named.text().find(':'));
