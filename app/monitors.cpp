@@ -20,6 +20,7 @@ namespace {
 
 constexpr Duration beat = std::chrono::milliseconds(250);
 constexpr Duration stall = std::chrono::milliseconds(100);
+constexpr Duration stall_log_pause = std::chrono::seconds(10);
 constexpr std::size_t per_lookup = 16;  // name servers at a time, over UDP and TCP
 
 bool asks_for(const config::Config& config, const std::string& upstream, Role role) {
@@ -83,7 +84,8 @@ Monitors::Monitors(asio::io_context& context, const config::Config& config, Logg
       gate_(context),
       shared_{context, builder_, gate_, log},
       passwords_(context, log),
-      heartbeat_(context) {
+      heartbeat_(context),
+      stalls_(stall_log_pause) {
     asio::post(builder_, block_signals);
 }
 
@@ -173,14 +175,19 @@ void Monitors::watch_for_stalls() {
         if (error || stopped_) return;
         const TimePoint now = SteadyClock().now();
         if (now - due > stall) {
-            log_.warn(
-                "the control thread was held up for {} ms; checks that were due meanwhile "
-                "do not count",
-                std::chrono::duration_cast<std::chrono::milliseconds>(now - due).count());
+            report_stall(now - due, now);
             for (const auto& monitor : monitors_) monitor->on_stall(now - due, now);
         }
         watch_for_stalls();
     });
+}
+
+void Monitors::report_stall(Duration late, TimePoint now) {
+    if (const auto left_out = stalls_.admit(now))
+        log_.warn(
+            "the control thread was held up for {} ms ({} more times since the last "
+            "message); checks that were due meanwhile do not count",
+            std::chrono::duration_cast<std::chrono::milliseconds>(late).count(), *left_out);
 }
 
 std::string Monitors::summary() const {

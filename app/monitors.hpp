@@ -11,6 +11,7 @@
 
 #include "app/server.hpp"
 #include "base/log.hpp"
+#include "base/log_throttle.hpp"
 #include "config/config.hpp"
 #include "health/check_gate.hpp"
 #include "health/upstream_monitor.hpp"
@@ -51,6 +52,7 @@ private:
     [[nodiscard]] std::expected<void, std::string> add(const config::Upstream& upstream);
     void reload_password(std::size_t upstream);
     void watch_for_stalls();
+    void report_stall(Duration late, TimePoint now);
 
     boost::asio::io_context& context_;
     const config::Config& config_;
@@ -62,6 +64,7 @@ private:
     std::vector<std::unique_ptr<Plane>> planes_;
     net::FileWatch passwords_;
     health::Timer heartbeat_;
+    LogThrottle stalls_;
     bool stopped_ = false;
 };
 

@@ -55,6 +55,7 @@ const std::map<std::string_view, std::string_view>& classes() {
         {"client_lost", "client"},     {"client_gone", "client"},
         {"backend_reset", "backend"},  {"backend_lost", "backend"},
         {"connect_failed", "backend"}, {"no_backend", "backend"},
+        {"backend_down", "backend"},   {"role_changed", "operator"},
         {"idle_timeout", "policy"},    {"half_closed_timeout", "policy"},
         {"lifetime", "policy"},        {"limit_process", "proxy"},
         {"overload", "proxy"},         {"internal", "proxy"},
@@ -62,7 +63,7 @@ const std::map<std::string_view, std::string_view>& classes() {
         {"limit_source", "policy"},    {"rate_source", "policy"},
         {"rate_listener", "policy"},   {"denied", "policy"},
         {"queue_full", "proxy"},       {"queue_timeout", "proxy"},
-        {"drained", "operator"}};
+        {"drained", "operator"},       {"backend_removed", "operator"}};
     return table;
 }
 
