@@ -95,7 +95,7 @@ public:
     [[nodiscard]] unsigned error_number() const noexcept { return mysql_errno(handle_); }
     [[nodiscard]] std::string error(std::string_view phase) const {
         if (wait_.expired()) return fmt::format("time-out while {}", phase);
-        return fmt::format("{} while {}", escaped(mysql_error(handle_)), phase);
+        return fmt::format("{} while {}", mysql_error(handle_), phase);
     }
 
 private:

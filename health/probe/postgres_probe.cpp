@@ -78,7 +78,7 @@ std::string words_of(const char* message) {
     std::string_view text(message == nullptr ? "" : message);
     while (text.ends_with('\n')) text.remove_suffix(1);
     if (const auto fatal = text.find("FATAL:"); fatal != text.npos) text.remove_prefix(fatal);
-    return escaped(text.substr(0, text.find('\n')), 150);
+    return std::string(text.substr(0, text.find('\n')));
 }
 
 class Session {

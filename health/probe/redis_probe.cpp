@@ -37,7 +37,7 @@ public:
     [[nodiscard]] std::string error(std::string_view phase) const {
         if (wait_.expired()) return fmt::format("time-out while {}", phase);
         if (!context_) return "out of memory";
-        return fmt::format("{} while {}", escaped(context_->errstr), phase);
+        return fmt::format("{} while {}", context_->errstr, phase);
     }
 
     // Null if there was none; error() says why.
@@ -128,14 +128,14 @@ asio::awaitable<ProbeResult> RedisProbe::check(ProbeTarget target, TimePoint dea
         const Reply reply = co_await std::move(asking);
         if (!reply) co_return failure(session.error("logging in"));
         if (reply->type == REDIS_REPLY_ERROR)
-            co_return failure(fmt::format("AUTH: {}", escaped(text_of(reply))));
+            co_return failure(fmt::format("AUTH: {}", text_of(reply)));
     }
     const std::vector<std::string> ping{"PING"};
     auto pinging = session.ask(ping);
     const Reply pong = co_await std::move(pinging);
     if (!pong) co_return failure(session.error("waiting for the answer to PING"));
     if (pong->type == REDIS_REPLY_ERROR || text_of(pong) != "PONG")
-        co_return failure(fmt::format("PING: {}", escaped(text_of(pong))));
+        co_return failure(fmt::format("PING: {}", text_of(pong)));
     const std::vector<std::string> which{"ROLE"};
     auto asking = session.ask(which);
     const Reply role = co_await std::move(asking);

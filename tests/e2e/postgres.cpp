@@ -5,6 +5,8 @@
 
 #include <cerrno>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <stdexcept>
 #include <system_error>
 
@@ -51,34 +53,72 @@ bool is_ready(const Address& server) {
 
 }  // namespace
 
-Postgres::Postgres() : address_(private_address()) {
-    const std::string directory = directory_.path().string();
+Postgres::Postgres() : Postgres(nullptr) {}
+
+Postgres Postgres::replica_of(const Postgres& primary) { return Postgres(&primary); }
+
+Postgres::Postgres(const Postgres* primary)
+    : directory_(std::make_unique<TempDir>()), address_(private_address()) {
+    const std::string directory = directory_->path().string();
     const std::string data = directory + "/data";
-    const auto privileges = server_privileges(directory_.path());
-    run_program(
-        with_privileges(privileges,
-                        {PENSTOCK_TEST_INITDB, "--no-sync", "--pgdata=" + data,
-                         "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C"},
-                        directory),
-        60s);
+    const auto privileges = server_privileges(directory_->path());
+    std::vector<std::string> argv{PENSTOCK_TEST_INITDB,  "--no-sync",    "--pgdata=" + data,
+                                  "--username=postgres", "--auth=trust", "--encoding=UTF8",
+                                  "--locale=C"};
+    if (primary != nullptr) {
+        const auto programs = std::filesystem::canonical(PENSTOCK_TEST_INITDB).parent_path();
+        argv = {programs / "pg_basebackup",
+                "--no-sync",
+                "--write-recovery-conf",
+                "--checkpoint=fast",
+                "--pgdata=" + data,
+                "--username=postgres",
+                "--host=" + host_of(primary->address()),
+                "--port=" + port_of(primary->address())};
+    }
+    run_program(with_privileges(privileges, argv, directory), 60s);
+    serve();
+}
+
+void Postgres::serve() {
+    const std::string directory = directory_->path().string();
     std::vector<std::string> argv{
-        PENSTOCK_TEST_POSTGRES, "-D", data, "-k", directory, "-h", host_of(address_), "-p",
-        port_of(address_)};
+        PENSTOCK_TEST_POSTGRES, "-D", directory + "/data", "-k", directory, "-h",
+        host_of(address_),      "-p", port_of(address_)};
     for (const char* setting : {"fsync=off", "synchronous_commit=off", "full_page_writes=off",
                                 "shared_buffers=16MB", "max_connections=40", "autovacuum=off"})
         argv.insert(argv.end(), {"-c", setting});
-    process_.emplace(ServerProcess::Command{.argv = std::move(argv),
-                                            .accepts_on = address_,
-                                            .stop_signal = SIGQUIT,
-                                            .privileges = privileges,
-                                            .directory = directory});
+    process_ = std::make_unique<ServerProcess>(
+        ServerProcess::Command{.argv = std::move(argv),
+                               .accepts_on = address_,
+                               .stop_signal = SIGQUIT,
+                               .privileges = server_privileges(directory_->path()),
+                               .directory = directory});
     // It accepts a little earlier than it serves: until then it answers "starting up".
     if (!wait_for([this] { return is_ready(address_); }))
         throw std::runtime_error("PostgreSQL on " + text() + " goes on starting up");
 }
 
+void Postgres::promote() const {
+    if (psql(address_, "select pg_promote()") != "t\n")
+        throw std::runtime_error("PostgreSQL on " + text() + " cannot be promoted");
+}
+
+void Postgres::require_password(const std::string& user) const {
+    const auto path = directory_->path() / "data" / "pg_hba.conf";
+    std::string rules;
+    {
+        std::ifstream file(path);
+        rules.assign(std::istreambuf_iterator<char>(file), {});
+    }
+    std::ofstream(path) << "host all " << user << " 127.0.0.0/8 scram-sha-256\nlocal all " << user
+                        << " scram-sha-256\n"
+                        << rules;
+    psql(address_, "select pg_reload_conf()");
+}
+
 Address Postgres::unix_address() const {
-    return postgres_socket(directory_.path().string(), address_.port());
+    return postgres_socket(directory_->path().string(), address_.port());
 }
 
 Address postgres_socket(const std::string& directory, std::uint16_t port) {

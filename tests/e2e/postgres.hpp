@@ -1,7 +1,7 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -15,15 +15,25 @@ namespace penstock::test {
 class Postgres {
 public:
     Postgres();
+    /// A streaming replica of `primary`, which must outlive it.
+    static Postgres replica_of(const Postgres& primary);
+
+    /// A replica becomes a primary.
+    void promote() const;
+    /// From now on `user` has to show a password, by SCRAM.
+    void require_password(const std::string& user) const;
 
     [[nodiscard]] const Address& address() const { return address_; }
     [[nodiscard]] std::string text() const { return address_.text(); }
     [[nodiscard]] Address unix_address() const;
 
 private:
-    TempDir directory_;
+    explicit Postgres(const Postgres* primary);
+    void serve();
+
+    std::unique_ptr<TempDir> directory_;
     Address address_;
-    std::optional<ServerProcess> process_;
+    std::unique_ptr<ServerProcess> process_;
 };
 
 /// The unix address in `directory` that PostgreSQL's clients look for when told `port`.

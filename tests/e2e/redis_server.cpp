@@ -4,12 +4,22 @@
 
 namespace penstock::test {
 
-RedisServer::RedisServer() : address_(private_address()) {
-    process_.emplace(ServerProcess::Command{
-        .argv = {"redis-server", "--bind", host_of(address_), "--port", port_of(address_), "--save",
-                 "", "--appendonly", "no", "--protected-mode", "no", "--dir",
-                 directory_.path().string()},
-        .accepts_on = address_});
+RedisServer::RedisServer(const std::vector<std::string>& more) : address_(private_address()) {
+    std::vector<std::string> argv{"redis-server",
+                                  "--bind",
+                                  host_of(address_),
+                                  "--port",
+                                  port_of(address_),
+                                  "--save",
+                                  "",
+                                  "--appendonly",
+                                  "no",
+                                  "--protected-mode",
+                                  "no",
+                                  "--dir",
+                                  directory_.path().string()};
+    argv.insert(argv.end(), more.begin(), more.end());
+    process_.emplace(ServerProcess::Command{.argv = std::move(argv), .accepts_on = address_});
 }
 
 std::uint64_t RedisServer::calls(const std::string& command) const {

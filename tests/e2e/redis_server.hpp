@@ -13,7 +13,8 @@ namespace penstock::test {
 /// A Redis without persistence.
 class RedisServer {
 public:
-    RedisServer();
+    /// `more`: further options, as on its command line.
+    explicit RedisServer(const std::vector<std::string>& more = {});
 
     [[nodiscard]] const Address& address() const { return address_; }
     [[nodiscard]] std::string text() const { return address_.text(); }
