@@ -271,6 +271,33 @@ TEST(Health, K1_jumps_of_the_wall_clock_change_nothing) {
 
 #endif
 
+// Its share of new connections grows as planned: from a tenth to all of its weight in the window.
+TEST(Health, B8_a_backend_that_is_back_starts_slowly) {
+    ChaosBackend steady(scripts::echo());
+    ChaosBackend returning(scripts::echo());
+    returning.stop_listening();
+    ProxyProcess proxy(checked(
+        {steady.text(), returning.text()},
+        std::string(fast_check) + "\npanic_threshold = 0\nslow_start = { window = \"4s\" }"));
+    ASSERT_TRUE(echo_once(proxy.address()));
+    returning.start_listening();
+    ASSERT_TRUE(says(proxy, "backend b1 is up"));
+    const auto start = Clock::now();
+    double planned = 0;
+    std::size_t made = 0;
+    while (since(start) < 4000ms) {
+        const double weight = std::max(0.1, static_cast<double>(since(start).count()) / 4000.0);
+        if (!echo_once(proxy.address())) continue;
+        planned += weight / (1 + weight);
+        ++made;
+    }
+    std::size_t served = 0;
+    for (const LogLine& line : expect_lines(proxy, made + 1))
+        served += line.backend == "b1" ? 1 : 0;
+    EXPECT_NEAR(static_cast<double>(served), planned, 0.1 * static_cast<double>(made))
+        << made << " connections";
+}
+
 // The control thread stands still longer than any check may take.
 TEST(Health, R10_a_proxy_that_was_held_up_blames_no_backend) {
     ChaosBackend a(scripts::echo());
