@@ -84,6 +84,9 @@ void Server::make_workers() {
         shared_.workers.push_back(workers_.back().get());
         workers_.back()->configure(upstreams_, listeners_);
     }
+    // Backends that leave shall not be kept by what was at the start.
+    for (const auto& upstream : upstreams_) upstream->first.reset();
+    options_.first.clear();
 }
 
 std::expected<void, std::string> Server::start() {

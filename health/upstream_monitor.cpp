@@ -120,10 +120,12 @@ asio::awaitable<void> UpstreamMonitor::check_once(WatchedPtr watched) {
     if (watched->gone) co_return;
     ++checks_.done;
     if (!result.ok) ++checks_.failed;
-    const bool was_up = health_.status(watched->id).up;
     health_.on_probe(watched->id, result, now());
     const bool is_up = health_.status(watched->id).up;
-    if (was_up != is_up || checks_.done == 1) discovery_.on_check(watched->placed.as.name, is_up);
+    if (watched->told_up != is_up) {
+        watched->told_up = is_up;
+        discovery_.on_check(watched->placed.as.name, is_up);
+    }
     act();
 }
 

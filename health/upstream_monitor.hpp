@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -93,6 +94,7 @@ private:
         Placed placed;
         MemberId id = 0;
         Timer timer;
+        std::optional<bool> told_up;  // what discovery knows
         bool gone = false;
     };
     using WatchedPtr = std::shared_ptr<Watched>;

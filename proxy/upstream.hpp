@@ -42,7 +42,7 @@ struct UpstreamShared : std::enable_shared_from_this<UpstreamShared> {
     [[nodiscard]] bool occupied() const noexcept;
 
     config::Upstream settings;
-    SnapshotPtr first;
+    SnapshotPtr first;  // until all workers have it
     balancer::SlotLimiter connections;  // of sessions and pools
     balancer::SlotLimiter held;
     balancer::RetryBudget retries;

@@ -57,12 +57,13 @@ void DiscoveredSet::miss(const std::vector<Discovered>& found, TimePoint now) {
     });
 }
 
-void DiscoveredSet::on_check(std::string_view name, bool up) {
+bool DiscoveredSet::on_check(std::string_view name, bool up) {
     Entry* entry = find(name);
-    if (entry == nullptr) return;
+    if (entry == nullptr) return false;
     entry->down = !up;
-    if (entry->down && entry->goes_at != no_deadline)
-        entries_.erase(entries_.begin() + (entry - entries_.data()));
+    if (up || entry->goes_at == no_deadline) return false;
+    entries_.erase(entries_.begin() + (entry - entries_.data()));
+    return true;
 }
 
 void DiscoveredSet::on_timer(TimePoint now) {

@@ -24,8 +24,8 @@ public:
     /// A good answer. Names that come twice count once; above max_backends those stay that were
     /// there before, then the first ones by name. Failures are not told: the set stays as it is.
     void on_answer(std::vector<Discovered> found, TimePoint now);
-    /// The check's verdict on a backend.
-    void on_check(std::string_view name, bool up);
+    /// The check's verdict on a backend. True if it leaves for that.
+    bool on_check(std::string_view name, bool up);
     /// When next_timer() has come.
     void on_timer(TimePoint now);
     [[nodiscard]] TimePoint next_timer() const noexcept;

@@ -155,10 +155,8 @@ bool FileSource::settled() const {
 }
 
 void FileSource::on_check(std::string_view name, bool up) {
-    const auto size = set_.size();
-    set_.on_check(name, up);
     for (const auto& [key, host] : hosts_) host->on_check(name, up);
-    if (set_.size() != size) shared_.on_change();
+    if (set_.on_check(name, up)) shared_.on_change();
 }
 
 void FileSource::add_status(std::vector<SourceStatus>& to) const {

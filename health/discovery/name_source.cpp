@@ -194,10 +194,11 @@ void NameSource::log_change(const std::vector<Discovered>& before) {
 }
 
 void NameSource::on_check(std::string_view name, bool up) {
-    const auto before = set_.list();
-    set_.on_check(name, up);
-    log_change(before);
-    if (set_.size() != before.size()) shared_.on_change();
+    if (!set_.on_check(name, up)) return;
+    status_.backends = set_.size();
+    shared_.log.info("upstream {}: {}: {} is down, and no longer named: gone", shared_.upstream,
+                     status_.what, name);
+    shared_.on_change();
 }
 
 void NameSource::arm() {

@@ -10,6 +10,7 @@
 #include "tests/integration/scenario.hpp"
 #include "tests/support/child_process.hpp"
 #include "tests/support/counting_backend.hpp"
+#include "tests/support/dns_server.hpp"
 
 namespace penstock::test {
 namespace {
@@ -270,6 +271,50 @@ TEST(Health, K1_jumps_of_the_wall_clock_change_nothing) {
 }
 
 #endif
+
+// The name moves from one server to another: new clients follow, old ones drain.
+TEST(Health, D9_a_name_that_moves_takes_new_clients_with_it_and_drains_the_old_ones) {
+    ChaosBackend a(scripts::echo());
+    ChaosBackend b(scripts::echo());
+    const auto at = [](const ChaosBackend& backend) -> DnsServer::Script {
+        const auto port = backend.address().port();
+        return [port](const std::string&, std::uint16_t type, bool) {
+            DnsServer::Reply reply;
+            if (type == DnsServer::srv)
+                reply.answers = {DnsServer::service(0, 1, port, "host.test")};
+            if (type == DnsServer::a) reply.answers = {DnsServer::ipv4("127.0.0.1")};
+            return reply;
+        };
+    };
+    DnsServer names(at(a));
+    ConfigText config = checked({}, "drain = { wait = \"0s\", close_over = \"0s\" }\n" +
+                                        std::string(fast_check) + R"(
+[[upstream.discovery]]
+type = "srv"
+name = "service.test"
+resolver = ")" + names.text() + R"("
+min_ttl = "100ms"
+max_ttl = "100ms"
+removal_delay = "0s")");
+    ProxyProcess proxy(config);
+    auto session = established(proxy.address());
+    ASSERT_TRUE(session);
+    EXPECT_GT(a.accepted(), 0U);
+    names.set(at(b));
+    EXPECT_NE(session->wait_end(), End::open);
+    std::size_t made = 1;
+    ASSERT_TRUE(wait_for([&] {
+        ++made;
+        return echo_once(proxy.address()) && b.accepted() > 0;
+    }));
+    const auto lines = expect_lines(proxy, made);
+    EXPECT_EQ(lines.front().reason, "backend_removed") << lines.front().raw;
+    EXPECT_EQ(lines.front().backend, a.text()) << lines.front().raw;
+    // A name server that fails changes nothing.
+    names.set([](const std::string&, std::uint16_t, bool) { return DnsServer::Reply{.rcode = 2}; });
+    ASSERT_TRUE(says(proxy, "stay as they are"));
+    EXPECT_TRUE(echo_once(proxy.address()));
+}
 
 // Its share of new connections grows as planned: from a tenth to all of its weight in the window.
 TEST(Health, B8_a_backend_that_is_back_starts_slowly) {
