@@ -18,8 +18,7 @@ std::shared_ptr<Snapshot> snapshot_of(const std::shared_ptr<const BackendSet>& s
 }
 
 std::expected<Pick, PickFailure> pick(Selector& selector, const Bitmap* ready_made = nullptr) {
-    return selector.pick(
-        {.tried = {}, .key = {}, .now = testing::noon, .ready_made = ready_made});
+    return selector.pick({.tried = {}, .key = {}, .now = testing::noon, .ready_made = ready_made});
 }
 
 TEST(SelectorAdopt, follows_the_view_of_its_role) {

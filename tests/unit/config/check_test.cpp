@@ -86,10 +86,9 @@ TEST(ConfigC2, UnknownUpstream) {
 }
 
 TEST(ConfigC2, EmptyUpstream) {
-    EXPECT_EQ(
-        short_messages(listener("a", ":1") + "[[upstream]]\nname = \"u\"\n"),
-        (Messages{"5:1 error: upstream 'u' has no backends; add [[upstream.backend]] tables, "
-                  "backend = [\"10.0.0.1:80\"], or [[upstream.discovery]]"}));
+    EXPECT_EQ(short_messages(listener("a", ":1") + "[[upstream]]\nname = \"u\"\n"),
+              (Messages{"5:1 error: upstream 'u' has no backends; add [[upstream.backend]] tables, "
+                        "backend = [\"10.0.0.1:80\"], or [[upstream.discovery]]"}));
     EXPECT_EQ(short_messages(listener("a", ":1") + upstream("u", ""))[0].substr(0, 4), "7:11");
 }
 

@@ -160,8 +160,9 @@ TEST(ConfigPrint, ShowsASplitAsInlineTables) {
     auto config = testing::load(testing::valid()).config;
     config.listeners[0].upstream.clear();
     config.listeners[0].split = {{.upstream = "app", .weight = 95}, {.upstream = "b", .weight = 5}};
-    EXPECT_NE(print(config).find("upstream = \"\"\nrole = \"\"\nsplit = [{ upstream = \"app\", weight = 95 }, "
-                                 "{ upstream = \"b\", weight = 5 }]\n"),
+    EXPECT_NE(print(config).find(
+                  "upstream = \"\"\nrole = \"\"\nsplit = [{ upstream = \"app\", weight = 95 }, "
+                  "{ upstream = \"b\", weight = 5 }]\n"),
               std::string::npos)
         << print(config);
 }
