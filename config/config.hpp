@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/clock.hpp"
+#include "config/admin.hpp"
 #include "config/common.hpp"
 #include "config/listener.hpp"
 #include "config/upstream.hpp"
@@ -48,6 +49,7 @@ struct Config {
     Process process{};
     Log log{};
     AccessLog access_log{};
+    Admin admin{};
     std::vector<Listener> listeners{};
     std::vector<Upstream> upstreams{};
     bool operator==(const Config&) const = default;

@@ -82,6 +82,16 @@ struct SlowStart {
     bool operator==(const SlowStart&) const = default;
 };
 
+/// Live connections move to backends that came (back), by being closed.
+struct Rebalance {
+    bool on_added = false;
+    bool on_recovered = false;
+    Duration over = std::chrono::minutes(10);
+    double max_share = 0.2;  // of the upstream's sessions
+    Duration min_age = std::chrono::minutes(5);
+    bool operator==(const Rebalance&) const = default;
+};
+
 struct Upstream {
     std::string name{};
     Balance balance = Balance::p2c;
@@ -107,6 +117,7 @@ struct Upstream {
     Queue queue{};
     Pool pool{};
     SlowStart slow_start{};
+    Rebalance rebalance{};
     HealthCheck health_check{};
     CircuitBreaker circuit_breaker{};
     BackendDefaults backend_defaults{};
