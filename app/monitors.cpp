@@ -41,11 +41,13 @@ bool looks_up(const config::Upstream& upstream) noexcept {
 }
 
 health::UpstreamMonitor::Options options_of(const config::Config& config,
-                                            const config::Upstream& upstream) {
+                                            const config::Upstream& upstream,
+                                            std::size_t workers) {
     health::UpstreamMonitor::Options options{
         .roles = {.asked_primary = asks_for(config, upstream.name, Role::primary),
                   .asked_replica = asks_for(config, upstream.name, Role::replica)},
         .discovery = {.own_addresses = {}, .seed = entropy()},
+        .workers = workers,
         .hash_seed = config.process.hash_seed,
         .seed = entropy()};
     for (const auto& listener : config.listeners)
@@ -77,9 +79,11 @@ private:
     std::size_t upstream_;
 };
 
-Monitors::Monitors(asio::io_context& context, const config::Config& config, Logger& log)
+Monitors::Monitors(asio::io_context& context, const config::Config& config, std::size_t workers,
+                   Logger& log)
     : context_(context),
       config_(config),
+      workers_(workers),
       log_(log),
       gate_(context),
       shared_{context, builder_, gate_, log},
@@ -93,8 +97,9 @@ Monitors::~Monitors() { builder_.join(); }
 
 std::expected<std::unique_ptr<Monitors>, std::string> Monitors::make(asio::io_context& context,
                                                                      const config::Config& config,
+                                                                     std::size_t workers,
                                                                      Logger& log) {
-    std::unique_ptr<Monitors> monitors(new Monitors(context, config, log));
+    std::unique_ptr<Monitors> monitors(new Monitors(context, config, workers, log));
     for (const auto& upstream : config.upstreams)
         if (auto added = monitors->add(upstream); !added) return std::unexpected(added.error());
     return monitors;
@@ -115,7 +120,7 @@ std::expected<void, std::string> Monitors::add(const config::Upstream& upstream)
         probe = health::make_probe(context_, upstream, *password);
     }
     monitors_.push_back(std::make_unique<health::UpstreamMonitor>(
-        shared_, upstream, options_of(config_, upstream), std::move(probe)));
+        shared_, upstream, options_of(config_, upstream, workers_), std::move(probe)));
     return {};
 }
 

@@ -27,7 +27,8 @@ public:
     /// The error is for the user: a password that cannot be read, a type of check that this
     /// program was built without. `config`, `context` and `log` must outlive the object.
     [[nodiscard]] static std::expected<std::unique_ptr<Monitors>, std::string> make(
-        boost::asio::io_context& context, const config::Config& config, Logger& log);
+        boost::asio::io_context& context, const config::Config& config, std::size_t workers,
+        Logger& log);
     ~Monitors();
     Monitors(const Monitors&) = delete;
     Monitors& operator=(const Monitors&) = delete;
@@ -48,7 +49,8 @@ public:
 private:
     class Plane;
 
-    Monitors(boost::asio::io_context& context, const config::Config& config, Logger& log);
+    Monitors(boost::asio::io_context& context, const config::Config& config, std::size_t workers,
+             Logger& log);
     [[nodiscard]] std::expected<void, std::string> add(const config::Upstream& upstream);
     void reload_password(std::size_t upstream);
     void watch_for_stalls();
@@ -56,6 +58,7 @@ private:
 
     boost::asio::io_context& context_;
     const config::Config& config_;
+    std::size_t workers_;
     Logger& log_;
     boost::asio::thread_pool builder_{1};
     health::CheckGate gate_;

@@ -118,7 +118,7 @@ int serve(const config::Config& config, ControlLoop& loop, net::ProcessLog& log,
         report(access.error());
         return ExitStatus::invalid_usage;
     }
-    auto monitors = Monitors::make(loop.context, config, log);
+    auto monitors = Monitors::make(loop.context, config, capacity->workers, log);
     if (!monitors) {
         report(monitors.error());
         return ExitStatus::invalid_usage;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <map>
+#include <numeric>
 #include <utility>
 
 #include <fmt/format.h>
@@ -10,6 +11,7 @@
 #include "app/limits.hpp"
 #include "app/process.hpp"
 #include "base/random.hpp"
+#include "proxy/figures.hpp"
 
 namespace penstock::app {
 
@@ -203,11 +205,12 @@ std::string Server::summary() const {
     for (const auto& worker : workers_) {
         log_lost += worker->cells().log_dropped.value();
         suppressed += worker->cells().log_suppressed.value();
-        for (const auto& listener : worker->listeners()) {
-            accepted += listener->cells.accepted.value();
-            for (std::size_t i = 0; i < closed.size(); ++i)
-                closed[i] += listener->cells.closed[i].value();
-        }
+    }
+    for (std::size_t l = 0; l < listeners_.size(); ++l) {
+        const auto figures = proxy::listener_figures(workers_, l);
+        accepted += figures.totals.accepted;
+        for (std::size_t i = 0; i < closed.size(); ++i)
+            closed[i] += figures.closed_by(static_cast<CloseReason>(i));
     }
     std::string text = with_commas(accepted) + " connections";
     for (std::size_t i = 0; i < closed.size(); ++i)
@@ -232,15 +235,10 @@ std::string Server::gates_summary() const {
             if (n != 0)
                 events += fmt::format("{}{} {}", events.empty() ? "" : ", ", with_commas(n), what);
         };
-        std::uint64_t errors = 0;
-        std::array<std::uint64_t, close_reason_count> let_pass{};
-        for (const auto& worker : workers_) {
-            const auto& cells = worker->listeners()[l]->cells;
-            errors += cells.accept_errors.value();
-            for (std::size_t i = 0; i < let_pass.size(); ++i)
-                let_pass[i] += cells.let_pass[i].value();
-        }
-        add(errors, "accept errors");
+        const auto totals = proxy::listener_figures(workers_, l).totals;
+        const auto& errors = totals.accept_errors;
+        const auto& let_pass = totals.let_pass;
+        add(std::accumulate(errors.begin(), errors.end(), std::uint64_t{0}), "accept errors");
         add(listeners_[l]->gate.source_overflows(), "sources without an account");
         for (std::size_t i = 0; i < let_pass.size(); ++i)
             add(let_pass[i],
@@ -258,9 +256,9 @@ std::string Server::gates_summary() const {
 std::string Server::upstreams_summary() const {
     struct Row {
         std::string_view name;
-        metrics::Counter metrics::UpstreamCells::* counter;
+        std::uint64_t metrics::UpstreamTotals::* counter;
     };
-    using Cells = metrics::UpstreamCells;
+    using Cells = metrics::UpstreamTotals;
     static constexpr Row rows[] = {{"queued", &Cells::queued},
                                    {"held", &Cells::held},
                                    {"retries", &Cells::retries},
@@ -272,11 +270,9 @@ std::string Server::upstreams_summary() const {
     std::string text;
     for (std::size_t u = 0; u < config_.upstreams.size(); ++u) {
         std::string events;
+        const auto totals = proxy::upstream_totals(workers_, u);
         for (const auto& [name, counter] : rows) {
-            std::uint64_t sum = 0;
-            for (const auto& worker : workers_)
-                sum += (worker->upstreams()[u]->cells.*counter).value();
-            if (sum != 0)
+            if (const std::uint64_t sum = totals.*counter; sum != 0)
                 events +=
                     fmt::format("{}{} {}", events.empty() ? "" : ", ", with_commas(sum), name);
         }

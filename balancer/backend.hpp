@@ -6,12 +6,14 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "balancer/outcomes.hpp"
 #include "balancer/peak_ewma.hpp"
 #include "balancer/slot_limiter.hpp"
 #include "base/clock.hpp"
 #include "base/endpoint.hpp"
+#include "metrics/cells.hpp"
 
 namespace penstock::balancer {
 
@@ -26,13 +28,16 @@ struct BackendLimits {
 /// identity is immutable; the atomics may be touched from any thread.
 class Backend : public std::enable_shared_from_this<Backend> {
 public:
-    Backend(std::string upstream, std::string name, Endpoint address, BackendLimits limits = {})
+    /// `workers`: how many count for it, each in cells of its own.
+    Backend(std::string upstream, std::string name, Endpoint address, BackendLimits limits = {},
+            std::size_t workers = 1)
         : upstream_(std::move(upstream)),
           name_(std::move(name)),
           address_(std::move(address)),
           address_text_(address_.to_string()),
           slots_(limits.connections),
-          connecting_(limits.connecting) {}
+          connecting_(limits.connecting),
+          cells_(workers) {}
     Backend(const Backend&) = delete;
     Backend& operator=(const Backend&) = delete;
 
@@ -66,6 +71,17 @@ public:
     [[nodiscard]] const Outcomes& outcomes() const noexcept { return outcomes_; }
     [[nodiscard]] Circuit& circuit() noexcept { return outcomes_.circuit(); }
 
+    /// What worker `i` counts; only that worker adds to it, any thread reads.
+    [[nodiscard]] metrics::BackendCells& cells(std::size_t i) noexcept { return cells_[i]; }
+    [[nodiscard]] const std::vector<metrics::BackendCells>& cells() const noexcept {
+        return cells_;
+    }
+    /// What the control thread counts.
+    [[nodiscard]] metrics::VerdictCells& verdict_cells() noexcept { return verdict_cells_; }
+    [[nodiscard]] const metrics::VerdictCells& verdict_cells() const noexcept {
+        return verdict_cells_;
+    }
+
     /// It has recovered, or is new: where slow start is configured, its weight grows from now on.
     /// Before a selector is told that it is available, or is made.
     void start_slowly(TimePoint now) noexcept {
@@ -87,6 +103,8 @@ private:
     std::string address_text_;
     SlotLimiter slots_;
     SlotLimiter connecting_;
+    std::vector<metrics::BackendCells> cells_;
+    metrics::VerdictCells verdict_cells_;
     alignas(64) std::atomic<std::uint32_t> active_{0};
     PeakEwma latency_;
     Outcomes outcomes_;

@@ -158,6 +158,8 @@ bool Selector::any_available() const noexcept { return available_.any(); }
 
 bool Selector::available(std::uint32_t index) const noexcept { return available_.test(index); }
 
+bool Selector::forced(std::uint32_t index) const noexcept { return forced_.test(index); }
+
 void Selector::set_available(std::uint32_t index, bool available) noexcept {
     const bool usable = available && set_->usable_weight(index) != 0;
     forced_.reset(index);

@@ -76,6 +76,8 @@ public:
     /// True while at least one backend is available, tried or not.
     [[nodiscard]] bool any_available() const noexcept;
     [[nodiscard]] bool available(std::uint32_t index) const noexcept;
+    /// Available because of panic alone.
+    [[nodiscard]] bool forced(std::uint32_t index) const noexcept;
     /// The verdict of health on one backend; one that is not ready or has no weight stays
     /// unavailable.
     void set_available(std::uint32_t index, bool available) noexcept;

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <concepts>
+#include <cstdint>
 
 namespace penstock {
 
@@ -29,6 +30,11 @@ inline constexpr TimePoint no_deadline = TimePoint::max();
 constexpr TimePoint deadline_after(TimePoint start, Duration timeout) noexcept {
     if (timeout >= no_deadline - start) return no_deadline;
     return start + timeout;
+}
+
+/// For counters; a negative duration is none.
+constexpr std::uint64_t whole_us(Duration duration) noexcept {
+    return duration < Duration::zero() ? 0 : static_cast<std::uint64_t>(duration.count()) / 1000;
 }
 
 template <typename T>

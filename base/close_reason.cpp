@@ -43,6 +43,8 @@ constexpr std::array<Row, close_reason_count> table{{
     {CloseReason::no_route, "no_route", policy, true},
     {CloseReason::drained, "drained", op, false},
     {CloseReason::backend_removed, "backend_removed", op, false},
+    {CloseReason::rebalanced, "rebalanced", op, false},
+    {CloseReason::killed, "killed", op, false},
 }};
 
 constexpr bool in_order() {

@@ -37,8 +37,10 @@ enum class CloseReason : std::uint8_t {
     no_route,
     drained,
     backend_removed,
+    rebalanced,
+    killed,
 };
-inline constexpr std::size_t close_reason_count = 27;
+inline constexpr std::size_t close_reason_count = 29;
 
 /// Some of the reasons.
 class ReasonSet {
@@ -66,6 +68,7 @@ static_assert(close_reason_count <= 32);
 
 /// Who has to look at it; a function of the reason.
 enum class CloseClass : std::uint8_t { ok, client, backend, policy, proxy, op };
+inline constexpr std::size_t close_class_count = 6;
 
 enum class ClosedBy : std::uint8_t { none, client, backend, proxy };
 

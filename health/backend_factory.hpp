@@ -16,8 +16,10 @@ struct Placed {
     Discovered as;
 };
 
+/// `workers`: how many will count for it.
 [[nodiscard]] std::shared_ptr<balancer::Backend> make_backend(const config::Upstream& upstream,
-                                                              const Discovered& from);
+                                                              const Discovered& from,
+                                                              std::size_t workers);
 
 /// The set of these backends, in their order within each tier. May take milliseconds for each
 /// tier, where the policy needs hash tables. Any thread.

@@ -127,6 +127,7 @@ MemberStatus UpstreamHealth::status(MemberId id) const {
     const Member* member = impl_->find(id);
     if (member == nullptr) return {};
     const Standing& standing = member->standing;
+    const bool circuit_closed = standing.circuit == balancer::CircuitState::closed;
     return {.up = standing.up,
             .settled = !standing.pending,
             .role = impl_->roles.reported(id),
@@ -135,7 +136,9 @@ MemberStatus UpstreamHealth::status(MemberId id) const {
             .state = member->state,
             .available = impl_->tiers.admit(standing, Role::none).available,
             .since = member->since,
-            .last_check = member->last_check};
+            .last_check = member->last_check,
+            .circuit_cause = circuit_closed ? std::string() : member->breaker->reason(),
+            .circuit_until = circuit_closed ? no_deadline : member->breaker->next_timer()};
 }
 
 bool UpstreamHealth::in_panic(Role asked) const noexcept {

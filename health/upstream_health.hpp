@@ -37,6 +37,8 @@ struct MemberStatus {
     bool available = false;    // to clients that ask for no role
     TimePoint since;           // of the check's verdict
     std::string last_check;    // detail of the last result
+    std::string circuit_cause;  // what opened it; "" while it is closed
+    TimePoint circuit_until = no_deadline;  // open: when it is tried again
 };
 
 /// The verdicts on the backends of one upstream and what follows from them: check, circuit

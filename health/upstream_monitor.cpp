@@ -35,6 +35,7 @@ UpstreamMonitor::UpstreamMonitor(const MonitorShared& shared, const config::Upst
                                  Options options, std::unique_ptr<Probe> probe)
     : shared_(shared),
       settings_(settings),
+      workers_(options.workers),
       hash_seed_(options.hash_seed),
       probe_(std::move(probe)),
       health_(settings, options.roles, options.seed),
@@ -52,7 +53,7 @@ UpstreamMonitor::~UpstreamMonitor() = default;
 
 void UpstreamMonitor::admit(const Discovered& found, bool fresh) {
     auto watched = std::make_shared<Watched>(shared_.context);
-    watched->placed = {make_backend(settings_, found), found};
+    watched->placed = {make_backend(settings_, found, workers_), found};
     const auto& breaker = settings_.circuit_breaker;
     if (breaker.enabled)
         watched->placed.backend->outcomes().set_alarm(breaker.consecutive_failures);
@@ -118,15 +119,28 @@ asio::awaitable<void> UpstreamMonitor::check_once(WatchedPtr watched) {
     auto checking = probe->check(target_of(watched->placed), deadline);
     const ProbeResult result = co_await std::move(checking);
     if (watched->gone) co_return;
-    ++checks_.done;
-    if (!result.ok) ++checks_.failed;
+    note_result(*watched, result, now() - started);
     health_.on_probe(watched->id, result, now());
     const bool is_up = health_.status(watched->id).up;
     if (watched->told_up != is_up) {
+        auto& cells = watched->placed.backend->verdict_cells();
+        if (!is_up)
+            cells.went_down.add();
+        else if (watched->told_up.has_value())
+            cells.went_up.add();
         watched->told_up = is_up;
         discovery_.on_check(watched->placed.as.name, is_up);
     }
     act();
+}
+
+void UpstreamMonitor::note_result(Watched& watched, const ProbeResult& result, Duration took) {
+    ++checks_.done;
+    if (!result.ok) ++checks_.failed;
+    auto& cells = watched.placed.backend->verdict_cells();
+    (result.ok ? cells.checks_ok : cells.checks_failed).add();
+    cells.check.record(whole_us(took));
+    watched.last = CheckResult{result.ok, took, result.ok ? std::string() : result.detail, wall_now()};
 }
 
 ProbeTarget UpstreamMonitor::target_of(const Placed& placed) const {
@@ -336,7 +350,8 @@ void UpstreamMonitor::on_set_built(std::shared_ptr<const balancer::BackendSet> s
 std::vector<UpstreamMonitor::BackendStatus> UpstreamMonitor::backends() const {
     std::vector<BackendStatus> all;
     for (const auto& watched : watched_)
-        all.push_back({watched->placed.backend, health_.status(watched->id)});
+        all.push_back({watched->placed.backend, watched->placed.as, health_.status(watched->id),
+                       watched->last});
     return all;
 }
 

@@ -40,6 +40,7 @@ public:
     struct Options {
         UpstreamHealth::Options roles;
         Discovery::Options discovery;
+        std::size_t workers = 1;  // how many will count for each backend
         std::uint64_t hash_seed = 0;
         std::uint64_t seed = 0;
     };
@@ -80,10 +81,19 @@ public:
     [[nodiscard]] const EventLog& events() const noexcept { return events_; }
     [[nodiscard]] const UpstreamHealth& health() const noexcept { return health_; }
     [[nodiscard]] const Discovery& discovery() const noexcept { return discovery_; }
+    /// The result of a check.
+    struct CheckResult {
+        bool ok = false;
+        Duration took{};
+        std::string error;  // "" if it is ok
+        WallTime at{};
+    };
     /// Each backend with what is known of it, in the order of the upstream.
     struct BackendStatus {
         std::shared_ptr<const balancer::Backend> backend;
+        Discovered as;  // weight, tier and state of now
         MemberStatus health;
+        std::optional<CheckResult> last_check;
     };
     [[nodiscard]] std::vector<BackendStatus> backends() const;
 
@@ -95,6 +105,7 @@ private:
         MemberId id = 0;
         Timer timer;
         std::optional<bool> told_up;  // what discovery knows
+        std::optional<CheckResult> last;
         bool gone = false;
     };
     using WatchedPtr = std::shared_ptr<Watched>;
@@ -118,10 +129,12 @@ private:
     void on_set_built(std::shared_ptr<const balancer::BackendSet> set);
     [[nodiscard]] std::vector<Placed> placed() const;
     [[nodiscard]] std::shared_ptr<const balancer::Snapshot> snapshot() const;
+    void note_result(Watched& watched, const ProbeResult& result, Duration took);
     [[nodiscard]] ProbeTarget target_of(const Placed& placed) const;
 
     const MonitorShared& shared_;
     const config::Upstream& settings_;
+    std::size_t workers_;
     std::uint64_t hash_seed_;
     std::shared_ptr<Probe> probe_;  // a check that runs keeps its own
     UpstreamHealth health_;

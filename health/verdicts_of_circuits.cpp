@@ -20,6 +20,12 @@ std::string rounded(Duration duration) {
     return config::format_duration(std::chrono::round<std::chrono::milliseconds>(duration));
 }
 
+// By what made the breaker want to open.
+using Causes = std::array<metrics::Counter, metrics::circuit_cause_count> metrics::VerdictCells::*;
+void counted(Member& member, Causes causes) {
+    (member.backend->verdict_cells().*causes)[std::to_underlying(member.breaker->cause())].add();
+}
+
 constexpr std::array all_roles{Role::none, Role::primary, Role::replica};
 
 }  // namespace
@@ -32,6 +38,7 @@ void UpstreamHealth::Impl::fulfil(Member& member, CircuitBreaker::Wish wish, Tim
         case CircuitBreaker::Wish::half_open: half_open(member, now); break;
         case CircuitBreaker::Wish::close: close(member, now); break;
         case CircuitBreaker::Wish::would_open:
+            counted(member, &metrics::VerdictCells::circuit_would_open);
             tell(EventKind::circuit_would_open, member,
                  fmt::format("would be cut off for {} (dry_run): {}",
                              rounded(member.breaker->open_time()), member.breaker->reason()),
@@ -51,6 +58,7 @@ void UpstreamHealth::Impl::open(Member& member, TimePoint now) {
         return;
     }
     const std::string reason = member.breaker->reason();
+    counted(member, &metrics::VerdictCells::circuit_opened);
     member.breaker->open(now, random);
     turn(member, CircuitState::open, 0);
     tell(EventKind::circuit_opened, member,

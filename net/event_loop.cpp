@@ -30,7 +30,7 @@ void EventLoop::turn(Duration max_wait) {
     if (!mailbox_.empty() || retired_ != nullptr) {
         wait = Duration::zero();
     } else if (const TimePoint wake_up = wheel_.next_wake_up(); wake_up != no_deadline) {
-        wait = std::min(wait, std::max(wake_up - clock_.now(), Duration::zero()));
+        wait = std::min(wait, std::max(wake_up - turn_ended_, Duration::zero()));
     }
     const int events = poller_.wait(wait);
     now_ = clock_.now();
@@ -38,6 +38,9 @@ void EventLoop::turn(Duration max_wait) {
     mailbox_.receive();
     run_timers(events);
     destroy_retired();
+    // One reading serves as the end of this turn and the beginning of the next wait.
+    turn_ended_ = clock_.now();
+    if (observer_ != nullptr) observer_->on_turn(turn_ended_ - now_);
 }
 
 void EventLoop::run_timers(int events) {

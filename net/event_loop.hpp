@@ -21,6 +21,16 @@ private:
     Retired* next_retired_ = nullptr;
 };
 
+/// Hears of each turn of a loop. The loop's thread.
+class TurnObserver {
+public:
+    /// `busy`: from the events' arrival to the end of the turn.
+    virtual void on_turn(Duration busy) noexcept = 0;
+
+protected:
+    ~TurnObserver() = default;
+};
+
 /// A worker's loop: waits for events until the next occupied wheel slot, then runs what became
 /// ready, the mail, and the timers, in that order, so that after a stall ready I/O comes before any
 /// deadline is judged. Runs on one thread; only send() may be called from others.
@@ -34,6 +44,9 @@ public:
     EventLoop(const EventLoop&) = delete;
     EventLoop& operator=(const EventLoop&) = delete;
     ~EventLoop();
+
+    /// Before run(). `observer` must outlive the loop.
+    void observe(TurnObserver& observer) noexcept { observer_ = &observer; }
 
     /// Turns until stop() was called on this thread.
     void run();
@@ -73,6 +86,8 @@ private:
     Mailbox mailbox_;
     std::unique_ptr<std::byte[]> scratch_;
     Retired* retired_ = nullptr;
+    TurnObserver* observer_ = nullptr;
+    TimePoint turn_ended_ = now_;
     unsigned turns_without_timers_ = 0;
     bool stopped_ = false;
 };

@@ -21,6 +21,14 @@ constexpr Duration first_pause = milliseconds(20);
 constexpr Duration longest_pause = milliseconds(160);
 constexpr Duration retry_broken = std::chrono::seconds(1);
 
+metrics::AcceptError kind_of(int error, net::AcceptFailure failure) noexcept {
+    using enum metrics::AcceptError;
+    if (failure == net::AcceptFailure::fatal) return broken;
+    if (failure == net::AcceptFailure::exhausted)
+        return error == EMFILE || error == ENFILE ? no_fd : no_memory;
+    return error == ECONNABORTED || error == EPROTO ? aborted : other;
+}
+
 }  // namespace
 
 Acceptor::Acceptor(Worker& worker, ListenerPtr listener, net::UniqueFd socket)
@@ -126,7 +134,7 @@ CompactEndpoint Acceptor::local_endpoint_of(int fd) const noexcept {
 Acceptor::Outcome Acceptor::on_accept_error(int error) {
     const auto failure = net::classify_accept_error(error);
     if (failure == net::AcceptFailure::again) return Outcome::none;
-    listener_->cells.accept_errors.add();
+    listener_->cells.accept_error(kind_of(error, failure)).add();
     if (failure == net::AcceptFailure::skip) return Outcome::accepted;  // that one is gone
     worker_.report_accept_error(*listener_, error, failure);
     if (failure == net::AcceptFailure::fatal)
@@ -160,6 +168,7 @@ void Acceptor::refuse(Accepted accepted, CloseReason reason) {
                            .detail = {},
                            .would_refuse = accepted.would_refuse};
     worker_.log().write(record, worker_.loop().now());
+    worker_.closed_sessions().add({record, listener_, nullptr, nullptr, {}});
 }
 
 void Acceptor::note(GateLog::Event event, CloseReason reason, const CompactEndpoint& peer) {

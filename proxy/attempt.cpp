@@ -1,16 +1,9 @@
 #include "proxy/attempt.hpp"
 
-#include <array>
 #include <cerrno>
 #include <utility>
 
 namespace penstock::proxy {
-
-std::string_view name_of(AttemptError error) noexcept {
-    static constexpr std::array<std::string_view, 8> names{
-        "", "refused", "timeout", "unreachable", "reset", "no_port", "no_fd", "other"};
-    return names[std::to_underlying(error)];
-}
 
 AttemptError classify_connect_error(int error) noexcept {
     switch (error) {

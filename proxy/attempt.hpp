@@ -3,26 +3,13 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <string_view>
 
 #include "balancer/backend.hpp"
 #include "balancer/outcomes.hpp"
+#include "base/attempt_error.hpp"
 
 namespace penstock::proxy {
 
-/// How one attempt to connect failed, in the words of the access log.
-enum class AttemptError : std::uint8_t {
-    none,
-    refused,
-    timeout,
-    unreachable,
-    reset,
-    no_port,  // no local port left for this destination
-    no_fd,    // no descriptor left
-    other,
-};
-
-[[nodiscard]] std::string_view name_of(AttemptError error) noexcept;
 [[nodiscard]] AttemptError classify_connect_error(int error) noexcept;
 
 /// What the breaker of the backend makes of it; nothing = it is not the backend's fault.

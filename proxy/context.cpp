@@ -13,12 +13,22 @@ ListenerShared::ListenerShared(config::Listener from, std::size_t workers,
       waiting(workers),
       access(AccessPolicy::make(settings, {})) {}
 
-ListenerContext::ListenerContext(std::shared_ptr<ListenerShared> from, Router to)
+ListenerContext::ListenerContext(std::shared_ptr<ListenerShared> from, Router to,
+                                 const std::vector<UpstreamPtr>& upstreams)
     : shared(std::move(from)),
       router(std::move(to)),
       timeouts{shared->settings.timeouts.idle, shared->settings.timeouts.half_closed,
                shared->settings.peer_timeout},
       keepalive(keepalive_options(shared->settings.keepalive)),
-      access(shared->access) {}
+      access(shared->access) {
+    for (const UpstreamPtr& upstream : upstreams) routes.push_back({upstream});
+}
+
+// Few, mostly one.
+metrics::RouteCells& ListenerContext::cells_of(const UpstreamContext& upstream) noexcept {
+    for (Route& route : routes)
+        if (route.upstream.get() == &upstream) return *route.cells;
+    std::unreachable();
+}
 
 }  // namespace penstock::proxy

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include <boost/smart_ptr/intrusive_ptr.hpp>
 #include <boost/smart_ptr/intrusive_ref_counter.hpp>
@@ -32,10 +33,18 @@ struct ListenerShared {
     std::shared_ptr<const AccessPolicy> access;
 };
 
+/// What one worker counts for clients of one listener that went to one upstream.
+struct Route {
+    UpstreamPtr upstream;
+    std::unique_ptr<metrics::RouteCells> cells = std::make_unique<metrics::RouteCells>();
+};
+
 /// One worker's view of a listener; as UpstreamContext.
 struct ListenerContext
     : boost::intrusive_ref_counter<ListenerContext, boost::thread_unsafe_counter> {
-    ListenerContext(std::shared_ptr<ListenerShared> from, Router to);
+    /// `upstreams`: those that the router may choose, each once.
+    ListenerContext(std::shared_ptr<ListenerShared> from, Router to,
+                    const std::vector<UpstreamPtr>& upstreams);
 
     std::shared_ptr<ListenerShared> shared;
     Router router;
@@ -43,8 +52,11 @@ struct ListenerContext
     net::KeepaliveOptions keepalive;
     std::shared_ptr<const AccessPolicy> access;  // null = everybody may enter
     metrics::ListenerCells cells;
+    std::vector<Route> routes;  // one per upstream that its clients may come to
 
     [[nodiscard]] const config::Listener& settings() const noexcept { return shared->settings; }
+    /// What is counted for its clients of that upstream, one of `routes`.
+    [[nodiscard]] metrics::RouteCells& cells_of(const UpstreamContext& upstream) noexcept;
 };
 
 using ListenerPtr = boost::intrusive_ptr<ListenerContext>;

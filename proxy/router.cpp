@@ -29,6 +29,7 @@ std::optional<std::uint64_t> source_hash(const CompactEndpoint& client,
 
 Router::Router(Upstream only) noexcept : only_(std::move(only)) {}
 Router::Router(Router&&) noexcept = default;
+Router& Router::operator=(Router&&) noexcept = default;
 Router::~Router() = default;
 
 Router::Router(const config::Listener& listener, std::vector<Upstream> upstreams,

@@ -29,6 +29,7 @@ public:
            std::uint64_t hash_seed, Random& random);
 
     Router(Router&&) noexcept;
+    Router& operator=(Router&&) noexcept;
     ~Router();
 
     /// Null = no route.

@@ -74,7 +74,8 @@ Session::~Session() = default;
 void Session::start() {
     worker_.link(*this);
     linked_ = true;
-    write_log(LogRecord::Event::open);
+    if (worker_.log().enabled())
+        worker_.log().write(make_record(LogRecord::Event::open), worker_.loop().now());
     if (const auto error = worker_.loop().poller().add(client_socket_, net::Poller::stream_events))
         return abort(CloseReason::internal, error.value());
     if (!upstream_) return abort(CloseReason::no_route);
@@ -136,6 +137,7 @@ void Session::relay(Duration took, bool warm) {
     connect_us_ = microseconds(took);
     warm_ = warm;
     ready_at_ = now;
+    listener_->cells_of(*upstream_).setup.record(whole_us(now - accepted_at_));
     if (worker_.log().enabled()) backend_local_ = net::local_endpoint(backend_socket_.fd());
     times_.last_activity = now;
     times_.milestone_due = now + keepalive_after;
@@ -219,19 +221,26 @@ void Session::end_pauses(TimePoint now) noexcept {
 void Session::on_moved(Side from, std::size_t bytes) noexcept {
     const TimePoint now = worker_.loop().now();
     times_.last_activity = now;
-    if (from == Side::client) {
-        listener_->cells.bytes_to_backend.add(bytes);
-    } else {
-        listener_->cells.bytes_to_client.add(bytes);
-        if (first_byte_us_ == unknown_time) {
-            first_byte_us_ = microseconds(now - ready_at_);
-            if (upstream().wants_latency) backend_->latency().record(now - ready_at_, now);
-            judge_success();
-        }
+    count_bytes(from, bytes);
+    if (from == Side::backend && first_byte_us_ == unknown_time) {
+        first_byte_us_ = microseconds(now - ready_at_);
+        backend_cells().first_byte.record(first_byte_us_);
+        if (upstream().wants_latency) backend_->latency().record(now - ready_at_, now);
+        judge_success();
     }
     if (times_.peer_check_due == no_deadline && listener_->timeouts.peer != never) {
         times_.peer_check_due = now + DeadPeerJudge::first_sample_after(listener_->timeouts.peer);
         file_relay_deadline();
+    }
+}
+
+void Session::count_bytes(Side from, std::size_t bytes) noexcept {
+    if (from == Side::client) {
+        listener_->cells.bytes_to_backend.add(bytes);
+        backend_cells().bytes_to_backend.add(bytes);
+    } else {
+        listener_->cells.bytes_to_client.add(bytes);
+        backend_cells().bytes_to_client.add(bytes);
     }
 }
 
@@ -294,7 +303,11 @@ void Session::fail_slowly(Side failed, CloseReason reason, int error) noexcept {
 void Session::continue_flush(TimePoint now) noexcept {
     net::Socket& to = socket(flushing_to_);
     const Side failed = opposite(flushing_to_);
-    if (!flow(failed).empty()) Mover(worker_.loop(), flow(failed), socket(failed), to).deliver();
+    if (!flow(failed).empty()) {
+        Mover mover(worker_.loop(), flow(failed), socket(failed), to);
+        mover.deliver();
+        count_bytes(failed, mover.moved());
+    }
     const bool delivered = flow(failed).empty() && to.unacknowledged() == 0;
     const TimePoint ends = extras().flush_ends;
     if (to.failed() || delivered || now >= ends) return close(reason_, closed_by_, error_);
@@ -459,6 +472,7 @@ void Session::close_sockets() noexcept {
             break;
         case CloseReason::drained:
         case CloseReason::backend_removed:
+        case CloseReason::rebalanced:
             if (is_quiet(worker_.loop().now())) {
                 client_socket_.finish();
                 backend_socket_.finish();
@@ -493,15 +507,29 @@ void Session::on_coroutine_failure(std::exception_ptr error) noexcept {
 void Session::finish() noexcept {
     release_memory(to_backend_, worker_.loop());
     release_memory(to_client_, worker_.loop());
-    listener_->cells.closed_by(reason_).add();
-    write_log(LogRecord::Event::close);
+    count_end();
+    const LogRecord record = make_record(LogRecord::Event::close);
+    worker_.log().write(record, worker_.loop().now());
+    remember(record);
     give_slots_back();
     if (linked_) worker_.unlink(*this, *listener_->shared);
     worker_.loop().retire(this);
 }
 
-void Session::write_log(LogRecord::Event event) noexcept {
-    if (!worker_.log().enabled()) return;
+void Session::count_end() noexcept {
+    const auto reason = std::to_underlying(reason_);
+    (upstream_ ? listener_->cells_of(*upstream_).closed[reason] : listener_->cells.closed[reason])
+        .add();
+    if (connect_us_ != unknown_time)
+        backend_cells().closed[std::to_underlying(class_of(reason_))].add();
+    listener_->cells.duration.record(whole_us(worker_.loop().now() - accepted_at_));
+}
+
+metrics::BackendCells& Session::backend_cells() const noexcept {
+    return backend_->cells(worker_.index());
+}
+
+LogRecord Session::make_record(LogRecord::Event event) const noexcept {
     LogRecord record{.event = event,
                      .accepted = accepted_wall_,
                      .id = {worker_.process_id(), sequence_},
@@ -521,15 +549,59 @@ void Session::write_log(LogRecord::Event event) noexcept {
                      .closed_by = closed_by_,
                      .reason = reason_,
                      .detail = errno_name(error_)};
-    const TimePoint now = worker_.loop().now();
-    record.duration_us = static_cast<std::uint64_t>(
-        std::chrono::duration_cast<std::chrono::microseconds>(now - accepted_at_).count());
+    record.duration_us = whole_us(worker_.loop().now() - accepted_at_);
     if (extras_) {
         record.failed_attempts = extras_->failed_attempts;
         record.would_refuse = extras_->would_refuse;
         if (extras_->queued > Duration::zero()) record.queue_us = microseconds(extras_->queued);
     }
-    worker_.log().write(record, now);
+    return record;
+}
+
+void Session::remember(const LogRecord& record) noexcept {
+    try {
+        std::vector<Attempt> failed;
+        if (extras_) failed = std::move(extras_->failed_attempts);
+        std::shared_ptr<const balancer::Backend> backend;
+        if (record.backend != nullptr) backend = backend_->shared_from_this();
+        worker_.closed_sessions().add(
+            {record, listener_, upstream_, std::move(backend), std::move(failed)});
+    } catch (const std::bad_alloc&) {  // one is forgotten
+    }
+}
+
+SessionInfo Session::info() const {
+    const TimePoint now = worker_.loop().now();
+    return {.id = {worker_.process_id(), sequence_},
+            .listener = listener_->settings().name,
+            .worker = worker_.index(),
+            .client = peer_.to_string(),
+            .upstream = upstream_ ? upstream_->settings().name : std::string(),
+            .backend = backend_ != nullptr ? backend_->name() : std::string(),
+            .activity = activity(),
+            .age = now - accepted_at_,
+            .idle = now - times_.last_activity,
+            .bytes_to_backend = to_backend_.bytes,
+            .bytes_to_client = to_client_.bytes};
+}
+
+Activity Session::activity() const noexcept {
+    if (state_ == SessionState::connecting) return waiting_;
+    return times_.half_closed_since == no_deadline && state_ == SessionState::relaying
+               ? Activity::relaying
+               : Activity::half_closed;
+}
+
+bool Session::matches(const SessionFilter& filter) const noexcept {
+    if (!filter.listener.empty() && listener_->settings().name != filter.listener) return false;
+    if (!filter.upstream.empty() && (!upstream_ || upstream_->settings().name != filter.upstream))
+        return false;
+    if (!filter.backend.empty() && (backend_ == nullptr || backend_->name() != filter.backend))
+        return false;
+    if (filter.source &&
+        (peer_.is_unix() || !filter.source->contains(Prefix::mapped(peer_))))
+        return false;
+    return worker_.loop().now() - accepted_at_ >= filter.older;
 }
 
 }  // namespace penstock::proxy

@@ -20,6 +20,7 @@
 #include "proxy/dead_peer.hpp"
 #include "proxy/deadlines.hpp"
 #include "proxy/flow.hpp"
+#include "proxy/inspect/session_info.hpp"
 #include "proxy/pace.hpp"
 
 namespace penstock::proxy {
@@ -80,6 +81,11 @@ public:
         return connect_us_ != unknown_time && ready_at_ <= moment;
     }
 
+    // For the operator.
+    [[nodiscard]] std::uint64_t sequence() const noexcept { return sequence_; }
+    [[nodiscard]] bool matches(const SessionFilter& filter) const noexcept;
+    [[nodiscard]] SessionInfo info() const;
+
     // For the connector.
     [[nodiscard]] Worker& worker() noexcept { return worker_; }
     [[nodiscard]] UpstreamContext& upstream() noexcept { return *upstream_; }
@@ -97,6 +103,8 @@ public:
                       balancer::CircuitPass pass) noexcept;
     /// Gives its slot back; whoever waits is called.
     void drop_backend(AttemptError error, Duration took);
+    /// What the set-up is about: connecting, queued or held.
+    void now_is(Activity activity) noexcept { waiting_ = activity; }
     void add_queue_time(Duration waited);
     /// Ends the set-up: starts the pumps. `took`: what connecting took; zero with a warm
     /// connection.
@@ -107,6 +115,7 @@ public:
     void on_coroutine_failure(std::exception_ptr error) noexcept override;
 
 private:
+    [[nodiscard]] Activity activity() const noexcept;
     void on_hangup(net::Watch& watch) override;
     void on_timer(TimePoint now) override;
 
@@ -114,6 +123,7 @@ private:
     [[nodiscard]] Step move(Side from);
     [[nodiscard]] Step move_paced(Side from);
     void on_moved(Side from, std::size_t bytes) noexcept;
+    void count_bytes(Side from, std::size_t bytes) noexcept;
     void on_flow_ended(Side from, StepKind how) noexcept;
     void on_end_of_stream(Side from) noexcept;
     void on_side_failed(Side side) noexcept;
@@ -138,7 +148,11 @@ private:
     void close_sockets() noexcept;
     void wake_coroutines() noexcept;
     void finish() noexcept;
-    void write_log(LogRecord::Event event) noexcept;
+    void count_end() noexcept;
+    [[nodiscard]] LogRecord make_record(LogRecord::Event event) const noexcept;
+    void remember(const LogRecord& record) noexcept;
+    /// Where this worker counts for its backend, which it has.
+    [[nodiscard]] metrics::BackendCells& backend_cells() const noexcept;
 
     [[nodiscard]] net::Socket& socket(Side side) noexcept {
         return side == Side::client ? client_socket_ : backend_socket_;
@@ -200,7 +214,8 @@ private:
     std::uint16_t flush_wait_ms_ = 0;
     SessionState state_ = SessionState::connecting;
     CloseReason reason_ = CloseReason::none;
-    ClosedBy closed_by_ = ClosedBy::none;
+    ClosedBy closed_by_ : 4 = ClosedBy::none;
+    Activity waiting_ : 4 = Activity::connecting;  // while it is connecting: what for
     Side flushing_to_ = Side::client;
     std::uint8_t coroutines_ = 0;
     Slots slots_;

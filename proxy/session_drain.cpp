@@ -1,7 +1,6 @@
 #include "proxy/session_drain.hpp"
 
 #include <algorithm>
-#include <vector>
 
 namespace penstock::proxy {
 
@@ -17,28 +16,39 @@ bool DrainScope::covers(const Session& session) const noexcept {
            (before == no_deadline || session.relays_since_before(before));
 }
 
+std::size_t count_covered(const SessionList& sessions, const DrainScope& scope) {
+    return static_cast<std::size_t>(std::ranges::count_if(sessions, [&](const Session& session) {
+        return session.state() != SessionState::closed && scope.covers(session);
+    }));
+}
+
 TimePoint SessionDrain::step(SessionList& sessions, TimePoint now) {
     if (now < plan_.closing_begins()) return plan_.closing_begins();
     std::vector<Session*> left;
     for (Session& session : sessions)
         if (session.state() != SessionState::closed && scope_.covers(session))
             left.push_back(&session);
+    at_closing_ = std::max(at_closing_, left.size());
+    const std::size_t gone = at_closing_ - left.size();
+    const std::size_t wanted = std::min(manner_.quota, at_closing_);
     if (now >= plan_.deadline()) {
-        for (Session* session : left) session->abort(reason_);
+        close_idlest(left, wanted > gone ? wanted - gone : 0);
         return no_deadline;
     }
-    if (left.empty()) return no_deadline;
-    at_closing_ = std::max(at_closing_, left.size());
-    const std::size_t due = plan_.gone_by(now, at_closing_);
-    const std::size_t gone = at_closing_ - left.size();
-    if (due > gone) {
-        std::erase_if(left, [now](const Session* session) { return !session->is_quiet(now); });
-        const std::size_t count = std::min(due - gone, left.size());
-        std::ranges::partial_sort(left, left.begin() + static_cast<std::ptrdiff_t>(count), {},
-                                  &Session::last_activity);
-        for (std::size_t i = 0; i < count; ++i) left[i]->abort(reason_);
+    if (left.empty() || gone >= wanted) return no_deadline;
+    if (const std::size_t due = plan_.gone_by(now, wanted); due > gone) {
+        if (manner_.only_quiet)
+            std::erase_if(left, [now](const Session* session) { return !session->is_quiet(now); });
+        close_idlest(left, due - gone);
     }
     return std::min(now + tick, plan_.deadline());
+}
+
+void SessionDrain::close_idlest(std::vector<Session*>& among, std::size_t count) {
+    count = std::min(count, among.size());
+    std::ranges::partial_sort(among, among.begin() + static_cast<std::ptrdiff_t>(count), {},
+                              &Session::last_activity);
+    for (std::size_t i = 0; i < count; ++i) among[i]->abort(reason_);
 }
 
 }  // namespace penstock::proxy

@@ -1,8 +1,9 @@
 #pragma once
 
 #include <cstddef>
-#include <functional>
+#include <limits>
 #include <memory>
+#include <vector>
 
 #include <boost/intrusive/list.hpp>
 
@@ -24,13 +25,25 @@ struct DrainScope {
     [[nodiscard]] bool covers(const Session& session) const noexcept;
 };
 
-/// Closes sessions of one worker as a plan says: idle ones first, and before the deadline only
-/// those that can end by FIN without losing a byte; at the deadline all. The worker's thread.
+/// How many sessions of a worker that is.
+[[nodiscard]] std::size_t count_covered(const SessionList& sessions, const DrainScope& scope);
+
+/// How sessions are chosen.
+struct DrainManner {
+    /// Before the deadline only those that can end by FIN without losing a byte.
+    bool only_quiet = true;
+    /// It is done when so many are gone, whoever ended them.
+    std::size_t quota = std::numeric_limits<std::size_t>::max();
+};
+
+/// Closes sessions of one worker as a plan says: idle ones first, and at the deadline all of them,
+/// or as many as the quota says. The worker's thread.
 class SessionDrain {
 public:
     SessionDrain() = default;
-    SessionDrain(DrainScope scope, const DrainPlan& plan, CloseReason reason) noexcept
-        : scope_(std::move(scope)), plan_(plan), reason_(reason) {}
+    SessionDrain(DrainScope scope, const DrainPlan& plan, CloseReason reason,
+                 DrainManner manner = {}) noexcept
+        : scope_(std::move(scope)), plan_(plan), reason_(reason), manner_(manner) {}
 
     /// Closes what is due. Returns when it wants to be called again; no_deadline when no session
     /// is left that it is about.
@@ -40,9 +53,12 @@ public:
     [[nodiscard]] CloseReason reason() const noexcept { return reason_; }
 
 private:
+    void close_idlest(std::vector<Session*>& among, std::size_t count);
+
     DrainScope scope_;
     DrainPlan plan_;
     CloseReason reason_ = CloseReason::drained;
+    DrainManner manner_;
     std::size_t at_closing_ = 0;  // sessions when closing began
 };
 

@@ -32,6 +32,7 @@ Setup::Next Setup::admit() {
     const TimePoint now = session_.worker().loop().now();
     if (held_.is_linked()) held_.unlink();
     if (in_line_) return admit_waiting(now);
+    if (upstream_.paused) return hold(now);
     // A session that was served once goes on trying; others came first for those who never were.
     if (std::exchange(newcomer_, false) && upstream_.shared->line(lane_.role).occupied())
         return enqueue(now);
@@ -107,7 +108,9 @@ bool Setup::take_upstream_slot() {
 Setup::Chosen Setup::take(balancer::Pick pick, bool warm) {
     backend_ = &upstream_.set()->backend(pick.index);
     if (upstream_.pool) upstream_.pool->on_arrival(pick.index);
+    if (lane_.selector.forced(pick.index)) upstream_.cells.panic_picks.add();
     if (!warm) {
+        if (upstream_.pool) cells().warm_was(metrics::WarmResult::miss).add();
         session_.take_backend(*backend_, std::move(pick.slot), pick.pass);
         connecting_ = std::move(pick.connecting);
         return Next::connect;
@@ -120,6 +123,7 @@ Setup::Chosen Setup::take(balancer::Pick pick, bool warm) {
     session_.take_backend(*backend_, std::move(slots.backend), pick.pass);
     // The session has one of its own: that of the pool's connection is free.
     slots.upstream.release();
+    cells().warm_was(metrics::WarmResult::hit).add();
     call_waiting();
     return Next::relay;
 }
@@ -133,6 +137,7 @@ Setup::Next Setup::enqueue(TimePoint now) {
         upstream_.cells.queued.add();
     }
     tried_ = {};
+    session_.now_is(Activity::queued);
     wait_until_ = queue_ends_;
     if (upstream_.has_room(lane_))
         call_waiting();
@@ -143,8 +148,8 @@ Setup::Next Setup::enqueue(TimePoint now) {
 
 Setup::Next Setup::hold(TimePoint now) {
     const auto& settings = upstream_.settings();
-    if (settings.no_backend == config::NoBackend::hold && !hold_place_ &&
-        settings.hold.max_length != 0) {
+    const bool holds = settings.no_backend == config::NoBackend::hold || upstream_.paused;
+    if (holds && !hold_place_ && settings.hold.max_length != 0) {
         hold_place_ = upstream_.shared->held.try_acquire();
         // Also when it is held again: one deadline for all of it.
         if (hold_ends_ == no_deadline) hold_ends_ = deadline_after(now, settings.hold.timeout);
@@ -156,6 +161,7 @@ Setup::Next Setup::hold(TimePoint now) {
         return refuse(CloseReason::no_backend);
     }
     tried_ = {};
+    session_.now_is(Activity::held);
     lane_.hold_room.add(held_);
     wait_until_ = hold_ends_;
     return Next::wait;
@@ -188,6 +194,8 @@ Setup::Next Setup::refuse(CloseReason reason, int error) {
 void Setup::on_connected(Duration took) {
     connecting_.release();
     call_waiting();
+    cells().established.add();
+    cells().connect.record(whole_us(took));
     backend_->latency().record(took, session_.worker().loop().now());
 }
 
@@ -197,7 +205,9 @@ Setup::Next Setup::on_failed(int error, Duration took) {
     UpstreamShared& shared = *upstream_.shared;
     backend_->latency().fail(now, std::max(took, upstream_.settings().connect_timeout));
     connecting_.release();
-    session_.drop_backend(classify_connect_error(error), took);
+    const AttemptError how = classify_connect_error(error);
+    cells().failed_by(how).add();
+    session_.drop_backend(how, took);
     note_tried();
     const auto decision = retry_.on_failure(lane_.selector.can_pick(tried_), worker.random());
     if (decision.action == balancer::RetryAction::give_up)
@@ -216,8 +226,15 @@ Setup::Next Setup::on_failed(int error, Duration took) {
 
 void Setup::end_waiting(TimePoint now) noexcept {
     hold_place_.release();
-    if (const TimePoint since = std::exchange(waiting_since_, no_deadline); since != no_deadline)
+    session_.now_is(Activity::connecting);
+    if (const TimePoint since = std::exchange(waiting_since_, no_deadline); since != no_deadline) {
         session_.add_queue_time(now - since);
+        upstream_.cells.waited.record(whole_us(now - since));
+    }
+}
+
+metrics::BackendCells& Setup::cells() const noexcept {
+    return backend_->cells(session_.worker().index());
 }
 
 void Setup::call_waiting() noexcept { session_.worker().call_waiting(upstream_); }

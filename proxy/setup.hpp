@@ -65,6 +65,8 @@ private:
     [[nodiscard]] Next refuse(CloseReason reason, int error = 0);
     void end_waiting(TimePoint now) noexcept;
     void call_waiting() noexcept;
+    /// Those of backend() on this worker.
+    [[nodiscard]] metrics::BackendCells& cells() const noexcept;
 
     void note_tried();
     void follow_set();

@@ -98,6 +98,7 @@ struct UpstreamContext
     std::unique_ptr<WarmPool> pool;  // null if the upstream has none
     net::KeepaliveOptions keepalive;
     metrics::UpstreamCells cells;
+    bool paused = false;  // by an operator: new clients are held
     bool wants_latency;  // the policy looks at the time to the first byte
 
     [[nodiscard]] const config::Upstream& settings() const noexcept { return shared->settings; }

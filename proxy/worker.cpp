@@ -33,7 +33,9 @@ Worker::Worker(WorkersShared& shared, const WorkerOptions& options, LogWriter* l
       random_(Random::from_entropy()),
       next_sequence_(std::uint64_t{options.index} << worker_shift),
       accept_errors_(error_log_interval),
-      internal_errors_(error_log_interval) {}
+      internal_errors_(error_log_interval) {
+    loop_.observe(*this);
+}
 
 Worker::~Worker() = default;
 
@@ -46,8 +48,10 @@ void Worker::configure(const std::vector<std::shared_ptr<UpstreamShared>>& upstr
             context->pool = std::make_unique<WarmPool>(*this, *context);
     }
     for (const auto& listener : listeners) {
-        listeners_.push_back(new ListenerContext(listener, router_of(listener->settings)));
-        make_lanes(listener->settings);
+        const auto& settings = listener->settings;
+        const auto reachable = upstreams_of(settings);
+        for (const auto& upstream : reachable) upstream->lane(settings.role);
+        listeners_.push_back(new ListenerContext(listener, router_of(settings), reachable));
     }
 }
 
@@ -65,10 +69,14 @@ Router Worker::router_of(const config::Listener& listener) {
     return {listener, std::move(parts), shared_.hash_seed, random_};
 }
 
-// Before the first session: afterwards the lanes stay as they are.
-void Worker::make_lanes(const config::Listener& listener) {
-    if (const auto upstream = find_upstream(listener.upstream)) upstream->lane(listener.role);
-    for (const auto& part : listener.split) find_upstream(part.upstream)->lane(listener.role);
+std::vector<UpstreamPtr> Worker::upstreams_of(const config::Listener& listener) const {
+    std::vector<UpstreamPtr> found;
+    if (auto upstream = find_upstream(listener.upstream)) found.push_back(std::move(upstream));
+    for (const auto& part : listener.split) {
+        auto upstream = find_upstream(part.upstream);
+        if (std::ranges::find(found, upstream) == found.end()) found.push_back(std::move(upstream));
+    }
+    return found;
 }
 
 void Worker::add_socket(std::size_t listener, net::UniqueFd socket) {
@@ -98,6 +106,7 @@ void Worker::finish() {
     abort_all(CloseReason::drained);
     while (!loop_.ready().empty() || session_count_ != 0) loop_.turn(Duration::zero());
     log_.flush();
+    closed_sessions_.clear();
 }
 
 void Worker::stop_accepting() {
@@ -215,15 +224,9 @@ void Worker::adopt(const UpstreamShared& upstream, SnapshotPtr snapshot) {
     if (context == nullptr) return;
     context->adopt(std::move(snapshot));
     if (context->pool) context->pool->on_availability();
-    for (const auto& lane : context->lanes()) {
-        if (!lane->selector.any_available()) {
-            call_all(*context, *lane);
-            continue;
-        }
-        lane->hold_room.resume(loop_.now(), [](Held& held, TimePoint when) {
-            static_cast<SessionHeld&>(held).session.wake_at(when);
-        });
-    }
+    for (const auto& lane : context->lanes())
+        if (!lane->selector.any_available()) call_all(*context, *lane);
+    if (!context->paused) resume_held(*context);
     call_waiting(*context);
 }
 
@@ -258,6 +261,45 @@ void Worker::set_access(std::size_t listener, std::shared_ptr<const AccessPolicy
     listeners_[listener]->access = std::move(policy);
 }
 
+std::vector<SessionInfo> Worker::list_sessions(const SessionFilter& filter) const {
+    std::vector<SessionInfo> found;
+    for (const Session& session : sessions_) {
+        if (found.size() >= filter.limit) break;
+        if (session.state() != SessionState::closed && session.matches(filter))
+            found.push_back(session.info());
+    }
+    return found;
+}
+
+bool Worker::kill(std::uint64_t sequence) {
+    const auto found = std::ranges::find(sessions_, sequence, &Session::sequence);
+    if (found == sessions_.end() || found->state() == SessionState::closed) return false;
+    found->abort(CloseReason::killed);
+    return true;
+}
+
+void Worker::pause(const UpstreamShared& upstream, bool paused) {
+    UpstreamContext* context = context_of(upstream);
+    if (context == nullptr) return;
+    context->paused = paused;
+    if (!paused) resume_held(*context);
+}
+
+void Worker::resume_held(UpstreamContext& upstream) {
+    for (const auto& lane : upstream.lanes())
+        if (lane->selector.any_available())
+            lane->hold_room.resume(loop_.now(), [](Held& held, TimePoint when) {
+                static_cast<SessionHeld&>(held).session.wake_at(when);
+            });
+}
+
+void Worker::set_split(std::size_t listener, const std::vector<std::uint32_t>& weights) {
+    ListenerContext& context = *listeners_[listener];
+    config::Listener changed = context.settings();
+    for (std::size_t i = 0; i < weights.size(); ++i) changed.split[i].weight = weights[i];
+    context.router = router_of(changed);
+}
+
 void Worker::resume_accepting() {
     for (auto& acceptor : acceptors_) acceptor->resume();
 }
@@ -277,6 +319,13 @@ void Worker::add_drain(SessionDrain drain) {
 }
 
 void Worker::on_timer(TimePoint now) { step_drains(now); }
+
+// Whatever happened just after the turn's events were received has waited that long.
+void Worker::on_turn(Duration busy) noexcept {
+    const auto us = whole_us(busy);
+    cells_.busy_us.add(us);
+    cells_.lag.record(us);
+}
 
 void Worker::step_drains(TimePoint now) {
     TimePoint next = no_deadline;

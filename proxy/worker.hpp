@@ -19,6 +19,7 @@
 #include "proxy/context.hpp"
 #include "proxy/drain_plan.hpp"
 #include "proxy/handoff.hpp"
+#include "proxy/inspect/closed_sessions.hpp"
 #include "proxy/session.hpp"
 #include "proxy/session_drain.hpp"
 #include "proxy/waiting_workers.hpp"
@@ -53,7 +54,7 @@ struct WorkerOptions {
 
 /// One thread's share of the data plane: its loop, listening sockets, sessions, pools and cells.
 /// Everything but send() belongs to the thread that calls run().
-class Worker final : private Timer {
+class Worker final : private Timer, private net::TurnObserver {
 public:
     Worker(WorkersShared& shared, const WorkerOptions& options, LogWriter* log_writer);
     ~Worker();
@@ -91,6 +92,21 @@ public:
 
     /// From now on this policy decides who enters the listener of this index.
     void set_access(std::size_t listener, std::shared_ptr<const AccessPolicy> policy);
+
+    // For the operator.
+    [[nodiscard]] std::vector<SessionInfo> list_sessions(const SessionFilter& filter) const;
+    [[nodiscard]] std::size_t count_sessions(const DrainScope& scope) const {
+        return count_covered(sessions_, scope);
+    }
+    /// Ends the session of that number, of this worker. False if it is not there.
+    bool kill(std::uint64_t sequence);
+    /// Ends some sessions by and by.
+    void add_drain(SessionDrain drain);
+    [[nodiscard]] ClosedSessions& closed_sessions() noexcept { return closed_sessions_; }
+    /// New clients of that upstream are held, or no longer.
+    void pause(const UpstreamShared& upstream, bool paused);
+    /// From now on the listener's clients go by these weights, in the order of its split.
+    void set_split(std::size_t listener, const std::vector<std::uint32_t>& weights);
 
     // For sessions and pools.
     /// A slot of `upstream` may be free: if one is, calls the session whose turn it is, on its
@@ -137,8 +153,10 @@ private:
 
     [[nodiscard]] UpstreamPtr find_upstream(const std::string& name) const;
     [[nodiscard]] Router router_of(const config::Listener& listener);
-    void make_lanes(const config::Listener& listener);
+    /// Those that its clients may come to, each once.
+    [[nodiscard]] std::vector<UpstreamPtr> upstreams_of(const config::Listener& listener) const;
     void on_timer(TimePoint now) override;
+    void on_turn(Duration busy) noexcept override;
     void wake_called(UpstreamShared& upstream) noexcept;
     void ask_for_warm(UpstreamShared& upstream, std::size_t workers_left) noexcept;
     void give_up_warm(UpstreamShared& upstream, std::size_t workers_left) noexcept;
@@ -148,7 +166,7 @@ private:
     /// Calls all who wait in a lane: they find out that nobody is available.
     void call_all(UpstreamContext& upstream, const Lane& lane);
     void call_next(UpstreamContext& upstream, const Lane& lane) noexcept;
-    void add_drain(SessionDrain drain);
+    void resume_held(UpstreamContext& upstream);
     void step_drains(TimePoint now);
     void wake_one(WaitingWorkers& waiting) noexcept;
     void resume_accepting();
@@ -167,6 +185,7 @@ private:
     std::size_t session_count_ = 0;
     std::uint64_t next_sequence_;
     std::vector<SessionDrain> drains_;
+    ClosedSessions closed_sessions_;
     std::function<void()> when_empty_;
     LogThrottle accept_errors_;
     LogThrottle internal_errors_;

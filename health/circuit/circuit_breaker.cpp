@@ -42,6 +42,7 @@ CircuitBreaker::Wish CircuitBreaker::on_outcomes(const balancer::OutcomeTotals& 
 CircuitBreaker::Wish CircuitBreaker::on_trials(const balancer::Circuit::Trials& trials,
                                                TimePoint now) {
     if (trials.failed > 0) {
+        cause_ = metrics::CircuitCause::trial_failed;
         reason_ = trials_ == 1 ? "its trial connection failed"
                                : fmt::format("{} of its trial connections failed", trials.failed);
         return Wish::open;
@@ -99,6 +100,7 @@ std::uint32_t CircuitBreaker::row(TimePoint now) noexcept {
 
 bool CircuitBreaker::threshold_reached(std::uint32_t in_a_row, TimePoint now) {
     if (settings_.consecutive_failures > 0 && in_a_row >= settings_.consecutive_failures) {
+        cause_ = metrics::CircuitCause::consecutive_failures;
         reason_ = fmt::format("{} connections in a row failed", in_a_row);
         return true;
     }
@@ -108,6 +110,7 @@ bool CircuitBreaker::threshold_reached(std::uint32_t in_a_row, TimePoint now) {
     if (static_cast<double>(sums.failures) / static_cast<double>(sums.all()) <
         settings_.failure_rate)
         return false;
+    cause_ = metrics::CircuitCause::failure_rate;
     reason_ = fmt::format("{} of {} connections within {} failed", sums.failures, sums.all(),
                           config::format_duration(settings_.window));
     return true;

@@ -9,6 +9,7 @@
 #include "base/random.hpp"
 #include "config/config.hpp"
 #include "health/circuit/outcome_window.hpp"
+#include "metrics/cells.hpp"
 
 namespace penstock::health {
 
@@ -59,6 +60,7 @@ public:
     [[nodiscard]] bool should_be_open() const noexcept { return reached_; }
     /// What made it want to open: `5 connections in a row failed`.
     [[nodiscard]] const std::string& reason() const noexcept { return reason_; }
+    [[nodiscard]] metrics::CircuitCause cause() const noexcept { return cause_; }
 
 private:
     [[nodiscard]] Wish on_trials(const balancer::Circuit::Trials& trials, TimePoint now);
@@ -84,6 +86,7 @@ private:
     std::uint32_t kept_ = 0;  // in those before
     bool reached_ = false;
     std::string reason_;
+    metrics::CircuitCause cause_ = metrics::CircuitCause::consecutive_failures;
 };
 
 }  // namespace penstock::health

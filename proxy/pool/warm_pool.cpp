@@ -82,7 +82,9 @@ bool WarmPool::take(std::uint32_t backend, net::Socket& to, ConnectionSlots& slo
         WarmConnection& oldest = idle.front();
         forget(oldest);
         taken = oldest.hand_over(to, slots);
-        if (!taken) worker_.call_waiting(upstream_);  // a dead one's slot
+        if (taken) continue;
+        cells(backend).warm_was(metrics::WarmResult::dead).add();
+        worker_.call_waiting(upstream_);  // its slot
     }
     if (taken) {
         backends_[backend].pause.on_success();
@@ -122,7 +124,9 @@ void WarmPool::on_opened(WarmConnection& connection, int error, Duration took) {
     PerBackend& pool = backends_[backend];
     if (error != 0) {
         upstream_.cells.warm_failed.add();
-        if (const auto failure = failure_of(classify_connect_error(error)))
+        const AttemptError how = classify_connect_error(error);
+        cells(backend).failed_by(how).add();
+        if (const auto failure = failure_of(how))
             worker_.report_backend_failure(upstream_, upstream_.set()->backend(backend),
                                            connection.pass(), *failure);
         drop(connection);
@@ -131,6 +135,8 @@ void WarmPool::on_opened(WarmConnection& connection, int error, Duration took) {
         return;
     }
     pool.sizer.on_opened(took);
+    cells(backend).established.add();
+    cells(backend).connect.record(whole_us(took));
     pool.opening.erase(pool.opening.iterator_to(connection));
     pool.idle.push_back(connection);
     ready_.set(backend);
@@ -149,6 +155,7 @@ void WarmPool::on_ended(WarmConnection& connection) {
     if (now - connection.opened_at() < shortest_life) pool.pause.on_failure(now, worker_.random());
     const std::uint32_t backend = connection.backend();
     upstream_.cells.warm_failed.add();
+    cells(backend).warm_was(metrics::WarmResult::dead).add();
     drop(connection);
     refill(backend, now);
 }
@@ -156,6 +163,7 @@ void WarmPool::on_ended(WarmConnection& connection) {
 void WarmPool::on_aged(WarmConnection& connection) {
     const std::uint32_t backend = connection.backend();
     backends_[backend].pause.on_success();
+    cells(backend).warm_was(metrics::WarmResult::expired).add();
     drop(connection);
     refill(backend, worker_.loop().now());
 }
@@ -169,6 +177,10 @@ void WarmPool::on_failure(WarmConnection& connection, std::exception_ptr error) 
 void WarmPool::on_timer(TimePoint) {
     look_again_ = no_deadline;
     refill();
+}
+
+metrics::BackendCells& WarmPool::cells(std::uint32_t backend) const noexcept {
+    return upstream_.set()->backend(backend).cells(worker_.index());
 }
 
 void WarmPool::refill() {

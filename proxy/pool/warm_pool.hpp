@@ -73,6 +73,8 @@ private:
     void drop(WarmConnection& connection) noexcept;
     void close_all(PerBackend& pool) noexcept;
     [[nodiscard]] PerBackend make(std::size_t backend) const;
+    /// Where this worker counts for it.
+    [[nodiscard]] metrics::BackendCells& cells(std::uint32_t backend) const noexcept;
     void look_again_at(TimePoint when) noexcept;
 
     Worker& worker_;

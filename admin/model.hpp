@@ -1,0 +1,202 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "balancer/circuit.hpp"
+#include "base/clock.hpp"
+#include "base/role.hpp"
+#include "config/config.hpp"
+#include "metrics/totals.hpp"
+#include "proxy/figures.hpp"
+
+/// What the running proxy tells its operator, as plain values: each page of the API and the
+/// metrics are made of these. Durations and rates are as of the moment they were asked for.
+namespace penstock::admin {
+
+struct WorkerView {
+    unsigned id = 0;
+    std::uint32_t connections = 0;
+    metrics::WorkerTotals totals{};
+    double busy = 0;                 // share of the last seconds
+    std::optional<double> lag_ms{};  // p99 of the last seconds
+    Duration silent{};               // since it last answered, if it owes an answer
+    bool stuck = false;              // it has not answered for too long
+};
+
+struct ProcessView {
+    std::string version{};
+    std::string compiler{};
+    int pid = 0;
+    Duration uptime{};
+    WallTime started{};
+    bool accepting = false;  // between start and stop
+    bool draining = false;   // by an operator, or stopping
+    std::vector<WorkerView> workers{};
+    std::uint64_t connections = 0;
+    std::uint64_t connection_limit = 0;
+    std::string limit_cause{};
+    std::uint64_t access_log_lines = 0;
+    std::uint64_t access_log_dropped = 0;
+    std::uint64_t access_log_suppressed = 0;
+    std::uint64_t log_dropped = 0;
+};
+
+/// Per second, over the last seconds.
+struct ListenerRates {
+    double accepted = 0;
+    double bytes_to_backend = 0;
+    double bytes_to_client = 0;
+};
+
+struct AcceptQueue {
+    std::uint64_t length = 0;
+    std::uint64_t limit = 0;
+};
+
+struct ListenerView {
+    std::string name{};
+    std::vector<std::string> bind{};  // with the real ports
+    std::string upstream{};           // "" where it is split, or nobody serves
+    std::vector<std::pair<std::string, std::uint32_t>> split{};  // as it is now
+    std::string split_by_whom{};  // "" = as in the file
+    Role role = Role::none;
+    std::uint64_t active = 0;
+    std::uint64_t limit = 0;  // 0 = only the process limit
+    AcceptQueue queue{};
+    bool draining = false;
+    proxy::ListenerFigures figures{};
+    ListenerRates rates{};
+};
+
+/// What an operator has changed while running.
+struct OverrideView {
+    std::optional<config::BackendState> state{};
+    std::optional<std::uint32_t> weight{};
+    std::string by{};
+    WallTime since{};
+};
+
+struct CheckView {
+    bool enabled = false;
+    bool settled = true;
+    bool up = true;
+    Role role = Role::none;
+    std::optional<WallTime> since{};
+    struct Last {
+        bool ok = false;
+        double ms = 0;
+        std::string error{};
+        WallTime at{};
+    };
+    std::optional<Last> last{};
+};
+
+struct CircuitView {
+    balancer::CircuitState state = balancer::CircuitState::closed;
+    std::string cause{};
+    std::optional<double> retry_in_s{};
+};
+
+struct BackendRates {
+    double established = 0;
+    double failed = 0;
+    double bytes_to_backend = 0;
+    double bytes_to_client = 0;
+};
+
+struct Quantiles {
+    std::optional<double> p50_ms{};
+    std::optional<double> p99_ms{};
+};
+
+struct BackendView {
+    std::string name{};
+    std::string address{};
+    std::uint32_t tier = 0;
+    config::BackendState state = config::BackendState::ready;
+    std::optional<OverrideView> override{};
+    bool available = false;
+    bool eligible = false;     // available and below its limits
+    std::string excluded_by{};  // "" = it may be chosen: `drain`, `down`, `circuit_open`, ...
+    std::string why{};         // the same in words
+    CheckView check{};
+    CircuitView circuit{};
+    std::uint32_t weight = 1;
+    double effective_weight = 1;
+    std::optional<double> slow_start_s_left{};
+    std::uint64_t active = 0;  // sessions
+    std::uint64_t limit = 0;
+    std::uint64_t connecting = 0;
+    std::uint64_t warm = 0;
+    metrics::BackendTotals totals{};
+    Quantiles connect{};
+    Quantiles first_byte{};
+    BackendRates rates{};
+    bool gone = false;  // it has left its upstream; shown in the metrics for a while
+};
+
+struct SourceView {
+    std::string kind{};
+    std::uint64_t answered = 0;
+    std::uint64_t failed = 0;
+    std::optional<WallTime> last_success{};
+};
+
+struct UpstreamView {
+    std::string name{};
+    std::string balance{};
+    bool panic = false;
+    bool role_conflict = false;
+    std::uint64_t available = 0;
+    std::uint64_t eligible = 0;
+    std::uint64_t connections = 0;
+    std::uint64_t connections_limit = 0;
+    std::uint64_t queued = 0;
+    std::uint64_t queue_limit = 0;
+    std::uint64_t held = 0;
+    bool paused = false;
+    std::optional<double> pause_s_left{};
+    std::uint64_t hash_checksum = 0;  // 0 = its policy has no table
+    metrics::UpstreamTotals totals{};
+    std::vector<SourceView> sources{};
+    std::vector<BackendView> backends{};
+};
+
+/// Everything at one moment.
+struct Overview {
+    ProcessView process{};
+    std::vector<ListenerView> listeners{};
+    std::vector<UpstreamView> upstreams{};
+};
+
+/// Who would get a connection now, and why not the others.
+struct Explanation {
+    struct Candidate {
+        std::string backend{};
+        std::string address{};
+        std::uint64_t active = 0;
+        double weight = 0;
+        std::optional<double> score{};
+        std::string excluded_by{};
+        std::string note{};
+    };
+    struct Limit {
+        std::string name{};
+        std::uint64_t used = 0;
+        std::uint64_t limit = 0;
+    };
+    std::string listener{};
+    std::string route{};
+    std::string upstream{};  // "" = no route
+    std::string balance{};
+    std::string chosen{};  // "" = nobody, or left to chance
+    std::string note{};
+    std::vector<Candidate> candidates{};
+    std::vector<Limit> limits{};
+};
+
+}  // namespace penstock::admin
