@@ -27,6 +27,16 @@ struct WorkerView {
     bool stuck = false;              // it has not answered for too long
 };
 
+/// What the kernel says of the process.
+struct ProcessUsage {
+    double cpu_s = 0;
+    std::uint64_t resident_bytes = 0;
+    std::uint64_t virtual_bytes = 0;
+    std::uint64_t open_descriptors = 0;
+    std::uint64_t max_descriptors = 0;
+    double started_s = 0;  // since the epoch
+};
+
 struct ProcessView {
     std::string version{};
     std::string compiler{};
@@ -43,6 +53,7 @@ struct ProcessView {
     std::uint64_t access_log_dropped = 0;
     std::uint64_t access_log_suppressed = 0;
     std::uint64_t log_dropped = 0;
+    ProcessUsage usage{};
 };
 
 /// Per second, over the last seconds.
@@ -136,14 +147,18 @@ struct BackendView {
     Quantiles connect{};
     Quantiles first_byte{};
     BackendRates rates{};
-    bool gone = false;  // it has left its upstream; shown in the metrics for a while
 };
 
+/// Where an upstream finds its backends: DNS or a file.
 struct SourceView {
-    std::string kind{};
-    std::uint64_t answered = 0;
-    std::uint64_t failed = 0;
+    std::string what{};
+    bool is_dns = false;
+    std::uint64_t answers = 0;
+    std::uint64_t failures = 0;
+    std::string last_error{};  // "" = the last one was good
     std::optional<WallTime> last_success{};
+    std::uint64_t ignored = 0;
+    std::uint64_t backends = 0;
 };
 
 struct UpstreamView {
@@ -164,6 +179,13 @@ struct UpstreamView {
     metrics::UpstreamTotals totals{};
     std::vector<SourceView> sources{};
     std::vector<BackendView> backends{};
+    std::vector<BackendView> departed{};  // they left not long ago: for the metrics
+
+    [[nodiscard]] bool looks_up() const noexcept {
+        for (const SourceView& source : sources)
+            if (source.is_dns) return true;
+        return false;
+    }
 };
 
 /// Everything at one moment.

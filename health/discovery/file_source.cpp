@@ -81,6 +81,7 @@ void FileSource::on_read(Read read) {
     }
     ++status_.answers;
     status_.last_error.clear();
+    status_.last_success = wall_now();
     std::vector<Discovered> found;
     for (const auto& backend : *read) {
         if (!backend.host.empty()) continue;

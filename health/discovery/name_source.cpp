@@ -55,6 +55,7 @@ NameSource::NameSource(const SourceShared& shared, Spec spec)
       timer_(shared.context),
       failures_(failure_pause) {
     status_.what = describe(spec_);
+    status_.is_dns = true;
 }
 
 void NameSource::start() { look_up(); }
@@ -165,6 +166,7 @@ void NameSource::on_answer(std::vector<Discovered> found, Duration ttl) {
                          spec_.lookup.on_empty == config::OnEmpty::keep ? "the last ones are kept"
                                                                         : "the last ones drain");
     status_.last_error = found.empty() ? "no address" : "";
+    status_.last_success = wall_now();
     settled_ = true;
     retry_.reset();
     const auto before = set_.list();

@@ -9,6 +9,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/thread_pool.hpp>
 
+#include "base/clock.hpp"
 #include "base/log.hpp"
 #include "health/discovery/address_filter.hpp"
 #include "health/discovery/discovered.hpp"
@@ -21,6 +22,8 @@ struct SourceStatus {
     std::uint64_t answers = 0;
     std::uint64_t failures = 0;
     std::string last_error;     // "" = the last one was good
+    WallTime last_success{};    // the epoch = none yet
+    bool is_dns = false;        // else a file
     std::uint64_t ignored = 0;  // addresses that were refused, or above max_backends
     std::size_t backends = 0;
 };

@@ -1,0 +1,161 @@
+// The routes that change nothing.
+#include <algorithm>
+#include <utility>
+
+#include <boost/json/array.hpp>
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+#include <fmt/format.h>
+
+#include "admin/api.hpp"
+#include "admin/arguments.hpp"
+#include "admin/bodies.hpp"
+#include "admin/dashboard.hpp"
+#include "admin/metrics_page.hpp"
+#include "admin/readiness.hpp"
+#include "admin/responses.hpp"
+
+namespace penstock::admin {
+
+using boost::asio::awaitable;
+
+namespace {
+
+constexpr std::uint64_t most_sessions = 10'000;
+constexpr std::uint64_t sessions_by_default = 1000;
+
+std::optional<CloseReason> reason_named(std::string_view name) {
+    for (std::size_t i = 1; i < close_reason_count; ++i)
+        if (name_of(static_cast<CloseReason>(i)) == name) return static_cast<CloseReason>(i);
+    return std::nullopt;
+}
+
+std::optional<CompactEndpoint> endpoint_of(const std::string& address) {
+    const bool bracket = address.contains(':') && !address.starts_with('[');
+    const auto parsed =
+        Endpoint::parse(bracket ? fmt::format("[{}]:0", address) : address + ":0");
+    if (!parsed || parsed->is_unix()) return std::nullopt;
+    return parsed->ip();
+}
+
+}  // namespace
+
+awaitable<HttpResponse> Api::dashboard(ApiRequest) { co_return dashboard_response(); }
+
+awaitable<HttpResponse> Api::metrics(ApiRequest) {
+    co_return response(200, "text/plain; version=0.0.4; charset=utf-8",
+                       metrics_page(operations_.overview()));
+}
+
+awaitable<HttpResponse> Api::livez(ApiRequest) { co_return livez_of(operations_.overview()); }
+
+awaitable<HttpResponse> Api::readyz(ApiRequest request) {
+    Arguments arguments(request);
+    if (auto refusal = arguments.allow({"upstream", "listener"}).refusal())
+        co_return refuse(*refusal);
+    co_return readyz_of(operations_.overview(), settings_, request.query);
+}
+
+awaitable<HttpResponse> Api::status(ApiRequest) {
+    co_return json_response(to_json(operations_.overview().process));
+}
+
+awaitable<HttpResponse> Api::listeners(ApiRequest) {
+    co_return json_response(to_json(operations_.overview().listeners));
+}
+
+awaitable<HttpResponse> Api::upstreams(ApiRequest) {
+    co_return json_response(to_json(operations_.overview().upstreams));
+}
+
+awaitable<HttpResponse> Api::upstream(ApiRequest request) {
+    const Overview overview = operations_.overview();
+    const auto& name = request.captured.front();
+    const auto found = std::ranges::find(overview.upstreams, name, &UpstreamView::name);
+    if (found == overview.upstreams.end())
+        co_return refuse({404, fmt::format("there is no upstream '{}'", name)});
+    co_return json_response(to_json(*found));
+}
+
+awaitable<HttpResponse> Api::sessions(ApiRequest request) {
+    Arguments arguments(request);
+    arguments.allow({"upstream", "backend", "listener", "source", "older", "limit"});
+    proxy::SessionFilter filter{.listener = arguments.text("listener"),
+                                .upstream = arguments.text("upstream"),
+                                .backend = arguments.text("backend"),
+                                .older = arguments.duration("older", {}),
+                                .limit = arguments.number("limit", sessions_by_default,
+                                                          most_sessions)};
+    if (const std::string source = arguments.text("source"); !source.empty()) {
+        const auto prefix = Prefix::parse(source);
+        if (prefix)
+            filter.source = *prefix;
+        else
+            arguments.complain(fmt::format("source '{}': {}", source, prefix.error()));
+    }
+    if (auto refusal = arguments.refusal()) co_return refuse(*refusal);
+    auto asking = operations_.sessions(std::move(filter));
+    const auto found = co_await std::move(asking);
+    co_return json_response(to_json(found));
+}
+
+awaitable<HttpResponse> Api::closes(ApiRequest request) {
+    Arguments arguments(request);
+    arguments.allow({"reason", "upstream", "limit"});
+    proxy::ClosedFilter filter{
+        .upstream = arguments.text("upstream"),
+        .limit = arguments.number("limit", proxy::ClosedSessions::capacity,
+                                  proxy::ClosedSessions::capacity)};
+    if (const std::string name = arguments.text("reason"); !name.empty()) {
+        if (const auto reason = reason_named(name))
+            filter.reason = *reason;
+        else
+            arguments.complain(fmt::format("there is no reason '{}'", name));
+    }
+    if (auto refusal = arguments.refusal()) co_return refuse(*refusal);
+    auto asking = operations_.closes(std::move(filter));
+    const auto found = co_await std::move(asking);
+    std::string text = "[";
+    for (const auto& line : found) {
+        if (text.size() > 1) text += ',';
+        text += line.json;
+    }
+    co_return response(200, "application/json", text + "]\n");
+}
+
+awaitable<HttpResponse> Api::configuration(ApiRequest) {
+    co_return response(200, "application/toml; charset=utf-8", operations_.configuration());
+}
+
+awaitable<HttpResponse> Api::events(ApiRequest request) {
+    Arguments arguments(request);
+    arguments.allow({"since"});
+    const auto since = arguments.number("since", 0, ~std::uint64_t{0} >> 1);
+    if (auto refusal = arguments.refusal()) co_return refuse(*refusal);
+    co_return json_response(to_json(operations_.events().since(since)));
+}
+
+awaitable<HttpResponse> Api::explain(ApiRequest request) {
+    Arguments arguments(request);
+    arguments.allow({"listener", "source", "sni"});
+    ExplainQuery query{.listener = arguments.text("listener")};
+    if (query.listener.empty()) arguments.complain("'listener' is missing");
+    if (const std::string source = arguments.text("source"); !source.empty()) {
+        query.source = endpoint_of(source);
+        if (!query.source)
+            arguments.complain(fmt::format("source '{}' is no IP address", source));
+    }
+    if (auto refusal = arguments.refusal()) co_return refuse(*refusal);
+    const auto explanation = operations_.explain(query);
+    if (!explanation) co_return refuse(explanation.error());
+    co_return json_response(to_json(*explanation));
+}
+
+// Whoever owns the socket serves the stream; here come those who may not have it any more.
+awaitable<HttpResponse> Api::stream(ApiRequest) {
+    co_return refuse({503, "too many streams are open; close one"});
+}
+
+std::string Api::status_text() { return boost::json::serialize(to_json(operations_.overview())); }
+
+}  // namespace penstock::admin

@@ -1,0 +1,217 @@
+#include "admin/connection.hpp"
+
+#include <utility>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/deferred.hpp>
+#include <boost/asio/ssl/stream.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http.hpp>
+#include <boost/json/serialize.hpp>
+
+#include "admin/bodies.hpp"
+#include "admin/server.hpp"
+
+namespace penstock::admin {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = boost::beast::http;
+
+using asio::awaitable;
+
+namespace {
+
+constexpr auto as_result = asio::as_tuple(asio::deferred);
+constexpr auto stream_interval = std::chrono::seconds(1);
+
+using Timer = asio::basic_waitable_timer<std::chrono::steady_clock,
+                                         asio::wait_traits<std::chrono::steady_clock>, Executor>;
+
+std::uint64_t last_event_seen(const HttpRequest& request) {
+    const auto header = request["Last-Event-ID"];
+    std::uint64_t seq = 0;
+    for (const char c : header) {
+        if (c < '0' || c > '9' || seq > (~std::uint64_t{0} >> 5)) return 0;
+        seq = seq * 10 + static_cast<std::uint64_t>(c - '0');
+    }
+    return seq;
+}
+
+// What the client gets to know of a request that could not be read; nothing = it is just gone.
+std::optional<Refusal> refusal_of(const beast::error_code& error) {
+    if (error == http::error::header_limit) return Refusal{431, "the header is too large"};
+    if (error == http::error::body_limit) return Refusal{413, "the body is too large"};
+    if (error == beast::error::timeout || error == http::error::end_of_stream) return std::nullopt;
+    if (error.category() == make_error_code(http::error::bad_method).category())
+        return Refusal{400, "the request is no HTTP/1.1", {error.message()}};
+    return std::nullopt;
+}
+
+}  // namespace
+
+Connection::Connection(Stream stream, Caller caller, const AccessRules& rules, Host& host,
+                       asio::ssl::context* tls)
+    : stream_(std::move(stream)),
+      caller_(std::move(caller)),
+      rules_(rules),
+      host_(host),
+      tls_(tls) {}
+
+Connection::~Connection() = default;
+
+void Connection::close() noexcept {
+    closed_ = true;
+    stream_.close();
+}
+
+awaitable<void> Connection::serve() {
+    if (tls_ == nullptr) {
+        auto serving = serve_on(stream_);
+        co_await std::move(serving);
+        co_return;
+    }
+    asio::ssl::stream<Stream&> secure(stream_, *tls_);
+    stream_.expires_after(Server::request_time);
+    auto shaking = secure.async_handshake(asio::ssl::stream_base::server, as_result);
+    const auto [error] = co_await std::move(shaking);
+    if (error) co_return;
+    auto serving = serve_on(secure);
+    co_await std::move(serving);
+    stream_.expires_after(std::chrono::seconds(1));
+    auto parting = secure.async_shutdown(as_result);
+    co_await std::move(parting);
+}
+
+template <typename S>
+awaitable<void> Connection::serve_on(S& stream) {
+    for (bool more = true; more && !closed_;) {
+        waiting_ = SteadyClock().now();
+        auto answering = answer_next(stream);
+        more = co_await std::move(answering);
+    }
+}
+
+template <typename S>
+awaitable<bool> Connection::answer_next(S& stream) {
+    auto buffer = asio::dynamic_buffer(buffer_, Server::max_header + Server::max_body);
+    http::request_parser<http::string_body> parser;
+    parser.header_limit(Server::max_header);
+    parser.body_limit(Server::max_body);
+    if (buffer_.empty()) {
+        // The first byte may take its time; from then on the request has to arrive.
+        stream_.expires_after(Server::idle_time);
+        auto reading = http::async_read_some(stream, buffer, parser, as_result);
+        const auto [error, size] = co_await std::move(reading);
+        if (error && error != http::error::need_more) {
+            if (const auto refusal = refusal_of(error)) {
+                auto writing = write(stream, refuse(*refusal), 11, false, false);
+                co_await std::move(writing);
+            }
+            co_return false;
+        }
+    }
+    stream_.expires_after(Server::request_time);
+    if (!parser.is_done()) {
+        auto reading = http::async_read(stream, buffer, parser, as_result);
+        const auto [error, size] = co_await std::move(reading);
+        if (error) {
+            if (const auto refusal = refusal_of(error)) {
+                auto writing = write(stream, refuse(*refusal), 11, false, false);
+                co_await std::move(writing);
+            }
+            co_return false;
+        }
+    }
+    waiting_.reset();
+    HttpRequest request = parser.release();
+    const bool head = request.method() == http::verb::head;
+    const bool keep_alive = request.keep_alive();
+    const unsigned version = request.version();
+    if (!head && host_.api().is_stream(request, caller_, rules_) && host_.begin_stream()) {
+        auto streaming = stream_to(stream, last_event_seen(request));
+        co_await std::move(streaming);
+        host_.end_stream();
+        co_return false;
+    }
+    auto handling = host_.api().handle(std::move(request), caller_, rules_);
+    HttpResponse response = co_await std::move(handling);
+    if (response.result_int() == 401 && !host_.note_denial(caller_))
+        response = refuse({429, "too many requests without the right token; wait a second"});
+    auto writing = write(stream, std::move(response), version, keep_alive, head);
+    co_return co_await std::move(writing);
+}
+
+template <typename S>
+awaitable<bool> Connection::write(S& stream, HttpResponse response, unsigned version,
+                                  bool keep_alive, bool head) {
+    response.version(version);
+    response.keep_alive(keep_alive);
+    response.prepare_payload();
+    stream_.expires_after(Server::answer_time);
+    if (head) {
+        http::response<http::empty_body> only_header(response.base());
+        http::response_serializer<http::empty_body> serializer(only_header);
+        auto writing = http::async_write_header(stream, serializer, as_result);
+        const auto [error, size] = co_await std::move(writing);
+        co_return !error && keep_alive;
+    }
+    auto writing = http::async_write(stream, response, as_result);
+    const auto [error, size] = co_await std::move(writing);
+    co_return !error && keep_alive;
+}
+
+template <typename S>
+awaitable<void> Connection::stream_to(S& stream, std::uint64_t since) {
+    http::response<http::empty_body> header(http::status::ok, 11);
+    header.set(http::field::content_type, "text/event-stream");
+    header.set(http::field::cache_control, "no-store");
+    header.chunked(true);
+    http::response_serializer<http::empty_body> serializer(header);
+    stream_.expires_after(Server::answer_time);
+    auto heading = http::async_write_header(stream, serializer, as_result);
+    const auto [error, size] = co_await std::move(heading);
+    if (error) co_return;
+    EventRing& events = host_.api().operations().events();
+    Timer timer(stream_.get_executor());
+    const auto subscription = events.subscribe([&timer] { timer.cancel(); });
+    std::uint64_t seen = since != 0 ? since : events.last();
+    auto next_status = std::chrono::steady_clock::time_point::min();
+    const SteadyClock clock;
+    while (!closed_) {
+        const std::chrono::steady_clock::time_point now(clock.now().time_since_epoch());
+        std::string text;
+        for (const Event& event : events.since(seen)) {
+            text += "id: " + std::to_string(event.seq) +
+                    "\nevent: event\ndata: " + boost::json::serialize(to_json(event)) + "\n\n";
+            seen = event.seq;
+        }
+        if (now >= next_status) {
+            text += "event: status\ndata: " + host_.status_text() + "\n\n";
+            next_status = now + stream_interval;
+        }
+        if (!text.empty()) {
+            auto writing = write_chunk(stream, std::move(text));
+            const bool written = co_await std::move(writing);
+            if (!written) co_return;
+        }
+        if (events.last() != seen) continue;  // while it was written
+        timer.expires_at(next_status);
+        auto waiting = timer.async_wait(as_result);
+        co_await std::move(waiting);
+    }
+}
+
+template <typename S>
+awaitable<bool> Connection::write_chunk(S& stream, std::string text) {
+    stream_.expires_after(Server::answer_time);
+    const auto chunk = http::make_chunk(asio::const_buffer(text.data(), text.size()));
+    auto writing = asio::async_write(stream, chunk, as_result);
+    const auto [error, size] = co_await std::move(writing);
+    // Only writing has a deadline here: the client says nothing more.
+    stream_.expires_never();
+    co_return !error;
+}
+
+}  // namespace penstock::admin

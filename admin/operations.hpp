@@ -1,0 +1,100 @@
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <boost/asio/awaitable.hpp>
+
+#include "admin/events.hpp"
+#include "admin/model.hpp"
+#include "proxy/inspect/closed_sessions.hpp"
+#include "proxy/inspect/session_info.hpp"
+
+namespace penstock::admin {
+
+/// Why something was not done: an HTTP status and words for the user.
+struct Refusal {
+    unsigned status = 400;
+    std::string error{};
+    std::vector<std::string> details{};
+};
+
+template <typename T>
+using Outcome = std::expected<T, Refusal>;
+
+struct BackendChange {
+    std::optional<config::BackendState> state{};
+    std::optional<std::uint32_t> weight{};
+    bool reset = false;  // what was changed while running is forgotten
+};
+
+/// Sessions of one backend end, idle ones first.
+struct KillOrder {
+    Duration over{};
+    double share = 1.0;
+    bool dry_run = false;
+};
+
+struct RebalanceOrder {
+    Duration over = std::chrono::minutes(10);
+    double max_share = 0.2;
+    bool dry_run = false;
+};
+
+/// How many sessions will end, per backend where several are concerned.
+struct Ending {
+    std::uint64_t sessions = 0;  // there are
+    std::uint64_t closing = 0;
+    std::map<std::string, std::uint64_t> per_backend{};
+};
+
+struct ExplainQuery {
+    std::string listener{};
+    std::optional<CompactEndpoint> source{};
+};
+
+/// The running proxy, as its API sees it. The implementation wires it to the workers and to
+/// health. Control thread. `actor`: who asks, for the record.
+class Operations {
+public:
+    virtual ~Operations() = default;
+
+    [[nodiscard]] virtual Overview overview() = 0;
+    [[nodiscard]] virtual boost::asio::awaitable<std::vector<proxy::SessionInfo>> sessions(
+        proxy::SessionFilter filter) = 0;
+    /// The newest first.
+    [[nodiscard]] virtual boost::asio::awaitable<std::vector<proxy::ClosedLine>> closes(
+        proxy::ClosedFilter filter) = 0;
+    /// The effective configuration as TOML, without what is secret.
+    [[nodiscard]] virtual std::string configuration() = 0;
+    [[nodiscard]] virtual Outcome<Explanation> explain(const ExplainQuery& query) = 0;
+    [[nodiscard]] virtual const EventRing& events() const = 0;
+    [[nodiscard]] virtual EventRing& events() = 0;
+
+    virtual Outcome<void> change_backend(const std::string& upstream, const std::string& backend,
+                                         const BackendChange& change, const std::string& actor) = 0;
+    virtual boost::asio::awaitable<Outcome<void>> kill_session(proxy::ConnectionId id,
+                                                               std::string actor) = 0;
+    virtual boost::asio::awaitable<Outcome<Ending>> kill_backend(std::string upstream,
+                                                                 std::string backend,
+                                                                 KillOrder order,
+                                                                 std::string actor) = 0;
+    virtual boost::asio::awaitable<Outcome<Ending>> rebalance(std::string upstream,
+                                                              RebalanceOrder order,
+                                                              std::string actor) = 0;
+    virtual Outcome<void> pause(const std::string& upstream, Duration max,
+                                const std::string& actor) = 0;
+    virtual Outcome<void> resume(const std::string& upstream, const std::string& actor) = 0;
+    virtual Outcome<void> split(const std::string& listener,
+                                const std::map<std::string, std::uint32_t>& weights,
+                                const std::string& actor) = 0;
+    /// "" = the whole process.
+    virtual Outcome<void> set_draining(const std::string& listener, bool draining,
+                                       const std::string& actor) = 0;
+};
+
+}  // namespace penstock::admin

@@ -1,0 +1,2 @@
+// Beast and Asio's TLS, compiled once.
+#include <boost/asio/ssl/impl/src.hpp>
