@@ -54,7 +54,7 @@ void scale_down(std::vector<std::uint32_t>& parts, std::uint64_t sum, std::uint6
         left -= parts[i];
     }
     std::vector<std::size_t> order(parts.size());
-    std::iota(order.begin(), order.end(), std::size_t{0});
+    for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
     std::ranges::stable_sort(order, std::ranges::greater{},
                              [&](std::size_t i) { return remainders[i]; });
     // Fewer are left than there are remainders above 0, so no part exceeds what it was.

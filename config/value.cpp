@@ -200,7 +200,7 @@ std::expected<std::vector<Endpoint>, std::string> parse_admin_bind_address(
             "begins with $RUNTIME and no / after it; write \"unix:$RUNTIME/admin.sock\", or "
             "${NAME} for an environment variable");
     const std::filesystem::path path(rest);
-    if (std::any_of(path.begin(), path.end(), [](const auto& part) { return part == ".."; }))
+    if (std::ranges::any_of(path, [](const auto& part) { return part == ".."; }))
         return std::unexpected("has '..' after $RUNTIME; write the path without it");
     auto endpoint =
         Endpoint::parse(fmt::format("{}{}", runtime_path, path.lexically_normal().string()));
@@ -210,9 +210,8 @@ std::expected<std::vector<Endpoint>, std::string> parse_admin_bind_address(
 
 std::expected<std::uint32_t, std::string> parse_mode(std::string_view text) {
     std::uint32_t mode = 0;
-    const auto* end = text.data() + text.size();
-    const auto parsed = std::from_chars(text.data(), end, mode, 8);
-    if (text.empty() || parsed.ec != std::errc{} || parsed.ptr != end || text.starts_with('-'))
+    const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), mode, 8);
+    if (text.empty() || ec != std::errc{} || end != text.data() + text.size())
         return std::unexpected("is no mode; write octal digits, as \"0660\"");
     if (mode > 0777) return std::unexpected("is above 0777; a socket has no set-id or sticky bits");
     return mode;

@@ -399,7 +399,7 @@ TEST(ConfigRebalance, WrongValues) {
          "error: 'on' in [upstream.rebalance]: 'up' is unknown; here it is \"recovered\"; there "
          "are "
          "\"added\", \"recovered\""},
-        {"on = [\"added\", \"added\"]",
+        {R"(on = ["added", "added"])",
          "error: 'on' in [upstream.rebalance]: 'added' is there twice"},
         {"on = true",
          "error: 'on' in [upstream.rebalance] takes a list of strings; this is a boolean, "
