@@ -8,6 +8,8 @@
 
 #include <fmt/format.h>
 
+#include "app/token_file.hpp"
+
 namespace penstock::app {
 
 namespace {
@@ -16,14 +18,24 @@ std::string counted(std::size_t n, const char* what) {
     return fmt::format("{} {}{}", n, what, n == 1 ? "" : "s");
 }
 
-}  // namespace
-
-config::LoadResult load_configuration(const std::string& path) {
+config::LoadResult load(const std::string& path) {
     const auto environment = config::process_environment();
     if (path != "-") return config::load_file(path, environment);
     const std::string text{std::istreambuf_iterator<char>(std::cin), {}};
     return config::load_text(text, "<stdin>", std::filesystem::current_path().string(),
                              environment);
+}
+
+}  // namespace
+
+config::LoadResult load_configuration(const std::string& path) {
+    auto loaded = load(path);
+    // What an invalid configuration names may not be what is meant.
+    if (loaded.ok()) {
+        auto tokens = check_token_files(loaded.config);
+        std::ranges::move(tokens, std::back_inserter(loaded.diagnostics));
+    }
+    return loaded;
 }
 
 void print_diagnostics(std::span<const config::Diagnostic> diagnostics) {

@@ -6,7 +6,7 @@
 
 namespace penstock::app {
 
-/// Loads `path`, or standard input for "-".
+/// Loads `path`, or standard input for "-", and looks into the token files that it names.
 [[nodiscard]] config::LoadResult load_configuration(const std::string& path);
 
 /// Prints errors and warnings to standard error as the command line's contract shows.

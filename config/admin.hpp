@@ -22,11 +22,16 @@ struct AdminTls {
     bool operator==(const AdminTls&) const = default;
 };
 
+/// Where the admin API is found unless the configuration says otherwise.
+[[nodiscard]] inline Endpoint default_admin_bind() {
+    return *Endpoint::parse("unix:$RUNTIME/admin.sock");
+}
+
 struct AdminListener {
     /// A unix path may begin with `$RUNTIME/`: the program's runtime directory, known when it runs.
-    std::vector<Endpoint> bind{};
+    std::vector<Endpoint> bind{default_admin_bind()};
     AdminAccess access = AdminAccess::full;
-    std::uint32_t socket_mode = 0600;
+    std::uint32_t socket_mode = 0600;  // of unix sockets
     std::string socket_group{};
     std::string token_file{};  // absolute; "" = none
     AdminTls tls{};

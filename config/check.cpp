@@ -29,6 +29,7 @@ void check_config(const Config& config, const Origins& origins, Reporter& report
     check_upstreams(check);
     check_health(check);
     check_access_log(check);
+    check_admin(check);
 }
 
 }  // namespace penstock::config

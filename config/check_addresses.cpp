@@ -16,7 +16,7 @@ class BoundAddresses {
 public:
     struct Bound {
         Endpoint endpoint;
-        const Listener* listener;
+        std::string by;  // "listener 'web'"
         Region where;
     };
 
@@ -60,11 +60,11 @@ private:
     PortIndex any_of_port_;
 };
 
-void check_bind(const Check& check, BoundAddresses& bound, const Listener& listener,
-                const Endpoint& endpoint, Region where) {
+void check_bind(const Check& check, BoundAddresses& bound, std::string by, const Endpoint& endpoint,
+                Region where) {
     if (!endpoint.is_unix() && endpoint.port() == 0) return;  // any free port
     const auto* other = bound.conflict(endpoint);
-    if (other == nullptr) return bound.add({endpoint, &listener, where});
+    if (other == nullptr) return bound.add({endpoint, std::move(by), where});
     const auto text = format_endpoint(endpoint);
     const bool same = other->endpoint == endpoint;
     check.reporter.error(where,
@@ -72,7 +72,7 @@ void check_bind(const Check& check, BoundAddresses& bound, const Listener& liste
                              ? fmt::format("the address {} is bound twice", text)
                              : fmt::format("the addresses {} and {} overlap: only one can be bound",
                                            text, format_endpoint(other->endpoint)),
-                         other->where, fmt::format("by listener '{}' here", other->listener->name));
+                         other->where, fmt::format("by {} here", other->by));
 }
 
 void check_loop(const Check& check, const BoundAddresses& bound, const Backend& backend,
@@ -83,7 +83,7 @@ void check_loop(const Check& check, const BoundAddresses& bound, const Backend& 
             where,
             fmt::format("backend {} is this proxy itself: connections would go round in a circle",
                         format_endpoint(backend.address)),
-            own->where, fmt::format("listener '{}' listens there", own->listener->name));
+            own->where, fmt::format("{} listens there", own->by));
 }
 
 }  // namespace
@@ -93,13 +93,20 @@ void check_addresses(const Check& check) {
     for (std::size_t i = 0; i < check.config.listeners.size(); ++i) {
         const auto& listener = check.config.listeners[i];
         for (std::size_t j = 0; j < listener.bind.size(); ++j)
-            check_bind(check, bound, listener, listener.bind[j],
+            check_bind(check, bound, fmt::format("listener '{}'", listener.name), listener.bind[j],
                        check.origins.of(listener_path(i), fmt::format("bind[{}]", j)));
     }
     for (std::size_t i = 0; i < check.config.upstreams.size(); ++i) {
         const auto& backends = check.config.upstreams[i].backends;
         for (std::size_t j = 0; j < backends.size(); ++j)
             check_loop(check, bound, backends[j], check.origins.of(backend_path(i, j), "address"));
+    }
+    // After the loops: who makes the admin API a backend gets no circle.
+    for (std::size_t i = 0; i < check.config.admin.listeners.size(); ++i) {
+        const auto& bind = check.config.admin.listeners[i].bind;
+        for (std::size_t j = 0; j < bind.size(); ++j)
+            check_bind(check, bound, "the admin API", bind[j],
+                       check.origins.of(admin_listener_path(i), fmt::format("bind[{}]", j)));
     }
 }
 

@@ -5,6 +5,7 @@
 namespace penstock::config {
 
 std::string listener_path(std::size_t i) { return fmt::format("listener[{}]", i); }
+std::string admin_listener_path(std::size_t i) { return fmt::format("admin.listener[{}]", i); }
 std::string upstream_path(std::size_t i) { return fmt::format("upstream[{}]", i); }
 std::string backend_path(std::size_t i, std::size_t j) {
     return fmt::format("upstream[{}].backend[{}]", i, j);

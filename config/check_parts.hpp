@@ -31,9 +31,12 @@ void check_upstreams(const Check& check);
 
 /// Health checks, breakers, roles, discovery.
 void check_health(const Check& check);
+/// Listeners of the admin API: what goes with their addresses, and who needs a token.
+void check_admin(const Check& check);
 
 /// Paths in Origins.
 [[nodiscard]] std::string listener_path(std::size_t i);
+[[nodiscard]] std::string admin_listener_path(std::size_t i);
 [[nodiscard]] std::string upstream_path(std::size_t i);
 [[nodiscard]] std::string backend_path(std::size_t i, std::size_t j);
 

@@ -65,6 +65,11 @@ public:
     void use(const std::string& name, Region where) {
         if (name.empty()) return;  // reported
         used_.insert(name);
+        expect(name, where);
+    }
+
+    /// Must exist; clients do not come to it that way.
+    void expect(const std::string& name, Region where) const {
         if (complete_ && !known_.contains(name))
             check_.reporter.error(where, unknown_upstream(name, names_));
     }
@@ -152,6 +157,10 @@ void check_references(const Check& check) {
                 where, fmt::format("listener '{}' has no upstream: it refuses every connection",
                                    listener.name));
     }
+    const auto& ready = check.config.admin.ready_upstreams;
+    for (std::size_t i = 0; i < ready.size(); ++i)
+        references.expect(ready[i],
+                          check.origins.of("admin", fmt::format("ready_upstreams[{}]", i)));
     for (std::size_t i = 0; i < check.config.upstreams.size(); ++i)
         if (const auto& name = check.config.upstreams[i].name;
             !name.empty() && !references.is_used(name))

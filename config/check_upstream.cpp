@@ -83,6 +83,12 @@ void check_pool(const Subject& subject) {
     }
 }
 
+void check_rebalance(const Subject& subject) {
+    const auto& rebalance = subject.upstream.rebalance;
+    if ((rebalance.on_added || rebalance.on_recovered) && rebalance.max_share == 0)
+        subject.idle("rebalance", "the max_share of rebalance is 0, so no session ever moves");
+}
+
 /// A source address of a family that no backend has is never used.
 void check_sources(const Subject& subject) {
     const auto& upstream = subject.upstream;
@@ -137,6 +143,7 @@ void check_upstreams(const Check& check) {
         check_hashing(subject);
         check_hold(subject);
         check_pool(subject);
+        check_rebalance(subject);
         if (!subject.upstream.backends.empty()) check_sources(subject);
         check_backends(subject);
     }

@@ -38,7 +38,9 @@ struct Formatter {
 
     std::string operator()(std::monostate) const { return {}; }
     std::string operator()(const bool* value) const { return *value ? "true" : "false"; }
-    std::string operator()(const std::uint32_t* value) const { return integer(*value); }
+    std::string operator()(const std::uint32_t* value) const {
+        return key.kind == Kind::mode ? format_string(format_mode(*value)) : integer(*value);
+    }
     std::string operator()(const std::uint64_t* value) const {
         return key.kind == Kind::byte_rate ? format_string(format_byte_rate(*value))
                                            : integer(*value);

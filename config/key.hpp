@@ -33,6 +33,7 @@ enum class Kind : std::uint8_t {
     address,       // one address to connect to, or a host name with a port
     name_servers,  // a list of addresses whose port may be left out
     statuses,      // a list of HTTP statuses and ranges of them
+    mode,          // permissions of a file, in octal digits
     local_addresses,  // a list of addresses without a port
     table,
     tables,        // a list of tables
@@ -72,6 +73,8 @@ struct Key {
     /// Said as a warning where "never" is chosen.
     std::string_view never_warning{};
     bool whole_seconds = false;
+    /// Kind::bind: a unix path may begin with `$RUNTIME`.
+    bool allows_runtime = false;
     /// Kind::string: any byte may stand in it, NUL too.
     bool is_binary = false;
 

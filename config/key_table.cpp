@@ -18,9 +18,9 @@ std::span<const TableSpec> all_tables() {
     static const std::vector<TableSpec> tables = [] {
         std::vector<TableSpec> all;
         for (const auto part :
-             {keys::process_tables(), keys::listener_tables(), keys::listener_extra_tables(),
-              keys::upstream_tables(), keys::upstream_load_tables(), keys::health_tables(),
-              keys::upstream_extra_tables()})
+             {keys::process_tables(), keys::admin_tables(), keys::listener_tables(),
+              keys::listener_extra_tables(), keys::upstream_tables(), keys::upstream_load_tables(),
+              keys::health_tables(), keys::upstream_extra_tables()})
             all.insert(all.end(), part.begin(), part.end());
         return all;
     }();

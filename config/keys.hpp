@@ -24,8 +24,10 @@ constexpr Key planned_table(std::string_view name, Kind kind, std::string_view c
     return {.name = name, .kind = kind, .doc = doc, .supported = false, .child = child};
 }
 
-// Process, logs, admin.
+// Process, logs.
 [[nodiscard]] std::span<const TableSpec> process_tables();
+// [admin] and below.
+[[nodiscard]] std::span<const TableSpec> admin_tables();
 // [[listener]] and below.
 [[nodiscard]] std::span<const TableSpec> listener_tables();
 // What the listener tables of TLS and routing hold.

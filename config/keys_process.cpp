@@ -28,7 +28,11 @@ constexpr Key root_keys[] = {
      .access = at<&Root::config, &Config::access_log>,
      .doc = "One line per connection.",
      .child = "access_log"},
-    planned_table("admin", Kind::table, "admin", "The admin interface."),
+    {.name = "admin",
+     .kind = Kind::table,
+     .access = at<&Root::config, &Config::admin>,
+     .doc = "The admin API.",
+     .child = "admin"},
     {.name = "defaults",
      .kind = Kind::table,
      .access = at<&Root::defaults>,
@@ -173,22 +177,6 @@ constexpr Key access_log_keys[] = {
      .least = 1},
 };
 
-constexpr Key admin_keys[] = {
-    planned("ready_upstreams", Kind::strings, "[]", "Upstreams that readiness depends on."),
-    planned("allowed_hosts", Kind::strings, "[]", "Further Host names over TCP."),
-    planned_table("listener", Kind::tables, "admin.listener", "Where the admin interface listens."),
-};
-
-constexpr Key admin_listener_keys[] = {
-    planned("bind", Kind::bind, R"("unix:$RUNTIME/admin.sock")", "Address to listen on."),
-    planned("access", Kind::word, R"("full")", "What is allowed there: metrics, read, full."),
-    planned("socket_mode", Kind::string, R"("0600")", "Permissions of the unix socket."),
-    planned("socket_group", Kind::string, R"("")", "Group of the unix socket."),
-    planned("token_file", Kind::path, R"("")", "File with the bearer token."),
-    planned("tls", Kind::map, "{}", "Certificate and key."),
-    planned("allow", Kind::peers, "[]", "Peers that may connect; empty = all."),
-};
-
 constexpr TableSpec tables[] = {
     {.path = "", .header = "the top of the file", .keys = root_keys, .make = make_default<Root>},
     {.path = "process",
@@ -212,8 +200,6 @@ constexpr TableSpec tables[] = {
      .keys = access_log_keys,
      .make = make_default<AccessLog>,
      .doc = "One line per connection."},
-    {.path = "admin", .header = "[admin]", .keys = admin_keys},
-    {.path = "admin.listener", .header = "[[admin.listener]]", .keys = admin_listener_keys},
     {.path = "defaults",
      .header = "[defaults]",
      .keys = defaults_keys,

@@ -6,10 +6,24 @@ namespace penstock::config::keys {
 namespace {
 
 constexpr Key rebalance_keys[] = {
-    planned("on", Kind::words, "[]", "What starts it: added, recovered."),
-    planned("over", Kind::duration, R"("10m")", "How long it takes."),
-    planned("max_share", Kind::share, "0.2", "Most sessions to move."),
-    planned("min_age", Kind::duration, R"("5m")", "Younger sessions stay."),
+    {.name = "on",
+     .kind = Kind::words,
+     .access = flags_at<&Rebalance::on_added, &Rebalance::on_recovered>,
+     .doc = "What starts it: a backend was added, or has recovered; empty = only the command does.",
+     .words = "added|recovered",
+     .example = R"(["added", "recovered"])"},
+    {.name = "over",
+     .kind = Kind::duration,
+     .access = at<&Rebalance::over>,
+     .doc = "The connections are closed evenly over this time, idle ones first."},
+    {.name = "max_share",
+     .kind = Kind::share,
+     .access = at<&Rebalance::max_share>,
+     .doc = "At most this share of the upstream's sessions is closed."},
+    {.name = "min_age",
+     .kind = Kind::duration,
+     .access = at<&Rebalance::min_age>,
+     .doc = "Younger sessions stay."},
 };
 
 constexpr Key upstream_tls_keys[] = {
@@ -31,7 +45,12 @@ std::span<const TableSpec> make_tables() {
          .make = make_default<Keepalive>,
          .doc = "TCP keep-alive towards backends.",
          .print_inline = true},
-        {.path = "upstream.rebalance", .header = "[upstream.rebalance]", .keys = rebalance_keys},
+        {.path = "upstream.rebalance",
+         .header = "[upstream.rebalance]",
+         .keys = rebalance_keys,
+         .make = make_default<Rebalance>,
+         .doc = "Connections above a backend's fair share are closed, so that their clients come "
+                "back to a backend that is new or back."},
         {.path = "upstream.tls", .header = "[upstream.tls]", .keys = upstream_tls_keys},
     };
     return tables;

@@ -71,6 +71,7 @@ std::string values(const Key& key) {
         case Kind::address: return "address, or host name and port";
         case Kind::name_servers: return "list of addresses";
         case Kind::statuses: return "list of statuses";
+        case Kind::mode: return "octal digits";
         case Kind::table: return "table, see " + code(table_spec(key.child).header);
         case Kind::tables: return "tables, see " + code(table_spec(key.child).header);
         default: return "string";

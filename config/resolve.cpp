@@ -55,6 +55,7 @@ void resolve_panic(const Config& config, Upstream& upstream, const Origins& orig
 }  // namespace
 
 void resolve_defaults(Config& config, const Origins& origins) {
+    if (config.admin.listeners.empty()) config.admin.listeners.emplace_back();
     for (std::size_t i = 0; i < config.listeners.size(); ++i)
         resolve_route(config.listeners[i], origins, fmt::format("listener[{}]", i));
     for (std::size_t i = 0; i < config.upstreams.size(); ++i)

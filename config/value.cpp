@@ -30,6 +30,8 @@ constexpr Unit units[] = {{"h", std::chrono::hours(1)},
                           {"ms", milliseconds(1)}};
 constexpr std::string_view known_units = "the units are ms, s, m and h";
 
+constexpr std::string_view runtime_path = "unix:$RUNTIME";
+
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 std::string too_long() {
@@ -160,6 +162,10 @@ std::expected<Endpoint, std::string> parse_backend_address(std::string_view text
 
 std::expected<std::vector<Endpoint>, std::string> parse_bind_address(std::string_view text,
                                                                      std::string_view directory) {
+    if (text.starts_with(runtime_path))
+        return std::unexpected(
+            "begins with $RUNTIME, which only 'bind' in [[admin.listener]] may; the environment "
+            "variable of a service is ${RUNTIME_DIRECTORY}");
     if (text.starts_with("fd:") || text.starts_with("systemd:"))
         return std::unexpected(
             "is an inherited socket, which is not supported yet; write the "
@@ -176,6 +182,42 @@ std::expected<std::vector<Endpoint>, std::string> parse_bind_address(std::string
     if (auto advice = explain_address(text)) return std::unexpected(*std::move(advice));
     return std::unexpected("is no address: " + endpoints.error());
 }
+
+std::expected<std::vector<Endpoint>, std::string> parse_admin_bind_address(
+    std::string_view text, std::string_view directory) {
+    if (text.find("$RUNTIME") == std::string_view::npos) return parse_bind_address(text, directory);
+    if (!text.starts_with(runtime_path))
+        return std::unexpected(
+            "has $RUNTIME in its middle; it can only begin the path of a unix socket: "
+            "\"unix:$RUNTIME/admin.sock\"");
+    const auto rest = text.substr(runtime_path.size());
+    if (rest.empty() || rest.find_first_not_of('/') == std::string_view::npos)
+        return std::unexpected(
+            "is a directory; add the name of the socket: "
+            "\"unix:$RUNTIME/admin.sock\"");
+    if (!rest.starts_with('/'))
+        return std::unexpected(
+            "begins with $RUNTIME and no / after it; write \"unix:$RUNTIME/admin.sock\", or "
+            "${NAME} for an environment variable");
+    const std::filesystem::path path(rest);
+    if (std::ranges::any_of(path, [](const auto& part) { return part == ".."; }))
+        return std::unexpected("has '..' after $RUNTIME; write the path without it");
+    auto endpoint =
+        Endpoint::parse(fmt::format("{}{}", runtime_path, path.lexically_normal().string()));
+    if (!endpoint) return std::unexpected("is no address: " + endpoint.error());
+    return std::vector{*std::move(endpoint)};
+}
+
+std::expected<std::uint32_t, std::string> parse_mode(std::string_view text) {
+    std::uint32_t mode = 0;
+    const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), mode, 8);
+    if (text.empty() || ec != std::errc{} || end != text.data() + text.size())
+        return std::unexpected("is no mode; write octal digits, as \"0660\"");
+    if (mode > 0777) return std::unexpected("is above 0777; a socket has no set-id or sticky bits");
+    return mode;
+}
+
+std::string format_mode(std::uint32_t mode) { return fmt::format("{:04o}", mode); }
 
 std::expected<Endpoint, std::string> parse_local_address(std::string_view text) {
     const bool ipv6 = std::ranges::count(text, ':') > 1;

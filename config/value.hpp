@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <expected>
 #include <string>
 #include <string_view>
@@ -47,6 +48,15 @@ struct ServerAddress {
 /// Where to listen; `:80` gives both families. Relative paths as above.
 [[nodiscard]] std::expected<std::vector<Endpoint>, std::string> parse_bind_address(
     std::string_view text, std::string_view directory);
+
+/// The same for the admin API: a unix path may begin with `$RUNTIME`, which stays as it is.
+[[nodiscard]] std::expected<std::vector<Endpoint>, std::string> parse_admin_bind_address(
+    std::string_view text, std::string_view directory);
+
+/// Permissions of a file: `0600`, `600`; at most 0777.
+[[nodiscard]] std::expected<std::uint32_t, std::string> parse_mode(std::string_view text);
+/// Four octal digits.
+[[nodiscard]] std::string format_mode(std::uint32_t mode);
 
 /// An address of this machine to connect from: `10.0.0.5`, `2001:db8::5`, `fe80::5%eth0`. Port 0.
 [[nodiscard]] std::expected<Endpoint, std::string> parse_local_address(std::string_view text);

@@ -50,6 +50,7 @@ std::string_view expectation(const Key& key) {
         case Kind::strings:
         case Kind::peers: return "a list of strings";
         case Kind::statuses: return "a list of statuses and ranges";
+        case Kind::mode: return "a mode in quotes";
         case Kind::name_servers:
         case Kind::bind: return "an address in quotes, or a list of them";
         case Kind::local_addresses:
@@ -126,6 +127,7 @@ void ValueReader::read(const Field& field, const Node& node) {
         case Kind::local_addresses: return read_local_addresses(field, node);
         case Kind::name_servers: return read_name_servers(field, node);
         case Kind::statuses: return read_statuses(field, node);
+        case Kind::mode: return read_mode(field, node);
         case Kind::size:
         case Kind::table:
         case Kind::tables:
@@ -343,6 +345,14 @@ void ValueReader::read_name(const Field& field, const Node& node) {
         field.key.kind == Kind::name ? check_name(*value) : check_backend_name(*value);
     if (!valid) return complain(field, node, *value, valid.error());
     *std::get<std::string*>(field.slot) = *value;
+}
+
+void ValueReader::read_mode(const Field& field, const Node& node) {
+    const auto value = text(field.key, field.header, node);
+    if (!value) return;
+    const auto mode = parse_mode(*value);
+    if (!mode) return complain(field, node, *value, mode.error());
+    *std::get<std::uint32_t*>(field.slot) = *mode;
 }
 
 std::optional<std::uint8_t> ValueReader::word_number(const Field& field, const Node& node,

@@ -45,6 +45,7 @@ private:
     void read_string(const Field& field, const Node& node);
     void read_path(const Field& field, const Node& node);
     void read_name(const Field& field, const Node& node);
+    void read_mode(const Field& field, const Node& node);
     void read_word(const Field& field, const Node& node);
     void read_words(const Field& field, const Node& node);
     void read_strings(const Field& field, const Node& node);

@@ -59,7 +59,9 @@ void ValueReader::read_bind(const Field& field, const Node& node) {
     for (const auto& element : all) {
         const auto value = text(field.key, field.header, element);
         if (!value) continue;
-        auto endpoints = parse_bind_address(*value, directory(element));
+        auto endpoints = field.key.allows_runtime
+                             ? parse_admin_bind_address(*value, directory(element))
+                             : parse_bind_address(*value, directory(element));
         if (!endpoints) {
             complain(field, element, *value, endpoints.error());
             continue;

@@ -206,6 +206,24 @@ TEST(FaultsC, C2_files_that_cannot_be_read) {
     }
 }
 
+TEST(FaultsC, C2_token_files_that_keep_nobody_out) {
+    TempDir directory;
+    const auto token = directory.write("admin.token", "secret\n");
+    const auto file = directory.write(
+        "penstock.toml",
+        "[[admin.listener]]\nbind = \"127.0.0.1:0\"\ntoken_file = \"" + token + "\"\n" + good());
+    for (const char* command : {"run", "check"}) {
+        const Finished run = run_penstock({command, "-c", file});
+        EXPECT_EQ(run.exit_status, 2) << run.errors;
+        EXPECT_NE(run.errors.find(token + ": error: 'token_file' in [[admin.listener]]: "),
+                  std::string::npos)
+            << run.errors;
+        EXPECT_EQ(run.errors.find("secret"), std::string::npos) << run.errors;
+        EXPECT_EQ(run.output.find("ready"), std::string::npos) << run.output;
+    }
+    expect_refused("[[admin.listener]]\nbind = \"127.0.0.1:0\"\n" + good(), "token_file");
+}
+
 TEST(FaultsC, C3_numeric_edges) {
     for (const char* value :
          {"\"-1s\"", "\"1d\"", "\"1e18s\"", "\"99999999999999999999s\"", "\"s\"", "\"\"", "\"1 s\"",

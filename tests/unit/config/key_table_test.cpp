@@ -87,6 +87,7 @@ TEST(ConfigKeyTable, KindsFitTheMembers) {
                     EXPECT_TRUE(holds.operator()<std::vector<Endpoint>*>()) << where;
                     break;
                 case Kind::address: EXPECT_TRUE(holds.operator()<AddressSlot>()) << where; break;
+                case Kind::mode: EXPECT_TRUE(holds.operator()<std::uint32_t*>()) << where; break;
                 case Kind::statuses:
                     EXPECT_TRUE(holds.operator()<std::vector<StatusRange>*>()) << where;
                     break;
@@ -114,6 +115,16 @@ TEST(ConfigKeyTable, DefaultsAreThoseOfTheContract) {
         {"access_log", "events", "[\"close\"]"},
         {"access_log", "skip_empty", "false"},
         {"access_log", "flush_interval", "\"1s\""},
+        {"admin", "ready_upstreams", "[]"},
+        {"admin", "allowed_hosts", "[]"},
+        {"admin.listener", "bind", "[\"unix:$RUNTIME/admin.sock\"]"},
+        {"admin.listener", "access", "\"full\""},
+        {"admin.listener", "socket_mode", "\"0600\""},
+        {"admin.listener", "socket_group", "\"\""},
+        {"admin.listener", "token_file", "\"\""},
+        {"admin.listener", "allow", "[]"},
+        {"admin.listener.tls", "cert", "\"\""},
+        {"admin.listener.tls", "key", "\"\""},
         {"listener", "upstream", "\"\""},
         {"listener", "split_by", "\"random\""},
         {"listener", "backlog", "4096"},
@@ -162,6 +173,10 @@ TEST(ConfigKeyTable, DefaultsAreThoseOfTheContract) {
         {"upstream.slow_start", "window", "\"0s\""},
         {"upstream.slow_start", "min_weight", "0.1"},
         {"upstream.slow_start", "aggression", "1.0"},
+        {"upstream.rebalance", "on", "[]"},
+        {"upstream.rebalance", "over", "\"10m\""},
+        {"upstream.rebalance", "max_share", "0.2"},
+        {"upstream.rebalance", "min_age", "\"5m\""},
         {"upstream.backend_defaults", "weight", "1"},
         {"upstream.backend_defaults", "tier", "0"},
         {"upstream.backend_defaults", "max_connections", "0"},
@@ -196,6 +211,26 @@ TEST(ConfigKeyTable, ExamplesAreValid) {
         if (key.supported && !key.example.empty() && !key.own) {
             const auto result = testing::load(
                 testing::valid({}, std::string(key.name) + " = " + std::string(key.example)));
+            EXPECT_TRUE(result.ok()) << format(result.diagnostics);
+        }
+    for (const auto& key : table_spec("admin").keys)
+        if (!key.example.empty()) {
+            const auto example = std::string(key.name) + " = " + std::string(key.example);
+            auto text = testing::valid({}, {}, "[admin]\n" + example + "\n");
+            if (key.name == "ready_upstreams")
+                text += "[[upstream]]\nname = \"web\"\nbackend = \"10.0.0.9:80\"\n";
+            const auto result = testing::load(text);
+            EXPECT_TRUE(result.ok()) << format(result.diagnostics);
+        }
+    for (const auto& key : table_spec("admin.listener").keys)
+        if (!key.example.empty()) {
+            const bool is_for_unix = key.name.starts_with("socket_");
+            const bool is_own = key.name == "bind" || is_for_unix;
+            const auto result = testing::load(testing::valid(
+                {}, {},
+                "[[admin.listener]]\naccess = \"metrics\"\n" +
+                    std::string(is_own ? "" : "bind = \"127.0.0.1:9901\"\n") +
+                    std::string(key.name) + " = " + std::string(key.example) + "\n"));
             EXPECT_TRUE(result.ok()) << format(result.diagnostics);
         }
     for (const auto* path : {"process", "log", "access_log"})

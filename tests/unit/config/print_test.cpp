@@ -40,6 +40,19 @@ events = ["close"]
 skip_empty = false
 flush_interval = "1s"
 
+[admin]
+ready_upstreams = []
+allowed_hosts = []
+
+[[admin.listener]]
+bind = ["unix:$RUNTIME/admin.sock"]
+access = "full"
+socket_mode = "0600"
+socket_group = ""
+token_file = ""
+tls = { cert = "", key = "" }
+allow = []
+
 [[listener]]
 name = "web"
 bind = ["127.0.0.1:8080"]
@@ -110,6 +123,12 @@ max_age = "30s"
 window = "0s"
 min_weight = 0.1
 aggression = 1.0
+
+[upstream.rebalance]
+on = []
+over = "10m"
+max_share = 0.2
+min_age = "5m"
 
 [upstream.health_check]
 type = "none"
@@ -188,6 +207,7 @@ public:
         const auto listeners = number(1, 4);
         for (std::uint32_t i = 0; i < listeners; ++i)
             c.listeners.push_back(listener(i, c.upstreams));
+        c.admin = admin(c.upstreams);
         return c;
     }
 
@@ -335,6 +355,39 @@ private:
         return l;
     }
 
+    Admin admin(const std::vector<Upstream>& upstreams) {
+        Admin a;
+        for (const auto& upstream : upstreams)
+            if (coin()) a.ready_upstreams.push_back(upstream.name);
+        if (coin()) a.allowed_hosts = {"proxy-1.example.com", "[2001:db8::1]", "10.0.0.1"};
+        const auto count = number(1, 3);
+        for (std::uint32_t i = 0; i < count; ++i)
+            a.listeners.push_back(coin() ? admin_socket(i) : admin_port(i));
+        return a;
+    }
+
+    AdminListener admin_socket(std::uint32_t i) {
+        AdminListener l;
+        const auto name = std::to_string(i) + ".sock";
+        l.bind = {*Endpoint::parse("unix:$RUNTIME/" + name), *Endpoint::parse("unix:/a/" + name)};
+        l.access = word<AdminAccess>(3);
+        l.socket_mode = number(0, 0777);
+        l.socket_group = text();
+        return l;
+    }
+
+    AdminListener admin_port(std::uint32_t i) {
+        AdminListener l;
+        const auto port = static_cast<std::uint16_t>(30'000 + i);
+        l.bind = {Endpoint::ipv4({10, 0, 0, 1}, port), Endpoint::ipv4({127, 0, 0, 1}, port)};
+        l.access = word<AdminAccess>(3);
+        l.token_file = "/" + path();
+        if (coin()) l.tls = {.certificate = "/" + path(), .key = "/" + path()};
+        l.allow = peers();
+        l.allow.unix_peers = false;
+        return l;
+    }
+
     void limit(Listener& l) {
         l.max_connections = number(0, 1'000'000'000);
         l.max_connections_per_source = number(0, 1'000'000'000);
@@ -380,6 +433,11 @@ private:
         u.pool.max_age = duration(1ms);
         u.slow_start = {
             .window = duration(), .min_weight = real(0, 1), .aggression = real(0.6, 1000)};
+        u.rebalance = {.on_added = coin(),
+                       .on_recovered = coin(),
+                       .over = duration(),
+                       .max_share = real(0, 1),
+                       .min_age = duration()};
         u.backend_defaults = {.weight = number(0, 65535),
                               .tier = number(0, 65535),
                               .max_connections = number(0, 1'000'000'000)};

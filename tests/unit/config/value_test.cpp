@@ -310,6 +310,7 @@ TEST(ConfigValue, EveryMemberIsSet) {
          .tier = 15,
          .state = BackendState::maintenance},
         {.name = "10.0.0.2:80", .address = *Endpoint::parse("10.0.0.2:80")}};
+    expected.admin.listeners.emplace_back();
     EXPECT_EQ(result.config, expected);
 }
 
@@ -325,6 +326,7 @@ TEST(ConfigValue, Defaults) {
     expected.upstreams[0].name = "app";
     expected.upstreams[0].backends = {
         {.name = "10.0.0.1:80", .address = *Endpoint::parse("10.0.0.1:80")}};
+    expected.admin.listeners.emplace_back();
     EXPECT_EQ(result.config, expected);
 }
 
