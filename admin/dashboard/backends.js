@@ -8,8 +8,8 @@ const backendColumns = [
     { title: "Weight", class: "number" },
     { title: "Connections", class: "number" },
     { title: "New/s", class: "number" },
-    { title: "Connect ms", note: "p50 / p99", class: "number" },
-    { title: "First byte ms", note: "p50 / p99", class: "number" },
+    { title: "Connect", note: "p50 / p99 ms", class: "number" },
+    { title: "First byte", note: "p50 / p99 ms", class: "number" },
     { title: "Failures", class: "number" },
     { title: "Change", class: "actions" },
 ];
@@ -53,7 +53,7 @@ function failuresText(failures) {
     const kindsOf = Object.entries(failures ?? {}).filter(([, amount]) => amount > 0);
     if (!failures) return [unknown, ""];
     return [countText(sum(kindsOf.map(([, amount]) => amount))),
-        kindsOf.map(([kind, amount]) => `${countText(amount)} ${words(kind)}`).join(", ")];
+        kindsOf.map(([kind, amount]) => `${countText(amount)}\u00a0${words(kind)}`).join(", ")];
 }
 
 function percentilesText(percentiles) {
@@ -123,10 +123,11 @@ class BackendRow {
         const [name, state, check, breaker, weight, connections, rate, connect, first,
             failures] = this.cells;
         setAttribute(this.root, "data-kind", verdict.kind);
-        fill(name, backend.name, backend.address ?? "");
+        fill(name, backend.name, backend.address === backend.name ? "" : backend.address ?? "");
         setText(this.#tag, tagsText(backend));
         this.#state.set(verdict.kind, verdict.word);
-        setText(state.sub, [verdict.detail, exclusion(backend, verdict)].filter(Boolean).join("; "));
+        setText(state.sub, [verdict.note ?? verdict.detail, exclusion(backend, verdict)]
+            .filter(Boolean).join("; "));
         fill(check, ...checkText(backend));
         setAttribute(check.cell, "data-failed", backend.check?.last?.ok === false);
         fill(breaker, ...breakerText(backend.circuit));

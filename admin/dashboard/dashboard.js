@@ -133,7 +133,7 @@ const totals = new Totals(byId("totals"));
 const attention = new Attention(byId("attention"),
     (upstream, backend) => upstreamViews.get(upstream)?.idOf(backend));
 const listeners = new PlainTable(byId("listeners"), "Listeners", listenerColumns, listenerTexts,
-    "listener");
+    "listener", "cards");
 const workers = new PlainTable(byId("workers"), "Workers", workerColumns, workerTexts, "worker");
 const events = new Events(byId("event-log"));
 const closes = new Closes(byId("closes"));

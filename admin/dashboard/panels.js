@@ -99,14 +99,14 @@ class Attention {
 class PlainTable {
     #views = new Map();
 
-    constructor(root, caption, columns, texts, testId) {
+    constructor(root, caption, columns, texts, testId, layout = "") {
         const { table, body } = tableOf(caption, columns);
         this.columns = columns;
         this.texts = texts;
         this.body = body;
         this.testId = testId;
-        root.append(el("div", { class: "scroll", tabindex: "0", role: "region",
-            "aria-label": caption }, table));
+        root.append(el("div", { class: `scroll ${layout}`, tabindex: "0", role: "region",
+            "aria-label": `Table of ${caption.toLowerCase()}` }, table));
     }
 
     update(items, keyOf) {

@@ -1,4 +1,4 @@
-// What to think of a backend, an upstream, the whole. Pure.
+// What to think of a backend, an upstream, the whole. No DOM.
 //
 // Kinds, from bad to good: "bad" (clients suffer or would), "warn" (not as it should be), "aside"
 // (an operator wants it so), "plain" (not in use, and that is right), "good".
@@ -25,7 +25,9 @@ function administrative(backend) {
 function downVerdict(backend) {
     const forced = backend.available ? "used all the same: panic" : "";
     const error = backend.check?.last?.error ?? "";
-    return { kind: "bad", word: "down", detail: forced || error, trouble: "down" };
+    const since = backend.check?.since;
+    const note = forced || (since ? `since ${clockText(new Date(since), new Date())}` : "");
+    return { kind: "bad", word: "down", detail: forced || error, note, trouble: "down" };
 }
 
 function openVerdict(circuit) {
@@ -41,7 +43,10 @@ function upVerdict(backend) {
     return { kind: "good", word: known ? "up" : "in use", detail, trouble: null };
 }
 
-/** {kind, word, detail, trouble}: trouble is what it counts as in the title, or null. */
+/**
+ * {kind, word, detail, note, trouble}: trouble is what it counts as in the title, or null; note is the
+ * detail where the last check is shown beside it.
+ */
 function backendVerdict(backend) {
     const circuit = backend.circuit ?? {};
     if (backend.state && backend.state !== "ready") return administrative(backend);
