@@ -14,6 +14,7 @@ const backendColumns = [
     { title: "Change", class: "actions" },
 ];
 const states = [["ready", "Ready"], ["drain", "Drain"], ["maintenance", "Maintenance"]];
+const answerTime = 10000;  // ms for which a question beside the buttons stands
 let rowNumber = 0;
 
 function checkText(backend) {
@@ -75,6 +76,7 @@ class BackendRow {
     #buttons = new Map();
     #outcome = el("span", { class: "outcome", "data-testid": "outcome" });
     #last = null;
+    #done = null;  // {state, seen}: the change that is said to be done
 
     /** `change(upstream, backend, state)` resolves to what is to be said beside the buttons. */
     constructor(upstream, backend, change) {
@@ -99,7 +101,10 @@ class BackendRow {
                 "aria-label": `${label}: ${name} in ${upstream}` }, label);
             button.addEventListener("click", async () => {
                 this.#say("wait", "asking…");
-                this.#say(...await change(this.#last, state));
+                const [kind, text] = await change(this.#last, state);
+                this.#say(kind, text);
+                if (kind === "good") this.#done = { state, seen: false };
+                if (kind === "warn") setTimeout(() => this.#unsay(text), answerTime);
             });
             this.#buttons.set(state, button);
             group.append(button);
@@ -109,8 +114,20 @@ class BackendRow {
     }
 
     #say(kind, text) {
+        this.#done = null;
         setAttribute(this.#outcome, "data-kind", kind);
         setText(this.#outcome, text);
+    }
+
+    #unsay(text) {
+        if (this.#outcome.textContent === text) this.#say("wait", "");
+    }
+
+    // What was done is said until it is no longer so. Figures may be a little older than an answer.
+    #forget(state) {
+        if (this.#done === null) return;
+        if (this.#done.state === state) this.#done.seen = true;
+        else if (this.#done.seen) this.#say("wait", "");
     }
 
     setMayChange(may) {
@@ -140,6 +157,7 @@ class BackendRow {
         for (const [word, button] of this.#buttons) {
             setAttribute(button, "aria-pressed", backend.state === word);
         }
+        this.#forget(backend.state);
     }
 }
 

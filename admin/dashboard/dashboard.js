@@ -80,14 +80,15 @@ byId("token-form").addEventListener("keydown", (event) => {
 
 // --- changes ----------------------------------------------------------------------------------
 
-let confirming = "";  // the change that needs a second click
+let confirming = { key: "", at: 0 };  // the change that needs a second press, soon
 
 function needsConfirmation(upstream, backend, state) {
     const key = JSON.stringify([upstream, backend.name, state]);
     const last = state !== "ready" && backend.available !== false &&
         (upstreams.find((each) => each.name === upstream)?.available ?? 2) <= 1;
-    const asks = last && confirming !== key;
-    confirming = asks ? key : "";
+    const now = performance.now();
+    const asks = last && (confirming.key !== key || now - confirming.at > answerTime);
+    confirming = { key: asks ? key : "", at: now };
     return asks;
 }
 
@@ -214,6 +215,7 @@ function greet(snapshot) {
     }
     lostAt = null;
     document.body.dataset.live = "yes";
+    document.body.dataset.known = "yes";
     hideTokenForm();
     askAccess().catch(() => undefined);
     api.get(`/api/v1/events?since=${events.newest}`).then((past) => events.addPast(past),
