@@ -2,13 +2,11 @@
 
 #include <fmt/format.h>
 
+#include "admin/dashboard/page.hpp"
 #include "admin/responses.hpp"
 #include "base/random.hpp"
 
 namespace penstock::admin {
-
-/// Made at build time from dashboard/ (cmake/EmbedDashboard.cmake).
-extern const std::string_view dashboard_page;
 
 namespace {
 
