@@ -9,8 +9,8 @@ constexpr Key admin_keys[] = {
     {.name = "ready_upstreams",
      .kind = Kind::strings,
      .access = at<&Admin::ready_upstreams>,
-     .doc = "Upstreams that must have an eligible backend for `/readyz` to say 200; empty = the "
-            "process alone decides.",
+     .doc = "`/readyz` says 503 while one of these upstreams has no eligible backend; empty = it "
+            "tells of the process only.",
      .example = R"(["web"])"},
     {.name = "allowed_hosts",
      .kind = Kind::strings,
