@@ -42,6 +42,7 @@ struct KillOrder {
 struct RebalanceOrder {
     Duration over = std::chrono::minutes(10);
     double max_share = 0.2;
+    Duration min_age{};  // younger sessions stay
     bool dry_run = false;
 };
 

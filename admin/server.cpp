@@ -114,7 +114,7 @@ struct Server::Impl final : Host {
     Impl(asio::io_context& its_context, Api& its_api, Logger& its_log)
         : context(its_context), the_api(its_api), log(its_log), denial_log(denial_log_pause) {}
 
-    std::expected<void, std::string> open(const Door& door, const std::vector<std::string>& hosts);
+    std::expected<void, std::string> open(Gate& gate);
     asio::awaitable<void> accept(Gate& gate);
     void let_in(Gate& gate, Stream stream);
     bool make_room();
@@ -139,26 +139,21 @@ struct Server::Impl final : Host {
     bool stopped = false;
 };
 
-std::expected<void, std::string> Server::Impl::open(const Door& door,
-                                                    const std::vector<std::string>& hosts) {
-    const Endpoint& address = door.listener.bind.front();
-    const auto failed = [&](const std::string& why) {
-        return std::unexpected(fmt::format("admin listener {}: {}", address.to_string(), why));
-    };
-    Gate& gate = gates.emplace_back(context, door, hosts);
-    if (auto loaded = load_certificate(gate); !loaded) return failed(loaded.error());
+std::expected<void, std::string> Server::Impl::open(Gate& gate) {
+    const Endpoint& address = gate.listener.bind.front();
+    if (auto loaded = load_certificate(gate); !loaded) return loaded;
     auto group = net::open_listen_group(address, 1);
-    if (!group) return failed(group.error().message);
+    if (!group) return std::unexpected(group.error().message);
     gate.group = *std::move(group);
     if (address.is_unix() && !address.is_abstract())
-        if (auto owned = set_owner(gate, address.path()); !owned) return failed(owned.error());
+        if (auto owned = set_owner(gate, address.path()); !owned) return owned;
     if (auto listening = net::start_listening(gate.group, backlog); !listening)
-        return failed(listening.error().message);
+        return std::unexpected(listening.error().message);
     boost::system::error_code error;
     gate.acceptor.assign(Protocol(address.family(), 0),
                          gate.group.sockets.front().take_fd().release(), error);
     if (!error) gate.acceptor.non_blocking(true, error);
-    if (error) return failed(error.message());
+    if (error) return std::unexpected(error.message());
     return {};
 }
 
@@ -231,19 +226,21 @@ bool Server::Impl::note_denial(const Caller& caller) {
     return ++denials <= denials_per_window;
 }
 
-Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Server::Server(asio::io_context& context, Api& api, Logger& log)
+    : impl_(std::make_unique<Impl>(context, api, log)) {}
 Server::~Server() { stop(); }
 
-std::expected<std::unique_ptr<Server>, std::string> Server::open(
-    asio::io_context& context, Api& api, const std::vector<Door>& doors,
-    const std::vector<std::string>& allowed_hosts, Logger& log) {
-    auto impl = std::make_unique<Impl>(context, api, log);
-    for (const Door& door : doors)
-        if (auto opened = impl->open(door, allowed_hosts); !opened) {
-            for (const Gate& gate : impl->gates) net::remove_unix_path(gate.group);
-            return std::unexpected(opened.error());
-        }
-    return std::unique_ptr<Server>(new Server(std::move(impl)));
+std::expected<Endpoint, std::string> Server::open(const Door& door,
+                                                  const std::vector<std::string>& allowed_hosts) {
+    Gate& gate = impl_->gates.emplace_back(impl_->context, door, allowed_hosts);
+    if (auto opened = impl_->open(gate); !opened) {
+        auto error = fmt::format("admin listener {}: {}", door.listener.bind.front().to_string(),
+                                 opened.error());
+        net::remove_unix_path(gate.group);
+        impl_->gates.pop_back();
+        return std::unexpected(std::move(error));
+    }
+    return gate.group.sockets.front().bound();
 }
 
 void Server::start() {
@@ -271,10 +268,11 @@ std::vector<Endpoint> Server::bound() const {
     return addresses;
 }
 
-void Server::set_token(std::size_t door, std::string token) {
-    auto gate = impl_->gates.begin();
-    std::advance(gate, static_cast<std::ptrdiff_t>(door));
-    gate->rules.set_token(std::move(token));
+bool Server::idle() const noexcept { return impl_->connections.empty(); }
+
+void Server::set_token(const Endpoint& address, std::string token) {
+    for (Gate& gate : impl_->gates)
+        if (gate.listener.bind.front() == address) gate.rules.set_token(token);
 }
 
 }  // namespace penstock::admin

@@ -33,27 +33,31 @@ public:
     static constexpr Duration answer_time = std::chrono::seconds(10);
     static constexpr Duration idle_time = std::chrono::seconds(60);  // between requests
 
-    /// Opens the doors; nobody is let in yet. The error is a sentence for the user. `context`,
-    /// `api` and `log` must outlive the object.
-    [[nodiscard]] static std::expected<std::unique_ptr<Server>, std::string> open(
-        boost::asio::io_context& context, Api& api, const std::vector<Door>& doors,
-        const std::vector<std::string>& allowed_hosts, Logger& log);
+    /// All must outlive the object.
+    Server(boost::asio::io_context& context, Api& api, Logger& log);
     ~Server();
     Server(const Server&) = delete;
     Server& operator=(const Server&) = delete;
+
+    /// Opens one listener; nobody is let in yet. Returns its real address; the error is a sentence
+    /// for the user, and leaves nothing behind.
+    [[nodiscard]] std::expected<Endpoint, std::string> open(
+        const Door& door, const std::vector<std::string>& allowed_hosts);
 
     void start();
     /// Closes everything; all coroutines end soon.
     void stop();
 
-    /// The real addresses, in the order of the doors.
+    /// Nobody is connected.
+    [[nodiscard]] bool idle() const noexcept;
+
+    /// The real addresses of what is open.
     [[nodiscard]] std::vector<Endpoint> bound() const;
-    /// From now on this is the token of the door of that index.
-    void set_token(std::size_t door, std::string token);
+    /// From now on this is the token of the listener at that address, as it was given to open().
+    void set_token(const Endpoint& address, std::string token);
 
 private:
     struct Impl;
-    explicit Server(std::unique_ptr<Impl> impl);
     std::unique_ptr<Impl> impl_;
 };
 

@@ -29,12 +29,14 @@ void rethrow_failure(std::exception_ptr error) {
 }
 
 Control::Control(asio::io_context& context, Signals& signals, Server& server,
-                 const config::Process& settings, net::ProcessLog& log)
+                 const config::Process& settings, net::ProcessLog& log,
+                 std::function<void()> on_stopping)
     : context_(context),
       signals_(signals),
       server_(server),
       settings_(settings),
       log_(log),
+      on_stopping_(std::move(on_stopping)),
       event_(context) {}
 
 asio::awaitable<void> Control::run() {
@@ -67,6 +69,7 @@ void Control::on_signal(int signal) {
 
 asio::awaitable<void> Control::stop_gracefully() {
     notify_service_manager("STOPPING=1");
+    on_stopping_();
     if (settings_.shutdown_delay > Duration::zero()) {
         log_.info("stopping in {} s; still accepting", seconds(settings_.shutdown_delay));
         co_await wait(settings_.shutdown_delay);

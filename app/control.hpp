@@ -22,7 +22,8 @@ public:
 
     /// `signals` has been registered early, so that a signal during start-up is not lost.
     Control(boost::asio::io_context& context, Signals& signals, Server& server,
-            const config::Process& settings, net::ProcessLog& log);
+            const config::Process& settings, net::ProcessLog& log,
+            std::function<void()> on_stopping);
 
     /// Handles signals until a graceful stop has ended.
     boost::asio::awaitable<void> run();
@@ -41,6 +42,7 @@ private:
     Server& server_;
     const config::Process& settings_;
     net::ProcessLog& log_;
+    std::function<void()> on_stopping_;  // a graceful stop begins
     boost::asio::basic_waitable_timer<std::chrono::steady_clock,
                                       boost::asio::wait_traits<std::chrono::steady_clock>,
                                       boost::asio::io_context::executor_type>

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <expected>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -40,6 +41,13 @@ public:
     /// Until all upstreams have their first verdicts, at most as long as a check may take.
     [[nodiscard]] boost::asio::awaitable<void> first_verdicts();
     void stop();
+
+    /// In the order of the configuration.
+    [[nodiscard]] health::UpstreamMonitor& of(std::size_t upstream) { return *monitors_[upstream]; }
+    /// Before start(): told of every change of state.
+    void on_event(std::function<void(const std::string& upstream, const health::Event&)> handler) {
+        shared_.on_event = std::move(handler);
+    }
 
     /// `; upstream db: 120 checks (3 failed), 2 times down`, for the log.
     [[nodiscard]] std::string summary() const;

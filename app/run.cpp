@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "app/access_files.hpp"
+#include "app/admin_api.hpp"
 #include "app/diagnostics.hpp"
 #include "app/monitors.hpp"
 #include "app/process.hpp"
@@ -73,16 +74,20 @@ bool await_verdicts(ControlLoop& loop, Monitors& monitors, Logger& log) {
 
 // Until a graceful stop has ended.
 void operate(const config::Config& config, ControlLoop& loop, net::ProcessLog& log, Server& server,
-             Monitors& monitors, std::vector<proxy::AccessPolicy::Files> access) {
+             Monitors& monitors, AdminApi& admin,
+             std::vector<proxy::AccessPolicy::Files> access) {
     AccessFiles access_files(loop.context, config, std::move(access), server, log);
-    Control control(loop.context, loop.signals, server, config.process, log);
+    Control control(loop.context, loop.signals, server, config.process, log,
+                    [&admin] { admin.service().set_stopping(); });
     boost::asio::co_spawn(loop.context, control.run(), [&](std::exception_ptr error) {
+        admin.service().stop();
         access_files.stop();
         monitors.stop();
         loop.context.stop();  // nobody waits for the end of a check
         rethrow_failure(std::move(error));
     });
     loop.context.run();
+    admin.stop();
     server.join();
     log.info("stopped: {}", server.summary() + access_files.summary() + monitors.summary());
 }
@@ -131,12 +136,23 @@ int serve(const config::Config& config, ControlLoop& loop, net::ProcessLog& log,
         report(server.error());
         return ExitStatus::failure;
     }
+    auto admin = AdminApi::open(
+        {loop.context, config, **server, **monitors, log, capacity->limit});
+    if (!admin) {
+        report(admin.error());
+        return ExitStatus::failure;
+    }
     if (auto switched = switch_user(config.process.user, config.process.group); !switched) {
         report(switched.error());
         return ExitStatus::failure;
     }
+    (*monitors)->on_event([&service = (*admin)->service()](const auto& upstream, const auto& event) {
+        service.on_health_event(upstream, event);
+    });
     (*monitors)->start(**server);
+    (*admin)->start();
     if (!await_verdicts(loop, **monitors, log)) {
+        (*admin)->stop();
         (*server)->withdraw();
         return ExitStatus::success;
     }
@@ -150,7 +166,7 @@ int serve(const config::Config& config, ControlLoop& loop, net::ProcessLog& log,
     when_ready(**server);
     notify_service_manager("READY=1");
 
-    operate(config, loop, log, **server, **monitors, *std::move(access));
+    operate(config, loop, log, **server, **monitors, **admin, *std::move(access));
     return ExitStatus::success;
 }
 

@@ -78,6 +78,7 @@ void Server::make_workers() {
         const auto& listener = listeners_.emplace_back(std::make_shared<proxy::ListenerShared>(
             config_.listeners[i], options_.workers, sources));
         listener->access = proxy::AccessPolicy::make(listener->settings, options_.access[i]);
+        access_.push_back(listener->access);
     }
     for (unsigned i = 0; i < options_.workers; ++i) {
         const proxy::WorkerOptions options{i, options_.buffer_cap_bytes / options_.workers,
@@ -93,14 +94,17 @@ void Server::make_workers() {
 
 std::expected<void, std::string> Server::start() {
     std::size_t group = 0;
+    listening_.resize(config_.listeners.size());
     for (std::size_t i = 0; i < config_.listeners.size(); ++i) {
         for (std::size_t b = 0; b < config_.listeners[i].bind.size(); ++b, ++group) {
             const auto backlog = static_cast<int>(config_.listeners[i].backlog);
             if (auto listening = net::start_listening(groups_[group], backlog); !listening)
                 return std::unexpected(listening.error().message);
             auto& sockets = groups_[group].sockets;
-            for (std::size_t w = 0; w < sockets.size(); ++w)
+            for (std::size_t w = 0; w < sockets.size(); ++w) {
+                listening_[i].push_back(sockets[w].fd());
                 workers_[w]->add_socket(i, sockets[w].take_fd());
+            }
         }
     }
     for (auto& worker : workers_)
@@ -108,6 +112,7 @@ std::expected<void, std::string> Server::start() {
             block_signals();
             worker.run();
         });
+    accepting_ = true;
     return {};
 }
 
@@ -122,6 +127,7 @@ void Server::on_each_worker(F function, std::function<void()> done) {
 }
 
 void Server::stop_accepting(std::function<void()> done) {
+    accepting_ = false;
     on_each_worker(
         [](proxy::Worker& worker, const std::function<void()>& finished) {
             worker.stop_accepting();
@@ -156,7 +162,32 @@ void Server::join() {
     if (log_writer_) log_writer_->finish();
 }
 
+void Server::pause(std::size_t upstream, bool paused) {
+    for (auto& worker : workers_)
+        worker->send([&worker = *worker, of = upstreams_[upstream], paused] {
+            worker.pause(*of, paused);
+        });
+}
+
+void Server::set_split(std::size_t listener, const std::vector<std::uint32_t>& weights) {
+    for (auto& worker : workers_)
+        worker->send(
+            [&worker = *worker, listener, weights] { worker.set_split(listener, weights); });
+}
+
+net::AcceptQueueInfo Server::accept_queue(std::size_t listener) const noexcept {
+    net::AcceptQueueInfo sum{0, 0};
+    if (!accepting_) return sum;  // the workers may have closed them
+    for (const int fd : listening_[listener])
+        if (const auto queue = net::accept_queue(fd)) {
+            sum.length += queue->length;
+            sum.limit += queue->limit;
+        }
+    return sum;
+}
+
 void Server::set_access(std::size_t listener, std::shared_ptr<const proxy::AccessPolicy> policy) {
+    access_[listener] = policy;
     for (auto& worker : workers_)
         worker->send(
             [&worker = *worker, listener, policy] { worker.set_access(listener, policy); });

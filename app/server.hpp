@@ -11,8 +11,10 @@
 #include "base/log.hpp"
 #include "config/config.hpp"
 #include "net/listen_socket.hpp"
+#include "net/tcp_info.hpp"
 #include "proxy/access_log/writer.hpp"
 #include "proxy/drain_plan.hpp"
+#include "proxy/figures.hpp"
 #include "proxy/worker.hpp"
 
 namespace penstock::app {
@@ -53,6 +55,32 @@ public:
     /// From now on this policy decides who enters the listener of this index.
     void set_access(std::size_t listener, std::shared_ptr<const proxy::AccessPolicy> policy);
 
+    // For the operator. What has an index counts as the configuration does.
+    void pause(std::size_t upstream, bool paused);
+    void set_split(std::size_t listener, const std::vector<std::uint32_t>& weights);
+    /// Any thread may look at them; their cells are read while they count.
+    [[nodiscard]] const proxy::Workers& workers() const noexcept { return workers_; }
+    [[nodiscard]] const std::vector<std::shared_ptr<proxy::ListenerShared>>& listeners()
+        const noexcept {
+        return listeners_;
+    }
+    [[nodiscard]] const std::vector<std::shared_ptr<proxy::UpstreamShared>>& upstreams()
+        const noexcept {
+        return upstreams_;
+    }
+    [[nodiscard]] proxy::WorkersShared& shared() noexcept { return shared_; }
+    /// Between start() and stop_accepting().
+    [[nodiscard]] bool accepting() const noexcept { return accepting_; }
+    /// Clients that the kernel holds for the listener; nothing of unix sockets.
+    [[nodiscard]] net::AcceptQueueInfo accept_queue(std::size_t listener) const noexcept;
+    [[nodiscard]] std::uint64_t log_lines_lost() const noexcept {
+        return log_writer_ ? log_writer_->lines_lost() : 0;
+    }
+    /// Who may enter the listener now; null = everybody.
+    [[nodiscard]] const proxy::AccessPolicy* access(std::size_t listener) const noexcept {
+        return access_[listener].get();
+    }
+
     // Health's, by the index of the upstream. Before start() too: the workers know it before they
     // accept anybody.
     void publish(std::size_t upstream, const proxy::SnapshotPtr& snapshot);
@@ -88,6 +116,9 @@ private:
     std::vector<net::ListenGroup> groups_;
     std::vector<std::shared_ptr<proxy::ListenerShared>> listeners_;
     std::vector<std::shared_ptr<proxy::UpstreamShared>> upstreams_;
+    std::vector<std::shared_ptr<const proxy::AccessPolicy>> access_;  // of each listener, now
+    std::vector<std::vector<int>> listening_;  // descriptors of the workers' sockets, by listener
+    bool accepting_ = false;
     std::vector<Bound> bound_;
     std::unique_ptr<proxy::LogWriter> log_writer_;
     std::vector<std::unique_ptr<proxy::Worker>> workers_;

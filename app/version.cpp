@@ -25,14 +25,6 @@ constexpr std::string_view build_kind() noexcept {
 #endif
 }
 
-std::string compiler() {
-#if defined(__clang__)
-    return "clang " __clang_version__;
-#else
-    return "g++ " __VERSION__;
-#endif
-}
-
 // Some depend on what the build found.
 std::string checks() {
     using config::CheckType;
@@ -45,6 +37,14 @@ std::string checks() {
 }
 
 }  // namespace
+
+std::string compiler() {
+#if defined(__clang__)
+    return "clang " __clang_version__;
+#else
+    return "g++ " __VERSION__;
+#endif
+}
 
 std::string_view version() noexcept { return PENSTOCK_VERSION; }
 

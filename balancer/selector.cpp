@@ -92,6 +92,31 @@ std::expected<Pick, PickFailure> Selector::pick(const PickRequest& request) {
     return std::unexpected(failure);
 }
 
+Selector::Outlook Selector::look(const PickRequest& request) {
+    if (request.now >= refresh_at_) refresh_weights(request.now);
+    if (stale_) prepare();
+    Outlook outlook{Bitmap(set_->size()), std::nullopt};
+    allowed_.assign_and_not(available_, request.tried);
+    const auto& ranges = set_->ranges();
+    for (std::size_t r = joined_; r < ranges.size() && !outlook.choice; ++r) {
+        const auto [begin, end] = ranges[r];
+        if (!allowed_.any_in(begin, end)) continue;
+        for (std::uint32_t i = begin; i < end; ++i) {
+            const Backend& backend = set_->backend(i);
+            if (allowed_.test(i) && !backend.full() &&
+                (forced_.test(i) || backend.outcomes().circuit().passable()))
+                outlook.candidates.set(i);
+        }
+        if (outlook.candidates.any_in(begin, end))
+            outlook.choice =
+                policies_[r]->pick({*set_, outlook.candidates, begin, end, weights_, request.key,
+                                    request.now},
+                                   random_);
+        if (!options_.spill_when_full) break;
+    }
+    return outlook;
+}
+
 // One of `open`, with its permits. Who refuses one leaves `allowed_`, of which `open` is a copy
 // then.
 std::optional<Pick> Selector::take(std::size_t range, const Bitmap* open,

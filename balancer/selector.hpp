@@ -67,6 +67,13 @@ public:
     /// backend, so call it only to use the answer. Never allocates; O(backends) at most.
     [[nodiscard]] std::expected<Pick, PickFailure> pick(const PickRequest& request);
 
+    /// Who could be picked now, and who would be, without taking anything but the policy's turn.
+    struct Outlook {
+        Bitmap candidates;  // of the tiers that serve: available, below their limits, not tried
+        std::optional<std::uint32_t> choice;  // nothing = there is none of them
+    };
+    [[nodiscard]] Outlook look(const PickRequest& request);
+
     /// Whether an available backend is not in `tried`, full or not.
     [[nodiscard]] bool can_pick(const Bitmap& tried) const noexcept;
     /// Whether an available backend of a tier that serves is below its limits: what a queue asks

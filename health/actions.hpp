@@ -30,14 +30,18 @@ enum class EventKind : std::uint8_t {
     none_available,  // for a role that somebody asks for
     available_again,
     sessions_ended,  // on_backend_down, on_role_change, removal
+    backend_added,   // found while running
+    backend_left,
 };
-inline constexpr std::size_t event_kind_count = 15;
+inline constexpr std::size_t event_kind_count = 17;
 
 struct Event {
     EventKind kind;
     std::string backend;  // its name; "" = the upstream as a whole
     std::string text;     // a clause for the log: `is down: 3 checks in a row failed: HTTP 503`
     bool is_warning = false;
+    std::string from{};  // roles
+    std::string to{};
 };
 
 /// A turn of a backend's circuit breaker.

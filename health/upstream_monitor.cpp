@@ -53,14 +53,16 @@ UpstreamMonitor::~UpstreamMonitor() = default;
 
 void UpstreamMonitor::admit(const Discovered& found, bool fresh) {
     auto watched = std::make_shared<Watched>(shared_.context);
-    watched->placed = {make_backend(settings_, found, workers_), found};
+    watched->found = found;
+    const Discovered as = as_overridden(found);
+    watched->placed = {make_backend(settings_, found, workers_), as};
     const auto& breaker = settings_.circuit_breaker;
     if (breaker.enabled)
         watched->placed.backend->outcomes().set_alarm(breaker.consecutive_failures);
     watched->id = health_.add({.backend = watched->placed.backend,
-                               .weight = found.weight,
-                               .tier = found.tier,
-                               .state = found.state,
+                               .weight = as.weight,
+                               .tier = as.tier,
+                               .state = as.state,
                                .fresh = fresh},
                               now());
     watched_.push_back(watched);
@@ -204,20 +206,78 @@ void UpstreamMonitor::on_found(const std::vector<Discovered>& found) {
                           place->second->placed.as.max_connections == now_found.max_connections;
         if (!same) {
             admit(now_found, fresh);
+            if (fresh)
+                report({.kind = EventKind::backend_added,
+                        .backend = now_found.name,
+                        .text = "was found at " + now_found.address.to_string()});
             continue;
         }
         WatchedPtr watched = std::move(place->second);
         before.erase(place);
-        watched->placed.as = now_found;
-        health_.set_weight(watched->id, now_found.weight, at);
-        health_.set_tier(watched->id, now_found.tier, at);
-        health_.set_state(watched->id, now_found.state, at);
-        watched->timer.cancel();  // its schedule may be another one
+        put(*watched, now_found, at);
         watched_.push_back(std::move(watched));
     }
-    for (const auto& [name, watched] : before) retire(watched, at);
+    for (const auto& [name, watched] : before) {
+        retire(watched, at);
+        report({.kind = EventKind::backend_left,
+                .backend = name,
+                .text = "is no longer named by its source"});
+    }
     rebuild_set();
     act();
+}
+
+void UpstreamMonitor::put(Watched& watched, const Discovered& found, TimePoint at) {
+    watched.found = found;
+    const Discovered as = as_overridden(found);
+    watched.placed.as = as;
+    health_.set_weight(watched.id, as.weight, at);
+    health_.set_tier(watched.id, as.tier, at);
+    health_.set_state(watched.id, as.state, at);
+    watched.timer.cancel();  // its schedule may be another one
+}
+
+Discovered UpstreamMonitor::as_overridden(Discovered found) const {
+    const auto change = overrides_.find(found.name);
+    if (change == overrides_.end()) return found;
+    found.state = change->second.state.value_or(found.state);
+    found.weight = change->second.weight.value_or(found.weight);
+    return found;
+}
+
+UpstreamMonitor::WatchedPtr UpstreamMonitor::find(const std::string& name) const {
+    const auto found = std::ranges::find_if(
+        watched_, [&](const WatchedPtr& watched) { return watched->placed.as.name == name; });
+    return found == watched_.end() ? nullptr : *found;
+}
+
+bool UpstreamMonitor::override_backend(const std::string& name, const Override& change) {
+    const WatchedPtr watched = find(name);
+    if (!watched || stopped_) return false;
+    Override& kept = overrides_[name];
+    if (change.state) kept.state = change.state;
+    if (change.weight) kept.weight = change.weight;
+    kept.by = change.by;
+    kept.since = change.since;
+    put(*watched, watched->found, now());
+    rebuild_set();
+    act();
+    return true;
+}
+
+bool UpstreamMonitor::reset_backend(const std::string& name) {
+    const WatchedPtr watched = find(name);
+    if (overrides_.erase(name) == 0 || stopped_) return false;
+    if (watched) {
+        put(*watched, watched->found, now());
+        rebuild_set();
+        act();
+    }
+    return true;
+}
+
+void UpstreamMonitor::report(const Event& event) const {
+    if (shared_.on_event) shared_.on_event(settings_.name, event);
 }
 
 void UpstreamMonitor::retire(const WatchedPtr& watched, TimePoint at) {
@@ -267,7 +327,10 @@ void UpstreamMonitor::apply(const Actions& actions, TimePoint at) {
         for (const auto& [backend, cause] : actions.keep) plane_->keep_sessions(backend, cause);
         for (const auto& end : actions.end) plane_->end_sessions(end);
     }
-    for (const auto& event : actions.events) events_.tell(event, at);
+    for (const auto& event : actions.events) {
+        events_.tell(event, at);
+        report(event);
+    }
 }
 
 void UpstreamMonitor::arm_timer() {

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,6 +32,8 @@ struct MonitorShared {
     boost::asio::thread_pool& builder;
     CheckGate& gate;
     Logger& log;
+    /// Told of every event, logged or not; set before any monitor starts, may stay empty.
+    std::function<void(const std::string& upstream, const Event& event)> on_event{};
 };
 
 /// Looks after the backends of one upstream: finds them, checks them, hears how connections went,
@@ -55,6 +59,11 @@ public:
     /// What the workers start with, before start().
     [[nodiscard]] std::shared_ptr<const balancer::Snapshot> first() const { return snapshot(); }
 
+    /// Who may be chosen, as the workers know it or will in a moment.
+    [[nodiscard]] std::shared_ptr<const balancer::Snapshot> snapshot() const;
+    /// Of its hash tables; 0 = its policy has none.
+    [[nodiscard]] std::uint64_t hash_checksum() const noexcept { return set_->hash_checksum(); }
+
     /// From now on. `plane` must outlive stop().
     void start(DataPlane& plane);
     /// Ends all waiting, so that the io_context may run out of work.
@@ -72,6 +81,22 @@ public:
     void on_stall(Duration late, TimePoint now);
     /// Checks that start from now on use this one.
     void set_probe(std::unique_ptr<Probe> probe);
+
+    /// What an operator has changed while running; stays until it is forgotten.
+    struct Override {
+        std::optional<config::BackendState> state{};
+        std::optional<std::uint32_t> weight{};
+        std::string by{};
+        WallTime since{};
+    };
+    /// What `change` names counts from now on, on top of earlier ones. False if there is no such
+    /// backend.
+    bool override_backend(const std::string& name, const Override& change);
+    /// The configuration counts again. False if nothing was overridden.
+    bool reset_backend(const std::string& name);
+    [[nodiscard]] const std::map<std::string, Override>& overrides() const noexcept {
+        return overrides_;
+    }
 
     struct Checks {
         std::uint64_t done = 0;
@@ -102,6 +127,7 @@ private:
     struct Watched {
         explicit Watched(boost::asio::io_context& context) : timer(context) {}
         Placed placed;
+        Discovered found;  // as its source has it
         MemberId id = 0;
         Timer timer;
         std::optional<bool> told_up;  // what discovery knows
@@ -111,6 +137,11 @@ private:
     using WatchedPtr = std::shared_ptr<Watched>;
 
     void admit(const Discovered& found, bool fresh);
+    /// `found` with what an operator has changed.
+    [[nodiscard]] Discovered as_overridden(Discovered found) const;
+    void put(Watched& watched, const Discovered& found, TimePoint now);
+    [[nodiscard]] WatchedPtr find(const std::string& name) const;
+    void report(const Event& event) const;
     void watch(const WatchedPtr& watched);
     boost::asio::awaitable<void> check_again_and_again(WatchedPtr watched);
     boost::asio::awaitable<void> check_once(WatchedPtr watched);
@@ -128,7 +159,6 @@ private:
     void rebuild_set();
     void on_set_built(std::shared_ptr<const balancer::BackendSet> set);
     [[nodiscard]] std::vector<Placed> placed() const;
-    [[nodiscard]] std::shared_ptr<const balancer::Snapshot> snapshot() const;
     void note_result(Watched& watched, const ProbeResult& result, Duration took);
     [[nodiscard]] ProbeTarget target_of(const Placed& placed) const;
 
@@ -142,6 +172,7 @@ private:
     EventLog events_;
     DataPlane* plane_ = nullptr;
     std::vector<WatchedPtr> watched_;
+    std::map<std::string, Override> overrides_;  // by the backend's name
     std::shared_ptr<const balancer::BackendSet> set_;
     Timer timer_;  // UpstreamHealth's
     Timer outcomes_;

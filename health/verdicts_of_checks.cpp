@@ -98,11 +98,13 @@ void UpstreamHealth::Impl::apply(const RoleBook::Changes& changes, const Member*
         standing.role = to;
         restand(*member, standing);
         if (member == quietly) continue;
-        const auto name = [](Role role) { return role == Role::none ? "none" : name_of(role); };
+        const auto name = [](Role role) -> std::string_view { return role == Role::none ? "none" : name_of(role); };
         tell(EventKind::role_changed, *member,
              roles.disputed(id)
                  ? "still says that it is primary, but a newer one is believed: it has no role"
                  : fmt::format("has the role {} now, before {}", name(to), name(from)));
+        actions.events.back().from = name(from);
+        actions.events.back().to = name(to);
         if (std::exchange(member->ended_role, false))
             keep_sessions(*member, EndCause::role_changed);
         if (from == Role::none || settings.on_role_change == config::OnRoleChange::keep) continue;

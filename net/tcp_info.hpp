@@ -19,4 +19,12 @@ struct DeliveryInfo {
 /// Nothing if the socket is not TCP or the kernel does not answer.
 [[nodiscard]] std::optional<DeliveryInfo> delivery_info(int fd) noexcept;
 
+/// How many connections a listening socket holds that nobody has accepted yet.
+struct AcceptQueueInfo {
+    std::uint32_t length;
+    std::uint32_t limit;
+};
+/// Nothing if the socket is not TCP, or not listening.
+[[nodiscard]] std::optional<AcceptQueueInfo> accept_queue(int fd) noexcept;
+
 }  // namespace penstock::net

@@ -33,6 +33,14 @@ balancer::HashKey hash_key(config::HashKey key) noexcept {
     std::unreachable();
 }
 
+// The kernel takes whole seconds, from 1 to 32,767 (tcp(7)).
+std::uint32_t keepalive_seconds(Duration duration) noexcept {
+    const auto s = std::chrono::ceil<std::chrono::seconds>(duration).count();
+    return static_cast<std::uint32_t>(std::clamp<std::int64_t>(s, 1, 32767));
+}
+
+}  // namespace
+
 balancer::SelectorOptions selector_options(const config::Upstream& upstream) noexcept {
     const config::SlowStart& slow = upstream.slow_start;
     return {.kind = policy_kind(upstream.balance),
@@ -42,13 +50,10 @@ balancer::SelectorOptions selector_options(const config::Upstream& upstream) noe
             .slow_start = {slow.window, slow.min_weight, slow.aggression}};
 }
 
-// The kernel takes whole seconds, from 1 to 32,767 (tcp(7)).
-std::uint32_t keepalive_seconds(Duration duration) noexcept {
-    const auto s = std::chrono::ceil<std::chrono::seconds>(duration).count();
-    return static_cast<std::uint32_t>(std::clamp<std::int64_t>(s, 1, 32767));
+balancer::KeyHasher key_hasher(const config::Upstream& upstream,
+                               std::uint64_t hash_seed) noexcept {
+    return {policy_kind(upstream.balance), hash_key(upstream.hash_key), hash_seed};
 }
-
-}  // namespace
 
 net::KeepaliveOptions keepalive_options(const config::Keepalive& keepalive) noexcept {
     return {keepalive_seconds(keepalive.idle), keepalive_seconds(keepalive.interval),
@@ -82,8 +87,7 @@ Lane::Lane(Role asked, SnapshotPtr snapshot, const balancer::SelectorOptions& op
 
 UpstreamContext::UpstreamContext(std::shared_ptr<UpstreamShared> from, std::uint64_t seed)
     : shared(std::move(from)),
-      hasher(policy_kind(shared->settings.balance), hash_key(shared->settings.hash_key),
-             shared->first->set->hash_seed()),
+      hasher(key_hasher(shared->settings, shared->first->set->hash_seed())),
       keepalive(keepalive_options(shared->settings.keepalive)),
       wants_latency(shared->settings.balance == config::Balance::least_latency),
       snapshot_(shared->first),

@@ -114,6 +114,10 @@ private:
 
 using UpstreamPtr = boost::intrusive_ptr<UpstreamContext>;
 
+// As the configuration has it.
+[[nodiscard]] balancer::SelectorOptions selector_options(const config::Upstream& upstream) noexcept;
+[[nodiscard]] balancer::KeyHasher key_hasher(const config::Upstream& upstream,
+                                             std::uint64_t hash_seed) noexcept;
 [[nodiscard]] net::KeepaliveOptions keepalive_options(const config::Keepalive& keepalive) noexcept;
 
 }  // namespace penstock::proxy

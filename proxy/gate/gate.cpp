@@ -94,6 +94,11 @@ CloseReason Gate::reserve(Room& room, balancer::SlotLimiter& process, TimePoint 
     return CloseReason::rate_listener;
 }
 
+std::optional<std::uint32_t> Gate::connections_of(const CompactEndpoint& peer) {
+    if (!has_source(peer)) return std::nullopt;
+    return sources_->connections(source_of(peer, settings_.source_prefix));
+}
+
 bool Gate::has_token(TimePoint now) const noexcept {
     return !rate_ || settings_.dry_run.accept_rate || rate_->has_token(now);
 }

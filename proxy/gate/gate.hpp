@@ -58,6 +58,8 @@ public:
     [[nodiscard]] TimePoint next_token() const noexcept { return rate_->next_token(); }
 
     [[nodiscard]] balancer::SlotLimiter& connections() noexcept { return connections_; }
+    /// Connections of that client's source now; nothing where no limit per source touches it.
+    [[nodiscard]] std::optional<std::uint32_t> connections_of(const CompactEndpoint& peer);
     /// Gives back the place of a source that was kept.
     void leave(balancer::SourcePermit::Handle source) noexcept { sources_->leave(source); }
     /// Sources that lost their account, or got none, because too many were there.

@@ -1,0 +1,192 @@
+#include "app/operations/service.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include <boost/asio/co_spawn.hpp>
+#include <fmt/format.h>
+
+#include "app/control.hpp"
+#include "app/operations/ask_workers.hpp"
+#include "app/operations/events.hpp"
+#include "config/print.hpp"
+
+namespace penstock::app {
+
+namespace asio = boost::asio;
+
+using asio::awaitable;
+
+namespace {
+
+constexpr Duration beat_interval = std::chrono::seconds(1);
+constexpr Duration settle_before_rebalance = std::chrono::seconds(1);
+
+std::chrono::steady_clock::time_point to_asio(TimePoint time) {
+    return std::chrono::steady_clock::time_point(time.time_since_epoch());
+}
+
+}  // namespace
+
+Service::Service(const Parts& parts)
+    : parts_(parts),
+      started_(SteadyClock().now()),
+      started_wall_(wall_now()),
+      watchdog_(parts.server.workers(), parts.log),
+      backends_([](const balancer::Backend& backend) { return proxy::backend_totals(backend); }),
+      worker_paces_(parts.server.workers().size()),
+      listener_paces_(parts.config.listeners.size()),
+      timer_(parts.context),
+      last_sample_(started_) {
+    follow_backends(started_);
+}
+
+void Service::start() { beat(); }
+
+void Service::stop() {
+    stopped_ = true;
+    watchdog_.stop();
+    timer_.cancel();
+    for (const auto& [upstream, pause] : pauses_) pause->timer.cancel();
+}
+
+void Service::beat() {
+    if (stopped_) return;
+    const TimePoint now = SteadyClock().now();
+    watchdog_.beat(now);
+    sample(now, std::chrono::duration<double>(now - last_sample_).count());
+    last_sample_ = now;
+    timer_.expires_at(to_asio(now + beat_interval));
+    timer_.async_wait([this](const boost::system::error_code& error) {
+        if (!error) beat();
+    });
+}
+
+void Service::sample(TimePoint now, double elapsed_s) {
+    const auto& workers = parts_.server.workers();
+    for (std::size_t i = 0; i < workers.size(); ++i) {
+        metrics::WorkerTotals totals;
+        totals += workers[i]->cells();
+        worker_paces_[i].busy_us.sample(totals.busy_us, elapsed_s);
+        worker_paces_[i].lag.sample(totals.lag, elapsed_s);
+    }
+    for (std::size_t i = 0; i < listener_paces_.size(); ++i) {
+        const auto totals = proxy::listener_figures(workers, i).totals;
+        listener_paces_[i].accepted.sample(totals.accepted, elapsed_s);
+        listener_paces_[i].bytes_to_backend.sample(totals.bytes_to_backend, elapsed_s);
+        listener_paces_[i].bytes_to_client.sample(totals.bytes_to_client, elapsed_s);
+    }
+    follow_backends(now);
+    backends_.sample(elapsed_s);
+}
+
+void Service::follow_backends(TimePoint now) {
+    for (std::size_t i = 0; i < parts_.config.upstreams.size(); ++i) {
+        std::vector<BackendBook::BackendPtr> present;
+        for (auto& status : parts_.monitors.of(i).backends())
+            present.push_back(std::move(status.backend));
+        backends_.follow(parts_.config.upstreams[i].name, present, now);
+    }
+}
+
+void Service::on_health_event(const std::string& upstream, const health::Event& event) {
+    record(event_of(upstream, event));
+    const auto index = find_upstream(upstream);
+    if (!index) return;
+    const auto& settings = parts_.config.upstreams[*index].rebalance;
+    using enum health::EventKind;
+    const bool recovered = event.kind == check_up || event.kind == circuit_closed;
+    if ((recovered && settings.on_recovered) || (event.kind == backend_added && settings.on_added))
+        rebalance_after(upstream);
+}
+
+// Backends often come back together: their upstream is looked at once, when the dust has settled.
+void Service::rebalance_after(const std::string& upstream) {
+    if (stopped_ || !rebalancing_.insert(upstream).second) return;
+    const auto timer = std::make_shared<asio::steady_timer>(parts_.context);
+    timer->expires_at(to_asio(SteadyClock().now() + settle_before_rebalance));
+    timer->async_wait([this, timer, upstream](const boost::system::error_code& error) {
+        rebalancing_.erase(upstream);
+        if (error || stopped_) return;
+        const auto& settings = parts_.config.upstreams[*find_upstream(upstream)].rebalance;
+        asio::co_spawn(parts_.context,
+                       rebalance(upstream,
+                                 {.over = settings.over,
+                                  .max_share = settings.max_share,
+                                  .min_age = settings.min_age},
+                                 ""),
+                       [](std::exception_ptr failure, const admin::Outcome<admin::Ending>&) {
+                           rethrow_failure(std::move(failure));
+                       });
+    });
+}
+
+awaitable<std::vector<proxy::SessionInfo>> Service::sessions(proxy::SessionFilter filter) {
+    const std::size_t limit = filter.limit;
+    auto asking = ask_workers<std::vector<proxy::SessionInfo>>(
+        parts_.context, parts_.server.workers(),
+        [filter = std::move(filter)](proxy::Worker& worker) {
+            return worker.list_sessions(filter);
+        });
+    auto answers = co_await std::move(asking);
+    std::vector<proxy::SessionInfo> all;
+    for (auto& answer : answers)
+        std::ranges::move(answer, std::back_inserter(all));
+    std::ranges::stable_sort(all, std::ranges::greater(), &proxy::SessionInfo::age);
+    if (all.size() > limit) all.resize(limit);
+    co_return all;
+}
+
+awaitable<std::vector<proxy::ClosedLine>> Service::closes(proxy::ClosedFilter filter) {
+    const std::size_t limit = filter.limit;
+    auto asking = ask_workers<std::vector<proxy::ClosedLine>>(
+        parts_.context, parts_.server.workers(),
+        [filter = std::move(filter)](proxy::Worker& worker) {
+            return worker.closed_sessions().list(filter);
+        });
+    auto answers = co_await std::move(asking);
+    std::vector<proxy::ClosedLine> all;
+    for (auto& answer : answers)
+        std::ranges::move(answer, std::back_inserter(all));
+    std::ranges::stable_sort(all, std::ranges::greater(), &proxy::ClosedLine::ended);
+    if (all.size() > limit) all.resize(limit);
+    co_return all;
+}
+
+// Passwords and tokens stand in files; what a check sends may hold one nevertheless.
+std::string Service::configuration() {
+    config::Config shown = parts_.config;
+    for (auto& upstream : shown.upstreams)
+        if (auto& send = upstream.health_check.exchange.send; !send.empty()) send = "<not shown>";
+    return config::print(shown);
+}
+
+std::optional<std::size_t> Service::find_upstream(const std::string& name) const {
+    const auto& all = parts_.config.upstreams;
+    const auto found = std::ranges::find(all, name, &config::Upstream::name);
+    if (found == all.end()) return std::nullopt;
+    return static_cast<std::size_t>(found - all.begin());
+}
+
+std::optional<std::size_t> Service::find_listener(const std::string& name) const {
+    const auto& all = parts_.config.listeners;
+    const auto found = std::ranges::find(all, name, &config::Listener::name);
+    if (found == all.end()) return std::nullopt;
+    return static_cast<std::size_t>(found - all.begin());
+}
+
+std::shared_ptr<const balancer::Backend> Service::find_backend(std::size_t upstream,
+                                                               const std::string& name) const {
+    for (auto& status : parts_.monitors.of(upstream).backends())
+        if (status.backend->name() == name) return status.backend;
+    return nullptr;
+}
+
+void Service::record(admin::Event event) {
+    if (!event.actor.empty())
+        parts_.log.info("{}{}{}: {}, by {}", event.upstream.empty() ? event.listener : event.upstream,
+                        event.backend.empty() ? "" : "/", event.backend, event.detail, event.actor);
+    events_.add(std::move(event), wall_now());
+}
+
+}  // namespace penstock::app

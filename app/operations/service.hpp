@@ -1,0 +1,144 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include "admin/operations.hpp"
+#include "app/limits.hpp"
+#include "app/monitors.hpp"
+#include "app/operations/backend_book.hpp"
+#include "app/operations/rates.hpp"
+#include "app/operations/watchdog.hpp"
+#include "app/server.hpp"
+#include "base/random.hpp"
+#include "net/logger.hpp"
+
+namespace penstock::app {
+
+/// The running proxy, for its operator: shows it, and does what is asked. Remembers who changed
+/// what. Control thread.
+class Service final : public admin::Operations {
+public:
+    /// References must outlive the object.
+    struct Parts {
+        boost::asio::io_context& context;
+        const config::Config& config;
+        Server& server;
+        Monitors& monitors;
+        net::ProcessLog& log;
+        const ConnectionLimit& limit;
+    };
+    explicit Service(const Parts& parts);
+
+    /// Once a second from now on: rates, signs of life.
+    void start();
+    /// No worker is asked any more.
+    void stop();
+    /// The graceful stop has begun: nobody shall come here any more.
+    void set_stopping() { stopping_ = true; }
+    void on_health_event(const std::string& upstream, const health::Event& event);
+
+    [[nodiscard]] admin::Overview overview() override;
+    [[nodiscard]] boost::asio::awaitable<std::vector<proxy::SessionInfo>> sessions(
+        proxy::SessionFilter filter) override;
+    [[nodiscard]] boost::asio::awaitable<std::vector<proxy::ClosedLine>> closes(
+        proxy::ClosedFilter filter) override;
+    [[nodiscard]] std::string configuration() override;
+    [[nodiscard]] admin::Outcome<admin::Explanation> explain(
+        const admin::ExplainQuery& query) override;
+    [[nodiscard]] const admin::EventRing& events() const override { return events_; }
+    [[nodiscard]] admin::EventRing& events() override { return events_; }
+
+    admin::Outcome<void> change_backend(const std::string& upstream, const std::string& backend,
+                                        const admin::BackendChange& change,
+                                        const std::string& actor) override;
+    boost::asio::awaitable<admin::Outcome<void>> kill_session(proxy::ConnectionId id,
+                                                              std::string actor) override;
+    boost::asio::awaitable<admin::Outcome<admin::Ending>> kill_backend(
+        std::string upstream, std::string backend, admin::KillOrder order,
+        std::string actor) override;
+    boost::asio::awaitable<admin::Outcome<admin::Ending>> rebalance(std::string upstream,
+                                                                    admin::RebalanceOrder order,
+                                                                    std::string actor) override;
+    admin::Outcome<void> pause(const std::string& upstream, Duration max,
+                               const std::string& actor) override;
+    admin::Outcome<void> resume(const std::string& upstream, const std::string& actor) override;
+    admin::Outcome<void> split(const std::string& listener,
+                               const std::map<std::string, std::uint32_t>& weights,
+                               const std::string& actor) override;
+    admin::Outcome<void> set_draining(const std::string& listener, bool draining,
+                                      const std::string& actor) override;
+
+private:
+    struct Pause {
+        explicit Pause(boost::asio::io_context& context) : timer(context) {}
+        boost::asio::steady_timer timer;
+        TimePoint ends{};
+    };
+    struct SplitChange {
+        std::vector<std::uint32_t> weights;
+        std::string by;
+    };
+
+    // What is shown (service_overview.cpp).
+    [[nodiscard]] admin::ProcessView process_view(TimePoint now) const;
+    [[nodiscard]] admin::ListenerView listener_view(std::size_t listener) const;
+    [[nodiscard]] admin::UpstreamView upstream_view(std::size_t upstream, TimePoint now) const;
+    [[nodiscard]] admin::BackendView backend_view(
+        std::size_t upstream, const health::UpstreamMonitor::BackendStatus& status,
+        TimePoint now) const;
+    void add_totals(admin::BackendView& view, const std::string& upstream) const;
+
+    // Explaining (service_explain.cpp).
+    [[nodiscard]] std::string route_of(const config::Listener& listener, std::size_t index,
+                                       const admin::ExplainQuery& query,
+                                       admin::Explanation& explanation) const;
+    void add_candidates(std::size_t upstream, Role asked, const admin::ExplainQuery& query,
+                        admin::Explanation& explanation) const;
+    void add_limits(std::size_t listener, const admin::ExplainQuery& query,
+                    admin::Explanation& explanation) const;
+
+    void beat();
+    void sample(TimePoint now, double elapsed_s);
+    void follow_backends(TimePoint now);
+    [[nodiscard]] std::optional<std::size_t> find_upstream(const std::string& name) const;
+    [[nodiscard]] std::optional<std::size_t> find_listener(const std::string& name) const;
+    [[nodiscard]] std::shared_ptr<const balancer::Backend> find_backend(
+        std::size_t upstream, const std::string& name) const;
+    void record(admin::Event event);
+    void end_pause(std::size_t upstream, const std::string& actor);
+    void rebalance_after(const std::string& upstream);
+    /// How many sessions of that backend each worker has; those that had it before `before`.
+    boost::asio::awaitable<std::vector<std::size_t>> count_sessions(
+        std::shared_ptr<const balancer::Backend> backend, TimePoint before);
+    /// `quotas[i]` sessions of the backend end on worker i, over that time.
+    void end_sessions(const std::shared_ptr<const balancer::Backend>& backend, TimePoint before,
+                      const std::vector<std::size_t>& quotas, Duration over, CloseReason reason);
+
+    Parts parts_;
+    Random random_ = Random::from_entropy();
+    TimePoint started_;
+    WallTime started_wall_;
+    admin::EventRing events_;
+    Watchdog watchdog_;
+    BackendBook backends_;
+    std::vector<WorkerPace> worker_paces_;
+    std::vector<ListenerPace> listener_paces_;
+    boost::asio::steady_timer timer_;
+    TimePoint last_sample_{};
+    std::map<std::size_t, std::unique_ptr<Pause>> pauses_;  // by upstream
+    std::map<std::size_t, SplitChange> splits_;             // by listener
+    std::set<std::string> rebalancing_;  // upstreams whose sessions are about to move
+    std::set<std::string> draining_listeners_;
+    bool draining_ = false;
+    bool stopping_ = false;
+    bool stopped_ = false;
+};
+
+}  // namespace penstock::app

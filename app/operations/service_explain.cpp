@@ -1,0 +1,149 @@
+// Who would get a connection now, and why not the others.
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "app/limits.hpp"
+#include "app/operations/score.hpp"
+#include "app/operations/service.hpp"
+#include "app/operations/words.hpp"
+#include "balancer/selector.hpp"
+#include "proxy/router.hpp"
+#include "proxy/upstream.hpp"
+
+namespace penstock::app {
+
+using admin::Explanation;
+
+namespace {
+
+// `by chance or in turns: v1 95 %, v2 5 %`.
+std::string shares_text(const std::vector<std::pair<std::string, std::uint32_t>>& split) {
+    const auto sum = std::accumulate(
+        split.begin(), split.end(), 0.0,
+        [](double so_far, const auto& part) { return so_far + part.second; });
+    std::string text = "in turns:";
+    for (const auto& [upstream, weight] : split)
+        text += fmt::format("{} {} {:.3g} %", text.ends_with(':') ? "" : ",", upstream,
+                            100 * weight / sum);
+    return text;
+}
+
+}  // namespace
+
+admin::Outcome<Explanation> Service::explain(const admin::ExplainQuery& query) {
+    const auto listener = find_listener(query.listener);
+    if (!listener)
+        return std::unexpected(
+            admin::Refusal{404, fmt::format("there is no listener '{}'", query.listener)});
+    const auto& settings = parts_.config.listeners[*listener];
+    Explanation explanation{.listener = settings.name};
+    const auto* access = parts_.server.access(*listener);
+    if (query.source && access != nullptr && access->check(*query.source).denied) {
+        explanation.note = "the listener's allow and deny lists refuse this source (denied)";
+        return explanation;
+    }
+    explanation.upstream = route_of(settings, *listener, query, explanation);
+    if (const auto upstream = find_upstream(explanation.upstream)) {
+        explanation.balance = word_of(parts_.config.upstreams[*upstream].balance);
+        add_candidates(*upstream, settings.role, query, explanation);
+        if (pauses_.contains(*upstream))
+            explanation.note = "the upstream is paused: new clients are held";
+    } else {
+        explanation.note = "nobody serves this listener's clients (no_route)";
+    }
+    add_limits(*listener, query, explanation);
+    return explanation;
+}
+
+std::string Service::route_of(const config::Listener& listener, std::size_t index,
+                              const admin::ExplainQuery& query, Explanation& explanation) const {
+    if (listener.split.empty()) {
+        explanation.route = "upstream";
+        return listener.upstream;
+    }
+    const auto split = listener_view(index).split;
+    if (listener.split_by == config::SplitBy::source_ip && query.source) {
+        std::vector<balancer::Split::Part> parts;
+        for (const auto& [name, weight] : split) parts.push_back({name, weight});
+        Random random(0);
+        const auto hash = proxy::source_hash(*query.source, parts_.config.process.hash_seed);
+        explanation.route = "split by source_ip";
+        return split[balancer::Split(parts, random).of_source(*hash)].first;
+    }
+    const auto most = std::ranges::max_element(
+        split, {}, &std::pair<std::string, std::uint32_t>::second);
+    explanation.route = listener.split_by == config::SplitBy::source_ip
+                            ? "split by source_ip; give a source"
+                            : "split " + shares_text(split);
+    return most->first;
+}
+
+void Service::add_candidates(std::size_t upstream, Role asked, const admin::ExplainQuery& query,
+                             Explanation& explanation) const {
+    const auto& settings = parts_.config.upstreams[upstream];
+    const TimePoint now = SteadyClock().now();
+    const auto snapshot = parts_.monitors.of(upstream).snapshot();
+    balancer::Selector selector(snapshot->set, proxy::selector_options(settings), 0);
+    selector.adopt(*snapshot, asked);
+    std::optional<std::uint64_t> key;
+    if (query.source)
+        key = proxy::key_hasher(settings, parts_.config.process.hash_seed).hash(*query.source);
+    const balancer::Bitmap nobody;
+    const auto outlook = selector.look({.tried = nobody, .key = key, .now = now});
+    const auto place_of = [&](const std::string& name) -> std::optional<std::uint32_t> {
+        for (std::uint32_t i = 0; i < snapshot->set->size(); ++i)
+            if (snapshot->set->backend(i).name() == name) return i;
+        return std::nullopt;
+    };
+    std::vector<Scored> scored;
+    for (const auto& view : upstream_view(upstream, now).backends) {
+        const auto place = place_of(view.name);
+        Explanation::Candidate candidate{.backend = view.name,
+                                         .address = view.address,
+                                         .active = view.active,
+                                         .weight = view.effective_weight};
+        if (place && outlook.candidates.test(*place)) {
+            candidate.score = score_of(settings.balance, view, snapshot->set->backend(*place), now);
+            scored.push_back({view.name, candidate.score, view.effective_weight});
+            if (view.slow_start_s_left)
+                candidate.note = fmt::format("slow start, {:.0f}s left", *view.slow_start_s_left);
+            if (selector.forced(*place)) candidate.note = "used because of panic: " + view.why;
+        } else {
+            std::tie(candidate.excluded_by, candidate.note) =
+                exclusion_for(view, asked, place && selector.available(*place));
+        }
+        explanation.candidates.push_back(std::move(candidate));
+    }
+    const std::string by_policy =
+        outlook.choice ? snapshot->set->backend(*outlook.choice).name() : "";
+    std::tie(explanation.chosen, explanation.note) =
+        choose(settings.balance, scored, by_policy, key.has_value());
+}
+
+void Service::add_limits(std::size_t listener, const admin::ExplainQuery& query,
+                         Explanation& explanation) const {
+    const auto& settings = parts_.config.listeners[listener];
+    auto& gate = parts_.server.listeners()[listener]->gate;
+    auto& shared = parts_.server.shared();
+    if (settings.max_connections_per_source != 0 && query.source)
+        explanation.limits.push_back({"max_connections_per_source",
+                                      gate.connections_of(*query.source).value_or(0),
+                                      settings.max_connections_per_source});
+    if (settings.max_connections != 0)
+        explanation.limits.push_back(
+            {"max_connections", gate.connections().used(), settings.max_connections});
+    explanation.limits.push_back(
+        {"process.max_connections", shared.connections.used(), shared.connections.limit()});
+    const auto upstream = find_upstream(explanation.upstream);
+    if (!upstream) return;
+    const auto& up = parts_.config.upstreams[*upstream];
+    if (up.max_connections != 0)
+        explanation.limits.push_back({"upstream.max_connections",
+                                      parts_.server.upstreams()[*upstream]->connections.used(),
+                                      up.max_connections});
+}
+
+}  // namespace penstock::app

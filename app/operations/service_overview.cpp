@@ -1,0 +1,206 @@
+// What is shown of the running proxy.
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "app/operations/service.hpp"
+#include "app/operations/usage.hpp"
+#include "app/operations/words.hpp"
+#include "app/version.hpp"
+#include "balancer/slow_start.hpp"
+
+namespace penstock::app {
+
+using admin::BackendView;
+using admin::ListenerView;
+using admin::ProcessView;
+using admin::UpstreamView;
+
+namespace {
+
+double seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+double ms(Duration duration) { return seconds(duration) * 1000; }
+
+// A moment of the monotonic clock, as the wall shows it.
+WallTime wall_of(TimePoint time, TimePoint now) {
+    return wall_now() - std::chrono::duration_cast<std::chrono::milliseconds>(now - time);
+}
+
+std::optional<double> until(TimePoint time, TimePoint now) {
+    if (time == no_deadline) return std::nullopt;
+    return std::max(seconds(time - now), 0.0);
+}
+
+}  // namespace
+
+admin::Overview Service::overview() {
+    const TimePoint now = SteadyClock().now();
+    follow_backends(now);
+    admin::Overview overview{.process = process_view(now)};
+    for (std::size_t i = 0; i < parts_.config.listeners.size(); ++i)
+        overview.listeners.push_back(listener_view(i));
+    for (std::size_t i = 0; i < parts_.config.upstreams.size(); ++i)
+        overview.upstreams.push_back(upstream_view(i, now));
+    return overview;
+}
+
+ProcessView Service::process_view(TimePoint now) const {
+    auto& shared = parts_.server.shared();
+    ProcessView view{.version = std::string(version()),
+                     .compiler = compiler(),
+                     .pid = ::getpid(),
+                     .uptime = now - started_,
+                     .started = started_wall_,
+                     .accepting = parts_.server.accepting() && !stopping_,
+                     .draining = draining_ || stopping_,
+                     .connections = shared.connections.used(),
+                     .connection_limit = shared.connections.limit(),
+                     .limit_cause = parts_.limit.cause,
+                     .access_log_dropped = parts_.server.log_lines_lost(),
+                     .log_dropped = parts_.log.dropped(),
+                     .usage = process_usage()};
+    const auto& workers = parts_.server.workers();
+    for (std::size_t i = 0; i < workers.size(); ++i) {
+        admin::WorkerView worker{.id = workers[i]->index(),
+                                 .connections = shared.loads.at(i),
+                                 .busy = worker_paces_[i].busy_us.per_second() / 1e6,
+                                 .lag_ms = worker_paces_[i].lag.quantiles().p99_ms,
+                                 .silent = watchdog_.silent(i, now),
+                                 .stuck = watchdog_.stuck(i, now)};
+        worker.totals += workers[i]->cells();
+        view.access_log_lines += worker.totals.log_lines;
+        view.access_log_dropped += worker.totals.log_dropped;
+        view.access_log_suppressed += worker.totals.log_suppressed;
+        view.workers.push_back(std::move(worker));
+    }
+    return view;
+}
+
+ListenerView Service::listener_view(std::size_t listener) const {
+    const auto& settings = parts_.config.listeners[listener];
+    const auto& pace = listener_paces_[listener];
+    const auto queue = parts_.server.accept_queue(listener);
+    ListenerView view{.name = settings.name,
+                      .upstream = settings.upstream,
+                      .role = settings.role,
+                      .active = parts_.server.listeners()[listener]->gate.connections().used(),
+                      .limit = settings.max_connections,
+                      .queue = {queue.length, queue.limit},
+                      .draining = draining_listeners_.contains(settings.name),
+                      .figures = proxy::listener_figures(parts_.server.workers(), listener),
+                      .rates = {pace.accepted.per_second(), pace.bytes_to_backend.per_second(),
+                                pace.bytes_to_client.per_second()}};
+    for (const auto& bound : parts_.server.bound())
+        if (bound.listener == settings.name) view.bind.push_back(bound.address.to_string());
+    const auto changed = splits_.find(listener);
+    for (std::size_t i = 0; i < settings.split.size(); ++i)
+        view.split.emplace_back(settings.split[i].upstream, changed == splits_.end()
+                                                                ? settings.split[i].weight
+                                                                : changed->second.weights[i]);
+    if (changed != splits_.end()) view.split_by_whom = changed->second.by;
+    return view;
+}
+
+UpstreamView Service::upstream_view(std::size_t upstream, TimePoint now) const {
+    const auto& settings = parts_.config.upstreams[upstream];
+    const auto& monitor = parts_.monitors.of(upstream);
+    auto& shared = *parts_.server.upstreams()[upstream];
+    UpstreamView view{.name = settings.name,
+                      .balance = std::string(word_of(settings.balance)),
+                      .panic = monitor.health().in_panic(Role::none) ||
+                               monitor.health().in_panic(Role::primary) ||
+                               monitor.health().in_panic(Role::replica),
+                      .role_conflict = monitor.health().role_conflict(),
+                      .connections = shared.connections.used(),
+                      .connections_limit = shared.connections.limit(),
+                      .queue_limit = settings.queue.max_length,
+                      .held = shared.held.used(),
+                      .hash_checksum = monitor.hash_checksum(),
+                      .totals = proxy::upstream_totals(parts_.server.workers(), upstream)};
+    for (const auto& line : shared.lines) view.queued += line.waiting();
+    if (const auto pause = pauses_.find(upstream); pause != pauses_.end()) {
+        view.paused = true;
+        view.pause_s_left = until(pause->second->ends, now);
+    }
+    for (const auto& source : monitor.discovery().sources()) {
+        admin::SourceView shown{.what = source.what,
+                                .is_dns = source.is_dns,
+                                .answers = source.answers,
+                                .failures = source.failures,
+                                .last_error = source.last_error,
+                                .ignored = source.ignored,
+                                .backends = source.backends};
+        if (source.last_success != WallTime{}) shown.last_success = source.last_success;
+        view.sources.push_back(std::move(shown));
+    }
+    for (const auto& status : monitor.backends()) {
+        view.backends.push_back(backend_view(upstream, status, now));
+        if (view.backends.back().available) ++view.available;
+        if (view.backends.back().eligible) ++view.eligible;
+    }
+    for (auto& name : backends_.departed(settings.name)) {
+        BackendView gone{.name = std::move(name)};
+        add_totals(gone, settings.name);
+        view.departed.push_back(std::move(gone));
+    }
+    return view;
+}
+
+BackendView Service::backend_view(std::size_t upstream,
+                                  const health::UpstreamMonitor::BackendStatus& status,
+                                  TimePoint now) const {
+    const auto& settings = parts_.config.upstreams[upstream];
+    const auto& backend = *status.backend;
+    const auto& verdict = status.health;
+    const auto slow = slow_start_of(backend, status.as.weight, settings.slow_start, now);
+    const std::uint64_t held = backend.slots().used();
+    BackendView view{
+        .name = backend.name(),
+        .address = backend.address_text(),
+        .tier = status.as.tier,
+        .state = verdict.state,
+        .available = verdict.available,
+        .eligible = verdict.available && !backend.full(),
+        .check = {.enabled = settings.health_check.type != config::CheckType::none,
+                  .settled = verdict.settled,
+                  .up = verdict.up,
+                  .role = verdict.role},
+        .circuit = {.state = verdict.circuit,
+                    .cause = verdict.circuit_cause,
+                    .retry_in_s = verdict.circuit == balancer::CircuitState::open
+                                      ? until(verdict.circuit_until, now)
+                                      : std::nullopt},
+        .weight = status.as.weight,
+        .effective_weight = slow.weight,
+        .slow_start_s_left = slow.s_left,
+        .active = backend.active(),
+        .limit = backend.slots().limit(),
+        .connecting = backend.connecting().used(),
+        .warm = held > backend.active() ? held - backend.active() : 0};
+    if (verdict.since != TimePoint{}) view.check.since = wall_of(verdict.since, now);
+    if (status.last_check)
+        view.check.last = {status.last_check->ok, ms(status.last_check->took),
+                           status.last_check->error, status.last_check->at};
+    const auto& overrides = parts_.monitors.of(upstream).overrides();
+    if (const auto changed = overrides.find(view.name); changed != overrides.end())
+        view.override = {changed->second.state, changed->second.weight, changed->second.by,
+                         changed->second.since};
+    explain_exclusion(view);
+    add_totals(view, settings.name);
+    return view;
+}
+
+void Service::add_totals(BackendView& view, const std::string& upstream) const {
+    view.totals = backends_.totals(upstream, view.name);
+    const BackendPace* pace = backends_.pace(upstream, view.name);
+    if (pace == nullptr) return;
+    view.rates = {pace->established.per_second(), pace->failed.per_second(),
+                  pace->bytes_to_backend.per_second(), pace->bytes_to_client.per_second()};
+    view.connect = pace->connect.quantiles();
+    view.first_byte = pace->first_byte.quantiles();
+}
+
+}  // namespace penstock::app

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "admin/model.hpp"
+#include "balancer/backend.hpp"
+#include "config/upstream.hpp"
+
+namespace penstock::app {
+
+/// As in the configuration.
+[[nodiscard]] std::string_view word_of(config::Balance balance) noexcept;
+
+/// Where a backend stands in its slow start.
+struct SlowStartView {
+    double weight;                  // of the moment
+    std::optional<double> s_left{};  // nothing = it has its whole weight
+};
+[[nodiscard]] SlowStartView slow_start_of(const balancer::Backend& backend, std::uint32_t weight,
+                                          const config::SlowStart& settings,
+                                          TimePoint now) noexcept;
+
+/// Says why it would not be chosen now: the first reason that holds, as a word and as a clause.
+void explain_exclusion(admin::BackendView& view);
+
+}  // namespace penstock::app
