@@ -198,7 +198,6 @@ asio::awaitable<std::expected<void, ClientError>> EventStream::open() {
     if (error)
         co_return std::unexpected(
             failure(peer, write_error ? write_error : error, options_.patience));
-    parser.eager(true);
     if (parser.get().result() == http::status::ok) co_return std::expected<void, ClientError>();
     const auto [cut, more] = co_await http::async_read(stream, buffer, parser, as_result);
     if (cut) co_return std::unexpected(failure(peer, cut, options_.patience));

@@ -33,6 +33,15 @@ CLI::Validator duration() {
             "DURATION"};
 }
 
+// CLI11 takes -1 for a large unsigned number.
+CLI::Validator whole_number() {
+    return {[](const std::string& text) {
+                const bool whole = text.find_first_not_of("0123456789") == std::string::npos;
+                return whole ? std::string() : "'" + text + "' is no whole number";
+            },
+            "NUMBER"};
+}
+
 CLI::Validator backend_name() {
     return {[](const std::string& text) {
                 const auto parsed = parse_backend_name(text);
@@ -91,7 +100,7 @@ void add_sessions(CLI::App& app, Action& action) {
     command->add_option("-s,--source", source, "Only clients of this network, such as 10.0.0.0/8");
     command->add_option("--older", older, "Only those that are older, such as 10m")
         ->check(duration());
-    command->add_option("-n,--limit", limit, "At most so many")->check(CLI::PositiveNumber);
+    command->add_option("-n,--limit", limit, "At most so many")->check(whole_number());
     command->callback([&action] {
         action = [] {
             const auto path = with_query("/api/v1/sessions", {{"listener", listener},
@@ -110,7 +119,7 @@ void add_closes(CLI::App& app, Action& action) {
     auto* command = add_command(app, "closes", "Lately closed connections and their reasons");
     command->add_option("-r,--reason", reason, "Only those with this reason");
     command->add_option("-u,--upstream", upstream, "Only those of this upstream");
-    command->add_option("-n,--limit", limit, "At most so many")->check(CLI::PositiveNumber);
+    command->add_option("-n,--limit", limit, "At most so many")->check(whole_number());
     command->callback([&action] {
         action = [] {
             const auto path = with_query(
@@ -171,7 +180,7 @@ void add_backend(CLI::App& app, Action& action) {
     command->add_option("state", verb, "What it becomes")
         ->required()
         ->check(CLI::IsMember({"ready", "drain", "maintenance", "weight", "reset"}));
-    command->add_option("n", weight, "The weight");
+    command->add_option("n", weight, "The weight")->check(whole_number());
     command->callback([&action] {
         if (verb == "weight" && !weight) throw CLI::RequiredError("weight N, a whole number,");
         if (verb != "weight" && weight)
@@ -286,7 +295,7 @@ void add_events(CLI::App& app, Action& action) {
     auto* command = add_command(app, "events", "Recent changes of state");
     auto* on = command->add_flag("-f,--follow", follow, "Go on with those that happen");
     command->add_option("--since", since, "Only those after the one with this number")
-        ->check(CLI::NonNegativeNumber)
+        ->check(whole_number())
         ->excludes(on);
     command->callback([&action] {
         action = [] {
