@@ -1,14 +1,10 @@
 #include "app/client/address.hpp"
 
-#include <cerrno>
 #include <cstdlib>
-#include <cstring>
-#include <fstream>
-#include <sstream>
-#include <system_error>
 
 #include <fmt/format.h>
 
+#include "app/runtime_directory.hpp"
 #include "base/endpoint.hpp"
 
 namespace penstock::app::client {
@@ -76,38 +72,14 @@ std::expected<AdminAddress, std::string> parse_admin_address(std::string_view te
     return std::unexpected(fmt::format("{}; {}", endpoint.error(), forms));
 }
 
-std::vector<AdminAddress> default_addresses() {
+std::vector<AdminAddress> default_addresses(const config::Environment& environment) {
     std::vector<AdminAddress> out;
-    const auto add = [&out](std::string directory) {
+    for (const auto& directory : runtime_candidates(environment)) {
         AdminAddress address;
-        address.unix_path = std::move(directory) + "/admin.sock";
+        address.unix_path = directory + "/admin.sock";
         out.push_back(std::move(address));
-    };
-    const char* service = std::getenv("RUNTIME_DIRECTORY");
-    if (service != nullptr && *service != '\0') add(service);
-    add("/run/penstock");
-    const char* user = std::getenv("XDG_RUNTIME_DIR");
-    if (user != nullptr && *user != '\0') add(std::string(user) + "/penstock");
+    }
     return out;
-}
-
-std::expected<std::string, std::string> read_token(const std::string& file) {
-    std::ifstream in(file, std::ios::binary);
-    std::ostringstream content;
-    if (in) content << in.rdbuf();
-    if (!in)
-        return std::unexpected(fmt::format("token file {}: {}", file,
-                                           errno == 0 ? "cannot be read" : std::strerror(errno)));
-    std::string token = content.str();
-    while (!token.empty() && (token.back() == '\n' || token.back() == '\r')) token.pop_back();
-    if (token.empty()) return std::unexpected(fmt::format("token file {} is empty", file));
-    for (const char c : token)
-        if (c <= ' ' || c > '~')
-            return std::unexpected(fmt::format(
-                "token file {} holds more than a token: blanks, line breaks and characters beyond "
-                "ASCII cannot be part of one",
-                file));
-    return token;
 }
 
 }  // namespace penstock::app::client

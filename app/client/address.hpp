@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "config/interpolate.hpp"
+
 namespace penstock::app::client {
 
 /// Where a running proxy's admin API listens.
@@ -27,9 +29,6 @@ struct AdminAddress {
 [[nodiscard]] std::expected<AdminAddress, std::string> parse_admin_address(std::string_view text);
 
 /// The unix sockets where a proxy of this machine listens unless it is told otherwise, best first.
-[[nodiscard]] std::vector<AdminAddress> default_addresses();
-
-/// The token in a file. The error is a sentence for the user.
-[[nodiscard]] std::expected<std::string, std::string> read_token(const std::string& file);
+[[nodiscard]] std::vector<AdminAddress> default_addresses(const config::Environment& environment);
 
 }  // namespace penstock::app::client

@@ -6,6 +6,7 @@
 #include <boost/json/parse.hpp>
 #include <fmt/format.h>
 
+#include "app/client/backend_cells.hpp"
 #include "app/client/text.hpp"
 
 namespace penstock::app::client {
@@ -17,32 +18,6 @@ std::string title_of(std::string_view key) {
     std::string out = sanitised(key);
     std::ranges::replace(out, '_', ' ');
     return out;
-}
-
-/// Objects in a table whose columns are the fields of the first one.
-std::string table_of(const json::array& rows, const Canvas& canvas) {
-    const auto* first = rows.empty() ? nullptr : rows.front().if_object();
-    if (first == nullptr) return {};
-    std::vector<Column> columns;
-    std::vector<std::string> keys;
-    for (const auto& [key, value] : *first) {
-        keys.emplace_back(key);
-        auto title = title_of(key);
-        std::ranges::transform(title, title.begin(), [](char c) {
-            return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
-        });
-        columns.push_back({.title = std::move(title),
-                           .align = value.is_number() ? Align::right : Align::left,
-                           .shrinks = !value.is_number(),
-                           .optional = true});
-    }
-    Table table(std::move(columns));
-    for (const auto& row : rows) {
-        std::vector<Cell> cells;
-        for (const auto& key : keys) cells.push_back({text_or(row, key, "-")});
-        table.add(std::move(cells));
-    }
-    return table.text(canvas);
 }
 
 std::string hint_for(unsigned status) {
@@ -58,21 +33,33 @@ std::string hint_for(unsigned status) {
 
 std::string answer_view(const std::string& done, const json::value& answer, const Canvas& canvas) {
     std::string out = line_of({{done}}, canvas) + '\n';
-    const auto* object = answer.if_object();
-    if (object == nullptr) return out;
-    std::string tables;
-    for (const auto& [key, value] : *object) {
-        if (const auto* array = value.if_array()) {
-            const auto list = joined(*array);
-            if (!list.empty())
-                out += line_of({{title_of(key) + ":"}, {list}}, canvas) + '\n';
-            else
-                tables += table_of(*array, canvas);
-        } else if (const auto shown = word(value); shown && key != "ok") {
-            out += line_of({{title_of(key) + ":"}, {*shown}}, canvas) + '\n';
-        }
+    const auto* members = answer.if_object();
+    if (members == nullptr) return out;
+    for (const auto& [key, value] : *members) {
+        if (key == "ok") continue;
+        auto shown = word(value);
+        if (!shown) shown = value.is_array() ? joined(*value.if_array()) : counts(value);
+        if (!shown->empty()) out += line_of({{title_of(key) + ":"}, {*shown}}, canvas) + '\n';
     }
-    return out + tables;
+    return out;
+}
+
+std::string ending_view(const std::string& subject, bool dry_run, const json::value& answer,
+                        const Canvas& canvas) {
+    const auto closing = number(answer, "closing");
+    if (!closing) return answer_view(subject + ": done", answer, canvas);
+    std::string out =
+        line_of({{fmt::format("{}: {} {} of {}", subject, dry_run ? "would end" : "ending",
+                              format_figure(*closing),
+                              counted(number_or(answer, "sessions", 0), "session"))}},
+                canvas) +
+        '\n';
+    const auto* backends = field(answer, "backends").if_object();
+    if (backends == nullptr) return out;
+    Table table({{"BACKEND"}, {dry_run ? "WOULD END" : "ENDING", Align::right}});
+    for (const auto& [name, count] : *backends)
+        table.add({{sanitised(name)}, {word(count).value_or("-")}});
+    return out + table.text(canvas);
 }
 
 std::string refusal_text(unsigned status, std::string_view body, const std::string& address) {

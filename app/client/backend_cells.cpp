@@ -1,5 +1,7 @@
 #include "app/client/backend_cells.hpp"
 
+#include <cmath>
+
 #include <boost/json/object.hpp>
 #include <fmt/format.h>
 
@@ -11,15 +13,14 @@ namespace {
 
 /// ` (uid 1000)`: who set what is overridden, if the proxy tells.
 std::string by_whom(const json::value& backend) {
-    for (const auto* path : {"override.actor", "override.by", "override"})
-        if (const auto who = text(backend, path)) return fmt::format(" ({})", *who);
-    return {};
+    const auto who = text(backend, "override.by");
+    return who ? fmt::format(" ({})", *who) : std::string();
 }
 
 Cell circuit_state(const json::value& backend, std::string_view state) {
     if (state == "half_open") return {"half-open", Style::warning};
     const auto left = number(backend, "circuit.retry_in_s");
-    return {left ? "OPEN " + format_seconds(*left) : std::string("OPEN"), Style::bad};
+    return {left ? "OPEN " + format_seconds(std::ceil(*left)) : std::string("OPEN"), Style::bad};
 }
 
 }  // namespace
@@ -47,7 +48,10 @@ Cell upstream_state(const json::value& upstream) {
     std::string words =
         available ? fmt::format("{} of {} up", format_figure(*available), format_figure(total))
                   : counted(total, "backend");
-    if (flag(upstream, "paused")) words = "paused, " + words;
+    if (flag(upstream, "paused")) {
+        const auto left = number(upstream, "pause_s_left");
+        words = (left ? "paused " + format_seconds(*left) : std::string("paused")) + ", " + words;
+    }
     if (flag(upstream, "panic")) return {"PANIC, " + words, Style::bad};
     if (available && *available == 0) return {words, Style::bad};
     if (flag(upstream, "paused") || (available && *available < total))
@@ -67,6 +71,15 @@ double sum_of(const json::value& counters) noexcept {
     double sum = 0;
     for (const auto& [name, value] : *object) sum += number_or(value, "", 0);
     return sum;
+}
+
+std::string counts(const json::value& object) {
+    std::string out;
+    if (const auto* members = object.if_object())
+        for (const auto& [name, value] : *members)
+            out += fmt::format("{}{} {}", out.empty() ? "" : ", ", sanitised(name),
+                               word(value).value_or("?"));
+    return out;
 }
 
 std::string upstream_title(const json::value& upstream) {

@@ -14,6 +14,8 @@ namespace penstock::app::client {
 [[nodiscard]] std::string active_of_limit(const json::value& owner);
 /// All failures counted in an object of counters.
 [[nodiscard]] double sum_of(const json::value& counters) noexcept;
+/// An object of numbers by name: `v1 95, v2 5`.
+[[nodiscard]] std::string counts(const json::value& object);
 /// `web p2c`.
 [[nodiscard]] std::string upstream_title(const json::value& upstream);
 

@@ -8,6 +8,7 @@
 #include "app/client/status_view.hpp"
 #include "app/client/terminal.hpp"
 #include "app/run.hpp"
+#include "app/token_file.hpp"
 
 namespace penstock::app::client {
 
@@ -38,7 +39,7 @@ std::expected<json::value, ClientError> parsed(const std::string& body) {
 std::expected<ClientOptions, std::string> client_options(const CommandTarget& target) {
     ClientOptions options;
     if (target.admin.empty()) {
-        options.addresses = default_addresses();
+        options.addresses = default_addresses(config::process_environment());
     } else {
         auto address = parse_admin_address(target.admin);
         if (!address) return std::unexpected("--admin: " + address.error());

@@ -92,7 +92,8 @@ void add_top(CLI::App& app, Action& action) {
 }
 
 void add_sessions(CLI::App& app, Action& action) {
-    static std::string listener, upstream, backend, source, older, limit;
+    static std::string listener, upstream, backend, source, older;
+    static std::size_t limit = 1000;
     auto* command = add_command(app, "sessions", "Live connections");
     command->add_option("-l,--listener", listener, "Only those of this listener");
     command->add_option("-u,--upstream", upstream, "Only those of this upstream");
@@ -100,7 +101,9 @@ void add_sessions(CLI::App& app, Action& action) {
     command->add_option("-s,--source", source, "Only clients of this network, such as 10.0.0.0/8");
     command->add_option("--older", older, "Only those that are older, such as 10m")
         ->check(duration());
-    command->add_option("-n,--limit", limit, "At most so many")->check(whole_number());
+    command->add_option("-n,--limit", limit, "At most so many")
+        ->check(whole_number())
+        ->capture_default_str();
     command->callback([&action] {
         action = [] {
             const auto path = with_query("/api/v1/sessions", {{"listener", listener},
@@ -108,8 +111,10 @@ void add_sessions(CLI::App& app, Action& action) {
                                                               {"backend", backend},
                                                               {"source", source},
                                                               {"older", older},
-                                                              {"limit", limit}});
-            return show({.target = path}, sessions_view);
+                                                              {"limit", std::to_string(limit)}});
+            return show({.target = path}, [](const json::value& sessions, const Canvas& canvas) {
+                return sessions_view(sessions, limit, canvas);
+            });
         };
     });
 }
@@ -129,11 +134,17 @@ void add_closes(CLI::App& app, Action& action) {
     });
 }
 
+/// An order that ends sessions, now or over a time.
+int end_sessions(const Request& request, const std::string& subject, bool dry_run) {
+    return show(request, [&](const json::value& answer, const Canvas& canvas) {
+        return ending_view(subject, dry_run, answer, canvas);
+    });
+}
+
 int kill(const std::string& id, const std::string& backend, const CloseOptions& options) {
     if (backend.empty()) return change(kill_session(id), fmt::format("session {}: ended", id));
-    return change(kill_backend(*parse_backend_name(backend), options),
-                  options.dry_run ? fmt::format("backend {}: dry run, nothing is ended", backend)
-                                  : fmt::format("backend {}: its sessions are ended", backend));
+    return end_sessions(kill_backend(*parse_backend_name(backend), options), "backend " + backend,
+                        options.dry_run);
 }
 
 void add_kill(CLI::App& app, Action& action) {
@@ -245,10 +256,8 @@ void add_rebalance(CLI::App& app, Action& action) {
     command->add_flag("-n,--dry-run", options.dry_run, "Only say what would be done");
     command->callback([&action] {
         action = [] {
-            return change(rebalance(upstream, options),
-                          options.dry_run
-                              ? fmt::format("upstream {}: dry run, nothing is closed", upstream)
-                              : fmt::format("upstream {}: rebalancing", upstream));
+            return end_sessions(rebalance(upstream, options), "upstream " + upstream,
+                                options.dry_run);
         };
     });
 }

@@ -1,6 +1,7 @@
 #include "app/client/fields.hpp"
 
 #include <boost/json/object.hpp>
+#include <fmt/format.h>
 
 #include "app/client/text.hpp"
 
@@ -61,6 +62,11 @@ const json::array& items(const json::value& value) noexcept {
 
 const json::array& items(const json::value& object, std::string_view path) noexcept {
     return items(field(object, path));
+}
+
+std::string plain_number(const json::value& object, std::string_view path) {
+    const auto value = number(object, path);
+    return value ? fmt::format("{:.0f}", *value) : std::string("-");
 }
 
 std::string joined(const json::array& values) {

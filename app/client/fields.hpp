@@ -27,6 +27,8 @@ namespace json = boost::json;
 /// Empty if there is no array.
 [[nodiscard]] const json::array& items(const json::value& object, std::string_view path) noexcept;
 [[nodiscard]] const json::array& items(const json::value& value) noexcept;
+/// A whole number as an identifier is written, without separators; `-` if it is unknown.
+[[nodiscard]] std::string plain_number(const json::value& object, std::string_view path);
 /// An array of texts as one, with commas.
 [[nodiscard]] std::string joined(const json::array& values);
 /// A value as a word: sanitised text, number, `yes`, `no`; nothing for null, objects and arrays.

@@ -35,7 +35,8 @@ std::string explanation(const json::value& close) {
 
 }  // namespace
 
-std::string sessions_view(const json::value& sessions, const Canvas& canvas) {
+std::string sessions_view(const json::value& sessions, std::size_t asked_for,
+                          const Canvas& canvas) {
     if (items(sessions).empty()) return "no sessions\n";
     Table table({{"ID"},
                  {"LISTENER"},
@@ -61,8 +62,9 @@ std::string sessions_view(const json::value& sessions, const Canvas& canvas) {
                    {formatted(session, "bytes.to_client", format_bytes)},
                    {text_or(session, "sni", "")}});
     }
-    return table.text(canvas) + counted(static_cast<double>(items(sessions).size()), "session") +
-           "\n";
+    const std::size_t shown = items(sessions).size();
+    return table.text(canvas) + counted(static_cast<double>(shown), "session") +
+           (shown >= asked_for ? ", and maybe more: --limit\n" : "\n");
 }
 
 std::string closes_view(const json::value& closes, const Canvas& canvas) {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include <boost/json/serialize.hpp>
 #include <fmt/format.h>
 
 #include "app/client/backend_cells.hpp"
@@ -16,7 +15,7 @@ std::string first_line(const json::value& status, const Canvas& canvas) {
     const auto state = text_or(status, "state", "running");
     const auto cause = text(status, "connections.limit_cause");
     return line_of({{"penstock " + text_or(status, "version", "?"), Style::bold},
-                    {" pid " + json::serialize(field(status, "pid"))},
+                    {" pid " + plain_number(status, "pid")},
                     {" " + state, state == "running" ? Style::good : Style::warning},
                     {" up " + formatted(status, "uptime_s", format_seconds)},
                     {"  " + connections_of_limit(status)},
@@ -40,12 +39,14 @@ std::string warnings(const json::value& status, const Canvas& canvas) {
     std::string out;
     const auto& reload = field(status, "last_reload");
     if (reload.is_object()) {
-        const bool ok = flag(reload, "ok");
-        out += line_of({{"last reload " + date_and_time(text_or(reload, "time", "?"))},
-                        {ok ? "succeeded" : "failed, the configuration before it stays in force",
-                         ok ? Style::plain : Style::bad}},
-                       canvas) +
-               '\n';
+        const auto time = date_and_time(text_or(reload, "time", "?"));
+        out += flag(reload, "ok")
+                   ? line_of({{"configuration of " + time, Style::dim}}, canvas)
+                   : line_of(
+                         {{fmt::format("reload of {} failed, what was before it is in force", time),
+                           Style::bad}},
+                         canvas);
+        out += '\n';
         for (const auto& error : items(reload, "errors")) {
             auto message = word(error);
             if (!message) message = text_or(error, "message", "?");
@@ -57,10 +58,18 @@ std::string warnings(const json::value& status, const Canvas& canvas) {
     return out;
 }
 
+/// `web`, or the weights of a split: `v1 95, v2 5`.
+Cell upstream_of(const json::value& listener) {
+    const auto weights = counts(field(listener, "split"));
+    if (weights.empty()) return {text_or(listener, "upstream", "-")};
+    const auto who = text(listener, "split_override");
+    return {who ? weights + " (" + *who + ")" : weights, who ? Style::warning : Style::plain};
+}
+
 std::string listeners_table(const json::value& listeners, const Canvas& canvas) {
     Table table({{"LISTENER"},
                  {.title = "BIND", .shrinks = true},
-                 {"UPSTREAM"},
+                 {.title = "UPSTREAM", .shrinks = true},
                  {"ACTIVE/MAX", Align::right},
                  {"TOTAL", Align::right},
                  {"REFUSED", Align::right},
@@ -72,7 +81,7 @@ std::string listeners_table(const json::value& listeners, const Canvas& canvas) 
         const bool refused = number_or(listener, "connections.refused", 0) > 0;
         table.add({{text_or(listener, "name", "?"), Style::bold},
                    {joined(items(listener, "bind"))},
-                   {text_or(listener, "upstream", "-")},
+                   upstream_of(listener),
                    {active_of_limit(listener)},
                    {formatted(listener, "connections.total", format_figure)},
                    {formatted(listener, "connections.refused", format_figure),
@@ -93,6 +102,16 @@ Cell check_cell(const json::value& backend) {
     return {text_or(last, "error", "failed"), Style::bad};
 }
 
+/// What else there is to say: why it is excluded, who changed its weight.
+std::string note(const json::value& backend) {
+    std::string out = text_or(backend, "why", "");
+    if (out.empty()) out = text_or(backend, "circuit.cause", "");
+    if (const auto weight = number(backend, "override.weight"))
+        out += fmt::format("{}weight {} by {}", out.empty() ? "" : ", ", format_figure(*weight),
+                           text_or(backend, "override.by", "?"));
+    return out;
+}
+
 /// The weight in effect, and the configured one where they differ.
 std::string weight(const json::value& backend) {
     const auto configured = formatted(backend, "weight", format_figure);
@@ -111,7 +130,6 @@ std::string waiting(const json::value& upstream) {
 
 void add_backend(Table& table, const json::value& backend) {
     const double failures = sum_of(field(backend, "failures"));
-    auto circuit_cause = text_or(backend, "circuit.cause", "");
     table.add({{},
                {text_or(backend, "name", "?")},
                {text_or(backend, "address", "-")},
@@ -124,7 +142,7 @@ void add_backend(Table& table, const json::value& backend) {
                {formatted(backend, "rates.new_per_s", format_figure)},
                {format_figure(failures), failures > 0 ? Style::warning : Style::plain},
                {formatted(backend, "connect_ms.p99", format_milliseconds)},
-               {std::move(circuit_cause), Style::warning}});
+               {note(backend), Style::warning}});
 }
 
 std::string upstreams_table(const json::value& upstreams, const Canvas& canvas) {

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include <boost/json/object.hpp>
-#include <boost/json/serialize.hpp>
 #include <fmt/format.h>
 
 #include "app/client/backend_cells.hpp"
@@ -34,7 +33,7 @@ std::string header(const json::value& status, const Canvas& canvas) {
                     {state == "running" ? "" : "  " + state, Style::warning},
                     {fmt::format("  {} {}", counted(count, "worker"),
                                  format_share(count == 0 ? 0 : busy / count))},
-                    {"  lag " + format_milliseconds(lag)},
+                    {"  lag p99 " + format_milliseconds(lag)},
                     {"  " + connections_of_limit(status)}},
                    canvas);
 }
@@ -66,39 +65,29 @@ std::string upstream_bytes(const json::value& upstream) {
     return sum > 0 ? format_byte_rate(sum) : "-";
 }
 
-std::string key_of(const json::value& upstream, const json::value& backend) {
-    return text_or(upstream, "name", "?") + "/" + text_or(backend, "name", "?");
+/// Of the attempts to connect, in percent.
+Cell failed_share(const json::value& backend) {
+    const auto failed = number(backend, "rates.failed_per_s");
+    const double attempts = failed.value_or(0) + number_or(backend, "rates.new_per_s", 0);
+    if (!failed || attempts <= 0) return {"-"};
+    const double share = 100 * *failed / attempts;
+    return {fmt::format("{:.1f}", share), share >= 0.05 ? Style::bad : Style::plain};
 }
 
 }  // namespace
 
 void TopModel::take_status(json::value snapshot) {
     note_restart(field(snapshot_, "status"), field(snapshot, "status"));
-    std::map<std::string, Totals> totals;
-    for (const auto& upstream : items(snapshot, "upstreams"))
-        for (const auto& backend : items(upstream, "backends"))
-            totals[key_of(upstream, backend)] = {number_or(backend, "connections.total", 0),
-                                                 sum_of(field(backend, "failures"))};
-    changes_.clear();
-    for (const auto& [key, now] : totals) {
-        const auto before = totals_.find(key);
-        if (before != totals_.end())
-            changes_[key] = {now.connections - before->second.connections,
-                             now.failures - before->second.failures};
-    }
-    totals_ = std::move(totals);
     snapshot_ = std::move(snapshot);
     lost_.clear();
 }
 
 void TopModel::note_restart(const json::value& before, const json::value& now) {
     if (!before.is_object() || field(before, "pid") == field(now, "pid")) return;
-    totals_.clear();
-    take_event(
-        json::object{{"time", text_or(now, "time", "")},
-                     {"kind", "the proxy was restarted"},
-                     {"detail", fmt::format("pid {} -> {}", json::serialize(field(before, "pid")),
-                                            json::serialize(field(now, "pid")))}});
+    take_event(json::object{{"time", text_or(now, "time", "")},
+                            {"kind", "the proxy was restarted"},
+                            {"detail", fmt::format("pid {} -> {}", plain_number(before, "pid"),
+                                                   plain_number(now, "pid"))}});
 }
 
 void TopModel::take_event(json::value event) {
@@ -115,15 +104,6 @@ void TopModel::scroll(std::ptrdiff_t lines) noexcept {
     const auto wanted = static_cast<std::ptrdiff_t>(scrolled_) + lines;
     scrolled_ = static_cast<std::size_t>(std::clamp<std::ptrdiff_t>(
         wanted, 0, most == 0 ? 0 : static_cast<std::ptrdiff_t>(most - 1)));
-}
-
-std::string TopModel::failed_share(const std::string& key) const {
-    const auto found = changes_.find(key);
-    if (found == changes_.end()) return "-";
-    const auto& [connections, failures] = found->second;
-    // Failed attempts are no connections of the backend.
-    const double attempts = connections + failures;
-    return attempts <= 0 ? "-" : fmt::format("{:.1f}", 100 * failures / attempts);
 }
 
 std::vector<std::string> TopModel::backend_lines(const Canvas& canvas) const {
@@ -145,14 +125,12 @@ std::vector<std::string> TopModel::backend_lines(const Canvas& canvas) const {
                    {},
                    {upstream_bytes(upstream)}});
         for (const auto& backend : items(upstream, "backends")) {
-            auto failed = failed_share(key_of(upstream, backend));
-            const bool is_fine = failed == "-" || failed == "0.0";
             table.add({{},
                        {text_or(backend, "name", "?")},
                        backend_state(backend),
                        {active_of_limit(backend)},
                        {formatted(backend, "rates.new_per_s", format_figure)},
-                       {std::move(failed), is_fine ? Style::plain : Style::bad},
+                       failed_share(backend),
                        {formatted(backend, "connect_ms.p99", format_milliseconds)},
                        {byte_rate(backend)}});
         }
@@ -191,6 +169,7 @@ std::vector<std::string> TopModel::lines(ScreenSize size, bool colour) const {
         out.push_back(std::move(backends[i == 0 ? 0 : i + skipped]));  // the titles stay
     const auto events = event_lines(room - for_table, canvas);
     out.insert(out.end(), events.begin(), events.end());
+    out.resize(std::min(out.size(), size.rows));
     return out;
 }
 

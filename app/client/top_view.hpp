@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <deque>
-#include <map>
 #include <string>
 #include <vector>
 
@@ -13,8 +12,8 @@
 
 namespace penstock::app::client {
 
-/// What `penstock top` knows: the latest snapshot, what changed since the one before it, and the
-/// latest events. Pure; nothing in here reads a clock.
+/// What `penstock top` knows: the latest snapshot and the latest events. Pure; nothing in here
+/// reads a clock.
 class TopModel {
 public:
     /// A snapshot of the stream: status, listeners, upstreams.
@@ -29,20 +28,12 @@ public:
     [[nodiscard]] std::vector<std::string> lines(ScreenSize size, bool colour) const;
 
 private:
-    struct Totals {
-        double connections = 0;
-        double failures = 0;
-    };
-
     void note_restart(const boost::json::value& before, const boost::json::value& now);
-    [[nodiscard]] std::string failed_share(const std::string& key) const;
     [[nodiscard]] std::vector<std::string> backend_lines(const Canvas& canvas) const;
     [[nodiscard]] std::vector<std::string> event_lines(std::size_t most,
                                                        const Canvas& canvas) const;
 
     boost::json::value snapshot_;
-    std::map<std::string, Totals> totals_;    // by upstream/backend
-    std::map<std::string, Totals> changes_;   // since the snapshot before
     std::deque<boost::json::value> events_;   // newest last
     std::string lost_;
     std::size_t scrolled_ = 0;

@@ -250,7 +250,7 @@ TEST_F(Client, a_stream_that_breaks_off_is_a_failure) {
 }
 
 TEST_F(Client, control_characters_of_the_api_never_reach_the_terminal) {
-    server_.answer("GET /api/v1/sessions",
+    server_.answer("GET /api/v1/sessions?limit=1000",
                    R"([{"id":"1","listener":"web","client":"x","sni":"\u001b]0;owned\u0007"}])");
     const auto result = run({"sessions"});
     EXPECT_EQ(result.exit_status, 0) << result.errors;
