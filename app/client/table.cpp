@@ -105,6 +105,7 @@ std::vector<std::string> Table::lines(const Canvas& canvas) const {
     const auto widths = this->widths(canvas);
     std::vector<std::string> out;
     std::vector<Cell> titles;
+    titles.reserve(columns_.size());
     for (const auto& column : columns_) titles.push_back({column.title, Style::bold});
     if (!std::ranges::all_of(titles, [](const Cell& cell) { return cell.text.empty(); }))
         out.push_back(line(titles, widths, canvas));

@@ -36,7 +36,7 @@ constexpr std::ptrdiff_t page = 10;
 /// dies.
 class Top {
 public:
-    Top(asio::io_context& context, const ClientOptions& options);
+    Top(asio::io_context& context, ClientOptions options);
 
     int run();
 
@@ -63,9 +63,9 @@ private:
     std::string message_;
 };
 
-Top::Top(asio::io_context& context, const ClientOptions& options)
+Top::Top(asio::io_context& context, ClientOptions options)
     : context_(context),
-      options_(options),
+      options_(std::move(options)),
       signals_(context, SIGINT, SIGTERM, SIGHUP),
       pause_(context) {
     signals_.add(SIGWINCH);
