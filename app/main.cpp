@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "app/check.hpp"
+#include "app/client/commands.hpp"
 #include "app/demo.hpp"
 #include "app/process.hpp"
 #include "app/run.hpp"
@@ -68,6 +69,7 @@ int run_command(int argc, char** argv) {
     add_run(app, action);
     add_check(app, action);
     add_demo(app, action);
+    client::add_commands(app, action);
     add_version(app, action);
     try {
         app.parse(argc, argv);

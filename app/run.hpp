@@ -11,7 +11,12 @@
 
 namespace penstock::app {
 
-enum ExitStatus : int { success = 0, failure = 1, invalid_usage = 2 };
+enum ExitStatus : int {
+    success = 0,
+    failure = 1,
+    invalid_usage = 2,
+    unreachable = 3,  // no running proxy
+};
 
 /// The number of workers and connections that `config` comes to on this machine; raises the
 /// descriptor limit. The error is a sentence for the user.

@@ -1,0 +1,93 @@
+#include "app/client/command_target.hpp"
+
+#include <boost/json/object.hpp>
+#include <boost/json/parse.hpp>
+#include <fmt/format.h>
+
+#include "app/client/report.hpp"
+#include "app/client/status_view.hpp"
+#include "app/client/terminal.hpp"
+#include "app/run.hpp"
+#include "app/token_file.hpp"
+
+namespace penstock::app::client {
+
+namespace {
+
+int print(std::string text) {
+    if (!text.ends_with('\n')) text += '\n';
+    write_out(text);  // a reader that has left, such as `head`, is no error
+    return ExitStatus::success;
+}
+
+int fail(const CommandTarget& target, const ClientError& error) {
+    if (target.as_json && error.kind == ClientError::Kind::refused) print(error.body);
+    return report(error);
+}
+
+std::expected<json::value, ClientError> parsed(const std::string& body) {
+    boost::system::error_code error;
+    auto value = json::parse(body, error);
+    if (!error) return value;
+    return std::unexpected(ClientError{ClientError::Kind::failed,
+                                       "the answer is not JSON (" + error.message() +
+                                           "); is this the address of an [[admin.listener]]?"});
+}
+
+}  // namespace
+
+std::expected<ClientOptions, std::string> client_options(const CommandTarget& target) {
+    ClientOptions options;
+    if (target.admin.empty()) {
+        options.addresses = default_addresses(config::process_environment());
+    } else {
+        auto address = parse_admin_address(target.admin);
+        if (!address) return std::unexpected("--admin: " + address.error());
+        options.addresses = {*std::move(address)};
+    }
+    if (!target.token_file.empty()) {
+        auto token = read_token(target.token_file);
+        if (!token) return std::unexpected(token.error());
+        options.token = *std::move(token);
+    }
+    return options;
+}
+
+int with_options(const CommandTarget& target,
+                 const std::function<int(const ClientOptions&)>& command) {
+    const auto options = client_options(target);
+    if (options) return command(*options);
+    fmt::print(stderr, "penstock: {}\n", options.error());
+    return ExitStatus::invalid_usage;
+}
+
+int ask_and_show(const CommandTarget& target, const Request& request, const View& view) {
+    return with_options(target, [&](const ClientOptions& options) {
+        const auto body = ApiClient(options).ask(request);
+        if (!body) return fail(target, body.error());
+        if (target.as_json) return print(*body);
+        // A change may be answered with nothing at all.
+        const auto value = parsed(body->empty() ? "null" : *body);
+        if (!value) return report(value.error());
+        return print(view(*value, standard_output_canvas()));
+    });
+}
+
+int show_status(const CommandTarget& target) {
+    return with_options(target, [&](const ClientOptions& options) {
+        const ApiClient client(options);
+        std::string all;  // the answers as they are, under their names
+        for (const std::string name : {"status", "listeners", "upstreams"}) {
+            const auto body = client.ask({.target = "/api/v1/" + name});
+            if (!body) return fail(target, body.error());
+            all += fmt::format("{}\"{}\":{}", all.empty() ? "{" : ",", name, *body);
+        }
+        all += "}";
+        if (target.as_json) return print(all);
+        const auto value = parsed(all);
+        if (!value) return report(value.error());
+        return print(status_view(*value, standard_output_canvas()));
+    });
+}
+
+}  // namespace penstock::app::client

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "app/client/api_client.hpp"
+#include "app/client/fields.hpp"
+#include "app/client/table.hpp"
+
+namespace penstock::app::client {
+
+/// The options of every command that talks to a running proxy.
+struct CommandTarget {
+    std::string admin{};  // empty: the default addresses
+    std::string token_file{};
+    bool as_json = false;
+};
+
+/// Whom to ask; the error is a sentence for the user, about wrong usage.
+[[nodiscard]] std::expected<ClientOptions, std::string> client_options(const CommandTarget& target);
+
+using View = std::function<std::string(const json::value& answer, const Canvas& canvas)>;
+
+/// Asks once and prints the answer: as it is, or through the view. Returns the exit status.
+int ask_and_show(const CommandTarget& target, const Request& request, const View& view);
+
+/// `penstock status`: three answers on one screen.
+int show_status(const CommandTarget& target);
+
+/// Runs `command` with the options of `target`, or says what is wrong with them.
+int with_options(const CommandTarget& target,
+                 const std::function<int(const ClientOptions&)>& command);
+
+}  // namespace penstock::app::client

@@ -1,0 +1,19 @@
+#include "app/client/report.hpp"
+
+#include <fmt/format.h>
+
+#include "app/run.hpp"
+
+namespace penstock::app::client {
+
+int exit_status_of(const ClientError& error) noexcept {
+    return error.kind == ClientError::Kind::unreachable ? ExitStatus::unreachable
+                                                        : ExitStatus::failure;
+}
+
+int report(const ClientError& error) {
+    fmt::print(stderr, "penstock: {}\n", error.message);
+    return exit_status_of(error);
+}
+
+}  // namespace penstock::app::client
