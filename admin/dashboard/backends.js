@@ -28,7 +28,7 @@ function checkText(backend) {
 function breakerText(circuit) {
     if (!circuit?.state) return [unknown, ""];
     if (circuit.state !== "open") return [words(circuit.state), ""];
-    const left = isNumber(circuit.retry_in_s) ? `retry in ${secondsLeft(circuit.retry_in_s)}` : "";
+    const left = isNumber(circuit.retry_in_s) ? `${secondsLeft(circuit.retry_in_s)} left` : "";
     return ["open", left];
 }
 

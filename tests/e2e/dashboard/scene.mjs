@@ -96,11 +96,15 @@ export class Proxy {
         await withDeadline(ready, "the proxy says ready");
     }
 
-    async stop(signal = "SIGKILL") {
+    signal(name) {
+        this.#child.kill(name);
+    }
+
+    async stop() {
         const child = this.#child;
         if (child === null || child.exitCode !== null || child.signalCode !== null) return;
         const exited = once(child, "exit");
-        child.kill(signal);
+        child.kill("SIGKILL");
         await exited;
         this.#child = null;
     }
@@ -185,7 +189,7 @@ balance = "round_robin"
 type = "tcp"
 interval = "200ms"
 fast_interval = "100ms"
-timeout = "500ms"
+timeout = "10s"
 rise = 1
 fall = 2
 down_interval = { base = "100ms", max = "200ms" }
