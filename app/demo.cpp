@@ -1,11 +1,17 @@
 #include "app/demo.hpp"
 
+#include <boost/asio/co_spawn.hpp>
 #include <boost/system/system_error.hpp>
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include "app/admin_api.hpp"
+#include "app/control.hpp"
 #include "app/demo_backend.hpp"
+#include "app/demo_traffic.hpp"
 #include "app/process.hpp"
 #include "app/run.hpp"
+#include "app/runtime_directory.hpp"
 
 namespace penstock::app {
 
@@ -13,7 +19,8 @@ namespace {
 
 constexpr std::array<std::uint8_t, 4> loopback{127, 0, 0, 1};
 
-config::Config demo_config(const DemoOptions& options, const DemoBackends& backends) {
+config::Config demo_config(const DemoOptions& options, const DemoBackends& backends,
+                           const std::string& control_socket) {
     config::Config config;
     config.process.workers = 1;
     config.process.drain = {std::chrono::seconds(1), std::chrono::seconds(1)};
@@ -33,10 +40,27 @@ config::Config demo_config(const DemoOptions& options, const DemoBackends& backe
     listener.upstream = upstream.name;
     config.listeners.push_back(std::move(listener));
     config.upstreams.push_back(std::move(upstream));
+    config::AdminListener look;
+    look.bind = {Endpoint::ipv4(loopback, options.admin_port)};
+    look.access = config::AdminAccess::read;
+    config.admin.listeners.push_back(std::move(look));
+    if (!control_socket.empty()) {
+        config::AdminListener control;
+        control.bind = {*Endpoint::parse("unix:" + control_socket)};
+        config.admin.listeners.push_back(std::move(control));
+    }
     return config;
 }
 
-void print_welcome(const Server& server, const DemoBackends& backends, const DemoOptions& options) {
+// Where the demo can be operated, by this user alone; "" where there is no place for a socket.
+std::string control_socket() {
+    const auto directory =
+        choose_runtime_directory(config::process_environment(), make_runtime_directory);
+    return directory ? fmt::format("{}/demo-{}.sock", *directory, ::getpid()) : "";
+}
+
+void print_welcome(const Server& server, const AdminApi& admin, const DemoBackends& backends,
+                   const std::string& socket) {
     const auto port = server.bound().front().address.port();
     const auto url = fmt::format("http://127.0.0.1:{}/", port);
     print_line(fmt::format("listening demo 127.0.0.1:{}", port));
@@ -51,10 +75,15 @@ void print_welcome(const Server& server, const DemoBackends& backends, const Dem
     print_line(fmt::format("  curl {}", url));
     print_line(fmt::format("  for i in 1 2 3 4 5 6; do curl -s {}; done", url));
     print_line("");
-    print_line(
-        fmt::format("The admin API and the dashboard are not part of this version: nothing "
-                    "listens on port {}.",
-                    options.admin_port));
+    const auto admin_port = admin.bound().front().port();
+    print_line("A client inside asks it twenty times a second, so that there is something to see:");
+    print_line(fmt::format("  dashboard  http://127.0.0.1:{}/", admin_port));
+    print_line(fmt::format("  metrics    http://127.0.0.1:{}/metrics", admin_port));
+    print_line(fmt::format("  terminal   penstock top --admin 127.0.0.1:{}", admin_port));
+    if (!socket.empty())
+        print_line(fmt::format(
+            "  operate    penstock backend demo/backend-1 drain --admin unix:{}", socket));
+    print_line("");
     print_line("Ctrl-C ends it.");
 }
 
@@ -63,14 +92,21 @@ void print_welcome(const Server& server, const DemoBackends& backends, const Dem
 int demo(const DemoOptions& options) try {
     ControlLoop loop;
     const DemoBackends backends(options.backends);
-    const auto config = demo_config(options, backends);
+    const std::string socket = control_socket();
+    const auto config = demo_config(options, backends, socket);
     auto log = net::ProcessLog::open({.level = LogLevel::warn});
     if (!log) {
         fmt::print(stderr, "penstock: cannot open the log: {}\n", log.error());
         return ExitStatus::failure;
     }
-    return serve(config, loop, **log,
-                 [&](const Server& server) { print_welcome(server, backends, options); });
+    return serve(config, loop, **log, [&](const Server& server, const AdminApi& admin) {
+        print_welcome(server, admin, backends, socket);
+        const auto port = server.bound().front().address.port();
+        boost::asio::co_spawn(
+            loop.context,
+            demo_traffic(loop.context, {boost::asio::ip::address_v4::loopback(), port}),
+            rethrow_failure);
+    });
 } catch (const boost::system::system_error& e) {
     fmt::print(stderr, "penstock: cannot start the demo's backends: {}\n", e.what());
     return ExitStatus::failure;

@@ -112,7 +112,7 @@ ControlLoop::ControlLoop() : signals(context) {
 }
 
 int serve(const config::Config& config, ControlLoop& loop, net::ProcessLog& log,
-          const std::function<void(const Server&)>& when_ready) {
+          const std::function<void(const Server&, const AdminApi&)>& when_ready) {
     const auto capacity = plan_capacity(config);
     if (!capacity) {
         report(capacity.error());
@@ -163,7 +163,7 @@ int serve(const config::Config& config, ControlLoop& loop, net::ProcessLog& log,
     warn_of_clamped_backlogs(config, log);
     log.info("penstock {}: {} workers, at most {} connections ({})", version(), capacity->workers,
              with_commas(capacity->limit.connections), capacity->limit.cause);
-    when_ready(**server);
+    when_ready(**server, **admin);
     notify_service_manager("READY=1");
 
     operate(config, loop, log, **server, **monitors, **admin, *std::move(access));
@@ -183,7 +183,7 @@ int run(const std::string& config_file) {
         report(fmt::format("cannot open the log: {}", log.error()));
         return ExitStatus::failure;
     }
-    return serve(loaded.config, loop, **log, [](const Server& server) {
+    return serve(loaded.config, loop, **log, [](const Server& server, const AdminApi&) {
         for (const auto& [listener, address] : server.bound())
             print_line(fmt::format("listening {} {}", listener, address.to_string()));
         print_line("ready");

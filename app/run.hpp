@@ -33,10 +33,12 @@ struct ControlLoop {
     Control::Signals signals;
 };
 
+class AdminApi;
+
 /// Serves `config` until it is stopped: sockets, workers, signals, drain. `when_ready` is called
 /// once every listener accepts. Returns the exit status.
 int serve(const config::Config& config, ControlLoop& loop, net::ProcessLog& log,
-          const std::function<void(const Server&)>& when_ready);
+          const std::function<void(const Server&, const AdminApi&)>& when_ready);
 
 /// `penstock run`.
 int run(const std::string& config_file);

@@ -29,6 +29,7 @@ std::string backend_name(std::size_t index) { return "b" + std::to_string(index)
 std::string ConfigText::toml() const {
     std::string out = "[process]\n" + process + "\ndrain = " + drain + "\n\n[log]\n" + log +
                       "\n\n[access_log]\n" + access_log + "\n";
+    if (!admin.empty()) out += "\n" + admin + "\n";
     for (const Service& service : services) append_service(out, service);
     return out;
 }

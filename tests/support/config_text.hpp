@@ -24,6 +24,7 @@ struct ConfigText {
     std::string log = R"(level = "info")";
     /// Lines of [access_log]; @DIR@ stands for the proxy's private directory.
     std::string access_log = "target = \"@DIR@/access.log\"\nflush_interval = \"50ms\"";
+    std::string admin{};  // whole tables of the admin API; empty = the unix socket alone
     std::vector<Service> services{};
 
     [[nodiscard]] std::string toml() const;

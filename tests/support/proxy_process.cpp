@@ -1,5 +1,7 @@
 #include "tests/support/proxy_process.hpp"
 
+#include "tests/support/counter_check.hpp"
+
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
@@ -64,7 +66,10 @@ void ProxyProcess::start(const std::string& toml) {
     std::ofstream(file) << with_directory(toml, directory_);
     std::vector<std::string> argv = options_.wrapper;
     argv.insert(argv.end(), {penstock_binary(), "run", "-c", file.string()});
-    child_ = std::make_unique<ChildProcess>(argv, options_.spawn);
+    toml_ = toml;
+    SpawnOptions spawn = options_.spawn;
+    spawn.environment.emplace("RUNTIME_DIRECTORY", directory_.string());
+    child_ = std::make_unique<ChildProcess>(argv, spawn);
     if (!options_.wait_ready) return;
     const auto is_ready = [this] {
         const std::string output = child_->output();
@@ -109,7 +114,9 @@ void ProxyProcess::check_reports() const {
 
 void ProxyProcess::stop(milliseconds limit) {
     if (std::exchange(ended_, true)) return;
+    std::optional<MetricsPage> counters;
     if (child_->running()) {
+        counters = last_counters();
         child_->signal(SIGTERM);
     } else {
         ADD_FAILURE() << "penstock had ended before it was stopped";
@@ -119,6 +126,46 @@ void ProxyProcess::stop(milliseconds limit) {
     if (!clean)
         ADD_FAILURE() << "penstock after TERM: " << status_text(status) << "\n" << child_->errors();
     check_reports();
+    if (clean && counters) check_counters(*counters);
+}
+
+AdminClient ProxyProcess::admin() const {
+    return AdminClient("unix:" + (directory_ / "admin.sock").string());
+}
+
+// With sessions left, or clients on their way, the figures would be of another moment than the log.
+std::optional<MetricsPage> ProxyProcess::last_counters() const {
+    if (!options_.check_counters) return std::nullopt;
+    const HttpAnswer answer = admin().get("/metrics");
+    if (answer.status != 200) {
+        ADD_FAILURE() << "no metrics from penstock: status " << answer.status << "\n"
+                      << child_->errors();
+        return std::nullopt;
+    }
+    MetricsPage page(answer.body);
+    const bool idle = page.value("penstock_connections_active") == 0 &&
+                      page.sum("penstock_listener_accept_queue_length") == 0;
+    if (!idle) return std::nullopt;
+    return page;
+}
+
+// Who came between the page and the signal is in the log alone.
+void ProxyProcess::check_counters(const MetricsPage& page) const {
+    for (const auto& text : contradictions(page)) ADD_FAILURE() << "counters: " << text;
+    const double left_out = page.sum("penstock_access_log_suppressed_total") +
+                            page.sum("penstock_access_log_dropped_total");
+    if (!logs_every_end() || left_out != 0) return;
+    const auto log = access_log_.lines();
+    std::size_t ends = 0;
+    for (const auto& line : log) ends += line.event == "close" ? 1 : 0;
+    if (static_cast<double>(ends) > page.sum("penstock_sessions_closed_total")) return;
+    for (const auto& text : differences(page, log))
+        ADD_FAILURE() << "counters and access log differ: " << text;
+}
+
+bool ProxyProcess::logs_every_end() const {
+    return std::filesystem::exists(access_log_.path()) && !toml_.contains("skip_empty") &&
+           !toml_.contains("\"text\"") && !toml_.contains("events = [\"open\"]");
 }
 
 std::optional<int> ProxyProcess::wait_exit(milliseconds limit) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tests/support/access_log.hpp"
+#include "tests/support/admin_client.hpp"
 #include "tests/support/child_process.hpp"
 #include "tests/support/config_text.hpp"
 #include "tests/support/socket.hpp"
@@ -21,6 +22,9 @@ struct ProxyOptions {
     SpawnOptions spawn{};
     std::filesystem::path directory{};  // empty: a private one of its own
     bool wait_ready = true;  // throws when "ready" does not come
+    /// At the end the counters are compared with the access log. Off where a test makes one of
+    /// both impossible.
+    bool check_counters = true;
 };
 
 /// The program under test, driven through its contract alone: arguments, configuration file,
@@ -44,6 +48,8 @@ public:
     [[nodiscard]] const std::filesystem::path& directory() const { return directory_; }
     [[nodiscard]] const AccessLogReader& access_log() const { return access_log_; }
     [[nodiscard]] std::string errors() const { return child_->errors(); }
+    /// The admin API, on the unix socket in the private directory.
+    [[nodiscard]] AdminClient admin() const;
     void signal(int number) const { child_->signal(number); }
 
     /// TERM, then the exit status; fails the test unless it is 0 within `limit` and nothing was
@@ -69,10 +75,15 @@ private:
     void start(const std::string& toml);
     void wait_until_settled() const;
     void check_reports() const;
+    /// The counters of the running proxy; nothing where they cannot be compared.
+    [[nodiscard]] std::optional<MetricsPage> last_counters() const;
+    void check_counters(const MetricsPage& page) const;
+    [[nodiscard]] bool logs_every_end() const;
 
     TempDir own_directory_;
     ProxyOptions options_;
     std::filesystem::path directory_;
+    std::string toml_;
     AccessLogReader access_log_;
     std::unique_ptr<ChildProcess> child_;
     bool ended_ = false;

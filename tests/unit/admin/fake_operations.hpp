@@ -1,0 +1,102 @@
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "admin/operations.hpp"
+
+namespace penstock::test {
+
+/// A proxy that does nothing but remember what it was asked for.
+class FakeOperations final : public admin::Operations {
+public:
+    admin::Overview shown{};
+    std::vector<proxy::SessionInfo> live{};
+    std::vector<proxy::ClosedLine> ended{};
+    std::optional<admin::Refusal> refusal{};  // of every change
+    std::vector<std::string> done{};          // each change, in short
+    proxy::SessionFilter asked_sessions{};
+    proxy::ClosedFilter asked_closes{};
+
+    admin::Overview overview() override { return shown; }
+    boost::asio::awaitable<std::vector<proxy::SessionInfo>> sessions(
+        proxy::SessionFilter filter) override {
+        asked_sessions = std::move(filter);
+        co_return live;
+    }
+    boost::asio::awaitable<std::vector<proxy::ClosedLine>> closes(
+        proxy::ClosedFilter filter) override {
+        asked_closes = std::move(filter);
+        co_return ended;
+    }
+    std::string configuration() override { return "[process]\n"; }
+    admin::Outcome<admin::Explanation> explain(const admin::ExplainQuery& query) override {
+        if (query.listener != "web")
+            return std::unexpected(admin::Refusal{404, "there is no listener"});
+        admin::Explanation explanation;
+        explanation.listener = query.listener;
+        explanation.chosen = query.source ? query.source->to_string() : "a";
+        return explanation;
+    }
+    [[nodiscard]] const admin::EventRing& events() const override { return ring_; }
+    [[nodiscard]] admin::EventRing& events() override { return ring_; }
+
+    admin::Outcome<void> change_backend(const std::string& upstream, const std::string& backend,
+                                        const admin::BackendChange& change,
+                                        const std::string& actor) override {
+        std::string what = change.reset ? "reset" : "";
+        if (change.state) what += "state " + std::to_string(static_cast<int>(*change.state));
+        if (change.weight) what += "weight " + std::to_string(*change.weight);
+        return note(upstream + "/" + backend + " " + what + " by " + actor);
+    }
+    boost::asio::awaitable<admin::Outcome<void>> kill_session(proxy::ConnectionId id,
+                                                              std::string actor) override {
+        co_return note("kill " + proxy::to_string(id) + " by " + actor);
+    }
+    boost::asio::awaitable<admin::Outcome<admin::Ending>> kill_backend(
+        std::string upstream, std::string backend, admin::KillOrder order,
+        std::string /*actor*/) override {
+        const auto noted =
+            note("kill " + upstream + "/" + backend + (order.dry_run ? " dry" : "") + " over " +
+                 std::to_string(order.over / std::chrono::milliseconds(1)));
+        if (!noted) co_return std::unexpected(noted.error());
+        co_return admin::Ending{.sessions = 10, .closing = 5};
+    }
+    boost::asio::awaitable<admin::Outcome<admin::Ending>> rebalance(std::string upstream,
+                                                                    admin::RebalanceOrder order,
+                                                                    std::string) override {
+        const auto noted = note("rebalance " + upstream + (order.dry_run ? " dry" : ""));
+        if (!noted) co_return std::unexpected(noted.error());
+        co_return admin::Ending{.sessions = 10, .closing = 2, .per_backend = {{"a", 2}}};
+    }
+    admin::Outcome<void> pause(const std::string& upstream, Duration max,
+                               const std::string&) override {
+        return note("pause " + upstream + " " + std::to_string(max / std::chrono::seconds(1)));
+    }
+    admin::Outcome<void> resume(const std::string& upstream, const std::string&) override {
+        return note("resume " + upstream);
+    }
+    admin::Outcome<void> split(const std::string& listener,
+                               const std::map<std::string, std::uint32_t>& weights,
+                               const std::string&) override {
+        std::string what = "split " + listener;
+        for (const auto& [name, weight] : weights) what += " " + name + "=" + std::to_string(weight);
+        return note(what);
+    }
+    admin::Outcome<void> set_draining(const std::string& listener, bool draining,
+                                      const std::string&) override {
+        return note((draining ? "drain '" : "undrain '") + listener + "'");
+    }
+
+private:
+    admin::Outcome<void> note(std::string what) {
+        if (refusal) return std::unexpected(*refusal);
+        done.push_back(std::move(what));
+        return {};
+    }
+
+    admin::EventRing ring_;
+};
+
+}  // namespace penstock::test

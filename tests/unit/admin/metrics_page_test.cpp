@@ -1,0 +1,132 @@
+#include "admin/metrics_page.hpp"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <map>
+#include <set>
+#include <sstream>
+
+namespace penstock::admin {
+namespace {
+
+// One of everything.
+Overview example() {
+    Overview overview;
+    overview.process.version = "1.0";
+    overview.process.compiler = "some \"compiler\" \\ 1";
+    overview.process.workers = {{.id = 0}, {.id = 1}};
+    ListenerView listener{.name = "web", .upstream = "web"};
+    listener.figures.routes.push_back({.upstream = "web", .totals = {}});
+    overview.listeners.push_back(listener);
+    UpstreamView upstream{.name = "web"};
+    upstream.sources.push_back({.what = "dns web.internal", .is_dns = true});
+    upstream.backends.push_back({.name = "a", .address = "10.0.0.1:80"});
+    upstream.departed.push_back({.name = "gone"});
+    overview.upstreams.push_back(upstream);
+    return overview;
+}
+
+struct Family {
+    std::string type;
+    std::set<std::string> labels;
+    bool operator==(const Family&) const = default;
+};
+
+std::map<std::string, Family> families_of(const std::string& page) {
+    std::map<std::string, Family> families;
+    std::string current;
+    std::istringstream lines(page);
+    for (std::string line; std::getline(lines, line);) {
+        if (line.starts_with("# TYPE ")) {
+            const auto space = line.rfind(' ');
+            current = line.substr(7, space - 7);
+            families[current].type = line.substr(space + 1);
+        }
+        const auto brace = line.find('{');
+        if (line.starts_with('#') || brace == std::string::npos) continue;
+        for (auto at = brace; line[at] != '}';) {
+            const auto equals = line.find('=', at);
+            const std::string label = line.substr(at + 1, equals - at - 1);
+            if (label != "le") families[current].labels.insert(label);
+            at = equals + 2;
+            while (line[at] != '"') at += line[at] == '\\' ? 2 : 1;
+            ++at;
+        }
+    }
+    return families;
+}
+
+std::map<std::string, Family> documented() {
+    std::map<std::string, Family> families;
+    std::ifstream file(PENSTOCK_SOURCE_DIR "/docs/metrics.md");
+    for (std::string line; std::getline(file, line);) {
+        if (!line.starts_with("| `")) continue;
+        std::vector<std::string> cells;
+        std::istringstream row(line.substr(1));
+        for (std::string cell; std::getline(row, cell, '|');) {
+            const auto first = cell.find_first_not_of(' ');
+            cells.push_back(first == std::string::npos
+                                ? ""
+                                : cell.substr(first, cell.find_last_not_of(' ') - first + 1));
+        }
+        Family& family = families[cells[0].substr(1, cells[0].size() - 2)];
+        family.type = cells[1];
+        std::istringstream labels(cells[2]);
+        for (std::string label; std::getline(labels, label, ',');)
+            family.labels.insert(label.substr(label.find_first_not_of(' ')));
+    }
+    return families;
+}
+
+TEST(MetricsPage, has_what_is_documented_with_its_labels_and_nothing_else) {
+    const auto shown = families_of(metrics_page(example()));
+    const auto wanted = documented();
+    ASSERT_GT(wanted.size(), 50U);
+    for (const auto& [name, family] : wanted) {
+        const auto found = shown.find(name);
+        if (found == shown.end()) {
+            ADD_FAILURE() << name << " is documented and not there";
+            continue;
+        }
+        EXPECT_EQ(found->second.type, family.type) << name;
+        EXPECT_EQ(found->second.labels, family.labels) << name;
+    }
+    for (const auto& [name, family] : shown)
+        EXPECT_TRUE(wanted.contains(name)) << name << " is not documented";
+}
+
+TEST(MetricsPage, M6_what_may_occur_is_there_from_the_start_at_zero) {
+    const std::string page = metrics_page(example());
+    for (const char* sample :
+         {"penstock_sessions_closed_total{listener=\"web\",upstream=\"web\",reason=\"killed\","
+          "class=\"operator\"} 0\n",
+          "penstock_sessions_closed_total{listener=\"web\",upstream=\"\",reason=\"denied\","
+          "class=\"policy\"} 0\n",
+          "penstock_backend_connect_failures_total{upstream=\"web\",backend=\"a\","
+          "error=\"timeout\"} 0\n",
+          "penstock_backend_connect_seconds_bucket{upstream=\"web\",backend=\"a\",le=\"0.00025\"} "
+          "0\n",
+          "penstock_backend_bytes_total{upstream=\"web\",backend=\"gone\",direction=\"to_client\"} "
+          "0\n"})
+        EXPECT_NE(page.find(sample), std::string::npos) << sample;
+    EXPECT_EQ(page.find("backend_up{upstream=\"web\",backend=\"gone\"}"), std::string::npos)
+        << "who left is neither up nor down";
+    EXPECT_EQ(page.find("upstream=\"\",reason=\"completed\""), std::string::npos)
+        << "what cannot occur is not there";
+}
+
+TEST(MetricsPage, M7_names_are_escaped) {
+    const std::string page = metrics_page(example());
+    EXPECT_NE(page.find("compiler=\"some \\\"compiler\\\" \\\\ 1\""), std::string::npos);
+}
+
+TEST(MetricsPage, whole_numbers_are_shown_whole) {
+    Overview overview = example();
+    overview.listeners.front().figures.totals.bytes_to_client = 1'234'567'890'123'456ULL;
+    EXPECT_NE(metrics_page(overview).find("direction=\"to_client\"} 1234567890123456\n"),
+              std::string::npos);
+}
+
+}  // namespace
+}  // namespace penstock::admin
