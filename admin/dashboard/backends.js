@@ -19,6 +19,7 @@ let rowNumber = 0;
 
 function checkText(backend) {
     const last = backend.check?.last;
+    if (backend.check?.enabled === false) return ["not checked", ""];
     if (!last) return ["none yet", ""];
     const at = last.time ? `at ${clockText(new Date(last.time), new Date())}` : "";
     if (last.ok) return [`ok, ${millisecondsText(last.ms)}`, at];

@@ -189,10 +189,9 @@ class Events {
 
     #item(event) {
         const sign = badge();
-        const turn = [event.from, event.to].filter((each) => each !== null && each !== undefined)
-            .map(words).join(" → ");
+        const turn = [...new Set([event.from, event.to])].filter(Boolean).map(words).join(" → ");
         sign.set(eventKind(event), words(event.kind ?? "event"));
-        const place = [event.upstream, event.backend].filter(Boolean).join(" / ");
+        const place = [event.listener, event.upstream, event.backend].filter(Boolean).join(" / ");
         const time = new Date(event.time);
         return el("li", { "data-testid": "event" },
             el("time", { datetime: event.time ?? "" }, clockText(time, new Date())), " ",

@@ -36,7 +36,7 @@ function openVerdict(circuit) {
 }
 
 function upVerdict(backend) {
-    const known = backend.check?.state === "up";
+    const known = backend.check?.state === "up" && backend.check.enabled !== false;
     const start = backend.slow_start_s_left;
     const detail = isNumber(start) && start > 0 ? `slow start, ${secondsLeft(start)} left`
         : known ? "" : "not checked";
@@ -56,9 +56,13 @@ function backendVerdict(backend) {
         return { kind: "warn", word: "half-open", detail: "trying a few connections",
             trouble: "half-open" };
     }
-    if (backend.check?.state === "unknown" && backend.available === false && !backend.excluded_by) {
+    if (backend.check?.state === "unknown" && backend.available === false) {
         return { kind: "warn", word: "unknown", detail: "first check outstanding",
             trouble: "unknown" };
+    }
+    if (backend.excluded_by === "full") {
+        return { kind: "warn", word: "full", detail: "all its connections are taken",
+            trouble: null };
     }
     if (backend.eligible === false || backend.available === false) {
         return { kind: "plain", word: backend.check?.state === "up" ? "up, not used" : "not used",
@@ -74,7 +78,7 @@ function exclusion(backend, verdict) {
     const text = words(by);
     const said = `${verdict.word} ${verdict.detail}`.toLowerCase();
     const synonyms = { check: "down", down: "down", "check down": "down", circuit: "open",
-        breaker: "open", "circuit open": "open", "half-open": "half-open" };
+        breaker: "open", "circuit open": "open", unchecked: "unknown" };
     return said.includes(synonyms[text] ?? text) ? "" : `excluded by ${text}`;
 }
 
@@ -86,6 +90,7 @@ function upstreamVerdict(upstream) {
     const all = backends.length;
     const available = upstream.available ?? backends.filter((each) => each.available).length;
     if (available === 0) return { kind: "bad", word: `none of ${all} available` };
+    if (upstream.role_conflict) return { kind: "bad", word: "more than one primary" };
     if (upstream.panic) {
         return { kind: "bad", word: `panic: too few are well, ${available} of ${all} used` };
     }
@@ -128,9 +133,10 @@ function titleText(live, state, found) {
 /** "good", "bad", "warn" or "plain": what an event means, by what it leads to. */
 function eventKind(event) {
     const to = String(event.to ?? "");
-    if (/^(down|open|failed|refused|error)/.test(to)) return "bad";
-    if (/^(half_open|drain|maintenance|panic|draining|unknown)/.test(to)) return "warn";
-    if (/^(up|closed|ready|ok|applied)/.test(to)) return "good";
+    if (to === "" && /^(panic|conflict)/.test(event.from ?? "")) return "good";
+    if (/^(down|open|none|panic|conflict|failed|refused|error)/.test(to)) return "bad";
+    if (/^(half_open|drain|maintenance|unknown)/.test(to)) return "warn";
+    if (/^(up|closed|ready|available|ok|applied)/.test(to)) return "good";
     return "plain";
 }
 

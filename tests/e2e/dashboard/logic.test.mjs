@@ -56,7 +56,10 @@ table("the verdict on a backend: word, kind, what it counts as", (change) => {
     [{ state: "drain", check: { state: "down" } }, ["drain", "aside", null]],
     [{ state: "maintenance" }, ["maintenance", "aside", null]],
     [{ check: { state: "unknown", last: null } }, ["in use", "good", null]],
-    [{ check: { state: "unknown" }, available: false }, ["unknown", "warn", "unknown"]],
+    [{ check: { state: "up", enabled: false } }, ["in use", "good", null]],
+    [{ check: { state: "unknown" }, available: false, eligible: false, excluded_by: "unchecked" },
+        ["unknown", "warn", "unknown"]],
+    [{ eligible: false, excluded_by: "full" }, ["full", "warn", null]],
     [{ eligible: false, excluded_by: "role" }, ["up, not used", "plain", null]],
     [{ check: undefined, circuit: undefined }, ["in use", "good", null]],
 ]);
@@ -67,6 +70,13 @@ test("the verdict tells details, and does not tell a thing twice", () => {
     const verdict = page.backendVerdict(down);
     assert.equal(verdict.detail, "refused");
     assert.equal(page.exclusion(down, verdict), "");
+    for (const change of [{ excluded_by: "full", eligible: false },
+        { excluded_by: "circuit_open", circuit: { state: "open" } },
+        { excluded_by: "unchecked", available: false, check: { state: "unknown" } },
+        { excluded_by: "drain", state: "drain" }]) {
+        const backend = { ...well, ...change };
+        assert.equal(page.exclusion(backend, page.backendVerdict(backend)), "", change.excluded_by);
+    }
     assert.match(page.backendVerdict({ ...down, available: true }).detail, /panic/);
     const replica = { ...well, eligible: false, excluded_by: "role" };
     assert.equal(page.exclusion(replica, page.backendVerdict(replica)), "excluded by role");
@@ -88,6 +98,7 @@ table("the verdict on an upstream", (change) => {
         ["warn", "2 of 2 available"]],
     [{ available: 0 }, ["bad", "none of 2 available"]],
     [{ panic: true }, ["bad", "panic: too few are well, 2 of 2 used"]],
+    [{ role_conflict: true }, ["bad", "more than one primary"]],
     [{ backends: [], available: 0 }, ["bad", "no backends"]],
     [{ paused: true }, ["aside", "paused: new clients wait"]],
 ]);
@@ -106,6 +117,12 @@ test("troubles come worst first, and the title counts them", () => {
     assert.equal(page.titleText(true, "running", page.troubles([{ name: "e", backends: [] }])),
         "1 upstream in trouble · Penstock");
 });
+
+table("what an event means", page.eventKind, [[{ from: "up", to: "down" }, "bad"],
+    [{ from: "", to: "open" }, "bad"], [{ to: "none" }, "bad"], [{ to: "half_open" }, "warn"],
+    [{ to: "drain" }, "warn"], [{ from: "half_open", to: "closed" }, "good"],
+    [{ from: "panic", to: "" }, "good"], [{ from: "panic" }, "good"], [{ to: "added" }, "plain"],
+    [{}, "plain"]]);
 
 test("close reasons are counted, the most frequent first", () => {
     const closes = [{ reason: "b", class: "ok" }, { reason: "a", class: "client" },

@@ -51,7 +51,7 @@ export class Backend {
         if (this.#server === null) return;
         const closed = once(this.#server, "close");
         this.#server.close();
-        for (const socket of this.#sockets) socket.resetAndDestroy();
+        for (const socket of this.#sockets) socket.destroy();
         await closed;
         this.#server = null;
     }
