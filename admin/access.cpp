@@ -111,7 +111,7 @@ bool AccessRules::knows_host(const Caller& caller, std::string_view host) const 
     const std::string_view name = without_port(host);
     if (same_ignoring_case(name, "localhost") || name == address_of(caller.local)) return true;
     return std::ranges::any_of(allowed_hosts_, [&](const std::string& allowed) {
-        return same_ignoring_case(allowed, name) || same_ignoring_case(allowed, host);
+        return same_ignoring_case(without_port(allowed), name);
     });
 }
 

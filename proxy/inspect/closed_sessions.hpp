@@ -36,11 +36,13 @@ struct ClosedLine {
     std::string json;
 };
 
-/// The connections that ended last on one worker. Remembering one allocates nothing of its own,
-/// after the first `capacity` of them. The worker's thread.
+/// The connections that ended last on one worker. Remembering one allocates
+/// nothing. The worker's thread.
 class ClosedSessions {
 public:
     static constexpr std::size_t capacity = 1000;
+
+    ClosedSessions() { ring_.reserve(capacity); }
 
     void add(ClosedSession closed);
     /// The newest first.

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 
 #include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
 
 #include <filesystem>
 #include <fstream>
@@ -313,7 +314,7 @@ TEST(Admin, status_sessions_and_closes_tell_what_happens) {
     const auto sessions = get_json(admin, "/api/v1/sessions?source=127.0.0.9/32");
     ASSERT_EQ(sessions.as_array().size(), 1U) << text(sessions);
     const auto& session = sessions.at(0);
-    EXPECT_EQ(session.at("client"), client->local().text());
+    EXPECT_EQ(session.at("client").as_string(), client->local().text());
     EXPECT_EQ(session.at("state"), "relaying");
     EXPECT_EQ(session.at("backend"), "b0");
     EXPECT_EQ(session.at("bytes").at("to_backend"), session.at("bytes").at("to_client"));
@@ -384,7 +385,7 @@ TEST(Admin, the_stream_tells_status_and_events_as_they_come) {
     };
     EXPECT_TRUE(receive_until("event: status\ndata: {\"status\":{\"version\":"));
     EXPECT_NE(received.find("text/event-stream"), std::string::npos);
-    proxy.admin().post("/api/v1/drain");
+    EXPECT_EQ(proxy.admin().post("/api/v1/drain").status, 200);
     EXPECT_TRUE(receive_until("event: event\ndata: {\"seq\":"));
     EXPECT_TRUE(receive_until("\"to\":\"draining\""));
     EXPECT_TRUE(receive_until("\"state\":\"draining\""));
@@ -414,7 +415,7 @@ TEST(Admin, an_override_counts_until_it_is_reset_and_says_by_whom) {
     const auto backend = get_json(admin, "/api/v1/upstreams/in").at("backends").at(0);
     EXPECT_EQ(backend.at("state"), "drain");
     EXPECT_EQ(backend.at("override").at("state"), "drain");
-    EXPECT_EQ(backend.at("override").at("by"), "uid " + std::to_string(::getuid()));
+    EXPECT_EQ(backend.at("override").at("by").as_string(), "uid " + std::to_string(::getuid()));
     EXPECT_EQ(overridden(), 1);
     ASSERT_EQ(change(R"({"state":"ready"})"), 200);
     ASSERT_EQ(change(R"({"weight":3})"), 200);
@@ -441,7 +442,8 @@ TEST(Admin, a_session_is_killed_by_its_id_and_sees_a_reset) {
     const AdminClient admin = proxy.admin();
     std::string id;
     for (const auto& session : get_json(admin, "/api/v1/sessions").as_array())
-        if (session.at("client") == victim->local().text()) id = session.at("id").as_string();
+        if (session.at("client").as_string() == victim->local().text())
+            id = session.at("id").as_string();
     EXPECT_EQ(admin.post("/api/v1/sessions/" + id + "/kill").status, 200);
     EXPECT_EQ(victim->wait_end(), End::reset);
     EXPECT_TRUE(ping(*other));

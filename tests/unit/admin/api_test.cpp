@@ -250,8 +250,12 @@ TEST_F(AdminApi, the_dashboard_runs_only_what_bears_its_nonce) {
     EXPECT_EQ(nonce.size(), 32U);
     EXPECT_NE(one.body().find("nonce=\"" + nonce + "\""), std::string::npos);
     EXPECT_EQ(one.body().find("@NONCE@"), std::string::npos);
-    EXPECT_EQ(one.body().find("http://"), std::string::npos) << "nothing comes from elsewhere";
-    EXPECT_EQ(one.body().find("https://"), std::string::npos);
+    std::string page = one.body();
+    const std::string name_of_svg = "http://www.w3.org/2000/svg";  // a name, not an address
+    for (auto at = page.find(name_of_svg); at != std::string::npos; at = page.find(name_of_svg))
+        page.erase(at, name_of_svg.size());
+    EXPECT_EQ(page.find("http://"), std::string::npos) << "nothing comes from elsewhere";
+    EXPECT_EQ(page.find("https://"), std::string::npos);
 }
 
 }  // namespace

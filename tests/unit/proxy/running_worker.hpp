@@ -106,7 +106,10 @@ public:
         adopt(std::move(snapshot));
     }
     std::uint64_t closed(CloseReason reason) {
-        return worker.listeners()[0]->cells.closed_by(reason).value();
+        std::uint64_t sum = worker.listeners()[0]->cells.closed_by(reason).value();
+        for (const auto& route : worker.listeners()[0]->routes)
+            sum += route.cells->closed[std::to_underlying(reason)].value();
+        return sum;
     }
 
     SilentLog log;
