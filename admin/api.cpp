@@ -155,7 +155,8 @@ boost::asio::awaitable<HttpResponse> Api::handle(HttpRequest request, Caller cal
     auto body = parse_body(request.body());
     if (!body) co_return refuse(body.error());
     ApiRequest asked{match.captured, target->query, *std::move(body),
-                     rules.actor(caller, credentials)};
+                     rules.actor(caller, credentials),
+                     !rules.judge(caller, credentials, Need::change)};
     auto answering = (this->*match.route->handler)(std::move(asked));
     co_return co_await std::move(answering);
 }

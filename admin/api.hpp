@@ -24,6 +24,7 @@ struct ApiRequest {
     std::map<std::string, std::string> query;   // decoded
     boost::json::object body;                   // of a POST; empty if it had none
     std::string actor;
+    bool may_change = false;
 };
 
 /// The routes of the API, from request to response; knows nothing of sockets. Control thread.

@@ -56,8 +56,10 @@ awaitable<HttpResponse> Api::readyz(ApiRequest request) {
     co_return readyz_of(operations_.overview(), settings_, request.query);
 }
 
-awaitable<HttpResponse> Api::status(ApiRequest) {
-    co_return json_response(to_json(operations_.overview().process));
+awaitable<HttpResponse> Api::status(ApiRequest request) {
+    auto body = to_json(operations_.overview().process);
+    body.as_object()["access"] = request.may_change ? "full" : "read";
+    co_return json_response(body);
 }
 
 awaitable<HttpResponse> Api::listeners(ApiRequest) {

@@ -63,7 +63,8 @@ const std::map<std::string_view, std::string_view>& classes() {
         {"limit_source", "policy"},    {"rate_source", "policy"},
         {"rate_listener", "policy"},   {"denied", "policy"},
         {"queue_full", "proxy"},       {"queue_timeout", "proxy"},
-        {"drained", "operator"},       {"backend_removed", "operator"}};
+        {"drained", "operator"},       {"backend_removed", "operator"},
+        {"rebalanced", "operator"},    {"killed", "operator"}};
     return table;
 }
 

@@ -108,6 +108,14 @@ TEST_F(AdminApi, changes_reach_the_proxy_with_their_actor) {
                   "split in v1=95 v2=5", "drain ''", "undrain 'in'"}));
 }
 
+TEST_F(AdminApi, status_says_what_this_client_may_do) {
+    EXPECT_EQ(json(get("/api/v1/status")).at("access"), "full");
+    config::AdminListener reading;
+    reading.access = config::AdminAccess::read;
+    rules = AccessRules(reading, {}, "");
+    EXPECT_EQ(json(get("/api/v1/status")).at("access"), "read");
+}
+
 TEST_F(AdminApi, names_in_paths_are_percent_encoded) {
     post("/api/v1/upstreams/web/backends/%5B%3A%3A1%5D%3A80%2Fx", R"({"state":"ready"})");
     ASSERT_EQ(operations.done.size(), 1U);
