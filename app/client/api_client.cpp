@@ -223,6 +223,9 @@ asio::awaitable<std::expected<std::optional<ServerEvent>, ClientError>> EventStr
                 fmt::format(
                     "{}: silent for {} s", address_,
                     std::chrono::duration_cast<std::chrono::seconds>(options_.silence).count())});
+        if (error == http::error::partial_message)
+            co_return std::unexpected(
+                ClientError{ClientError::Kind::failed, address_ + ": the stream broke off"});
         if (error && error != http::error::end_of_stream)
             co_return std::unexpected(failure(peer, error, options_.silence));
         if (error) co_return std::optional<ServerEvent>();

@@ -138,7 +138,9 @@ void add_backend(Table& table, const json::value& backend) {
                {text_or(backend, "check.role", "")},
                {weight(backend), Style::plain},
                {active_of_limit(backend)},
-               {formatted(backend, "connections.warm", format_figure)},
+               {number_or(backend, "connections.warm", 0) > 0
+                    ? formatted(backend, "connections.warm", format_figure)
+                    : ""},
                {formatted(backend, "rates.new_per_s", format_figure)},
                {format_figure(failures), failures > 0 ? Style::warning : Style::plain},
                {formatted(backend, "connect_ms.p99", format_milliseconds)},

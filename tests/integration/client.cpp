@@ -5,6 +5,7 @@
 #include <csignal>
 
 #include "tests/integration/api_server.hpp"
+#include "tests/support/echo_server.hpp"
 #include "tests/support/proxy_process.hpp"
 #include "tests/support/pseudo_terminal.hpp"
 #include "tests/support/socket.hpp"
@@ -379,6 +380,79 @@ TEST_F(Client, colours_only_on_a_terminal_that_wants_them) {
     ASSERT_TRUE(plain.wait_exit());
     EXPECT_TRUE(plain.output().contains("10.0.0.1:8080")) << plain.output();
     EXPECT_FALSE(plain.output().contains('\x1b')) << plain.output();
+}
+
+/// The same commands against the real thing.
+class LiveClient : public ::testing::Test {
+protected:
+    [[nodiscard]] Finished run(std::vector<std::string> words) const {
+        words.insert(words.end(), {"--admin", admin_});
+        return run_penstock(words);
+    }
+    [[nodiscard]] std::string config() const {
+        return "[process]\nworkers = 1\n"
+               "[[admin.listener]]\nbind = \"" +
+               admin_ +
+               "\"\n"
+               "[[listener]]\nname = \"in\"\nbind = \"127.0.0.1:0\"\nupstream = \"up\"\n"
+               "[[upstream]]\nname = \"up\"\n"
+               "[[upstream.backend]]\nname = \"a\"\naddress = \"" +
+               echo_.text() + "\"\n[[upstream.backend]]\nname = \"b\"\naddress = \"" +
+               other_echo_.text() + "\"\n";
+    }
+
+    TempDir directory_;
+    std::string admin_ = "unix:" + directory_.path("admin.sock");
+    EchoServer echo_;
+    EchoServer other_echo_;
+    ProxyProcess proxy_{config()};
+};
+
+TEST_F(LiveClient, shows_changes_and_resets_a_backend) {
+    const auto before = run({"status"});
+    ASSERT_EQ(before.exit_status, 0) << before.errors;
+    EXPECT_TRUE(before.output.contains("2 of 2 up")) << before.output;
+    EXPECT_TRUE(before.output.contains(proxy_.address().text())) << before.output;
+    EXPECT_EQ(run({"backend", "up/a", "drain"}).exit_status, 0);
+    const auto drained = run({"status"});
+    EXPECT_TRUE(drained.output.contains("drain (uid ")) << drained.output;
+    EXPECT_TRUE(drained.output.contains("1 of 2 up")) << drained.output;
+    const auto explained = run({"explain", "in"});
+    EXPECT_TRUE(explained.output.contains(">  b")) << explained.output << explained.errors;
+    EXPECT_TRUE(explained.output.contains("excluded: drain")) << explained.output;
+    EXPECT_EQ(run({"backend", "up/a", "reset"}).exit_status, 0);
+    EXPECT_FALSE(run({"status"}).output.contains("drain"));
+    const auto events = run({"events"});
+    EXPECT_TRUE(events.output.contains("(by uid ")) << events.output;
+    const auto refused = run({"backend", "up/none", "drain"});
+    EXPECT_EQ(refused.exit_status, 1);
+    EXPECT_TRUE(refused.errors.contains("'none'")) << refused.errors;
+}
+
+TEST_F(LiveClient, ends_the_session_that_it_shows) {
+    auto client = Socket::connect(proxy_.address());
+    ASSERT_TRUE(client && client->send("ping") && client->receive_text(4) == "ping");
+    const auto sessions = run({"sessions"});
+    ASSERT_TRUE(sessions.output.contains("relaying")) << sessions.output << sessions.errors;
+    const auto line = sessions.output.substr(sessions.output.find('\n') + 1);
+    EXPECT_EQ(run({"kill", line.substr(0, line.find(' '))}).exit_status, 0);
+    EXPECT_EQ(client->wait_end(), End::reset);
+    EXPECT_TRUE(wait_for([&] { return run({"closes"}).output.contains("killed"); }));
+    EXPECT_EQ(run({"sessions"}).output, "no sessions\n");
+}
+
+TEST_F(LiveClient, top_draws_the_real_figures_and_hears_of_the_end) {
+    TerminalProcess top({penstock_binary(), "top", "--admin", admin_});
+    EXPECT_TRUE(top.shows("2 of 2 up")) << top.screen().text();
+    EXPECT_EQ(run({"backend", "up/b", "maintenance"}).exit_status, 0);
+    EXPECT_TRUE(top.shows("maintenance (uid ")) << top.screen().text();
+    proxy_.stop();
+    EXPECT_TRUE(top.shows("NOT CONNECTED")) << top.screen().text();
+    top.type("q");
+    const auto status = top.wait_exit();
+    ASSERT_TRUE(status);
+    EXPECT_EQ(WEXITSTATUS(*status), 0);
+    EXPECT_EQ(run({"status"}).exit_status, 3);
 }
 
 }  // namespace

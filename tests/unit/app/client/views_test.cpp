@@ -70,9 +70,9 @@ canary    0.0.0.0:8081             v1 95, v2 5 (uid 1000)             0        0
 UPSTREAM      BACKEND  ADDRESS        STATE                  CHECK    ROLE       WEIGHT  ACTIVE/MAX  WARM  NEW/s  FAILED  CONNECT p99  NOTE
 web p2c                               2 of 4 up                                                                                        3 queued
               b        10.0.0.2:8080  up                     0.80 ms  primary         5      41/200     2    310       0       1.1 ms  weight 5 by uid 1000
-              c        10.0.0.3:8080  up, slow start 12s     0.70 ms  replica  0.4 of 1       0/200     0     30       0            -
-              d        10.0.0.4:8080  OPEN 9s                0.90 ms                  1       0/200     0      0       6            -  breaker open, 8s left
-              e        10.0.0.5:8080  drain (uid 1000)       refused                  1       0/200     0      0       0            -
+              c        10.0.0.3:8080  up, slow start 12s     0.70 ms  replica  0.4 of 1       0/200           30       0            -
+              d        10.0.0.4:8080  OPEN 9s                0.90 ms                  1       0/200            0       6            -  breaker open, 8s left
+              e        10.0.0.5:8080  drain (uid 1000)       refused                  1       0/200            0       0            -
 empty random                          paused 42s, 0 of 0 up                                                                            7 held
 )");
 }
