@@ -26,9 +26,6 @@ namespace {
 constexpr auto as_result = asio::as_tuple(asio::deferred);
 constexpr auto stream_interval = std::chrono::seconds(1);
 
-using Timer = asio::basic_waitable_timer<std::chrono::steady_clock,
-                                         asio::wait_traits<std::chrono::steady_clock>, Executor>;
-
 std::uint64_t last_event_seen(const HttpRequest& request) {
     const auto header = request["Last-Event-ID"];
     std::uint64_t seq = 0;
@@ -64,6 +61,12 @@ Connection::~Connection() = default;
 void Connection::close() noexcept {
     closed_ = true;
     stream_.close();
+}
+
+void Connection::finish() noexcept {
+    if (!end_stream_) return close();
+    closed_ = true;
+    end_stream_();
 }
 
 awaitable<void> Connection::serve() {
@@ -174,8 +177,22 @@ awaitable<void> Connection::stream_to(S& stream, std::uint64_t since) {
     const auto [error, size] = co_await std::move(heading);
     if (error) co_return;
     EventRing& events = host_.api().operations().events();
-    Timer timer(stream_.get_executor());
-    const auto subscription = events.subscribe([&timer] { timer.cancel(); });
+    StreamTimer timer(stream_.get_executor());
+    const auto wake = [&timer] { timer.cancel(); };
+    const auto subscription = events.subscribe(wake);
+    end_stream_ = wake;
+    auto streaming = stream_events(stream, timer, since);
+    co_await std::move(streaming);
+    end_stream_ = nullptr;
+    if (!closed_) co_return;
+    stream_.expires_after(std::chrono::seconds(1));
+    auto ending = asio::async_write(stream, http::make_chunk_last(), as_result);
+    co_await std::move(ending);
+}
+
+template <typename S>
+awaitable<void> Connection::stream_events(S& stream, StreamTimer& timer, std::uint64_t since) {
+    const EventRing& events = host_.api().operations().events();
     std::uint64_t seen = since != 0 ? since : events.last();
     auto next_status = std::chrono::steady_clock::time_point::min();
     const SteadyClock clock;
@@ -196,7 +213,7 @@ awaitable<void> Connection::stream_to(S& stream, std::uint64_t since) {
             const bool written = co_await std::move(writing);
             if (!written) co_return;
         }
-        if (events.last() != seen) continue;  // while it was written
+        if (closed_ || events.last() != seen) continue;  // while it was written
         timer.expires_at(next_status);
         auto waiting = timer.async_wait(as_result);
         co_await std::move(waiting);

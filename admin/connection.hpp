@@ -6,6 +6,7 @@
 #include <string>
 
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/basic_waitable_timer.hpp>
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ssl/context.hpp>
@@ -20,6 +21,9 @@ namespace penstock::admin {
 using Protocol = boost::asio::generic::stream_protocol;
 using Executor = boost::asio::io_context::executor_type;
 using Stream = boost::beast::basic_stream<Protocol, Executor>;
+using StreamTimer =
+    boost::asio::basic_waitable_timer<std::chrono::steady_clock,
+                                      boost::asio::wait_traits<std::chrono::steady_clock>, Executor>;
 
 /// What connections need of the server that let them in.
 class Host {
@@ -52,6 +56,8 @@ public:
     /// Until the client has left, or was closed. What the network does ends it quietly.
     [[nodiscard]] boost::asio::awaitable<void> serve();
     void close() noexcept;
+    /// The proxy ends: a stream says so to its client, anything else is closed.
+    void finish() noexcept;
     /// Since when it waits for a request; nothing while one is being answered.
     [[nodiscard]] std::optional<TimePoint> waiting_since() const noexcept { return waiting_; }
 
@@ -66,6 +72,8 @@ private:
     template <typename S>
     boost::asio::awaitable<void> stream_to(S& stream, std::uint64_t since);
     template <typename S>
+    boost::asio::awaitable<void> stream_events(S& stream, StreamTimer& timer, std::uint64_t since);
+    template <typename S>
     boost::asio::awaitable<bool> write_chunk(S& stream, std::string text);
 
     Stream stream_;
@@ -75,6 +83,7 @@ private:
     boost::asio::ssl::context* tls_;
     std::string buffer_;
     std::optional<TimePoint> waiting_;
+    std::function<void()> end_stream_;  // set while it streams
     bool closed_ = false;
 };
 

@@ -258,7 +258,7 @@ void Server::stop() {
         gate.pause.cancel();
         net::remove_unix_path(gate.group);
     }
-    for (const auto& connection : impl_->connections) connection->close();
+    for (const auto& connection : impl_->connections) connection->finish();
 }
 
 std::vector<Endpoint> Server::bound() const {

@@ -183,9 +183,13 @@ std::shared_ptr<const balancer::Backend> Service::find_backend(std::size_t upstr
 }
 
 void Service::record(admin::Event event) {
-    if (!event.actor.empty())
-        parts_.log.info("{}{}{}: {}, by {}", event.upstream.empty() ? event.listener : event.upstream,
-                        event.backend.empty() ? "" : "/", event.backend, event.detail, event.actor);
+    if (!event.actor.empty()) {
+        std::string subject = "operator";
+        if (!event.listener.empty()) subject = "listener " + event.listener;
+        if (!event.upstream.empty()) subject = "upstream " + event.upstream;
+        if (!event.backend.empty()) subject += ": backend " + event.backend;
+        parts_.log.info("{}: {}, by {}", subject, event.detail, event.actor);
+    }
     events_.add(std::move(event), wall_now());
 }
 

@@ -23,7 +23,6 @@ std::string label(const char* name, const std::string& value) {
 
 std::vector<std::string> contradictions(const MetricsPage& page) {
     std::vector<std::string> found;
-    std::map<std::string, double> last_bucket;
     for (const auto& [sample, value] : page.samples())
         if (value < 0) found.push_back(sample + " is negative");
     const double accepted = page.sum("penstock_listener_connections_total");
@@ -31,12 +30,10 @@ std::vector<std::string> contradictions(const MetricsPage& page) {
     const double active = page.sum("penstock_connections_active");
     // A page of a busy proxy is not one moment: it may know an end before its connection.
     if (active == 0) compare(found, "accepted", accepted, closed);
-    compare(found, "lifetimes", page.sum("penstock_session_duration_seconds_count"), [&] {
-        double sessions = 0;
-        for (const auto& [sample, value] : page.samples())
-            if (sample.starts_with("penstock_sessions_closed_total{")) sessions += value;
-        return sessions;
-    }());
+    // Who was refused at the door had no lifetime.
+    const double lived = closed - page.sum("penstock_listener_refused_total");
+    if (active == 0)
+        compare(found, "lifetimes", page.sum("penstock_session_duration_seconds_count"), lived);
     return found;
 }
 

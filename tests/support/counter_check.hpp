@@ -10,8 +10,8 @@
 namespace penstock::test {
 
 /// What must be true of a page of metrics at any time, with traffic or without; one sentence for
-/// each breach. Gauges are not negative, buckets are cumulative, and each accepted connection is
-/// either closed, with one reason, or still there.
+/// each breach. Nothing is negative; on an idle proxy each accepted connection is closed, with one
+/// reason, and has a lifetime unless it was refused.
 [[nodiscard]] std::vector<std::string> contradictions(const MetricsPage& page);
 
 /// Where the counters of an idle proxy differ from its access log, which has every connection.
