@@ -48,6 +48,9 @@ public:
     void on_event(std::function<void(const std::string& upstream, const health::Event&)> handler) {
         shared_.on_event = std::move(handler);
     }
+    void on_backends(std::function<void(const std::string& upstream)> handler) {
+        shared_.on_backends = std::move(handler);
+    }
 
     /// `; upstream db: 120 checks (3 failed), 2 times down`, for the log.
     [[nodiscard]] std::string summary() const;

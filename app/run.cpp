@@ -149,6 +149,8 @@ int serve(const config::Config& config, ControlLoop& loop, net::ProcessLog& log,
     (*monitors)->on_event([&service = (*admin)->service()](const auto& upstream, const auto& event) {
         service.on_health_event(upstream, event);
     });
+    (*monitors)->on_backends(
+        [&service = (*admin)->service()](const auto& upstream) { service.follow(upstream); });
     (*monitors)->start(**server);
     (*admin)->start();
     if (!await_verdicts(loop, **monitors, log)) {

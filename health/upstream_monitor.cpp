@@ -223,6 +223,7 @@ void UpstreamMonitor::on_found(const std::vector<Discovered>& found) {
                 .backend = name,
                 .text = "is no longer named by its source"});
     }
+    if (shared_.on_backends) shared_.on_backends(settings_.name);
     rebuild_set();
     act();
 }

@@ -34,6 +34,8 @@ struct MonitorShared {
     Logger& log;
     /// Told of every event, logged or not; set before any monitor starts, may stay empty.
     std::function<void(const std::string& upstream, const Event& event)> on_event{};
+    /// Told when an upstream has other backends than before; as on_event.
+    std::function<void(const std::string& upstream)> on_backends{};
 };
 
 /// Looks after the backends of one upstream: finds them, checks them, hears how connections went,

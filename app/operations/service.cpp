@@ -81,12 +81,19 @@ void Service::sample(TimePoint now, double elapsed_s) {
 }
 
 void Service::follow_backends(TimePoint now) {
-    for (std::size_t i = 0; i < parts_.config.upstreams.size(); ++i) {
-        std::vector<BackendBook::BackendPtr> present;
-        for (auto& status : parts_.monitors.of(i).backends())
-            present.push_back(std::move(status.backend));
-        backends_.follow(parts_.config.upstreams[i].name, present, now);
-    }
+    for (std::size_t i = 0; i < parts_.config.upstreams.size(); ++i) follow_backends_of(i, now);
+}
+
+void Service::follow_backends_of(std::size_t upstream, TimePoint now) {
+    std::vector<BackendBook::BackendPtr> present;
+    for (auto& status : parts_.monitors.of(upstream).backends())
+        present.push_back(std::move(status.backend));
+    backends_.follow(parts_.config.upstreams[upstream].name, present, now);
+}
+
+void Service::follow(const std::string& upstream) {
+    if (const auto index = find_upstream(upstream))
+        follow_backends_of(*index, SteadyClock().now());
 }
 
 void Service::on_health_event(const std::string& upstream, const health::Event& event) {

@@ -42,6 +42,8 @@ public:
     void stop();
     /// The graceful stop has begun: nobody shall come here any more.
     void set_stopping() { stopping_ = true; }
+    /// The upstream has other backends than before.
+    void follow(const std::string& upstream);
     void on_health_event(const std::string& upstream, const health::Event& event);
 
     [[nodiscard]] admin::Overview overview() override;
@@ -107,6 +109,7 @@ private:
     void beat();
     void sample(TimePoint now, double elapsed_s);
     void follow_backends(TimePoint now);
+    void follow_backends_of(std::size_t upstream, TimePoint now);
     [[nodiscard]] std::optional<std::size_t> find_upstream(const std::string& name) const;
     [[nodiscard]] std::optional<std::size_t> find_listener(const std::string& name) const;
     [[nodiscard]] std::shared_ptr<const balancer::Backend> find_backend(

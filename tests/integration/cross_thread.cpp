@@ -221,7 +221,8 @@ TEST(CrossThread, waiting_at_the_limit_wakes_every_worker) {
 TEST(CrossThread, log_reopen_under_load) {
     Ledger ledger;
     ChaosBackend backend(scripts::keyed(ledger, {.send = 5'000}));
-    ProxyProcess proxy(four_workers({backend.text()}));
+    // Lines of files that were renamed are no longer in the log.
+    ProxyProcess proxy(four_workers({backend.text()}), {.check_counters = false});
     const auto log = proxy.access_log().path();
     std::vector<std::filesystem::path> files;
     Load load(proxy.address(), ledger, 5'000);

@@ -103,7 +103,8 @@ protected:
     void TearDown() override { stop_traffic(); }
 
     EchoServer echo;
-    ProxyProcess proxy{one_service({echo.text()})};
+    // What was renamed or cut off is no longer in the log.
+    ProxyProcess proxy{one_service({echo.text()}), {.check_counters = false}};
     fs::path log = proxy.access_log().path();
     std::atomic<bool> stop = false;
     std::atomic<std::size_t> connections = 0;

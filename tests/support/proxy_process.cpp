@@ -135,7 +135,9 @@ AdminClient ProxyProcess::admin() const {
 
 // With sessions left, or clients on their way, the figures would be of another moment than the log.
 std::optional<MetricsPage> ProxyProcess::last_counters() const {
-    if (!options_.check_counters) return std::nullopt;
+    const bool elsewhere =
+        toml_.contains("[[admin.listener]]") && !toml_.contains("@DIR@/admin.sock");
+    if (!options_.check_counters || elsewhere) return std::nullopt;
     const HttpAnswer answer = admin().get("/metrics");
     if (answer.status != 200) {
         ADD_FAILURE() << "no metrics from penstock: status " << answer.status << "\n"
