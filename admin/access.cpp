@@ -20,8 +20,7 @@ bool same_ignoring_case(std::string_view one, std::string_view other) noexcept {
 
 // `[::1]:9901` -> `::1`, `host:9901` -> `host`.
 std::string_view without_port(std::string_view host) noexcept {
-    if (host.starts_with('['))
-        return host.substr(1, std::min(host.find(']'), host.size()) - 1);
+    if (host.starts_with('[')) return host.substr(1, std::min(host.find(']'), host.size()) - 1);
     return host.substr(0, host.find(':'));
 }
 
@@ -61,8 +60,8 @@ AccessRules::AccessRules(const config::AdminListener& listener,
 bool AccessRules::admits(const Caller& caller) const noexcept {
     if (caller.over_unix || allow_.empty() || allow_.all) return true;
     const auto address = Prefix::mapped(caller.peer);
-    return std::ranges::any_of(
-        allow_.prefixes, [&](const Prefix& prefix) { return prefix.contains(address); });
+    return std::ranges::any_of(allow_.prefixes,
+                               [&](const Prefix& prefix) { return prefix.contains(address); });
 }
 
 std::optional<Denial> AccessRules::judge(const Caller& caller, const Credentials& credentials,
@@ -72,8 +71,9 @@ std::optional<Denial> AccessRules::judge(const Caller& caller, const Credentials
         return Denial{403, "this listener serves /metrics, /livez and /readyz only"};
     if (!caller.over_unix) {
         if (!knows_host(caller, credentials.host))
-            return Denial{421, "the Host is none that this listener answers to; add it to "
-                               "allowed_hosts in [admin] if it is yours"};
+            return Denial{421,
+                          "the Host is none that this listener answers to; add it to "
+                          "allowed_hosts in [admin] if it is yours"};
         if (needs_token(caller, need) && !has_token(credentials))
             return Denial{401, credentials.authorization.empty()
                                    ? "this needs a token: send Authorization: Bearer TOKEN"
@@ -81,8 +81,9 @@ std::optional<Denial> AccessRules::judge(const Caller& caller, const Credentials
     }
     if (need != Need::change) return std::nullopt;
     if (access_ != config::AdminAccess::full)
-        return Denial{403, "this listener changes nothing (access = \"read\"); use one with "
-                           "access = \"full\""};
+        return Denial{403,
+                      "this listener changes nothing (access = \"read\"); use one with "
+                      "access = \"full\""};
     // A page of another origin has no business here, whatever it has got hold of.
     if (!caller.over_unix && !credentials.origin.empty()) {
         const auto scheme_end = credentials.origin.find("://");

@@ -21,7 +21,9 @@ namespace {
 
 constexpr std::string_view stream_path = "/api/v1/stream";
 
-std::string_view view(boost::beast::string_view text) noexcept { return {text.data(), text.size()}; }
+std::string_view view(boost::beast::string_view text) noexcept {
+    return {text.data(), text.size()};
+}
 
 struct Target {
     std::vector<std::string> segments;
@@ -147,8 +149,8 @@ boost::asio::awaitable<HttpResponse> Api::handle(HttpRequest request, Caller cal
         co_return refuse({denial->status, denial->error});
     if (match.route == nullptr) {
         if (match.other_methods.empty()) co_return refuse({404, "there is no such page"});
-        auto response = refuse({405, fmt::format("this page is for {} only",
-                                                 fmt::join(match.other_methods, ", "))});
+        auto response = refuse(
+            {405, fmt::format("this page is for {} only", fmt::join(match.other_methods, ", "))});
         response.set(http::field::allow, fmt::format("{}", fmt::join(match.other_methods, ", ")));
         co_return response;
     }
@@ -164,7 +166,8 @@ boost::asio::awaitable<HttpResponse> Api::handle(HttpRequest request, Caller cal
 bool Api::is_stream(const HttpRequest& request, const Caller& caller,
                     const AccessRules& rules) const {
     const auto target = view(request.target());
-    return request.method() == http::verb::get && target.substr(0, target.find('?')) == stream_path &&
+    return request.method() == http::verb::get &&
+           target.substr(0, target.find('?')) == stream_path &&
            !rules.judge(caller, credentials_of(request), Need::read);
 }
 

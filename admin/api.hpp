@@ -20,9 +20,9 @@ using HttpResponse = boost::beast::http::response<boost::beast::http::string_bod
 
 /// A request as far as its handler is concerned.
 struct ApiRequest {
-    std::vector<std::string> captured;          // what stands for U, B, L, ID in the path; decoded
-    std::map<std::string, std::string> query;   // decoded
-    boost::json::object body;                   // of a POST; empty if it had none
+    std::vector<std::string> captured;  // what stands for U, B, L, ID in the path; decoded
+    std::map<std::string, std::string> query;  // decoded
+    boost::json::object body;  // of a POST; empty if it had none
     std::string actor;
     bool may_change = false;
 };

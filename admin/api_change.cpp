@@ -50,12 +50,10 @@ awaitable<HttpResponse> Api::change_backend(ApiRequest request) {
                 fmt::format("state '{}' is none of: ready, drain, maintenance", name));
     }
     if (arguments.has("weight"))
-        change.weight =
-            static_cast<std::uint32_t>(arguments.number("weight", 1, largest_weight));
+        change.weight = static_cast<std::uint32_t>(arguments.number("weight", 1, largest_weight));
     if (!change.reset && !change.state && !change.weight)
         arguments.complain("nothing to do: give 'state', 'weight' or 'reset'");
-    if (change.reset && (change.state || change.weight))
-        arguments.complain("'reset' goes alone");
+    if (change.reset && (change.state || change.weight)) arguments.complain("'reset' goes alone");
     if (auto refusal = arguments.refusal()) co_return refuse(*refusal);
     co_return done(operations_.change_backend(request.captured[0], request.captured[1], change,
                                               request.actor));
@@ -80,8 +78,8 @@ awaitable<HttpResponse> Api::kill_backend(ApiRequest request) {
                           .share = arguments.share("share", 1.0),
                           .dry_run = arguments.flag("dry_run", false)};
     if (auto refusal = arguments.refusal()) co_return refuse(*refusal);
-    auto killing = operations_.kill_backend(request.captured[0], request.captured[1], order,
-                                            request.actor);
+    auto killing =
+        operations_.kill_backend(request.captured[0], request.captured[1], order, request.actor);
     const auto outcome = co_await std::move(killing);
     co_return done(outcome);
 }

@@ -32,8 +32,7 @@ std::optional<CloseReason> reason_named(std::string_view name) {
 
 std::optional<CompactEndpoint> endpoint_of(const std::string& address) {
     const bool bracket = address.contains(':') && !address.starts_with('[');
-    const auto parsed =
-        Endpoint::parse(bracket ? fmt::format("[{}]:0", address) : address + ":0");
+    const auto parsed = Endpoint::parse(bracket ? fmt::format("[{}]:0", address) : address + ":0");
     if (!parsed || parsed->is_unix()) return std::nullopt;
     return parsed->ip();
 }
@@ -82,12 +81,12 @@ awaitable<HttpResponse> Api::upstream(ApiRequest request) {
 awaitable<HttpResponse> Api::sessions(ApiRequest request) {
     Arguments arguments(request);
     arguments.allow({"upstream", "backend", "listener", "source", "older", "limit"});
-    proxy::SessionFilter filter{.listener = arguments.text("listener"),
-                                .upstream = arguments.text("upstream"),
-                                .backend = arguments.text("backend"),
-                                .older = arguments.duration("older", {}),
-                                .limit = arguments.number("limit", sessions_by_default,
-                                                          most_sessions)};
+    proxy::SessionFilter filter{
+        .listener = arguments.text("listener"),
+        .upstream = arguments.text("upstream"),
+        .backend = arguments.text("backend"),
+        .older = arguments.duration("older", {}),
+        .limit = arguments.number("limit", sessions_by_default, most_sessions)};
     if (const std::string source = arguments.text("source"); !source.empty()) {
         const auto prefix = Prefix::parse(source);
         if (prefix)
@@ -104,10 +103,9 @@ awaitable<HttpResponse> Api::sessions(ApiRequest request) {
 awaitable<HttpResponse> Api::closes(ApiRequest request) {
     Arguments arguments(request);
     arguments.allow({"reason", "upstream", "limit"});
-    proxy::ClosedFilter filter{
-        .upstream = arguments.text("upstream"),
-        .limit = arguments.number("limit", proxy::ClosedSessions::capacity,
-                                  proxy::ClosedSessions::capacity)};
+    proxy::ClosedFilter filter{.upstream = arguments.text("upstream"),
+                               .limit = arguments.number("limit", proxy::ClosedSessions::capacity,
+                                                         proxy::ClosedSessions::capacity)};
     if (const std::string name = arguments.text("reason"); !name.empty()) {
         if (const auto reason = reason_named(name))
             filter.reason = *reason;
@@ -144,8 +142,7 @@ awaitable<HttpResponse> Api::explain(ApiRequest request) {
     if (query.listener.empty()) arguments.complain("'listener' is missing");
     if (const std::string source = arguments.text("source"); !source.empty()) {
         query.source = endpoint_of(source);
-        if (!query.source)
-            arguments.complain(fmt::format("source '{}' is no IP address", source));
+        if (!query.source) arguments.complain(fmt::format("source '{}' is no IP address", source));
     }
     if (auto refusal = arguments.refusal()) co_return refuse(*refusal);
     const auto explanation = operations_.explain(query);

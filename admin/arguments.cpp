@@ -13,10 +13,9 @@ namespace penstock::admin {
 Arguments& Arguments::allow(std::initializer_list<std::string_view> names) {
     const auto check = [&](std::string_view name) {
         if (std::ranges::find(names, name) == names.end())
-            complain(names.size() == 0
-                         ? fmt::format("unknown argument '{}'; there are none", name)
-                         : fmt::format("unknown argument '{}'; there are: {}", name,
-                                       fmt::join(names, ", ")));
+            complain(names.size() == 0 ? fmt::format("unknown argument '{}'; there are none", name)
+                                       : fmt::format("unknown argument '{}'; there are: {}", name,
+                                                     fmt::join(names, ", ")));
     };
     for (const auto& [name, value] : request_.query) check(name);
     for (const auto& [name, value] : request_.body) check({name.data(), name.size()});
@@ -91,7 +90,8 @@ std::uint64_t Arguments::number(std::string_view name, std::uint64_t default_val
             found = static_cast<std::uint64_t>(value->get_int64());
     } else if (const auto text = in_query(name)) {
         std::uint64_t parsed = 0;
-        const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), parsed);
+        const auto [end, error] =
+            std::from_chars(text->data(), text->data() + text->size(), parsed);
         if (error == std::errc() && end == text->data() + text->size()) found = parsed;
     } else {
         return default_value;

@@ -80,8 +80,8 @@ json::value to_json(const ListenerView& listener) {
         {"rates", json::object{{"new_per_s", number(listener.rates.accepted)},
                                {"to_backend_bytes_per_s", number(listener.rates.bytes_to_backend)},
                                {"to_client_bytes_per_s", number(listener.rates.bytes_to_client)}}},
-        {"accept_queue", json::object{{"length", listener.queue.length},
-                                      {"limit", listener.queue.limit}}},
+        {"accept_queue",
+         json::object{{"length", listener.queue.length}, {"limit", listener.queue.limit}}},
         {"draining", listener.draining}};
     if (!listener.split.empty()) {
         json::object split;
@@ -99,7 +99,9 @@ json::value to_json(const CheckView& check) {
                             {"ms", number(check.last->ms)},
                             {"error", text_or_null(check.last->error)},
                             {"time", time_text(check.last->at)}};
-    return json::object{{"state", !check.settled ? "unknown" : check.up ? "up" : "down"},
+    return json::object{{"state", !check.settled ? "unknown"
+                                  : check.up     ? "up"
+                                                 : "down"},
                         {"role", role_or_null(check.role)},
                         {"enabled", check.enabled},
                         {"last", std::move(last)},
@@ -156,20 +158,17 @@ json::value to_json(const BackendView& backend) {
         {"failures", failures_of(totals)},
         {"connect_ms", to_json(backend.connect)},
         {"first_byte_ms", to_json(backend.first_byte)},
-        {"rates",
-         json::object{{"new_per_s", number(backend.rates.established)},
-                      {"failed_per_s", number(backend.rates.failed)},
-                      {"to_backend_bytes_per_s", number(backend.rates.bytes_to_backend)},
-                      {"to_client_bytes_per_s", number(backend.rates.bytes_to_client)}}}};
+        {"rates", json::object{{"new_per_s", number(backend.rates.established)},
+                               {"failed_per_s", number(backend.rates.failed)},
+                               {"to_backend_bytes_per_s", number(backend.rates.bytes_to_backend)},
+                               {"to_client_bytes_per_s", number(backend.rates.bytes_to_client)}}}};
 }
 
 json::value to_json(const SourceView& source) {
-    return json::object{{"what", source.what},
-                        {"answers", source.answers},
-                        {"failures", source.failures},
-                        {"last_error", text_or_null(source.last_error)},
-                        {"backends", source.backends},
-                        {"ignored", source.ignored}};
+    return json::object{
+        {"what", source.what},         {"answers", source.answers},
+        {"failures", source.failures}, {"last_error", text_or_null(source.last_error)},
+        {"backends", source.backends}, {"ignored", source.ignored}};
 }
 
 json::value to_json(const proxy::SessionInfo& session) {
@@ -188,13 +187,11 @@ json::value to_json(const proxy::SessionInfo& session) {
 }
 
 json::value to_json(const Explanation::Candidate& candidate) {
-    return json::object{{"backend", candidate.backend},
-                        {"address", candidate.address},
-                        {"active", candidate.active},
-                        {"weight", number(candidate.weight)},
-                        {"score", number(candidate.score)},
-                        {"excluded_by", text_or_null(candidate.excluded_by)},
-                        {"note", text_or_null(candidate.note)}};
+    return json::object{
+        {"backend", candidate.backend},        {"address", candidate.address},
+        {"active", candidate.active},          {"weight", number(candidate.weight)},
+        {"score", number(candidate.score)},    {"excluded_by", text_or_null(candidate.excluded_by)},
+        {"note", text_or_null(candidate.note)}};
 }
 
 json::value to_json(const Explanation::Limit& limit) {
@@ -220,19 +217,18 @@ std::string time_text(WallTime time) {
 
 json::value to_json(const ProcessView& process) {
     json::array errors;
-    return json::object{
-        {"version", process.version},
-        {"pid", process.pid},
-        {"state", process.draining ? "draining" : "running"},
-        {"uptime_s", number(seconds(process.uptime))},
-        {"workers", list(process.workers)},
-        {"connections", json::object{{"active", process.connections},
-                                     {"limit", process.connection_limit},
-                                     {"limit_cause", process.limit_cause}}},
-        {"last_reload", json::object{{"time", time_text(process.started)},
-                                     {"ok", true},
-                                     {"errors", std::move(errors)}}},
-        {"restart_required", json::array()}};
+    return json::object{{"version", process.version},
+                        {"pid", process.pid},
+                        {"state", process.draining ? "draining" : "running"},
+                        {"uptime_s", number(seconds(process.uptime))},
+                        {"workers", list(process.workers)},
+                        {"connections", json::object{{"active", process.connections},
+                                                     {"limit", process.connection_limit},
+                                                     {"limit_cause", process.limit_cause}}},
+                        {"last_reload", json::object{{"time", time_text(process.started)},
+                                                     {"ok", true},
+                                                     {"errors", std::move(errors)}}},
+                        {"restart_required", json::array()}};
 }
 
 json::value to_json(const std::vector<ListenerView>& listeners) { return list(listeners); }
@@ -245,8 +241,8 @@ json::value to_json(const UpstreamView& upstream) {
         {"role_conflict", upstream.role_conflict},
         {"available", upstream.available},
         {"eligible", upstream.eligible},
-        {"connections", json::object{{"active", upstream.connections},
-                                     {"limit", upstream.connections_limit}}},
+        {"connections",
+         json::object{{"active", upstream.connections}, {"limit", upstream.connections_limit}}},
         {"queue", json::object{{"length", upstream.queued}, {"limit", upstream.queue_limit}}},
         {"held", upstream.held},
         {"paused", upstream.paused},
@@ -262,9 +258,11 @@ json::value to_json(const std::vector<proxy::SessionInfo>& sessions) { return li
 
 json::value to_json(const Event& event) {
     json::object object{{"seq", event.seq}, {"time", time_text(event.time)}, {"kind", event.kind}};
-    const std::pair<const char*, const std::string*> optional[] = {
-        {"upstream", &event.upstream}, {"backend", &event.backend}, {"listener", &event.listener},
-        {"from", &event.from},         {"to", &event.to}};
+    const std::pair<const char*, const std::string*> optional[] = {{"upstream", &event.upstream},
+                                                                   {"backend", &event.backend},
+                                                                   {"listener", &event.listener},
+                                                                   {"from", &event.from},
+                                                                   {"to", &event.to}};
     for (const auto& [key, value] : optional)
         if (!value->empty()) object[key] = *value;
     object["detail"] = event.detail;

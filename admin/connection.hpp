@@ -21,9 +21,8 @@ namespace penstock::admin {
 using Protocol = boost::asio::generic::stream_protocol;
 using Executor = boost::asio::io_context::executor_type;
 using Stream = boost::beast::basic_stream<Protocol, Executor>;
-using StreamTimer =
-    boost::asio::basic_waitable_timer<std::chrono::steady_clock,
-                                      boost::asio::wait_traits<std::chrono::steady_clock>, Executor>;
+using StreamTimer = boost::asio::basic_waitable_timer<
+    std::chrono::steady_clock, boost::asio::wait_traits<std::chrono::steady_clock>, Executor>;
 
 /// What connections need of the server that let them in.
 class Host {

@@ -147,15 +147,16 @@ Labels with(Labels labels, std::string name, std::string_view value) {
 
 void add_listener_counts(Exposition& page, const std::vector<ListenerView>& listeners) {
     for_listeners(page, listeners, Type::counter, "listener_connections_total",
-                  "Connections that were accepted.", [](auto& p, const auto& l, const auto& labels) {
+                  "Connections that were accepted.",
+                  [](auto& p, const auto& l, const auto& labels) {
                       p.add(labels, l.figures.totals.accepted);
                   });
     for_listeners(page, listeners, Type::counter, "listener_accept_errors_total",
                   "Failures of accept().", [](auto& p, const auto& l, const auto& labels) {
                       for (std::size_t i = 0; i < metrics::accept_error_count; ++i)
-                          p.add(with(labels, "error",
-                                     name_of(static_cast<metrics::AcceptError>(i))),
-                                l.figures.totals.accept_errors[i]);
+                          p.add(
+                              with(labels, "error", name_of(static_cast<metrics::AcceptError>(i))),
+                              l.figures.totals.accept_errors[i]);
                   });
     for_listeners(page, listeners, Type::counter, "listener_refused_total",
                   "Connections that were turned away; they count as accepted and closed too.",
@@ -171,27 +172,25 @@ void add_listener_counts(Exposition& page, const std::vector<ListenerView>& list
                           p.add(with(labels, "reason", name_of(reason)),
                                 l.figures.totals.let_pass[std::to_underlying(reason)]);
                   });
-    for_listeners(page, listeners, Type::counter, "listener_bytes_total",
-                  "Bytes that the receiving side has taken.",
-                  [](auto& p, const auto& l, const auto& labels) {
-                      p.add(with(labels, "direction", "to_backend"),
-                            l.figures.totals.bytes_to_backend);
-                      p.add(with(labels, "direction", "to_client"),
-                            l.figures.totals.bytes_to_client);
-                  });
+    for_listeners(
+        page, listeners, Type::counter, "listener_bytes_total",
+        "Bytes that the receiving side has taken.", [](auto& p, const auto& l, const auto& labels) {
+            p.add(with(labels, "direction", "to_backend"), l.figures.totals.bytes_to_backend);
+            p.add(with(labels, "direction", "to_client"), l.figures.totals.bytes_to_client);
+        });
 }
 
 void add_listener_gauges(Exposition& page, const std::vector<ListenerView>& listeners) {
     for_listeners(page, listeners, Type::gauge, "listener_connections_active",
-                  "Clients connected now.", [](auto& p, const auto& l, const auto& labels) {
-                      p.add(labels, l.active);
-                  });
+                  "Clients connected now.",
+                  [](auto& p, const auto& l, const auto& labels) { p.add(labels, l.active); });
     for_listeners(page, listeners, Type::gauge, "listener_connections_limit",
                   "The listener's own limit; 0 = only that of the process.",
                   [](auto& p, const auto& l, const auto& labels) { p.add(labels, l.limit); });
-    for_listeners(page, listeners, Type::gauge, "listener_accept_queue_length",
-                  "Connections that the kernel holds for the listener.",
-                  [](auto& p, const auto& l, const auto& labels) { p.add(labels, l.queue.length); });
+    for_listeners(
+        page, listeners, Type::gauge, "listener_accept_queue_length",
+        "Connections that the kernel holds for the listener.",
+        [](auto& p, const auto& l, const auto& labels) { p.add(labels, l.queue.length); });
     for_listeners(page, listeners, Type::gauge, "listener_accept_queue_limit",
                   "The most connections that the kernel holds for the listener.",
                   [](auto& p, const auto& l, const auto& labels) { p.add(labels, l.queue.limit); });
@@ -201,8 +200,7 @@ void add_listener_gauges(Exposition& page, const std::vector<ListenerView>& list
                   });
 }
 
-Labels closed_labels(const std::string& listener, const std::string& upstream,
-                     CloseReason reason) {
+Labels closed_labels(const std::string& listener, const std::string& upstream, CloseReason reason) {
     return {{"listener", listener},
             {"upstream", upstream},
             {"reason", std::string(name_of(reason))},
@@ -280,21 +278,18 @@ void add_upstream_counts(Exposition& page, const std::vector<UpstreamView>& upst
                   [](auto& p, const auto& u, const auto& labels) {
                       p.add(labels, u.totals.waited, metrics::wait_bounds_us);
                   });
-    for_upstreams(page, upstreams, Type::counter, "upstream_retries_total",
-                  "Attempts after the first one of a session.",
-                  [](auto& p, const auto& u, const auto& labels) {
-                      p.add(labels, u.totals.retries);
-                  });
-    for_upstreams(page, upstreams, Type::counter, "upstream_retry_budget_exhausted_total",
-                  "Attempts that were not made because the budget of retries was used up.",
-                  [](auto& p, const auto& u, const auto& labels) {
-                      p.add(labels, u.totals.retries_denied);
-                  });
-    for_upstreams(page, upstreams, Type::counter, "upstream_panic_picks_total",
-                  "Connections that were given to a failing backend because of panic.",
-                  [](auto& p, const auto& u, const auto& labels) {
-                      p.add(labels, u.totals.panic_picks);
-                  });
+    for_upstreams(
+        page, upstreams, Type::counter, "upstream_retries_total",
+        "Attempts after the first one of a session.",
+        [](auto& p, const auto& u, const auto& labels) { p.add(labels, u.totals.retries); });
+    for_upstreams(
+        page, upstreams, Type::counter, "upstream_retry_budget_exhausted_total",
+        "Attempts that were not made because the budget of retries was used up.",
+        [](auto& p, const auto& u, const auto& labels) { p.add(labels, u.totals.retries_denied); });
+    for_upstreams(
+        page, upstreams, Type::counter, "upstream_panic_picks_total",
+        "Connections that were given to a failing backend because of panic.",
+        [](auto& p, const auto& u, const auto& labels) { p.add(labels, u.totals.panic_picks); });
 }
 
 void add_sources(Exposition& page, const std::vector<UpstreamView>& upstreams) {
@@ -392,8 +387,7 @@ void add_backend_gauges(Exposition& page, const std::vector<UpstreamView>& upstr
          })},
         {"backend_admin_state", "0 ready, 1 drain, 2 maintenance.",
          integer([](const BackendView& b) { return std::uint64_t{std::to_underlying(b.state)}; })},
-        {"backend_role", "0 unknown, 1 primary, 2 replica.",
-         integer([](const BackendView& b) {
+        {"backend_role", "0 unknown, 1 primary, 2 replica.", integer([](const BackendView& b) {
              return std::uint64_t{std::to_underlying(b.check.role)};
          })},
     };
@@ -424,7 +418,8 @@ void add_backend_counts(Exposition& page, const std::vector<UpstreamView>& upstr
             p.add(with(labels, "result", name_of(static_cast<metrics::WarmResult>(i))),
                   b.totals.warm[i]);
     });
-    begin(page, Type::counter, "backend_connect_failures_total", "Attempts to connect that failed.");
+    begin(page, Type::counter, "backend_connect_failures_total",
+          "Attempts to connect that failed.");
     each_backend(page, upstreams, true, [](auto& p, const auto& b, const auto& labels) {
         for (std::size_t i = 1; i < attempt_error_count; ++i)
             p.add(with(labels, "error", penstock::name_of(static_cast<AttemptError>(i))),
@@ -464,7 +459,8 @@ void add_backend_verdicts(Exposition& page, const std::vector<UpstreamView>& ups
 }
 
 void add_backend_times(Exposition& page, const std::vector<UpstreamView>& upstreams) {
-    const std::pair<std::pair<const char*, const char*>, metrics::HistogramTotals metrics::BackendTotals::*>
+    const std::pair<std::pair<const char*, const char*>,
+                    metrics::HistogramTotals metrics::BackendTotals::*>
         histograms[] = {
             {{"backend_connect_seconds", "How long connecting took."},
              &metrics::BackendTotals::connect},

@@ -40,9 +40,8 @@ HttpResponse livez_of(const Overview& overview) {
     std::vector<std::string> troubles;
     for (const auto& worker : overview.process.workers)
         if (worker.stuck)
-            troubles.push_back(fmt::format(
-                "worker {} has not answered for {:.1f} s", worker.id,
-                std::chrono::duration<double>(worker.silent).count()));
+            troubles.push_back(fmt::format("worker {} has not answered for {:.1f} s", worker.id,
+                                           std::chrono::duration<double>(worker.silent).count()));
     return answer(troubles, "alive");
 }
 
@@ -58,7 +57,8 @@ HttpResponse readyz_of(const Overview& overview, const config::Admin& settings,
                           std::back_inserter(troubles));
     } else if (upstream == query.end()) {
         for (const auto& view : overview.listeners)
-            if (view.draining) troubles.push_back(fmt::format("listener {} is draining", view.name));
+            if (view.draining)
+                troubles.push_back(fmt::format("listener {} is draining", view.name));
     }
     const std::vector<std::string> asked =
         upstream != query.end() ? std::vector{upstream->second} : settings.ready_upstreams;

@@ -59,7 +59,8 @@ struct Gate {
 
 std::expected<void, std::string> set_owner(const Gate& gate, const std::string& path) {
     if (::chmod(path.c_str(), gate.listener.socket_mode) != 0)
-        return std::unexpected(fmt::format("cannot set the mode of {}: {}", path, errno_name(errno)));
+        return std::unexpected(
+            fmt::format("cannot set the mode of {}: {}", path, errno_name(errno)));
     if (gate.listener.socket_group.empty()) return {};
     std::array<char, 4096> memory;
     group entry{};
@@ -78,8 +79,8 @@ std::expected<void, std::string> load_certificate(Gate& gate) {
     if (tls.certificate.empty()) return {};
     try {
         auto& context = gate.tls.emplace(asio::ssl::context::tls_server);
-        context.set_options(asio::ssl::context::default_workarounds |
-                            asio::ssl::context::no_tlsv1 | asio::ssl::context::no_tlsv1_1);
+        context.set_options(asio::ssl::context::default_workarounds | asio::ssl::context::no_tlsv1 |
+                            asio::ssl::context::no_tlsv1_1);
         context.use_certificate_chain_file(tls.certificate);
         context.use_private_key_file(tls.key, asio::ssl::context::pem);
     } catch (const boost::system::system_error& error) {
@@ -217,8 +218,9 @@ std::string Server::Impl::status_text() {
 bool Server::Impl::note_denial(const Caller& caller) {
     const TimePoint now = SteadyClock().now();
     if (const auto left_out = denial_log.admit(now))
-        log.warn("admin: {} sent a request without the right token ({} more since the last message)",
-                 caller.over_unix ? caller.uid : caller.peer.to_string(), *left_out);
+        log.warn(
+            "admin: {} sent a request without the right token ({} more since the last message)",
+            caller.over_unix ? caller.uid : caller.peer.to_string(), *left_out);
     if (now - denials_since >= denial_window) {
         denials_since = now;
         denials = 0;
@@ -263,8 +265,7 @@ void Server::stop() {
 
 std::vector<Endpoint> Server::bound() const {
     std::vector<Endpoint> addresses;
-    for (const Gate& gate : impl_->gates)
-        addresses.push_back(gate.group.sockets.front().bound());
+    for (const Gate& gate : impl_->gates) addresses.push_back(gate.group.sockets.front().bound());
     return addresses;
 }
 

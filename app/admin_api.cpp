@@ -91,8 +91,7 @@ void AdminApi::start() {
 
 void AdminApi::reload_token(std::size_t door) {
     auto token = read_token(doors_[door].listener.token_file);
-    if (!token)
-        return parts_.log.error("admin: {}; the old token goes on counting", token.error());
+    if (!token) return parts_.log.error("admin: {}; the old token goes on counting", token.error());
     server_->set_token(doors_[door].listener.bind.front(), *std::move(token));
     parts_.log.info("admin: the token of {} has changed",
                     doors_[door].listener.bind.front().to_string());

@@ -81,8 +81,8 @@ void print_welcome(const Server& server, const AdminApi& admin, const DemoBacken
     print_line(fmt::format("  metrics    http://127.0.0.1:{}/metrics", admin_port));
     print_line(fmt::format("  terminal   penstock top --admin 127.0.0.1:{}", admin_port));
     if (!socket.empty())
-        print_line(fmt::format(
-            "  operate    penstock backend demo/backend-1 drain --admin unix:{}", socket));
+        print_line(fmt::format("  operate    penstock backend demo/backend-1 drain --admin unix:{}",
+                               socket));
     print_line("");
     print_line("Ctrl-C ends it.");
 }

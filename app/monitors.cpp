@@ -41,8 +41,7 @@ bool looks_up(const config::Upstream& upstream) noexcept {
 }
 
 health::UpstreamMonitor::Options options_of(const config::Config& config,
-                                            const config::Upstream& upstream,
-                                            std::size_t workers) {
+                                            const config::Upstream& upstream, std::size_t workers) {
     health::UpstreamMonitor::Options options{
         .roles = {.asked_primary = asks_for(config, upstream.name, Role::primary),
                   .asked_replica = asks_for(config, upstream.name, Role::replica)},

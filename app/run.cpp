@@ -74,8 +74,7 @@ bool await_verdicts(ControlLoop& loop, Monitors& monitors, Logger& log) {
 
 // Until a graceful stop has ended.
 void operate(const config::Config& config, ControlLoop& loop, net::ProcessLog& log, Server& server,
-             Monitors& monitors, AdminApi& admin,
-             std::vector<proxy::AccessPolicy::Files> access) {
+             Monitors& monitors, AdminApi& admin, std::vector<proxy::AccessPolicy::Files> access) {
     AccessFiles access_files(loop.context, config, std::move(access), server, log);
     Control control(loop.context, loop.signals, server, config.process, log,
                     [&admin] { admin.service().set_stopping(); });
@@ -136,8 +135,7 @@ int serve(const config::Config& config, ControlLoop& loop, net::ProcessLog& log,
         report(server.error());
         return ExitStatus::failure;
     }
-    auto admin = AdminApi::open(
-        {loop.context, config, **server, **monitors, log, capacity->limit});
+    auto admin = AdminApi::open({loop.context, config, **server, **monitors, log, capacity->limit});
     if (!admin) {
         report(admin.error());
         return ExitStatus::failure;
@@ -146,9 +144,10 @@ int serve(const config::Config& config, ControlLoop& loop, net::ProcessLog& log,
         report(switched.error());
         return ExitStatus::failure;
     }
-    (*monitors)->on_event([&service = (*admin)->service()](const auto& upstream, const auto& event) {
-        service.on_health_event(upstream, event);
-    });
+    (*monitors)->on_event(
+        [&service = (*admin)->service()](const auto& upstream, const auto& event) {
+            service.on_health_event(upstream, event);
+        });
     (*monitors)->on_backends(
         [&service = (*admin)->service()](const auto& upstream) { service.follow(upstream); });
     (*monitors)->start(**server);

@@ -164,9 +164,8 @@ void Server::join() {
 
 void Server::pause(std::size_t upstream, bool paused) {
     for (auto& worker : workers_)
-        worker->send([&worker = *worker, of = upstreams_[upstream], paused] {
-            worker.pause(*of, paused);
-        });
+        worker->send(
+            [&worker = *worker, of = upstreams_[upstream], paused] { worker.pause(*of, paused); });
 }
 
 void Server::set_split(std::size_t listener, const std::vector<std::uint32_t>& weights) {

@@ -108,10 +108,9 @@ Selector::Outlook Selector::look(const PickRequest& request) {
                 outlook.candidates.set(i);
         }
         if (outlook.candidates.any_in(begin, end))
-            outlook.choice =
-                policies_[r]->pick({*set_, outlook.candidates, begin, end, weights_, request.key,
-                                    request.now},
-                                   random_);
+            outlook.choice = policies_[r]->pick(
+                {*set_, outlook.candidates, begin, end, weights_, request.key, request.now},
+                random_);
         if (!options_.spill_when_full) break;
     }
     return outlook;

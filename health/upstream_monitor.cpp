@@ -142,7 +142,8 @@ void UpstreamMonitor::note_result(Watched& watched, const ProbeResult& result, D
     auto& cells = watched.placed.backend->verdict_cells();
     (result.ok ? cells.checks_ok : cells.checks_failed).add();
     cells.check.record(whole_us(took));
-    watched.last = CheckResult{result.ok, took, result.ok ? std::string() : result.detail, wall_now()};
+    watched.last =
+        CheckResult{result.ok, took, result.ok ? std::string() : result.detail, wall_now()};
 }
 
 ProbeTarget UpstreamMonitor::target_of(const Placed& placed) const {

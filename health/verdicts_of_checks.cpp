@@ -98,7 +98,9 @@ void UpstreamHealth::Impl::apply(const RoleBook::Changes& changes, const Member*
         standing.role = to;
         restand(*member, standing);
         if (member == quietly) continue;
-        const auto name = [](Role role) -> std::string_view { return role == Role::none ? "none" : name_of(role); };
+        const auto name = [](Role role) -> std::string_view {
+            return role == Role::none ? "none" : name_of(role);
+        };
         tell(EventKind::role_changed, *member,
              roles.disputed(id)
                  ? "still says that it is primary, but a newer one is believed: it has no role"

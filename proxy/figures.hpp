@@ -29,8 +29,7 @@ struct ListenerFigures {
 using Workers = std::vector<std::unique_ptr<Worker>>;
 
 [[nodiscard]] ListenerFigures listener_figures(const Workers& workers, std::size_t listener);
-[[nodiscard]] metrics::UpstreamTotals upstream_totals(const Workers& workers,
-                                                      std::size_t upstream);
+[[nodiscard]] metrics::UpstreamTotals upstream_totals(const Workers& workers, std::size_t upstream);
 [[nodiscard]] metrics::BackendTotals backend_totals(const balancer::Backend& backend);
 
 }  // namespace penstock::proxy

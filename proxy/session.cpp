@@ -598,8 +598,7 @@ bool Session::matches(const SessionFilter& filter) const noexcept {
         return false;
     if (!filter.backend.empty() && (backend_ == nullptr || backend_->name() != filter.backend))
         return false;
-    if (filter.source &&
-        (peer_.is_unix() || !filter.source->contains(Prefix::mapped(peer_))))
+    if (filter.source && (peer_.is_unix() || !filter.source->contains(Prefix::mapped(peer_))))
         return false;
     return worker_.loop().now() - accepted_at_ >= filter.older;
 }

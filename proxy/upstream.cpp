@@ -50,8 +50,7 @@ balancer::SelectorOptions selector_options(const config::Upstream& upstream) noe
             .slow_start = {slow.window, slow.min_weight, slow.aggression}};
 }
 
-balancer::KeyHasher key_hasher(const config::Upstream& upstream,
-                               std::uint64_t hash_seed) noexcept {
+balancer::KeyHasher key_hasher(const config::Upstream& upstream, std::uint64_t hash_seed) noexcept {
     return {policy_kind(upstream.balance), hash_key(upstream.hash_key), hash_seed};
 }
 

@@ -35,8 +35,9 @@ std::pair<std::string, std::string> choose(config::Balance balance,
         case least_connections: return {least->name, ""};
         case p2c:
         case least_latency:
-            return {least->name, "two are drawn by weight, the better one wins: this is the best "
-                                 "of all"};
+            return {least->name,
+                    "two are drawn by weight, the better one wins: this is the best "
+                    "of all"};
         case round_robin: return {"", "they take turns, by weight"};
         case random: return {"", "drawn by weight"};
     }
@@ -46,7 +47,8 @@ std::pair<std::string, std::string> choose(config::Balance balance,
 std::pair<std::string, std::string> exclusion_for(const admin::BackendView& view, Role asked,
                                                   bool available) {
     if (!view.excluded_by.empty()) return {view.excluded_by, view.why};
-    if (available) return {"tier", fmt::format("tier {} is a back-up: a lower one serves", view.tier)};
+    if (available)
+        return {"tier", fmt::format("tier {} is a back-up: a lower one serves", view.tier)};
     if (asked != Role::none && view.check.role != asked)
         return {"role", fmt::format("it is {}, the listener asks for {}",
                                     view.check.role == Role::none ? "of no known role"

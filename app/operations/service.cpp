@@ -92,8 +92,7 @@ void Service::follow_backends_of(std::size_t upstream, TimePoint now) {
 }
 
 void Service::follow(const std::string& upstream) {
-    if (const auto index = find_upstream(upstream))
-        follow_backends_of(*index, SteadyClock().now());
+    if (const auto index = find_upstream(upstream)) follow_backends_of(*index, SteadyClock().now());
 }
 
 void Service::on_health_event(const std::string& upstream, const health::Event& event) {
@@ -137,8 +136,7 @@ awaitable<std::vector<proxy::SessionInfo>> Service::sessions(proxy::SessionFilte
         });
     auto answers = co_await std::move(asking);
     std::vector<proxy::SessionInfo> all;
-    for (auto& answer : answers)
-        std::ranges::move(answer, std::back_inserter(all));
+    for (auto& answer : answers) std::ranges::move(answer, std::back_inserter(all));
     std::ranges::stable_sort(all, std::ranges::greater(), &proxy::SessionInfo::age);
     if (all.size() > limit) all.resize(limit);
     co_return all;
@@ -153,8 +151,7 @@ awaitable<std::vector<proxy::ClosedLine>> Service::closes(proxy::ClosedFilter fi
         });
     auto answers = co_await std::move(asking);
     std::vector<proxy::ClosedLine> all;
-    for (auto& answer : answers)
-        std::ranges::move(answer, std::back_inserter(all));
+    for (auto& answer : answers) std::ranges::move(answer, std::back_inserter(all));
     std::ranges::stable_sort(all, std::ranges::greater(), &proxy::ClosedLine::ended);
     if (all.size() > limit) all.resize(limit);
     co_return all;

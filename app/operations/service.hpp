@@ -62,9 +62,10 @@ public:
                                         const std::string& actor) override;
     boost::asio::awaitable<admin::Outcome<void>> kill_session(proxy::ConnectionId id,
                                                               std::string actor) override;
-    boost::asio::awaitable<admin::Outcome<admin::Ending>> kill_backend(
-        std::string upstream, std::string backend, admin::KillOrder order,
-        std::string actor) override;
+    boost::asio::awaitable<admin::Outcome<admin::Ending>> kill_backend(std::string upstream,
+                                                                       std::string backend,
+                                                                       admin::KillOrder order,
+                                                                       std::string actor) override;
     boost::asio::awaitable<admin::Outcome<admin::Ending>> rebalance(std::string upstream,
                                                                     admin::RebalanceOrder order,
                                                                     std::string actor) override;

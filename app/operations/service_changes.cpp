@@ -59,9 +59,8 @@ Outcome<void> Service::change_backend(const std::string& upstream, const std::st
     if (found == before.end()) return no_backend(upstream, backend);
     if (change.reset) {
         if (!monitor.reset_backend(backend))
-            return std::unexpected(
-                Refusal{409, fmt::format("nothing of {}/{} was changed while running", upstream,
-                                         backend)});
+            return std::unexpected(Refusal{
+                409, fmt::format("nothing of {}/{} was changed while running", upstream, backend)});
         record({.kind = "override",
                 .upstream = upstream,
                 .backend = backend,
@@ -69,10 +68,9 @@ Outcome<void> Service::change_backend(const std::string& upstream, const std::st
                 .actor = actor});
         return {};
     }
-    monitor.override_backend(backend, {.state = change.state,
-                                       .weight = change.weight,
-                                       .by = actor,
-                                       .since = wall_now()});
+    monitor.override_backend(
+        backend,
+        {.state = change.state, .weight = change.weight, .by = actor, .since = wall_now()});
     if (change.state)
         record({.kind = "override",
                 .upstream = upstream,
@@ -131,7 +129,8 @@ void Service::end_sessions(const std::shared_ptr<const balancer::Backend>& backe
         const Duration wait(static_cast<Duration::rep>(step * random_.unit()));
         proxy::Worker* const worker = workers[i].get();
         worker->send([worker, backend, before, quota = quotas[i], over, wait, reason] {
-            const proxy::DrainPlan plan(worker->loop().now(), wait, std::max(over - wait, Duration::zero()));
+            const proxy::DrainPlan plan(worker->loop().now(), wait,
+                                        std::max(over - wait, Duration::zero()));
             worker->add_drain(proxy::SessionDrain(
                 {.backend = backend, .before = before}, plan, reason,
                 {.only_quiet = reason == CloseReason::rebalanced, .quota = quota}));
@@ -150,8 +149,8 @@ awaitable<Outcome<Ending>> Service::kill_backend(std::string upstream, std::stri
     const auto counts = co_await std::move(counting);
     Ending ending;
     for (const std::size_t count : counts) ending.sessions += count;
-    ending.closing = static_cast<std::uint64_t>(
-        std::ceil(static_cast<double>(ending.sessions) * order.share));
+    ending.closing =
+        static_cast<std::uint64_t>(std::ceil(static_cast<double>(ending.sessions) * order.share));
     if (order.dry_run || ending.closing == 0) co_return ending;
     end_sessions(target, now, apportion(counts, ending.closing), order.over, CloseReason::killed);
     record({.kind = "kill",
@@ -179,8 +178,8 @@ awaitable<Outcome<Ending>> Service::rebalance(std::string upstream, admin::Rebal
         std::uint32_t sessions = 0;
         for (const std::size_t count : all) sessions += static_cast<std::uint32_t>(count);
         load.push_back({.sessions = sessions,
-                        .weight = static_cast<std::uint32_t>(
-                            view.backends[i].effective_weight * balancer::weight_scale),
+                        .weight = static_cast<std::uint32_t>(view.backends[i].effective_weight *
+                                                             balancer::weight_scale),
                         .available = view.backends[i].available});
         auto counting_old = count_sessions(backends[i].backend, before);
         counts.push_back(co_await std::move(counting_old));
@@ -214,18 +213,17 @@ Outcome<void> Service::pause(const std::string& upstream, Duration max, const st
     auto& pause = pauses_[*index];
     if (!pause) pause = std::make_unique<Pause>(parts_.context);
     pause->ends = SteadyClock().now() + max;
-    pause->timer.expires_at(
-        std::chrono::steady_clock::time_point(pause->ends.time_since_epoch()));
+    pause->timer.expires_at(std::chrono::steady_clock::time_point(pause->ends.time_since_epoch()));
     pause->timer.async_wait([this, at = *index](const boost::system::error_code& error) {
         if (!error) end_pause(at, "");
     });
     parts_.server.pause(*index, true);
-    record({.kind = "pause",
-            .upstream = upstream,
-            .to = "paused",
-            .detail = fmt::format("new clients are held for at most {}",
-                                  config::format_duration(max)),
-            .actor = actor});
+    record(
+        {.kind = "pause",
+         .upstream = upstream,
+         .to = "paused",
+         .detail = fmt::format("new clients are held for at most {}", config::format_duration(max)),
+         .actor = actor});
     return {};
 }
 
@@ -266,8 +264,8 @@ Outcome<void> Service::split(const std::string& listener,
         changed.push_back(given == weights.end() ? 0 : given->second);
         sum += changed.back();
     }
-    Refusal refusal{400, fmt::format("the split of listener {} is: {}", listener,
-                                     fmt::join(names, ", "))};
+    Refusal refusal{
+        400, fmt::format("the split of listener {} is: {}", listener, fmt::join(names, ", "))};
     for (const auto& [name, weight] : weights)
         if (std::ranges::find(names, name) == names.end())
             refusal.details.push_back(fmt::format("'{}' is not part of it", name));

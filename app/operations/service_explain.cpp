@@ -21,9 +21,9 @@ namespace {
 
 // `by chance or in turns: v1 95 %, v2 5 %`.
 std::string shares_text(const std::vector<std::pair<std::string, std::uint32_t>>& split) {
-    const auto sum = std::accumulate(
-        split.begin(), split.end(), 0.0,
-        [](double so_far, const auto& part) { return so_far + part.second; });
+    const auto sum =
+        std::accumulate(split.begin(), split.end(), 0.0,
+                        [](double so_far, const auto& part) { return so_far + part.second; });
     std::string text = "in turns:";
     for (const auto& [upstream, weight] : split)
         text += fmt::format("{} {} {:.3g} %", text.ends_with(':') ? "" : ",", upstream,
@@ -73,8 +73,8 @@ std::string Service::route_of(const config::Listener& listener, std::size_t inde
         explanation.route = "split by source_ip";
         return split[balancer::Split(parts, random).of_source(*hash)].first;
     }
-    const auto most = std::ranges::max_element(
-        split, {}, &std::pair<std::string, std::uint32_t>::second);
+    const auto most =
+        std::ranges::max_element(split, {}, &std::pair<std::string, std::uint32_t>::second);
     explanation.route = listener.split_by == config::SplitBy::source_ip
                             ? "split by source_ip; give a source"
                             : "split " + shares_text(split);

@@ -157,29 +157,28 @@ BackendView Service::backend_view(std::size_t upstream,
     const auto& verdict = status.health;
     const auto slow = slow_start_of(backend, status.as.weight, settings.slow_start, now);
     const std::uint64_t held = backend.slots().used();
-    BackendView view{
-        .name = backend.name(),
-        .address = backend.address_text(),
-        .tier = status.as.tier,
-        .state = verdict.state,
-        .available = verdict.available,
-        .eligible = verdict.available && !backend.full(),
-        .check = {.enabled = settings.health_check.type != config::CheckType::none,
-                  .settled = verdict.settled,
-                  .up = verdict.up,
-                  .role = verdict.role},
-        .circuit = {.state = verdict.circuit,
-                    .cause = verdict.circuit_cause,
-                    .retry_in_s = verdict.circuit == balancer::CircuitState::open
-                                      ? until(verdict.circuit_until, now)
-                                      : std::nullopt},
-        .weight = status.as.weight,
-        .effective_weight = slow.weight,
-        .slow_start_s_left = slow.s_left,
-        .active = backend.active(),
-        .limit = backend.slots().limit(),
-        .connecting = backend.connecting().used(),
-        .warm = held > backend.active() ? held - backend.active() : 0};
+    BackendView view{.name = backend.name(),
+                     .address = backend.address_text(),
+                     .tier = status.as.tier,
+                     .state = verdict.state,
+                     .available = verdict.available,
+                     .eligible = verdict.available && !backend.full(),
+                     .check = {.enabled = settings.health_check.type != config::CheckType::none,
+                               .settled = verdict.settled,
+                               .up = verdict.up,
+                               .role = verdict.role},
+                     .circuit = {.state = verdict.circuit,
+                                 .cause = verdict.circuit_cause,
+                                 .retry_in_s = verdict.circuit == balancer::CircuitState::open
+                                                   ? until(verdict.circuit_until, now)
+                                                   : std::nullopt},
+                     .weight = status.as.weight,
+                     .effective_weight = slow.weight,
+                     .slow_start_s_left = slow.s_left,
+                     .active = backend.active(),
+                     .limit = backend.slots().limit(),
+                     .connecting = backend.connecting().used(),
+                     .warm = held > backend.active() ? held - backend.active() : 0};
     if (verdict.since != TimePoint{}) view.check.since = wall_of(verdict.since, now);
     if (status.last_check)
         view.check.last = {status.last_check->ok, ms(status.last_check->took),

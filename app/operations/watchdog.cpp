@@ -17,7 +17,8 @@ void Watchdog::beat(TimePoint now) {
                 log_.error(
                     "worker {} has not answered for {} s: its connections stand still, and /livez "
                     "says so",
-                    i, std::chrono::duration_cast<std::chrono::seconds>(now - pulse->asked).count());
+                    i,
+                    std::chrono::duration_cast<std::chrono::seconds>(now - pulse->asked).count());
             continue;
         }
         if (std::exchange(pulse->told, false)) log_.info("worker {} answers again", i);

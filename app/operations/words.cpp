@@ -57,8 +57,8 @@ std::pair<std::string, std::string> exclusion_of(const admin::BackendView& view)
 
 std::string_view word_of(config::Balance balance) noexcept {
     static constexpr std::array<std::string_view, 8> words{
-        "round_robin",   "least_connections", "p2c",       "random",
-        "least_latency", "maglev",            "ring_hash", "first"};
+        "round_robin", "least_connections", "p2c",  "random", "least_latency",
+        "maglev",      "ring_hash",         "first"};
     return words[std::to_underlying(balance)];
 }
 

@@ -12,8 +12,9 @@ namespace {
 ConfigText with_metrics(std::vector<std::string> backends) {
     ConfigText config = one_service(std::move(backends));
     config.process = "workers = 2";
-    config.admin = "[[admin.listener]]\nbind = \"unix:@DIR@/admin.sock\"\n"
-                   "[[admin.listener]]\nbind = \"127.0.0.1:0\"\naccess = \"metrics\"";
+    config.admin =
+        "[[admin.listener]]\nbind = \"unix:@DIR@/admin.sock\"\n"
+        "[[admin.listener]]\nbind = \"127.0.0.1:0\"\naccess = \"metrics\"";
     return config;
 }
 

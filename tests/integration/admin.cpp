@@ -28,8 +28,8 @@ const std::string token = "a-token-that-nobody-guesses-0123456789";
 ConfigText with_tcp(std::vector<std::string> backends, const std::string& listener,
                     std::string upstream = "") {
     ConfigText config = one_service(std::move(backends), "", std::move(upstream));
-    config.admin = "[[admin.listener]]\nbind = \"unix:@DIR@/admin.sock\"\n[[admin.listener]]\n" +
-                   listener;
+    config.admin =
+        "[[admin.listener]]\nbind = \"unix:@DIR@/admin.sock\"\n[[admin.listener]]\n" + listener;
     return config;
 }
 
@@ -97,8 +97,10 @@ TEST(Admin, M1_over_the_network_without_a_token_is_an_error_at_the_start) {
 TEST(Admin, M2_wrong_tokens_are_refused_however_many_and_the_right_one_passes) {
     EchoServer echo;
     const TempDir directory;
-    ProxyProcess proxy(with_tcp({echo.text()}, "bind = \"127.0.0.1:0\"\naccess = \"full\"\n"
-                                               "token_file = \"" + write_token(directory) + "\""));
+    ProxyProcess proxy(with_tcp({echo.text()},
+                                "bind = \"127.0.0.1:0\"\naccess = \"full\"\n"
+                                "token_file = \"" +
+                                    write_token(directory) + "\""));
     const AdminClient admin = tcp_admin(proxy);
     const auto with = [&](const std::string& authorization) {
         return admin
@@ -123,13 +125,14 @@ TEST(Admin, M2_a_changed_token_file_counts_without_a_restart) {
     EchoServer echo;
     const TempDir directory;
     const std::string file = write_token(directory);
-    ProxyProcess proxy(with_tcp({echo.text()}, "bind = \"127.0.0.1:0\"\naccess = \"full\"\n"
-                                               "token_file = \"" + file + "\""));
+    ProxyProcess proxy(with_tcp({echo.text()},
+                                "bind = \"127.0.0.1:0\"\naccess = \"full\"\n"
+                                "token_file = \"" +
+                                    file + "\""));
     const AdminClient admin = tcp_admin(proxy);
     const std::string changed = "another-token-of-enough-length";
     const auto status = [&](const std::string& with) {
-        return admin
-            .send({.target = "/api/v1/status", .header = {"Authorization: Bearer " + with}})
+        return admin.send({.target = "/api/v1/status", .header = {"Authorization: Bearer " + with}})
             .status;
     };
     ASSERT_EQ(status(token), 200);
@@ -169,7 +172,8 @@ TEST(Admin, M4_rude_requests_are_answered_or_dropped_and_traffic_does_not_notice
     EXPECT_TRUE(answer("POST /api/v1/drain HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" + rest +
                        "ffffffffffffffff\r\n")
                     .starts_with("HTTP/1.1 4"));
-    const std::string two = answer("GET /livez HTTP/1.1\r\nHost: x\r\n\r\nGET /livez HTTP/1.1\r\n" + rest);
+    const std::string two =
+        answer("GET /livez HTTP/1.1\r\nHost: x\r\n\r\nGET /livez HTTP/1.1\r\n" + rest);
     EXPECT_NE(two.find("alive"), two.rfind("alive")) << "pipelined requests are answered in turn";
     EXPECT_TRUE(echo_once(proxy.address()));
 }
@@ -205,7 +209,8 @@ TEST(Admin, M9_secrets_are_not_shown) {
     const std::string secret = "a-secret-greeting";
     ProxyProcess proxy(with_tcp(
         {echo.text()},
-        "bind = \"127.0.0.1:0\"\naccess = \"full\"\ntoken_file = \"" + write_token(directory) + "\"",
+        "bind = \"127.0.0.1:0\"\naccess = \"full\"\ntoken_file = \"" + write_token(directory) +
+            "\"",
         "health_check = { type = \"exchange\", exchange = { send = \"" + secret + "\" } }"));
     for (const char* page : {"/api/v1/config", "/api/v1/status", "/api/v1/upstreams",
                              "/api/v1/events", "/metrics", "/"}) {
@@ -235,8 +240,8 @@ TEST(Admin, M10_a_proxy_without_room_for_clients_still_answers_its_operator) {
     const auto page = metrics_of(proxy);
     EXPECT_EQ(page.value("penstock_connections_active"), 4);
     EXPECT_EQ(page.value("penstock_connections_limit"), 4);
-    EXPECT_EQ(page.value("penstock_listener_refused_total{listener=\"in\",reason=\"limit_process\"}"),
-              1);
+    EXPECT_EQ(
+        page.value("penstock_listener_refused_total{listener=\"in\",reason=\"limit_process\"}"), 1);
 }
 
 // --- metrics ------------------------------------------------------------------------------------
@@ -260,9 +265,8 @@ TEST(Admin, M8_counters_never_go_backwards_under_load_and_end_exact) {
         }
         for (const auto& problem : contradictions(page)) ADD_FAILURE() << problem;
     }
-    ASSERT_TRUE(wait_for([&] {
-        return metrics_of(proxy).value("penstock_connections_active") == 0;
-    }));
+    ASSERT_TRUE(
+        wait_for([&] { return metrics_of(proxy).value("penstock_connections_active") == 0; }));
     const auto page = metrics_of(proxy);
     EXPECT_EQ(page.value("penstock_listener_connections_total{listener=\"in\"}"), clients);
     EXPECT_EQ(page.sum("penstock_backend_connections_total"), a.accepted() + b.accepted());
@@ -276,8 +280,8 @@ TEST(Admin, M6_what_clients_send_makes_no_series) {
     ProxyProcess proxy(one_service({echo.text()}));
     const std::size_t before = metrics_of(proxy).samples().size();
     for (int i = 0; i < 50; ++i) {
-        auto client = Socket::connect(proxy.address(),
-                                      {.source = "127.0.0." + std::to_string(2 + i) + ":0"});
+        auto client =
+            Socket::connect(proxy.address(), {.source = "127.0.0." + std::to_string(2 + i) + ":0"});
         ASSERT_TRUE(client);
         EXPECT_TRUE(ping(*client, "GET /" + std::to_string(i) + " HTTP/1.1\r\n"));
     }
@@ -323,8 +327,7 @@ TEST(Admin, status_sessions_and_closes_tell_what_happens) {
 
     client->finish();
     ASSERT_EQ(client->wait_end(), End::fin);
-    ASSERT_TRUE(wait_for(
-        [&] { return get_json(admin, "/api/v1/closes").as_array().size() == 1; }));
+    ASSERT_TRUE(wait_for([&] { return get_json(admin, "/api/v1/closes").as_array().size() == 1; }));
     const auto closed = get_json(admin, "/api/v1/closes?reason=completed").at(0);
     EXPECT_EQ(closed.at("id"), session.at("id"));
     EXPECT_EQ(admin.get("/api/v1/closes").body, "[" + expect_lines(proxy, 1).at(0).raw + "]\n")
@@ -360,16 +363,15 @@ TEST(Admin, explain_names_the_reason_of_each_exclusion) {
         if (candidate.at("excluded_by").is_string())
             excluded[candidate.at("backend").as_string().c_str()] =
                 candidate.at("excluded_by").as_string().c_str();
-    EXPECT_EQ(excluded,
-              (std::map<std::string, std::string>{{"b1", "drain"}, {"b2", "down"}}));
+    EXPECT_EQ(excluded, (std::map<std::string, std::string>{{"b1", "drain"}, {"b2", "down"}}));
     EXPECT_EQ(admin.get("/api/v1/explain?listener=none").status, 404);
 }
 
 TEST(Admin, the_stream_tells_status_and_events_as_they_come) {
     EchoServer echo;
     ProxyProcess proxy(one_service({echo.text()}));
-    auto stream = Socket::connect(
-        Address::parse("unix:" + (proxy.directory() / "admin.sock").string()));
+    auto stream =
+        Socket::connect(Address::parse("unix:" + (proxy.directory() / "admin.sock").string()));
     ASSERT_TRUE(stream);
     ASSERT_TRUE(stream->send("GET /api/v1/stream HTTP/1.1\r\nHost: x\r\n\r\n"));
     std::string received;
@@ -429,9 +431,9 @@ TEST(Admin, an_override_counts_until_it_is_reset_and_says_by_whom) {
     const auto events = get_json(admin, "/api/v1/events");
     for (const auto& event : events.as_array())
         if (event.at("kind") == "override") told.emplace_back(event.at("detail").as_string());
-    EXPECT_EQ(told, (std::vector<std::string>{"state set to drain", "state set to ready",
-                                              "weight set to 3",
-                                              "goes by the configuration again"}));
+    EXPECT_EQ(told,
+              (std::vector<std::string>{"state set to drain", "state set to ready",
+                                        "weight set to 3", "goes by the configuration again"}));
 }
 
 TEST(Admin, a_session_is_killed_by_its_id_and_sees_a_reset) {
@@ -579,8 +581,8 @@ TEST(Admin, a_pause_ends_by_itself) {
     ProxyProcess proxy(one_service({echo.text()}));
     const AdminClient admin = proxy.admin();
     ASSERT_EQ(admin.post("/api/v1/upstreams/in/pause", R"({"max":"500ms"})").status, 200);
-    EXPECT_TRUE(wait_for(
-        [&] { return get_json(admin, "/api/v1/upstreams/in").at("paused") == false; }));
+    EXPECT_TRUE(
+        wait_for([&] { return get_json(admin, "/api/v1/upstreams/in").at("paused") == false; }));
     EXPECT_TRUE(echo_once(proxy.address()));
 }
 
@@ -595,8 +597,9 @@ TEST(Admin, a_splits_weights_change_while_running) {
     second.backends = {two.text()};
     config.services.push_back(second);
     std::string toml = config.toml();
-    toml += "\n[[listener]]\nname = \"both\"\nbind = \"127.0.0.1:0\"\n"
-            "split = [ { upstream = \"v1\", weight = 1 }, { upstream = \"v2\", weight = 1 } ]\n";
+    toml +=
+        "\n[[listener]]\nname = \"both\"\nbind = \"127.0.0.1:0\"\n"
+        "split = [ { upstream = \"v1\", weight = 1 }, { upstream = \"v2\", weight = 1 } ]\n";
     ProxyProcess proxy(toml);
     const auto shares = [&] {
         const unsigned before = two.accepted();
@@ -655,8 +658,8 @@ TEST(Admin, ready_upstreams_decide_whether_the_process_is_ready) {
 
 // The first thread but the main one that waits in epoll_wait: a worker.
 pid_t worker_thread(pid_t process) {
-    for (const auto& task : std::filesystem::directory_iterator(
-             "/proc/" + std::to_string(process) + "/task")) {
+    for (const auto& task :
+         std::filesystem::directory_iterator("/proc/" + std::to_string(process) + "/task")) {
         const pid_t tid = std::stoi(task.path().filename().string());
         if (tid == process) continue;
         const std::string call = read_file(task.path() / "syscall");
@@ -689,8 +692,8 @@ TEST(Admin, R11_a_worker_that_stands_still_is_told_and_the_others_serve) {
     EXPECT_TRUE(served);
     ASSERT_EQ(::ptrace(PTRACE_DETACH, worker, nullptr, nullptr), 0);
     EXPECT_TRUE(wait_for([&] { return admin.get("/livez").status == 200; }));
-    EXPECT_TRUE(wait_for(
-        [&] { return proxy.errors().find("answers again") != std::string::npos; }));
+    EXPECT_TRUE(
+        wait_for([&] { return proxy.errors().find("answers again") != std::string::npos; }));
     EXPECT_TRUE(echo_once(proxy.address()));
 }
 

@@ -81,8 +81,8 @@ TEST(AdminAccess, M2_who_needs_a_token_and_who_may_do_what) {
 
 TEST(AdminAccess, M3_a_foreign_host_is_refused_but_not_for_probes_and_metrics) {
     const AccessRules of = rules(AdminAccess::read, "", {"proxy.internal", "[2001:db8::1]"});
-    for (const char* host : {"127.0.0.1", "127.0.0.1:9901", "localhost", "LOCALHOST:1", "Proxy.Internal",
-                             "proxy.internal:9901", "[2001:db8::1]:9901"})
+    for (const char* host : {"127.0.0.1", "127.0.0.1:9901", "localhost", "LOCALHOST:1",
+                             "Proxy.Internal", "proxy.internal:9901", "[2001:db8::1]:9901"})
         EXPECT_EQ(status(of, local(), Need::read, {.host = host}), 200U) << host;
     for (const char* host : {"", "evil.example", "evil.example:9901", "127.0.0.1.evil.example",
                              "10.0.0.1", "localhost.evil.example", "[::1]"})

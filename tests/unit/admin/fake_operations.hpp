@@ -81,7 +81,8 @@ public:
                                const std::map<std::string, std::uint32_t>& weights,
                                const std::string&) override {
         std::string what = "split " + listener;
-        for (const auto& [name, weight] : weights) what += " " + name + "=" + std::to_string(weight);
+        for (const auto& [name, weight] : weights)
+            what += " " + name + "=" + std::to_string(weight);
         return note(what);
     }
     admin::Outcome<void> set_draining(const std::string& listener, bool draining,

@@ -36,7 +36,8 @@ TEST(Exposition, histograms_are_cumulative_and_in_seconds) {
     const std::string text = page.text();
     for (const char* line :
          {"t_seconds_count{w=\"0\"} 3\n", "t_seconds_sum{w=\"0\"} 20.0011\n",
-          "t_seconds_bucket{w=\"0\",le=\"0.00025\"} 1\n", "t_seconds_bucket{w=\"0\",le=\"0.0005\"} 1\n",
+          "t_seconds_bucket{w=\"0\",le=\"0.00025\"} 1\n",
+          "t_seconds_bucket{w=\"0\",le=\"0.0005\"} 1\n",
           "t_seconds_bucket{w=\"0\",le=\"0.001\"} 2\n", "t_seconds_bucket{w=\"0\",le=\"10\"} 2\n",
           "t_seconds_bucket{w=\"0\",le=\"+Inf\"} 3\n"})
         EXPECT_NE(text.find(line), std::string::npos) << line << text;

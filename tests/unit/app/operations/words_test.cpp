@@ -94,9 +94,9 @@ TEST(SlowStartView, tells_weight_and_time_left) {
 }
 
 TEST(Events, say_from_what_to_what) {
-    const auto event = event_of("web", {.kind = health::EventKind::circuit_opened,
-                                        .backend = "a",
-                                        .text = "is cut off for 10s"});
+    const auto event = event_of(
+        "web",
+        {.kind = health::EventKind::circuit_opened, .backend = "a", .text = "is cut off for 10s"});
     EXPECT_EQ(event.kind, "circuit");
     EXPECT_EQ(event.to, "open");
     EXPECT_EQ(event.backend, "a");
