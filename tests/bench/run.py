@@ -13,6 +13,7 @@ what the figures mean.
     tests/bench/run.py --concurrency-models
     tests/bench/run.py --warm-start
     tests/bench/run.py --choices
+    tests/bench/run.py --scrape
 """
 
 import argparse
@@ -25,7 +26,7 @@ import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from benchlib import choices, load, machine, models, process, proxies, report  # noqa: E402
-from benchlib import side_by_side, warm_start, works  # noqa: E402
+from benchlib import scrape, side_by_side, warm_start, works  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MODELS = ("threads", "processes", "poll", "penstock")
@@ -57,6 +58,8 @@ def parse(arguments):
                         help="time to the first byte with and without warm connections (needs root)")
     parser.add_argument("--choices", action="store_true",
                         help="what single decisions cost: picking, hash tables, admission")
+    parser.add_argument("--scrape", action="store_true",
+                        help="what fetching the metrics each second costs, at 9,000 connections")
     parser.add_argument("--write", action="store_true", help="into docs/performance.md")
     args = parser.parse_args(arguments)
     args.penstock = args.penstock or args.build / "penstock"
@@ -151,8 +154,19 @@ def measure_choices(bench):
     return report.choices(rows, facts, command_line()), []
 
 
+def measure_scrapes(bench):
+    """Metrics fetched each second, and not; (report, failures)."""
+    connections, rounds, duration = (200, 1, 2.0) if bench.args.quick else (9000, 7, 6.0)
+    facts = bench.facts(bench.make(["penstock"]))
+    results = scrape.measure(bench.args.penstock, pathlib.Path(bench.directory), bench,
+                             connections, rounds, duration, progress)
+    failures = [] if results["scrape_ms"] else ["nothing was fetched"]
+    return report.scrapes(results, connections, scrape.BACKENDS, facts, command_line()), failures
+
+
 KINDS = {"bench-results": compare, "bench-limits": compare, "bench-models": compare_models,
-         "bench-warm-start": compare_warm_start, "bench-choices": measure_choices}
+         "bench-warm-start": compare_warm_start, "bench-choices": measure_choices,
+         "bench-scrapes": measure_scrapes}
 
 
 def kind_of(args):
@@ -163,6 +177,8 @@ def kind_of(args):
         return "bench-warm-start"
     if args.choices:
         return "bench-choices"
+    if args.scrape:
+        return "bench-scrapes"
     return "bench-limits" if args.limits_on else "bench-results"
 
 

@@ -165,6 +165,29 @@ def warm_start(times, delay, facts, command):
                       *_table(["pool", "clients", "from connect to the first byte"], rows)])
 
 
+def scrapes(results, connections, backends, facts, command):
+    """Fetching the metrics each second beside a little traffic, against the same without."""
+    def column(kind, value):
+        return _spread(spread(value(answer) for answer in results[kind]))
+
+    def ratio(value):
+        return _spread(paired_ratios([value(a) for a in results["with"]],
+                                     [value(a) for a in results["without"]]))
+
+    values = [("CPU of the proxy, us per round trip",
+               lambda a: a["cpu"]["total_ns"] / 1000 / max(a["operations"], 1)),
+              ("p50 of a round trip, us", lambda a: a["latency_us"]["p50"]),
+              ("p99 of a round trip, us", lambda a: a["latency_us"]["p99"])]
+    rows = [[title, column("without", value), column("with", value), ratio(value)]
+            for title, value in values]
+    fetched = _spread(spread(results["scrape_ms"])) if results["scrape_ms"] else "none"
+    return "\n".join([*head_lines(facts, command), "",
+                      f"{connections:,} idle connections, {backends} backends, a page of "
+                      f"{results['page_bytes'] / 1000:,.0f} kB; fetching it took {fetched} ms, at "
+                      f"most {max(results['scrape_ms'], default=0):.1f} ms:", "",
+                      *_table(["", "not fetched", "fetched each second", "ratio"], rows)])
+
+
 def choices(rows, facts, command):
     """CPU nanoseconds of single decisions."""
     cells = [[f"`{name}`", _number(median), _number(deviation)] for name, median, deviation in rows]
