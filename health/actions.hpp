@@ -40,7 +40,7 @@ struct Event {
     std::string backend;  // its name; "" = the upstream as a whole
     std::string text;     // a clause for the log: `is down: 3 checks in a row failed: HTTP 503`
     bool is_warning = false;
-    std::string from{};  // roles
+    std::string from{};  // where the kind does not say it
     std::string to{};
 };
 

@@ -65,15 +65,16 @@ void UpstreamHealth::Impl::settle_verdict(Member& member, bool was_pending, Time
     look_for_conflict();
     const std::string why =
         with_detail(described(settings.health_check, up, was_pending), member.last_check);
+    tell(up ? EventKind::check_up : EventKind::check_down, member,
+         fmt::format("is {}: {}", up ? "up" : "down", why), !up);
+    if (was_pending) actions.events.back().from = "unknown";
     if (up) {
-        tell(EventKind::check_up, member, fmt::format("is up: {}", why));
         const bool recovered = std::exchange(member.seen_down, false);
         if (std::exchange(member.new_here, false) || recovered)
             actions.slow_starts.push_back(member.backend);
         member.down_due = no_deadline;
         if (std::exchange(member.ended_down, false)) keep_sessions(member, EndCause::down);
     } else {
-        tell(EventKind::check_down, member, fmt::format("is down: {}", why), true);
         if (settings.on_backend_down != config::OnBackendDown::keep) {
             member.down_due = deadline_after(now, settings.down_grace);
             end_if_down(member, now);
