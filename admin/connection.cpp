@@ -11,6 +11,7 @@
 #include <boost/json/serialize.hpp>
 
 #include "admin/bodies.hpp"
+#include "admin/responses.hpp"
 #include "admin/server.hpp"
 
 namespace penstock::admin {
@@ -25,6 +26,7 @@ namespace {
 
 constexpr auto as_result = asio::as_tuple(asio::deferred);
 constexpr auto stream_interval = std::chrono::seconds(1);
+constexpr std::size_t first_read = 4096;
 
 std::uint64_t last_event_seen(const HttpRequest& request) {
     const auto header = request["Last-Event-ID"];
@@ -66,6 +68,7 @@ void Connection::close() noexcept {
 void Connection::finish() noexcept {
     if (!end_stream_) return close();
     closed_ = true;
+    stream_.expires_after(std::chrono::milliseconds(500));  // of a write that is under way
     end_stream_();
 }
 
@@ -75,6 +78,7 @@ awaitable<void> Connection::serve() {
         co_await std::move(serving);
         co_return;
     }
+    waiting_ = SteadyClock().now();
     asio::ssl::stream<Stream&> secure(stream_, *tls_);
     stream_.expires_after(Server::request_time);
     auto shaking = secure.async_handshake(asio::ssl::stream_base::server, as_result);
@@ -105,44 +109,42 @@ awaitable<bool> Connection::answer_next(S& stream) {
     if (buffer_.empty()) {
         // The first byte may take its time; from then on the request has to arrive.
         stream_.expires_after(Server::idle_time);
-        auto reading = http::async_read_some(stream, buffer, parser, as_result);
-        const auto [error, size] = co_await std::move(reading);
-        if (error && error != http::error::need_more) {
-            if (const auto refusal = refusal_of(error)) {
-                auto writing = write(stream, refuse(*refusal), 11, false, false);
-                co_await std::move(writing);
-            }
-            co_return false;
-        }
+        auto waiting = stream.async_read_some(buffer.prepare(first_read), as_result);
+        const auto [error, size] = co_await std::move(waiting);
+        if (error) co_return false;
+        buffer.commit(size);
     }
     stream_.expires_after(Server::request_time);
-    if (!parser.is_done()) {
-        auto reading = http::async_read(stream, buffer, parser, as_result);
-        const auto [error, size] = co_await std::move(reading);
-        if (error) {
-            if (const auto refusal = refusal_of(error)) {
-                auto writing = write(stream, refuse(*refusal), 11, false, false);
-                co_await std::move(writing);
-            }
-            co_return false;
+    auto reading = http::async_read(stream, buffer, parser, as_result);
+    const auto [error, size] = co_await std::move(reading);
+    if (error) {
+        if (const auto refusal = refusal_of(error)) {
+            auto writing = write(stream, refuse(*refusal), 11, false, false);
+            co_await std::move(writing);
         }
+        co_return false;
     }
     waiting_.reset();
     HttpRequest request = parser.release();
     const bool head = request.method() == http::verb::head;
     const bool keep_alive = request.keep_alive();
     const unsigned version = request.version();
-    if (!head && host_.api().is_stream(request, caller_, rules_) && host_.begin_stream()) {
+    const bool is_stream = host_.api().is_stream(request, caller_, rules_);
+    if (is_stream && !head && host_.begin_stream()) {
         auto streaming = stream_to(stream, last_event_seen(request));
         co_await std::move(streaming);
         host_.end_stream();
         co_return false;
     }
+    if (is_stream && head) {
+        auto writing = write(stream, response(200, "text/event-stream", ""), version, keep_alive, true);
+        co_return co_await std::move(writing);
+    }
     auto handling = host_.api().handle(std::move(request), caller_, rules_);
-    HttpResponse response = co_await std::move(handling);
-    if (response.result_int() == 401 && !host_.note_denial(caller_))
-        response = refuse({429, "too many requests without the right token; wait a second"});
-    auto writing = write(stream, std::move(response), version, keep_alive, head);
+    HttpResponse answer = co_await std::move(handling);
+    if (answer.result_int() == 401 && !host_.note_denial(caller_))
+        answer = refuse({429, "too many requests without the right token; wait a second"});
+    auto writing = write(stream, std::move(answer), version, keep_alive, head);
     co_return co_await std::move(writing);
 }
 
@@ -193,7 +195,8 @@ awaitable<void> Connection::stream_to(S& stream, std::uint64_t since) {
 template <typename S>
 awaitable<void> Connection::stream_events(S& stream, StreamTimer& timer, std::uint64_t since) {
     const EventRing& events = host_.api().operations().events();
-    std::uint64_t seen = since != 0 ? since : events.last();
+    // A number from before a restart, or an invented one, means nothing here.
+    std::uint64_t seen = since == 0 || since > events.last() ? events.last() : since;
     auto next_status = std::chrono::steady_clock::time_point::min();
     const SteadyClock clock;
     while (!closed_) {
@@ -213,7 +216,7 @@ awaitable<void> Connection::stream_events(S& stream, StreamTimer& timer, std::ui
             const bool written = co_await std::move(writing);
             if (!written) co_return;
         }
-        if (closed_ || events.last() != seen) continue;  // while it was written
+        if (closed_ || events.last() > seen) continue;  // while it was written
         timer.expires_at(next_status);
         auto waiting = timer.async_wait(as_result);
         co_await std::move(waiting);

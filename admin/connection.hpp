@@ -58,6 +58,7 @@ public:
     /// The proxy ends: a stream says so to its client, anything else is closed.
     void finish() noexcept;
     /// Since when it waits for a request; nothing while one is being answered.
+    [[nodiscard]] bool over_unix() const noexcept { return caller_.over_unix; }
     [[nodiscard]] std::optional<TimePoint> waiting_since() const noexcept { return waiting_; }
 
 private:

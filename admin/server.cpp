@@ -118,7 +118,7 @@ struct Server::Impl final : Host {
     std::expected<void, std::string> open(Gate& gate);
     asio::awaitable<void> accept(Gate& gate);
     void let_in(Gate& gate, Stream stream);
-    bool make_room();
+    bool make_room(bool over_unix);
 
     Api& api() noexcept override { return the_api; }
     std::string status_text() override;
@@ -171,18 +171,24 @@ asio::awaitable<void> Server::Impl::accept(Gate& gate) {
             co_await std::move(waiting);
             continue;
         }
-        if (!make_room()) continue;  // everybody is busy: this one is closed
+        if (!make_room(gate.listener.bind.front().is_unix())) continue;  // everybody is busy: this one is closed
         let_in(gate, Stream(std::move(socket)));
     }
 }
 
-// Of those that only keep a connection, the one that does so longest gives way.
-bool Server::Impl::make_room() {
-    if (connections.size() < max_connections) return true;
-    const auto longest = std::ranges::min_element(connections, {}, [](const auto& connection) {
-        return connection->waiting_since().value_or(TimePoint::max());
+// Of those that only keep a connection, the one that does so longest gives way. A crowd over TCP
+// does not take the places of the unix sockets.
+bool Server::Impl::make_room(bool over_unix) {
+    const auto counts = [&](const auto& connection) {
+        return over_unix || !connection->over_unix();
+    };
+    const auto used = static_cast<std::size_t>(std::ranges::count_if(connections, counts));
+    if (used < (over_unix ? max_connections : max_over_tcp)) return true;
+    const auto longest = std::ranges::min_element(connections, {}, [&](const auto& connection) {
+        return counts(connection) ? connection->waiting_since().value_or(TimePoint::max())
+                                  : TimePoint::max();
     });
-    if (!(*longest)->waiting_since()) return false;
+    if (!counts(*longest) || !(*longest)->waiting_since()) return false;
     (*longest)->close();
     connections.erase(longest);
     return true;
@@ -261,6 +267,10 @@ void Server::stop() {
         net::remove_unix_path(gate.group);
     }
     for (const auto& connection : impl_->connections) connection->finish();
+}
+
+void Server::close_all() {
+    for (const auto& connection : impl_->connections) connection->close();
 }
 
 std::vector<Endpoint> Server::bound() const {

@@ -26,6 +26,7 @@ struct Door {
 class Server {
 public:
     static constexpr std::size_t max_connections = 64;
+    static constexpr std::size_t max_over_tcp = 48;  // the rest is for unix sockets alone
     static constexpr std::size_t max_streams = 16;
     static constexpr std::size_t max_header = std::size_t{16} << 10;
     static constexpr std::size_t max_body = std::size_t{1} << 20;
@@ -45,8 +46,10 @@ public:
         const Door& door, const std::vector<std::string>& allowed_hosts);
 
     void start();
-    /// Closes everything; all coroutines end soon.
+    /// Closes everything, streams after their last word; all coroutines end soon.
     void stop();
+    /// After stop(): at once.
+    void close_all();
 
     /// Nobody is connected.
     [[nodiscard]] bool idle() const noexcept;

@@ -81,6 +81,12 @@ std::expected<void, std::string> AdminApi::open_doors() {
     return {};
 }
 
+std::size_t AdminApi::descriptors(const config::Config& config) noexcept {
+    std::size_t doors = 0;
+    for (const auto& listener : config.admin.listeners) doors += listener.bind.size();
+    return doors == 0 ? 0 : doors + admin::Server::max_connections;
+}
+
 void AdminApi::start() {
     server_->start();
     service_.start();
@@ -101,10 +107,14 @@ void AdminApi::stop() {
     if (std::exchange(stopped_, true)) return;
     service_.stop();
     tokens_.stop();
+    if (!server_) return;
     server_->stop();
-    // Closed sockets end their coroutines at once; these refer to what is about to go.
-    constexpr int rounds = 100;
+    // Their coroutines refer to what is about to go. Streams say good-bye first; who does not take
+    // it is cut off.
+    constexpr int rounds = 200;
+    constexpr int patient_rounds = 100;
     for (int i = 0; i < rounds && !server_->idle(); ++i) {
+        if (i == patient_rounds) server_->close_all();
         parts_.context.restart();
         parts_.context.run_for(std::chrono::milliseconds(10));
     }

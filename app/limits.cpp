@@ -26,7 +26,7 @@ std::expected<ConnectionLimit, std::string> connection_limit(std::uint64_t confi
                                                              std::uint64_t descriptor_limit,
                                                              const DescriptorNeeds& needs) {
     const std::uint64_t taken = reserve + needs.listening_sockets + needs.warm_connections +
-                                needs.checks +
+                                needs.checks + needs.operators +
                                 needs.workers * (per_worker + per_pipe * net::PipePool::max_pipes);
     const std::uint64_t possible =
         descriptor_limit > taken ? (descriptor_limit - taken) / per_connection : 0;

@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
 #include <fmt/format.h>
 
 #include "app/access_files.hpp"
@@ -101,7 +102,8 @@ std::expected<Capacity, std::string> plan_capacity(const config::Config& config)
         for (const auto& address : listener.bind) sockets += address.is_unix() ? 1 : workers;
     auto limit = connection_limit(
         config.process.max_connections, raise_descriptor_limit(),
-        {workers, sockets, warm_connections(config), Monitors::descriptors(config)});
+        {workers, sockets, warm_connections(config), Monitors::descriptors(config),
+         AdminApi::descriptors(config)});
     if (!limit) return std::unexpected(limit.error());
     return Capacity{workers, *std::move(limit)};
 }
@@ -148,6 +150,13 @@ int serve(const config::Config& config, ControlLoop& loop, net::ProcessLog& log,
         [&service = (*admin)->service()](const auto& upstream, const auto& event) {
             service.on_health_event(upstream, event);
         });
+    (*server)->shared().on_limit = [&context = loop.context, &service = (*admin)->service()](
+                                       const std::string& listener, CloseReason reason,
+                                       std::string text) {
+        boost::asio::post(context, [&service, listener, reason, told = std::move(text)] {
+            service.on_limit(listener, reason, told);
+        });
+    };
     (*monitors)->on_backends(
         [&service = (*admin)->service()](const auto& upstream) { service.follow(upstream); });
     (*monitors)->start(**server);

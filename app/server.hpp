@@ -69,6 +69,8 @@ public:
         return upstreams_;
     }
     [[nodiscard]] proxy::WorkersShared& shared() noexcept { return shared_; }
+    /// The workers run: what is sent to them is done soon.
+    [[nodiscard]] bool running() const noexcept { return !threads_.empty(); }
     /// Between start() and stop_accepting().
     [[nodiscard]] bool accepting() const noexcept { return accepting_; }
     /// Clients that the kernel holds for the listener; nothing of unix sockets.

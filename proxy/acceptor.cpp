@@ -172,8 +172,10 @@ void Acceptor::refuse(Accepted accepted, CloseReason reason) {
 }
 
 void Acceptor::note(GateLog::Event event, CloseReason reason, const CompactEndpoint& peer) {
-    listener_->shared->gate_log.report(worker_.shared().log, listener_->settings(), event, reason,
-                                       peer, worker_.loop().now());
+    auto told = listener_->shared->gate_log.report(worker_.shared().log, listener_->settings(),
+                                                   event, reason, peer, worker_.loop().now());
+    if (told && worker_.shared().on_limit)
+        worker_.shared().on_limit(listener_->settings().name, reason, *std::move(told));
 }
 
 // While stopping nobody can wait any more.

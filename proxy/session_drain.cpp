@@ -7,6 +7,8 @@ namespace penstock::proxy {
 namespace {
 
 constexpr Duration tick = std::chrono::milliseconds(50);
+// In one step, lest traffic wait for it.
+constexpr std::size_t most_asked = 1000;
 
 }  // namespace
 
@@ -38,10 +40,28 @@ TimePoint SessionDrain::step(SessionList& sessions, TimePoint now) {
     if (left.empty() || gone >= wanted) return no_deadline;
     if (const std::size_t due = plan_.gone_by(now, wanted); due > gone) {
         if (manner_.only_quiet)
-            std::erase_if(left, [now](const Session* session) { return !session->is_quiet(now); });
-        close_idlest(left, due - gone);
+            close_quiet(left, due - gone, now);
+        else
+            close_idlest(left, due - gone);
     }
     return std::min(now + tick, plan_.deadline());
+}
+
+// Whether a session is quiet is asked of the kernel: only until enough are found, and of the idlest
+// first, of which most are.
+void SessionDrain::close_quiet(std::vector<Session*>& among, std::size_t count, TimePoint now) {
+    const auto later = [](const Session* a, const Session* b) {
+        return a->last_activity() > b->last_activity();
+    };
+    std::ranges::make_heap(among, later);
+    for (std::size_t asked = 0; count > 0 && !among.empty() && asked < most_asked; ++asked) {
+        std::ranges::pop_heap(among, later);
+        Session* const idlest = among.back();
+        among.pop_back();
+        if (!idlest->is_quiet(now)) continue;
+        idlest->abort(reason_);
+        --count;
+    }
 }
 
 void SessionDrain::close_idlest(std::vector<Session*>& among, std::size_t count) {

@@ -53,6 +53,7 @@ public:
     [[nodiscard]] CloseReason reason() const noexcept { return reason_; }
 
 private:
+    void close_quiet(std::vector<Session*>& among, std::size_t count, TimePoint now);
     void close_idlest(std::vector<Session*>& among, std::size_t count);
 
     DrainScope scope_;

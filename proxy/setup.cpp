@@ -156,11 +156,12 @@ Setup::Next Setup::hold(TimePoint now) {
         if (waiting_since_ == no_deadline) waiting_since_ = now;
         if (hold_place_) upstream_.cells.held.add();
     }
-    if (!hold_place_ || now >= hold_ends_) {
+    if (!holds || !hold_place_ || now >= hold_ends_) {
         end_waiting(now);
         return refuse(CloseReason::no_backend);
     }
     tried_ = {};
+    session_.release_upstream_slot();
     session_.now_is(Activity::held);
     lane_.hold_room.add(held_);
     wait_until_ = hold_ends_;

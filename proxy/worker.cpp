@@ -225,8 +225,10 @@ void Worker::adopt(const UpstreamShared& upstream, SnapshotPtr snapshot) {
     context->adopt(std::move(snapshot));
     if (context->pool) context->pool->on_availability();
     for (const auto& lane : context->lanes())
-        if (!lane->selector.any_available()) call_all(*context, *lane);
-    if (!context->paused) resume_held(*context);
+        if (!lane->selector.any_available())
+            call_all(*context, *lane);
+        else if (!context->paused)
+            resume_held(*lane);
     call_waiting(*context);
 }
 
@@ -282,15 +284,15 @@ void Worker::pause(const UpstreamShared& upstream, bool paused) {
     UpstreamContext* context = context_of(upstream);
     if (context == nullptr) return;
     context->paused = paused;
-    if (!paused) resume_held(*context);
+    // Also where nobody is available: who is not to be held then is refused.
+    if (!paused)
+        for (const auto& lane : context->lanes()) resume_held(*lane);
 }
 
-void Worker::resume_held(UpstreamContext& upstream) {
-    for (const auto& lane : upstream.lanes())
-        if (lane->selector.any_available())
-            lane->hold_room.resume(loop_.now(), [](Held& held, TimePoint when) {
-                static_cast<SessionHeld&>(held).session.wake_at(when);
-            });
+void Worker::resume_held(Lane& lane) {
+    lane.hold_room.resume(loop_.now(), [](Held& held, TimePoint when) {
+        static_cast<SessionHeld&>(held).session.wake_at(when);
+    });
 }
 
 void Worker::set_split(std::size_t listener, const std::vector<std::uint32_t>& weights) {

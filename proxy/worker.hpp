@@ -43,6 +43,9 @@ struct WorkersShared {
     /// Called on a worker when the outcomes of a backend's connections have to be looked at now;
     /// returns at once. Set before the first worker runs.
     std::function<void(const UpstreamShared&, const balancer::Backend&)> on_alarm;
+    /// Called on a worker when the log tells that a listener's limit bites; returns at once. As
+    /// on_alarm.
+    std::function<void(const std::string& listener, CloseReason reason, std::string text)> on_limit;
     std::vector<Worker*> workers;  // complete before the first one runs
 };
 
@@ -166,7 +169,7 @@ private:
     /// Calls all who wait in a lane: they find out that nobody is available.
     void call_all(UpstreamContext& upstream, const Lane& lane);
     void call_next(UpstreamContext& upstream, const Lane& lane) noexcept;
-    void resume_held(UpstreamContext& upstream);
+    void resume_held(Lane& lane);
     void step_drains(TimePoint now);
     void wake_one(WaitingWorkers& waiting) noexcept;
     void resume_accepting();

@@ -32,12 +32,14 @@ boost::asio::awaitable<std::vector<Answer>> ask_workers(boost::asio::io_context&
         asio::steady_timer timer;
         std::vector<Answer> answers;
         std::size_t left;
+        bool over = false;  // who answers now is too late
     };
     const auto state = std::make_shared<State>(context, workers.size());
     for (std::size_t i = 0; i < workers.size(); ++i) {
         proxy::Worker* const worker = workers[i].get();
         worker->send([&context, state, worker, question, i] {
             asio::post(context, [state, i, answer = question(*worker)]() mutable {
+                if (state->over) return;
                 state->answers[i] = std::move(answer);
                 if (--state->left == 0) state->timer.cancel();
             });
@@ -46,6 +48,7 @@ boost::asio::awaitable<std::vector<Answer>> ask_workers(boost::asio::io_context&
     state->timer.expires_after(longest_wait_for_workers);
     auto waiting = state->timer.async_wait(asio::as_tuple(asio::deferred));
     co_await std::move(waiting);
+    state->over = true;
     co_return std::move(state->answers);
 }
 

@@ -53,7 +53,7 @@ void Service::stop() {
 void Service::beat() {
     if (stopped_) return;
     const TimePoint now = SteadyClock().now();
-    watchdog_.beat(now);
+    if (parts_.server.running()) watchdog_.beat(now);
     sample(now, std::chrono::duration<double>(now - last_sample_).count());
     last_sample_ = now;
     timer_.expires_at(to_asio(now + beat_interval));
@@ -95,10 +95,22 @@ void Service::follow(const std::string& upstream) {
     if (const auto index = find_upstream(upstream)) follow_backends_of(*index, SteadyClock().now());
 }
 
+void Service::on_limit(const std::string& listener, CloseReason reason, const std::string& text) {
+    record({.kind = "limit",
+            .listener = listener,
+            .to = std::string(name_of(reason)),
+            .detail = text});
+}
+
 void Service::on_health_event(const std::string& upstream, const health::Event& event) {
-    record(event_of(upstream, event));
     const auto index = find_upstream(upstream);
     if (!index) return;
+    auto told = event_of(upstream, event);
+    const auto sources = parts_.monitors.of(*index).discovery().sources();
+    if (told.kind == "dns" &&
+        std::ranges::none_of(sources, [](const health::SourceStatus& s) { return s.is_dns; }))
+        told.kind = "file";
+    record(std::move(told));
     const auto& settings = parts_.config.upstreams[*index].rebalance;
     using enum health::EventKind;
     const bool recovered = event.kind == check_up || event.kind == circuit_closed;
@@ -128,6 +140,7 @@ void Service::rebalance_after(const std::string& upstream) {
 }
 
 awaitable<std::vector<proxy::SessionInfo>> Service::sessions(proxy::SessionFilter filter) {
+    if (!parts_.server.running()) co_return std::vector<proxy::SessionInfo>();
     const std::size_t limit = filter.limit;
     auto asking = ask_workers<std::vector<proxy::SessionInfo>>(
         parts_.context, parts_.server.workers(),
@@ -143,6 +156,7 @@ awaitable<std::vector<proxy::SessionInfo>> Service::sessions(proxy::SessionFilte
 }
 
 awaitable<std::vector<proxy::ClosedLine>> Service::closes(proxy::ClosedFilter filter) {
+    if (!parts_.server.running()) co_return std::vector<proxy::ClosedLine>();
     const std::size_t limit = filter.limit;
     auto asking = ask_workers<std::vector<proxy::ClosedLine>>(
         parts_.context, parts_.server.workers(),

@@ -16,6 +16,7 @@
 #include "app/operations/rates.hpp"
 #include "app/operations/watchdog.hpp"
 #include "app/server.hpp"
+#include "balancer/rebalance.hpp"
 #include "base/random.hpp"
 #include "net/logger.hpp"
 
@@ -36,6 +37,12 @@ public:
     };
     explicit Service(const Parts& parts);
 
+    /// Sessions of one backend on one worker.
+    struct SessionCount {
+        std::size_t all = 0;
+        std::size_t old_enough = 0;  // had their connection before some moment
+    };
+
     /// Once a second from now on: rates, signs of life.
     void start();
     /// No worker is asked any more.
@@ -44,6 +51,7 @@ public:
     void set_stopping() { stopping_ = true; }
     /// The upstream has other backends than before.
     void follow(const std::string& upstream);
+    void on_limit(const std::string& listener, CloseReason reason, const std::string& text);
     void on_health_event(const std::string& upstream, const health::Event& event);
 
     [[nodiscard]] admin::Overview overview() override;
@@ -118,9 +126,13 @@ private:
     void record(admin::Event event);
     void end_pause(std::size_t upstream, const std::string& actor);
     void rebalance_after(const std::string& upstream);
-    /// How many sessions of that backend each worker has; those that had it before `before`.
-    boost::asio::awaitable<std::vector<std::size_t>> count_sessions(
-        std::shared_ptr<const balancer::Backend> backend, TimePoint before);
+    using Backends = std::vector<std::shared_ptr<const balancer::Backend>>;
+    using SessionCounts = std::vector<std::vector<SessionCount>>;  // by backend and worker
+    boost::asio::awaitable<SessionCounts> count_sessions(Backends backends, TimePoint before);
+    /// Nothing = closing sessions there spreads them anew.
+    [[nodiscard]] std::optional<admin::Refusal> why_not_rebalance(std::size_t upstream) const;
+    [[nodiscard]] std::vector<balancer::RebalanceBackend> competitors(
+        std::size_t upstream, const SessionCounts& counts) const;
     /// `quotas[i]` sessions of the backend end on worker i, over that time.
     void end_sessions(const std::shared_ptr<const balancer::Backend>& backend, TimePoint before,
                       const std::vector<std::size_t>& quotas, Duration over, CloseReason reason);

@@ -1,6 +1,7 @@
 // What an operator does to the running proxy. Each change leaves an event with who did it.
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <utility>
 
 #include <fmt/format.h>
@@ -9,8 +10,10 @@
 #include "app/operations/apportion.hpp"
 #include "app/operations/ask_workers.hpp"
 #include "app/operations/service.hpp"
-#include "balancer/rebalance.hpp"
+#include "app/operations/words.hpp"
+#include "balancer/selector.hpp"
 #include "config/value.hpp"
+#include "proxy/upstream.hpp"
 
 namespace penstock::app {
 
@@ -45,6 +48,13 @@ std::string_view name_of(config::BackendState state) noexcept {
     std::unreachable();
 }
 
+// Of each worker.
+std::vector<std::size_t> old_enough(const std::vector<Service::SessionCount>& counts) {
+    std::vector<std::size_t> old;
+    for (const auto& count : counts) old.push_back(count.old_enough);
+    return old;
+}
+
 }  // namespace
 
 Outcome<void> Service::change_backend(const std::string& upstream, const std::string& backend,
@@ -56,7 +66,9 @@ Outcome<void> Service::change_backend(const std::string& upstream, const std::st
     const auto before = monitor.backends();
     const auto found = std::ranges::find_if(
         before, [&](const auto& status) { return status.backend->name() == backend; });
-    if (found == before.end()) return no_backend(upstream, backend);
+    // What was changed of one that is away is remembered, and can be forgotten.
+    const bool remembered = change.reset && monitor.overrides().contains(backend);
+    if (found == before.end() && !remembered) return no_backend(upstream, backend);
     if (change.reset) {
         if (!monitor.reset_backend(backend))
             return std::unexpected(Refusal{
@@ -109,13 +121,23 @@ awaitable<Outcome<void>> Service::kill_session(proxy::ConnectionId id, std::stri
     co_return Outcome<void>();
 }
 
-awaitable<std::vector<std::size_t>> Service::count_sessions(
-    std::shared_ptr<const balancer::Backend> backend, TimePoint before) {
-    auto asking = ask_workers<std::size_t>(
-        parts_.context, parts_.server.workers(), [backend, before](proxy::Worker& worker) {
-            return worker.count_sessions({.backend = backend, .before = before});
+awaitable<Service::SessionCounts> Service::count_sessions(Backends backends, TimePoint before) {
+    using Counts = std::vector<SessionCount>;
+    auto asking = ask_workers<Counts>(
+        parts_.context, parts_.server.workers(),
+        [backends, before, now = SteadyClock().now()](proxy::Worker& worker) {
+            Counts counts;
+            for (const auto& backend : backends)
+                counts.push_back({worker.count_sessions({.backend = backend, .before = now}),
+                                  worker.count_sessions({.backend = backend, .before = before})});
+            return counts;
         });
-    co_return co_await std::move(asking);
+    const auto answers = co_await std::move(asking);
+    SessionCounts all(backends.size());
+    for (std::size_t i = 0; i < backends.size(); ++i)
+        for (const Counts& counts : answers)  // a stuck worker has said nothing
+            all[i].push_back(i < counts.size() ? counts[i] : SessionCount{});
+    co_return all;
 }
 
 // The workers do not go in step, lest their clients come back in pairs.
@@ -145,8 +167,10 @@ awaitable<Outcome<Ending>> Service::kill_backend(std::string upstream, std::stri
     const auto target = find_backend(*index, backend);
     if (!target) co_return no_backend(upstream, backend);
     const TimePoint now = SteadyClock().now();
-    auto counting = count_sessions(target, now);
-    const auto counts = co_await std::move(counting);
+    Backends asked{target};
+    auto counting = count_sessions(std::move(asked), now);
+    const auto counted = co_await std::move(counting);
+    const auto counts = old_enough(counted.front());
     Ending ending;
     for (const std::size_t count : counts) ending.sessions += count;
     ending.closing =
@@ -162,40 +186,82 @@ awaitable<Outcome<Ending>> Service::kill_backend(std::string upstream, std::stri
     co_return ending;
 }
 
+std::optional<Refusal> Service::why_not_rebalance(std::size_t upstream) const {
+    const auto& settings = parts_.config.upstreams[upstream];
+    using enum config::Balance;
+    if (settings.balance == maglev || settings.balance == ring_hash || settings.balance == first)
+        return Refusal{409, fmt::format("upstream {} goes by {}: its clients would come back to the "
+                                        "same backend",
+                                        settings.name, word_of(settings.balance))};
+    for (const auto& listener : parts_.config.listeners) {
+        const bool leads_here =
+            listener.upstream == settings.name ||
+            std::ranges::find(listener.split, settings.name, &config::SplitPart::upstream) !=
+                listener.split.end();
+        if (leads_here && listener.role != Role::none)
+            return Refusal{409, fmt::format("listener {} asks for a role: its clients would come "
+                                            "back to the same backend",
+                                            listener.name)};
+    }
+    return std::nullopt;
+}
+
+// Backends compete within the tiers that serve now: a back-up without sessions is not below its
+// share.
+std::vector<balancer::RebalanceBackend> Service::competitors(std::size_t upstream,
+                                                             const SessionCounts& counts) const {
+    const TimePoint now = SteadyClock().now();
+    const auto& settings = parts_.config.upstreams[upstream];
+    const auto snapshot = parts_.monitors.of(upstream).snapshot();
+    balancer::Selector selector(snapshot->set, proxy::selector_options(settings), 0);
+    selector.adopt(*snapshot, Role::none);
+    const balancer::Bitmap nobody;
+    const auto outlook = selector.look({.tried = nobody, .key = std::nullopt, .now = now});
+    std::set<std::string> serving;
+    for (std::uint32_t i = 0; i < snapshot->set->size(); ++i)
+        if (outlook.candidates.test(i)) serving.insert(snapshot->set->backend(i).name());
+    const auto view = upstream_view(upstream, now);
+    std::set<std::uint32_t> tiers;
+    for (const auto& backend : view.backends)
+        if (serving.contains(backend.name)) tiers.insert(backend.tier);
+    std::vector<balancer::RebalanceBackend> load;
+    for (std::size_t i = 0; i < view.backends.size() && i < counts.size(); ++i) {
+        const auto& backend = view.backends[i];
+        std::uint32_t sessions = 0;
+        for (const SessionCount& count : counts[i])
+            sessions += static_cast<std::uint32_t>(count.all);
+        // The whole weight, also of one that still starts slowly: that is what it comes to.
+        load.push_back({.sessions = sessions,
+                        .weight = backend.weight,
+                        .available = backend.available && tiers.contains(backend.tier)});
+    }
+    return load;
+}
+
 awaitable<Outcome<Ending>> Service::rebalance(std::string upstream, admin::RebalanceOrder order,
                                               std::string actor) {
     const auto index = find_upstream(upstream);
     if (!index) co_return no_upstream(upstream);
-    const TimePoint now = SteadyClock().now();
-    const TimePoint before = now - order.min_age;
-    const auto backends = parts_.monitors.of(*index).backends();
-    const admin::UpstreamView view = upstream_view(*index, now);
-    std::vector<balancer::RebalanceBackend> load;
-    std::vector<std::vector<std::size_t>> counts;
-    for (std::size_t i = 0; i < backends.size() && i < view.backends.size(); ++i) {
-        auto counting = count_sessions(backends[i].backend, now);
-        const auto all = co_await std::move(counting);
-        std::uint32_t sessions = 0;
-        for (const std::size_t count : all) sessions += static_cast<std::uint32_t>(count);
-        load.push_back({.sessions = sessions,
-                        .weight = static_cast<std::uint32_t>(view.backends[i].effective_weight *
-                                                             balancer::weight_scale),
-                        .available = view.backends[i].available});
-        auto counting_old = count_sessions(backends[i].backend, before);
-        counts.push_back(co_await std::move(counting_old));
-    }
+    if (auto refusal = why_not_rebalance(*index)) co_return std::unexpected(*std::move(refusal));
+    const TimePoint before = SteadyClock().now() - order.min_age;
+    Backends backends;
+    for (auto& status : parts_.monitors.of(*index).backends())
+        backends.push_back(std::move(status.backend));
+    auto counting = count_sessions(backends, before);
+    const auto counts = co_await std::move(counting);
+    const auto load = competitors(*index, counts);
     const auto closing = balancer::plan_rebalance(load, order.max_share);
     Ending ending;
-    for (std::size_t i = 0; i < load.size(); ++i) {
-        std::uint64_t old = 0;
-        for (const std::size_t count : counts[i]) old += count;
-        const std::uint64_t here = std::min<std::uint64_t>(closing[i], old);
+    for (std::size_t i = 0; i < load.size() && i < backends.size(); ++i) {
+        const auto old = old_enough(counts[i]);
+        const std::uint64_t here = std::min<std::uint64_t>(
+            closing[i], std::accumulate(old.begin(), old.end(), std::uint64_t{0}));
         ending.sessions += load[i].sessions;
         if (here == 0) continue;
         ending.closing += here;
-        ending.per_backend[backends[i].backend->name()] = here;
+        ending.per_backend[backends[i]->name()] = here;
         if (!order.dry_run)
-            end_sessions(backends[i].backend, before, apportion(counts[i], here), order.over,
+            end_sessions(backends[i], before, apportion(old, here), order.over,
                          CloseReason::rebalanced);
     }
     if (!order.dry_run && ending.closing != 0)
@@ -215,7 +281,10 @@ Outcome<void> Service::pause(const std::string& upstream, Duration max, const st
     pause->ends = SteadyClock().now() + max;
     pause->timer.expires_at(std::chrono::steady_clock::time_point(pause->ends.time_since_epoch()));
     pause->timer.async_wait([this, at = *index](const boost::system::error_code& error) {
-        if (!error) end_pause(at, "");
+        // It may have been renewed since the timer went off.
+        const auto found = pauses_.find(at);
+        if (!error && found != pauses_.end() && SteadyClock().now() >= found->second->ends)
+            end_pause(at, "");
     });
     parts_.server.pause(*index, true);
     record(

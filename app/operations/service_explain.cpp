@@ -49,6 +49,10 @@ admin::Outcome<Explanation> Service::explain(const admin::ExplainQuery& query) {
     if (const auto upstream = find_upstream(explanation.upstream)) {
         explanation.balance = word_of(parts_.config.upstreams[*upstream].balance);
         add_candidates(*upstream, settings.role, query, explanation);
+        const auto& slots = parts_.server.upstreams()[*upstream]->connections;
+        if (slots.full())
+            explanation.note = fmt::format("the upstream has its {} connections: the client queues",
+                                           with_commas(slots.limit()));
         if (pauses_.contains(*upstream))
             explanation.note = "the upstream is paused: new clients are held";
     } else {
@@ -110,7 +114,7 @@ void Service::add_candidates(std::size_t upstream, Role asked, const admin::Expl
             scored.push_back({view.name, candidate.score, view.effective_weight});
             if (view.slow_start_s_left)
                 candidate.note = fmt::format("slow start, {:.0f}s left", *view.slow_start_s_left);
-            if (selector.forced(*place)) candidate.note = "used because of panic: " + view.why;
+            if (selector.forced(*place)) candidate.note = "used because of panic: " + ailment_of(view);
         } else {
             std::tie(candidate.excluded_by, candidate.note) =
                 exclusion_for(view, asked, place && selector.available(*place));

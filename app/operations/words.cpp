@@ -73,6 +73,13 @@ SlowStartView slow_start_of(const balancer::Backend& backend, std::uint32_t weig
             std::chrono::duration<double>(settings.window - (now - *since)).count()};
 }
 
+std::string ailment_of(const admin::BackendView& view) {
+    if (!view.check.settled) return "its first check is outstanding";
+    if (!view.check.up) return check_failed(view);
+    if (view.circuit.state == balancer::CircuitState::open) return circuit_open(view);
+    return "";
+}
+
 void explain_exclusion(admin::BackendView& view) {
     std::tie(view.excluded_by, view.why) = exclusion_of(view);
 }

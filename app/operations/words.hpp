@@ -22,6 +22,10 @@ struct SlowStartView {
                                           const config::SlowStart& settings,
                                           TimePoint now) noexcept;
 
+/// What is wrong with it, though panic may let it be used: `its check is down: refused`; "" =
+/// nothing.
+[[nodiscard]] std::string ailment_of(const admin::BackendView& view);
+
 /// Says why it would not be chosen now: the first reason that holds, as a word and as a clause.
 void explain_exclusion(admin::BackendView& view);
 

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include "base/clock.hpp"
 #include "base/close_reason.hpp"
@@ -40,8 +41,8 @@ public:
 
     enum class Event : std::uint8_t { refuses, would_refuse, waits };
 
-    /// `peer` may be empty: not accepted yet.
-    void report(Logger& log, const config::Listener& listener, Event event, CloseReason reason,
+    /// `peer` may be empty: not accepted yet. Returns what was written, if it was.
+    std::optional<std::string> report(Logger& log, const config::Listener& listener, Event event, CloseReason reason,
                 const CompactEndpoint& peer, TimePoint now);
 
 private:

@@ -242,6 +242,13 @@ TEST(Admin, M10_a_proxy_without_room_for_clients_still_answers_its_operator) {
     EXPECT_EQ(page.value("penstock_connections_limit"), 4);
     EXPECT_EQ(
         page.value("penstock_listener_refused_total{listener=\"in\",reason=\"limit_process\"}"), 1);
+    json::value events;
+    ASSERT_TRUE(wait_for([&] {
+        events = get_json(proxy.admin(), "/api/v1/events");
+        return events.as_array().size() == 1;
+    })) << text(events);
+    EXPECT_EQ(events.at(0).at("kind"), "limit");
+    EXPECT_EQ(events.at(0).at("to"), "limit_process");
 }
 
 // --- metrics ------------------------------------------------------------------------------------
@@ -393,6 +400,34 @@ TEST(Admin, the_stream_tells_status_and_events_as_they_come) {
     EXPECT_TRUE(receive_until("\"state\":\"draining\""));
 }
 
+// Numbers start anew with each process: one from before means nothing, and must not keep the
+// control thread busy.
+TEST(Admin, a_stream_from_a_number_that_never_was_costs_nothing) {
+    EchoServer echo;
+    ProxyProcess proxy(one_service({echo.text()}));
+    auto stream =
+        Socket::connect(Address::parse("unix:" + (proxy.directory() / "admin.sock").string()));
+    ASSERT_TRUE(stream);
+    ASSERT_TRUE(stream->send(
+        "GET /api/v1/stream HTTP/1.1\r\nHost: x\r\nLast-Event-ID: 999\r\n\r\n"));
+    EXPECT_EQ(stream->receive_text(8), "HTTP/1.1");
+    EXPECT_TRUE(wait_for([&] { return proxy.cpu_per_second() < 300ms; }, 20s));
+}
+
+TEST(Admin, a_proxy_ends_in_time_although_a_streams_client_does_not_read) {
+    EchoServer echo;
+    ProxyProcess proxy(one_service({echo.text()}));
+    auto stream =
+        Socket::connect(Address::parse("unix:" + (proxy.directory() / "admin.sock").string()),
+                        {.receive_buffer = 2048});
+    ASSERT_TRUE(stream);
+    ASSERT_TRUE(stream->send("GET /api/v1/stream HTTP/1.1\r\nHost: x\r\n\r\n"));
+    EXPECT_EQ(stream->receive_text(8), "HTTP/1.1");
+    const auto start = Clock::now();
+    proxy.stop();
+    EXPECT_LT(since(start), 8s);
+}
+
 // --- what is done -------------------------------------------------------------------------------
 
 TEST(Admin, an_override_counts_until_it_is_reset_and_says_by_whom) {
@@ -524,6 +559,26 @@ TEST(Admin, rebalancing_moves_what_is_above_the_fair_share_without_a_reset) {
     EXPECT_EQ(ends, (std::map<std::string, int>{{"alive", 10}, {"fin", 10}}));
     const auto again = json::parse(admin.post(target, R"({"max_share":1,"dry_run":true})").body);
     EXPECT_EQ(again.at("closing"), 5) << "10 on one of two: nobody has come back yet";
+}
+
+TEST(Admin, rebalancing_leaves_alone_whose_clients_would_come_back) {
+    EchoServer a;
+    EchoServer b;
+    ConfigText config = one_service({a.text(), "address = \"" + b.text() + "\"\ntier = 1"});
+    Service hashed;
+    hashed.name = "hashed";
+    hashed.backends = {a.text(), b.text()};
+    hashed.balance = "maglev";
+    config.services.push_back(hashed);
+    ProxyProcess proxy(config);
+    auto clients = clients_of(proxy, 4);
+    const AdminClient admin = proxy.admin();
+    const auto backup = json::parse(
+        admin.post("/api/v1/upstreams/in/rebalance", R"({"max_share":1,"dry_run":true})").body);
+    EXPECT_EQ(backup.at("closing"), 0) << "a back-up has no share";
+    const HttpAnswer refused = admin.post("/api/v1/upstreams/hashed/rebalance");
+    EXPECT_EQ(refused.status, 409);
+    EXPECT_NE(refused.body.find("maglev"), std::string::npos) << refused.body;
 }
 
 TEST(Admin, a_backend_that_recovers_gets_live_sessions_where_that_is_configured) {
@@ -684,6 +739,7 @@ TEST(Admin, R11_a_worker_that_stands_still_is_told_and_the_others_serve) {
     ASSERT_EQ(::waitpid(worker, &status, __WALL), worker);
     EXPECT_TRUE(wait_for([&] { return admin.get("/livez").status == 503; }));
     EXPECT_NE(admin.get("/livez").body.find("has not answered for"), std::string::npos);
+    EXPECT_EQ(admin.get("/api/v1/sessions").status, 200) << "of the others";
     EXPECT_TRUE(wait_for(
         [&] { return proxy.errors().find("its connections stand still") != std::string::npos; }));
     // Of several tries some come to the worker that runs.
@@ -692,6 +748,7 @@ TEST(Admin, R11_a_worker_that_stands_still_is_told_and_the_others_serve) {
     EXPECT_TRUE(served);
     ASSERT_EQ(::ptrace(PTRACE_DETACH, worker, nullptr, nullptr), 0);
     EXPECT_TRUE(wait_for([&] { return admin.get("/livez").status == 200; }));
+    EXPECT_EQ(admin.get("/api/v1/sessions").status, 200) << "a late answer did no harm";
     EXPECT_TRUE(
         wait_for([&] { return proxy.errors().find("answers again") != std::string::npos; }));
     EXPECT_TRUE(echo_once(proxy.address()));
