@@ -82,6 +82,8 @@ private:
     boost::asio::awaitable<HttpResponse> drain(ApiRequest request);
     boost::asio::awaitable<HttpResponse> undrain(ApiRequest request);
 
+    [[nodiscard]] HttpResponse set_draining(const ApiRequest& request, bool draining);
+
     Operations& operations_;
     const config::Admin& settings_;
 };

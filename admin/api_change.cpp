@@ -124,20 +124,16 @@ awaitable<HttpResponse> Api::split(ApiRequest request) {
     co_return done(operations_.split(request.captured.front(), weights, request.actor));
 }
 
-awaitable<HttpResponse> Api::drain(ApiRequest request) {
-    Arguments arguments(request);
-    arguments.allow({"listener"});
-    const std::string listener = arguments.text("listener");
-    if (auto refusal = arguments.refusal()) co_return refuse(*refusal);
-    co_return done(operations_.set_draining(listener, true, request.actor));
-}
+awaitable<HttpResponse> Api::drain(ApiRequest request) { co_return set_draining(request, true); }
 
-awaitable<HttpResponse> Api::undrain(ApiRequest request) {
+awaitable<HttpResponse> Api::undrain(ApiRequest request) { co_return set_draining(request, false); }
+
+HttpResponse Api::set_draining(const ApiRequest& request, bool draining) {
     Arguments arguments(request);
     arguments.allow({"listener"});
     const std::string listener = arguments.text("listener");
-    if (auto refusal = arguments.refusal()) co_return refuse(*refusal);
-    co_return done(operations_.set_draining(listener, false, request.actor));
+    if (auto refusal = arguments.refusal()) return refuse(*refusal);
+    return done(operations_.set_draining(listener, draining, request.actor));
 }
 
 }  // namespace penstock::admin

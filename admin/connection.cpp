@@ -137,7 +137,8 @@ awaitable<bool> Connection::answer_next(S& stream) {
         co_return false;
     }
     if (is_stream && head) {
-        auto writing = write(stream, response(200, "text/event-stream", ""), version, keep_alive, true);
+        auto writing =
+            write(stream, response(200, "text/event-stream", ""), version, keep_alive, true);
         co_return co_await std::move(writing);
     }
     auto handling = host_.api().handle(std::move(request), caller_, rules_);

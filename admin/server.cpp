@@ -171,7 +171,8 @@ asio::awaitable<void> Server::Impl::accept(Gate& gate) {
             co_await std::move(waiting);
             continue;
         }
-        if (!make_room(gate.listener.bind.front().is_unix())) continue;  // everybody is busy: this one is closed
+        if (!make_room(gate.listener.bind.front().is_unix()))
+            continue;  // everybody is busy: this one is closed
         let_in(gate, Stream(std::move(socket)));
     }
 }

@@ -139,36 +139,35 @@ void Service::rebalance_after(const std::string& upstream) {
     });
 }
 
-awaitable<std::vector<proxy::SessionInfo>> Service::sessions(proxy::SessionFilter filter) {
-    if (!parts_.server.running()) co_return std::vector<proxy::SessionInfo>();
-    const std::size_t limit = filter.limit;
-    auto asking = ask_workers<std::vector<proxy::SessionInfo>>(
-        parts_.context, parts_.server.workers(),
-        [filter = std::move(filter)](proxy::Worker& worker) {
-            return worker.list_sessions(filter);
-        });
+template <typename Item, typename Question, typename Key>
+awaitable<std::vector<Item>> Service::gather(Question question, Key descending, std::size_t limit) {
+    std::vector<Item> all;
+    if (!parts_.server.running()) co_return all;
+    auto asking = ask_workers<std::vector<Item>>(parts_.context, parts_.server.workers(),
+                                                 std::move(question));
     auto answers = co_await std::move(asking);
-    std::vector<proxy::SessionInfo> all;
     for (auto& answer : answers) std::ranges::move(answer, std::back_inserter(all));
-    std::ranges::stable_sort(all, std::ranges::greater(), &proxy::SessionInfo::age);
+    std::ranges::stable_sort(all, std::ranges::greater(), descending);
     if (all.size() > limit) all.resize(limit);
     co_return all;
 }
 
-awaitable<std::vector<proxy::ClosedLine>> Service::closes(proxy::ClosedFilter filter) {
-    if (!parts_.server.running()) co_return std::vector<proxy::ClosedLine>();
+awaitable<std::vector<proxy::SessionInfo>> Service::sessions(proxy::SessionFilter filter) {
     const std::size_t limit = filter.limit;
-    auto asking = ask_workers<std::vector<proxy::ClosedLine>>(
-        parts_.context, parts_.server.workers(),
+    return gather<proxy::SessionInfo>(
+        [filter = std::move(filter)](proxy::Worker& worker) {
+            return worker.list_sessions(filter);
+        },
+        &proxy::SessionInfo::age, limit);
+}
+
+awaitable<std::vector<proxy::ClosedLine>> Service::closes(proxy::ClosedFilter filter) {
+    const std::size_t limit = filter.limit;
+    return gather<proxy::ClosedLine>(
         [filter = std::move(filter)](proxy::Worker& worker) {
             return worker.closed_sessions().list(filter);
-        });
-    auto answers = co_await std::move(asking);
-    std::vector<proxy::ClosedLine> all;
-    for (auto& answer : answers) std::ranges::move(answer, std::back_inserter(all));
-    std::ranges::stable_sort(all, std::ranges::greater(), &proxy::ClosedLine::ended);
-    if (all.size() > limit) all.resize(limit);
-    co_return all;
+        },
+        &proxy::ClosedLine::ended, limit);
 }
 
 // Passwords and tokens stand in files; what a check sends may hold one nevertheless.

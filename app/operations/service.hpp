@@ -115,6 +115,10 @@ private:
     void add_limits(std::size_t listener, const admin::ExplainQuery& query,
                     admin::Explanation& explanation) const;
 
+    /// What all workers answer, the largest first.
+    template <typename Item, typename Question, typename Key>
+    boost::asio::awaitable<std::vector<Item>> gather(Question question, Key descending,
+                                                     std::size_t limit);
     void beat();
     void sample(TimePoint now, double elapsed_s);
     void follow_backends(TimePoint now);

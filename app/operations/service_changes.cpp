@@ -190,9 +190,10 @@ std::optional<Refusal> Service::why_not_rebalance(std::size_t upstream) const {
     const auto& settings = parts_.config.upstreams[upstream];
     using enum config::Balance;
     if (settings.balance == maglev || settings.balance == ring_hash || settings.balance == first)
-        return Refusal{409, fmt::format("upstream {} goes by {}: its clients would come back to the "
-                                        "same backend",
-                                        settings.name, word_of(settings.balance))};
+        return Refusal{409,
+                       fmt::format("upstream {} goes by {}: its clients would come back to the "
+                                   "same backend",
+                                   settings.name, word_of(settings.balance))};
     for (const auto& listener : parts_.config.listeners) {
         const bool leads_here =
             listener.upstream == settings.name ||

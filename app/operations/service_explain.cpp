@@ -114,7 +114,8 @@ void Service::add_candidates(std::size_t upstream, Role asked, const admin::Expl
             scored.push_back({view.name, candidate.score, view.effective_weight});
             if (view.slow_start_s_left)
                 candidate.note = fmt::format("slow start, {:.0f}s left", *view.slow_start_s_left);
-            if (selector.forced(*place)) candidate.note = "used because of panic: " + ailment_of(view);
+            if (selector.forced(*place))
+                candidate.note = "used because of panic: " + ailment_of(view);
         } else {
             std::tie(candidate.excluded_by, candidate.note) =
                 exclusion_for(view, asked, place && selector.available(*place));
