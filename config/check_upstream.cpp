@@ -87,6 +87,13 @@ void check_rebalance(const Subject& subject) {
     const auto& rebalance = subject.upstream.rebalance;
     if ((rebalance.on_added || rebalance.on_recovered) && rebalance.max_share == 0)
         subject.idle("rebalance", "the max_share of rebalance is 0, so no session ever moves");
+    const Balance balance = subject.upstream.balance;
+    const bool comes_back =
+        balance == Balance::maglev || balance == Balance::ring_hash || balance == Balance::first;
+    if ((rebalance.on_added || rebalance.on_recovered) && comes_back)
+        subject.idle("rebalance",
+                     "with this balance clients come back to the same backend, so rebalance moves "
+                     "nobody");
 }
 
 /// A source address of a family that no backend has is never used.

@@ -410,6 +410,9 @@ TEST(ConfigRebalance, WrongValues) {
          "error: 'over' in [upstream.rebalance]: 'never' is not allowed here; it needs an end"},
         {"on = \"added\", max_share = 0",
          "warning: upstream 'app': the max_share of rebalance is 0, so no session ever moves"},
+        {"on = \"added\" }\nbalance = \"maglev\"\nslow_start = { window = \"0s\"",
+         "warning: upstream 'app': with this balance clients come back to the same backend, so "
+         "rebalance moves nobody"},
     };
     for (const auto& [value, expected] : rows) {
         const auto all = short_messages(valid({}, "rebalance = { " + std::string(value) + " }"));
