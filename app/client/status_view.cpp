@@ -30,9 +30,8 @@ std::string workers_line(const json::value& status, const Canvas& canvas) {
         table.add({{text_or(worker, "id", "?")},
                    {formatted(worker, "connections", format_figure)},
                    {formatted(worker, "busy", format_share)},
-                   flag(worker, "stuck")
-                       ? Cell{"STUCK", Style::bad}
-                       : Cell{formatted(worker, "lag_ms", format_milliseconds)}});
+                   flag(worker, "stuck") ? Cell{"STUCK", Style::bad}
+                                         : Cell{formatted(worker, "lag_ms", format_milliseconds)}});
     return table.empty() ? std::string() : "\n" + table.text(canvas);
 }
 

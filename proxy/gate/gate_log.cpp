@@ -32,15 +32,16 @@ std::string cause_of(CloseReason reason, const config::Listener& listener) {
 
 }  // namespace
 
-std::optional<std::string> GateLog::report(Logger& log, const config::Listener& listener, Event event, CloseReason reason,
-                     const CompactEndpoint& peer, TimePoint now) {
+std::optional<std::string> GateLog::report(Logger& log, const config::Listener& listener,
+                                           Event event, CloseReason reason,
+                                           const CompactEndpoint& peer, TimePoint now) {
     auto& throttle = throttles_[std::to_underlying(event)][std::to_underlying(reason)];
     const auto left_out = throttle.admit(now, interval);
     if (!left_out) return std::nullopt;
     const std::string who = peer.empty() ? std::string() : ", client " + peer.to_string();
-    std::string text = fmt::format("{}: {} ({}){} ({} more since the last message)", name_of(event),
-                                   penstock::name_of(reason), cause_of(reason, listener), who,
-                                   *left_out);
+    std::string text =
+        fmt::format("{}: {} ({}){} ({} more since the last message)", name_of(event),
+                    penstock::name_of(reason), cause_of(reason, listener), who, *left_out);
     log.warn("listener {}: {}", listener.name, text);
     return text;
 }

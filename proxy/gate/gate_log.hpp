@@ -42,8 +42,9 @@ public:
     enum class Event : std::uint8_t { refuses, would_refuse, waits };
 
     /// `peer` may be empty: not accepted yet. Returns what was written, if it was.
-    std::optional<std::string> report(Logger& log, const config::Listener& listener, Event event, CloseReason reason,
-                const CompactEndpoint& peer, TimePoint now);
+    std::optional<std::string> report(Logger& log, const config::Listener& listener, Event event,
+                                      CloseReason reason, const CompactEndpoint& peer,
+                                      TimePoint now);
 
 private:
     std::array<std::array<SharedThrottle, close_reason_count>, 3> throttles_;

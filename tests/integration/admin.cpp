@@ -408,8 +408,8 @@ TEST(Admin, a_stream_from_a_number_that_never_was_costs_nothing) {
     auto stream =
         Socket::connect(Address::parse("unix:" + (proxy.directory() / "admin.sock").string()));
     ASSERT_TRUE(stream);
-    ASSERT_TRUE(stream->send(
-        "GET /api/v1/stream HTTP/1.1\r\nHost: x\r\nLast-Event-ID: 999\r\n\r\n"));
+    ASSERT_TRUE(
+        stream->send("GET /api/v1/stream HTTP/1.1\r\nHost: x\r\nLast-Event-ID: 999\r\n\r\n"));
     EXPECT_EQ(stream->receive_text(8), "HTTP/1.1");
     EXPECT_TRUE(wait_for([&] { return proxy.cpu_per_second() < 300ms; }, 20s));
 }

@@ -18,9 +18,9 @@ TEST(ConnectionIds, are_read_as_they_are_written) {
         EXPECT_EQ(parsed->sequence, id.sequence);
     }
     EXPECT_EQ(worker_of({1, std::uint64_t{3} << 48 | 12}), 3U);
-    for (const char* text : {"", "1", "0000000000000000000000000000000g",
-                             "-0000000000000000000000000000001",
-                             "000000000000000000000000000000001", " 000000000000000000000000000000"})
+    for (const char* text :
+         {"", "1", "0000000000000000000000000000000g", "-0000000000000000000000000000001",
+          "000000000000000000000000000000001", " 000000000000000000000000000000"})
         EXPECT_FALSE(parse_connection_id(text)) << text;
 }
 
