@@ -25,9 +25,9 @@ struct Door {
 /// traffic.
 class Server {
 public:
-    static constexpr std::size_t max_connections = 64;
-    static constexpr std::size_t max_over_tcp = 48;  // the rest is for unix sockets alone
-    static constexpr std::size_t max_streams = 16;
+    static constexpr std::size_t max_connections = 32;
+    static constexpr std::size_t max_over_tcp = 24;  // the rest is for unix sockets alone
+    static constexpr std::size_t max_streams = 12;
     static constexpr std::size_t max_header = std::size_t{16} << 10;
     static constexpr std::size_t max_body = std::size_t{1} << 20;
     static constexpr Duration request_time = std::chrono::seconds(10);  // header and body

@@ -81,12 +81,6 @@ std::expected<void, std::string> AdminApi::open_doors() {
     return {};
 }
 
-std::size_t AdminApi::descriptors(const config::Config& config) noexcept {
-    std::size_t doors = 0;
-    for (const auto& listener : config.admin.listeners) doors += listener.bind.size();
-    return doors == 0 ? 0 : doors + admin::Server::max_connections;
-}
-
 void AdminApi::start() {
     server_->start();
     service_.start();

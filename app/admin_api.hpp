@@ -25,9 +25,6 @@ public:
     AdminApi(const AdminApi&) = delete;
     AdminApi& operator=(const AdminApi&) = delete;
 
-    /// The most that it may take.
-    [[nodiscard]] static std::size_t descriptors(const config::Config& config) noexcept;
-
     void start();
     /// Closes everything, and lets the io_context run until nobody uses it any more.
     void stop();

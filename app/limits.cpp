@@ -9,13 +9,16 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "admin/server.hpp"
 #include "net/pipe_pool.hpp"
 
 namespace penstock::app {
 
 namespace {
 
-constexpr std::uint64_t reserve = 64;           // logs, files read, the control plane
+// Logs, files that are read, the control plane, and the admin API with all its connections.
+constexpr std::uint64_t reserve = 64;
+static_assert(admin::Server::max_connections <= reserve / 2);
 constexpr std::uint64_t per_worker = 4;         // epoll, eventfd, and some air
 constexpr std::uint64_t per_pipe = 2;
 constexpr std::uint64_t per_connection = 2;
@@ -26,7 +29,7 @@ std::expected<ConnectionLimit, std::string> connection_limit(std::uint64_t confi
                                                              std::uint64_t descriptor_limit,
                                                              const DescriptorNeeds& needs) {
     const std::uint64_t taken = reserve + needs.listening_sockets + needs.warm_connections +
-                                needs.checks + needs.operators +
+                                needs.checks +
                                 needs.workers * (per_worker + per_pipe * net::PipePool::max_pipes);
     const std::uint64_t possible =
         descriptor_limit > taken ? (descriptor_limit - taken) / per_connection : 0;

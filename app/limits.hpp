@@ -21,7 +21,6 @@ struct DescriptorNeeds {
     std::size_t listening_sockets;
     std::uint64_t warm_connections = 0;  // the most that pools may hold
     std::uint64_t checks = 0;            // the most that health may hold
-    std::uint64_t operators = 0;         // the admin API's listeners and the most of its clients
 };
 
 /// The most warm connections that the pools of `config` may hold at a time.

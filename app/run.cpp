@@ -100,9 +100,9 @@ std::expected<Capacity, std::string> plan_capacity(const config::Config& config)
     std::size_t sockets = 0;
     for (const auto& listener : config.listeners)
         for (const auto& address : listener.bind) sockets += address.is_unix() ? 1 : workers;
-    auto limit = connection_limit(config.process.max_connections, raise_descriptor_limit(),
-                                  {workers, sockets, warm_connections(config),
-                                   Monitors::descriptors(config), AdminApi::descriptors(config)});
+    auto limit = connection_limit(
+        config.process.max_connections, raise_descriptor_limit(),
+        {workers, sockets, warm_connections(config), Monitors::descriptors(config)});
     if (!limit) return std::unexpected(limit.error());
     return Capacity{workers, *std::move(limit)};
 }
