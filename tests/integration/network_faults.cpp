@@ -206,7 +206,8 @@ TEST(FaultsN, N11_a_slow_sink_bounds_the_memory_of_a_fast_source) {
     // Everything stands still once the proxy's CPU does.
     ASSERT_TRUE(wait_for([&] { return proxy.cpu_per_second(100ms) < scaled(10ms); }));
     constexpr std::uint64_t buffer = 64 * 1024;
-    const std::uint64_t slack = (sanitized ? 32 : 1) * mib;
+    // The control plane has work of its own meanwhile. Without a bound it would be all of 160 MiB.
+    const std::uint64_t slack = (sanitized ? 64 : 4) * mib;
     EXPECT_LT(proxy.private_memory(), before + connections * 2 * buffer + slack);
 
     std::vector<std::thread> readers;
