@@ -1,5 +1,8 @@
 #include "app/demo.hpp"
 
+#include <cerrno>  // program_invocation_name
+#include <string_view>
+
 #include <boost/asio/co_spawn.hpp>
 #include <boost/system/system_error.hpp>
 #include <fmt/format.h>
@@ -79,10 +82,12 @@ void print_welcome(const Server& server, const AdminApi& admin, const DemoBacken
     print_line("A client inside asks it twenty times a second, so that there is something to see:");
     print_line(fmt::format("  dashboard  http://127.0.0.1:{}/", admin_port));
     print_line(fmt::format("  metrics    http://127.0.0.1:{}/metrics", admin_port));
-    print_line(fmt::format("  terminal   penstock top --admin 127.0.0.1:{}", admin_port));
+    // As it was called: it may not be in PATH.
+    const std::string_view program = program_invocation_name;
+    print_line(fmt::format("  terminal   {} top --admin 127.0.0.1:{}", program, admin_port));
     if (!socket.empty())
-        print_line(fmt::format("  operate    penstock backend demo/backend-1 drain --admin unix:{}",
-                               socket));
+        print_line(fmt::format("  operate    {} backend demo/backend-1 drain --admin unix:{}",
+                               program, socket));
     print_line("");
     print_line("Ctrl-C ends it.");
 }
