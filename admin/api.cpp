@@ -77,9 +77,7 @@ std::expected<boost::json::object, Refusal> parse_body(const std::string& text) 
     if (text.empty()) return boost::json::object();
     boost::system::error_code error;
     auto value = boost::json::parse(text, error);
-    if (error)
-        return std::unexpected(
-            Refusal{400, "the body is not JSON", {fmt::format("{}", error.message())}});
+    if (error) return std::unexpected(Refusal{400, "the body is not JSON", {error.message()}});
     if (!value.is_object()) return std::unexpected(Refusal{400, "the body is not a JSON object"});
     return std::move(value.get_object());
 }

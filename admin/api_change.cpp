@@ -9,6 +9,7 @@
 #include "admin/arguments.hpp"
 #include "admin/bodies.hpp"
 #include "admin/responses.hpp"
+#include "config/names.hpp"
 
 namespace penstock::admin {
 
@@ -28,14 +29,6 @@ HttpResponse done(const Outcome<Ending>& outcome) {
     return json_response(to_json(*outcome));
 }
 
-std::optional<config::BackendState> state_named(std::string_view name) {
-    using enum config::BackendState;
-    if (name == "ready") return ready;
-    if (name == "drain") return drain;
-    if (name == "maintenance") return maintenance;
-    return std::nullopt;
-}
-
 }  // namespace
 
 awaitable<HttpResponse> Api::change_backend(ApiRequest request) {
@@ -44,7 +37,7 @@ awaitable<HttpResponse> Api::change_backend(ApiRequest request) {
     BackendChange change{.reset = arguments.flag("reset", false)};
     if (arguments.has("state")) {
         const std::string name = arguments.text("state");
-        change.state = state_named(name);
+        change.state = config::backend_state_named(name);
         if (!change.state)
             arguments.complain(
                 fmt::format("state '{}' is none of: ready, drain, maintenance", name));

@@ -9,6 +9,8 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include "config/names.hpp"
+
 namespace penstock::admin {
 
 namespace json = boost::json;
@@ -32,11 +34,6 @@ double seconds(Duration duration) { return std::chrono::duration<double>(duratio
 
 json::value text_or_null(const std::string& text) {
     return text.empty() ? json::value(nullptr) : json::value(json::string(text));
-}
-
-std::string_view name_of(config::BackendState state) noexcept {
-    static constexpr std::array<std::string_view, 3> names{"ready", "drain", "maintenance"};
-    return names[std::to_underlying(state)];
 }
 
 std::string_view name_of(balancer::CircuitState state) noexcept {
@@ -111,7 +108,7 @@ json::value to_json(const CheckView& check) {
 json::value override_of(const BackendView& backend) {
     if (!backend.override) return nullptr;
     json::object object;
-    if (backend.override->state) object["state"] = name_of(*backend.override->state);
+    if (backend.override->state) object["state"] = config::name_of(*backend.override->state);
     if (backend.override->weight) object["weight"] = *backend.override->weight;
     object["by"] = backend.override->by;
     object["since"] = time_text(backend.override->since);
@@ -135,7 +132,7 @@ json::value to_json(const BackendView& backend) {
         {"name", backend.name},
         {"address", backend.address},
         {"tier", backend.tier},
-        {"state", name_of(backend.state)},
+        {"state", config::name_of(backend.state)},
         {"override", override_of(backend)},
         {"available", backend.available},
         {"eligible", backend.eligible},
@@ -216,7 +213,6 @@ std::string time_text(WallTime time) {
 }
 
 json::value to_json(const ProcessView& process) {
-    json::array errors;
     return json::object{{"version", process.version},
                         {"pid", process.pid},
                         {"state", process.draining ? "draining" : "running"},
@@ -227,7 +223,7 @@ json::value to_json(const ProcessView& process) {
                                                      {"limit_cause", process.limit_cause}}},
                         {"last_reload", json::object{{"time", time_text(process.started)},
                                                      {"ok", true},
-                                                     {"errors", std::move(errors)}}},
+                                                     {"errors", json::array()}}},
                         {"restart_required", json::array()}};
 }
 

@@ -1,12 +1,11 @@
 #include "admin/connection.hpp"
 
+#include <charconv>
 #include <utility>
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/ssl/stream.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
 #include <boost/json/serialize.hpp>
 
@@ -31,11 +30,8 @@ constexpr std::size_t first_read = 4096;
 std::uint64_t last_event_seen(const HttpRequest& request) {
     const auto header = request["Last-Event-ID"];
     std::uint64_t seq = 0;
-    for (const char c : header) {
-        if (c < '0' || c > '9' || seq > (~std::uint64_t{0} >> 5)) return 0;
-        seq = seq * 10 + static_cast<std::uint64_t>(c - '0');
-    }
-    return seq;
+    const auto [end, error] = std::from_chars(header.begin(), header.end(), seq);
+    return error == std::errc() && end == header.end() ? seq : 0;
 }
 
 // What the client gets to know of a request that could not be read; nothing = it is just gone.
@@ -180,7 +176,7 @@ awaitable<void> Connection::stream_to(S& stream, std::uint64_t since) {
     const auto [error, size] = co_await std::move(heading);
     if (error) co_return;
     EventRing& events = host_.api().operations().events();
-    StreamTimer timer(stream_.get_executor());
+    Timer timer(stream_.get_executor());
     const auto wake = [&timer] { timer.cancel(); };
     const auto subscription = events.subscribe(wake);
     end_stream_ = wake;
@@ -194,7 +190,7 @@ awaitable<void> Connection::stream_to(S& stream, std::uint64_t since) {
 }
 
 template <typename S>
-awaitable<void> Connection::stream_events(S& stream, StreamTimer& timer, std::uint64_t since) {
+awaitable<void> Connection::stream_events(S& stream, Timer& timer, std::uint64_t since) {
     const EventRing& events = host_.api().operations().events();
     // A number from before a restart, or an invented one, means nothing here.
     std::uint64_t seen = since == 0 || since > events.last() ? events.last() : since;

@@ -21,7 +21,7 @@ namespace penstock::admin {
 using Protocol = boost::asio::generic::stream_protocol;
 using Executor = boost::asio::io_context::executor_type;
 using Stream = boost::beast::basic_stream<Protocol, Executor>;
-using StreamTimer = boost::asio::basic_waitable_timer<
+using Timer = boost::asio::basic_waitable_timer<
     std::chrono::steady_clock, boost::asio::wait_traits<std::chrono::steady_clock>, Executor>;
 
 /// What connections need of the server that let them in.
@@ -72,7 +72,7 @@ private:
     template <typename S>
     boost::asio::awaitable<void> stream_to(S& stream, std::uint64_t since);
     template <typename S>
-    boost::asio::awaitable<void> stream_events(S& stream, StreamTimer& timer, std::uint64_t since);
+    boost::asio::awaitable<void> stream_events(S& stream, Timer& timer, std::uint64_t since);
     template <typename S>
     boost::asio::awaitable<bool> write_chunk(S& stream, std::string text);
 

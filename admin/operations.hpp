@@ -73,7 +73,6 @@ public:
     /// The effective configuration as TOML, without what is secret.
     [[nodiscard]] virtual std::string configuration() = 0;
     [[nodiscard]] virtual Outcome<Explanation> explain(const ExplainQuery& query) = 0;
-    [[nodiscard]] virtual const EventRing& events() const = 0;
     [[nodiscard]] virtual EventRing& events() = 0;
 
     virtual Outcome<void> change_backend(const std::string& upstream, const std::string& backend,

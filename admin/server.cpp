@@ -16,7 +16,6 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/ssl/context.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <fmt/format.h>
 
 #include "admin/connection.hpp"
@@ -38,9 +37,6 @@ constexpr Duration status_kept = std::chrono::milliseconds(500);
 constexpr Duration denial_window = std::chrono::seconds(1);
 constexpr std::uint32_t denials_per_window = 20;
 constexpr Duration denial_log_pause = std::chrono::seconds(10);
-
-using Timer = asio::basic_waitable_timer<std::chrono::steady_clock,
-                                         asio::wait_traits<std::chrono::steady_clock>, Executor>;
 
 struct Gate {
     Gate(asio::io_context& context, const Door& door, std::vector<std::string> allowed_hosts)

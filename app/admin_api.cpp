@@ -7,19 +7,11 @@
 #include "app/runtime_directory.hpp"
 #include "app/token_file.hpp"
 #include "config/interpolate.hpp"
+#include "config/names.hpp"
 
 namespace penstock::app {
 
 namespace {
-
-std::string_view word_of(config::AdminAccess access) noexcept {
-    switch (access) {
-        case config::AdminAccess::metrics: return "metrics";
-        case config::AdminAccess::read: return "read";
-        case config::AdminAccess::full: return "full";
-    }
-    std::unreachable();
-}
 
 // The address with the runtime directory in it; the error says why there is none.
 std::expected<Endpoint, std::string> resolve(const Endpoint& address) {
@@ -72,7 +64,7 @@ std::expected<void, std::string> AdminApi::open_doors() {
         auto opened = server_->open(doors_[i], parts_.config.admin.allowed_hosts);
         if (opened) {
             parts_.log.info("admin API on {} ({})", opened->to_string(),
-                            word_of(doors_[i].listener.access));
+                            config::name_of(doors_[i].listener.access));
             continue;
         }
         if (!optional[i]) return std::unexpected(opened.error());

@@ -53,6 +53,11 @@ private:
     bool at_once_ = false;
 };
 
+/// A moment as Asio's timers take it.
+[[nodiscard]] inline std::chrono::steady_clock::time_point to_asio(TimePoint time) noexcept {
+    return std::chrono::steady_clock::time_point(time.time_since_epoch());
+}
+
 /// The project-wide completion handler of control coroutines: an exception ends the program with a
 /// message, it is never swallowed.
 void rethrow_failure(std::exception_ptr error);

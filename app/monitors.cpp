@@ -6,6 +6,7 @@
 #include <boost/asio/post.hpp>
 #include <fmt/format.h>
 
+#include "app/control.hpp"
 #include "app/limits.hpp"
 #include "app/password_file.hpp"
 #include "app/process.hpp"
@@ -174,7 +175,7 @@ void Monitors::reload_password(std::size_t upstream) {
 // Nothing that was due while this thread stood still is the fault of a backend.
 void Monitors::watch_for_stalls() {
     const TimePoint due = SteadyClock().now() + beat;
-    heartbeat_.expires_at(std::chrono::steady_clock::time_point(due.time_since_epoch()));
+    heartbeat_.expires_at(to_asio(due));
     heartbeat_.async_wait([this, due](const boost::system::error_code& error) {
         if (error || stopped_) return;
         const TimePoint now = SteadyClock().now();

@@ -9,7 +9,7 @@ namespace penstock::balancer {
 /// One backend, as rebalancing sees it.
 struct RebalanceBackend {
     std::uint32_t sessions = 0;  // now, over all workers
-    std::uint32_t weight = 0;    // of the moment: slow start is in it
+    std::uint32_t weight = 0;    // whole ones, or all in the same unit
     bool available = false;
 };
 

@@ -1,19 +1,12 @@
 #include "proxy/figures.hpp"
 
-#include <numeric>
+#include <utility>
 
 namespace penstock::proxy {
 
 std::uint64_t ListenerFigures::closed_by(CloseReason reason) const noexcept {
     std::uint64_t sum = totals.closed[std::to_underlying(reason)];
     for (const Route& route : routes) sum += route.totals.closed[std::to_underlying(reason)];
-    return sum;
-}
-
-std::uint64_t ListenerFigures::closed() const noexcept {
-    std::uint64_t sum = 0;
-    for (std::size_t i = 0; i < close_reason_count; ++i)
-        sum += closed_by(static_cast<CloseReason>(i));
     return sum;
 }
 

@@ -20,7 +20,6 @@ struct ListenerFigures {
 
     /// Connections that ended for this reason, with an upstream or without.
     [[nodiscard]] std::uint64_t closed_by(CloseReason reason) const noexcept;
-    [[nodiscard]] std::uint64_t closed() const noexcept;
 };
 
 // Any thread, once the workers are configured: their cells may be read while they count. `listener`

@@ -22,10 +22,6 @@ namespace {
 constexpr Duration beat_interval = std::chrono::seconds(1);
 constexpr Duration settle_before_rebalance = std::chrono::seconds(1);
 
-std::chrono::steady_clock::time_point to_asio(TimePoint time) {
-    return std::chrono::steady_clock::time_point(time.time_since_epoch());
-}
-
 }  // namespace
 
 Service::Service(const Parts& parts)

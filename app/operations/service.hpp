@@ -62,7 +62,6 @@ public:
     [[nodiscard]] std::string configuration() override;
     [[nodiscard]] admin::Outcome<admin::Explanation> explain(
         const admin::ExplainQuery& query) override;
-    [[nodiscard]] const admin::EventRing& events() const override { return events_; }
     [[nodiscard]] admin::EventRing& events() override { return events_; }
 
     admin::Outcome<void> change_backend(const std::string& upstream, const std::string& backend,
@@ -110,6 +109,23 @@ private:
     [[nodiscard]] std::string route_of(const config::Listener& listener, std::size_t index,
                                        const admin::ExplainQuery& query,
                                        admin::Explanation& explanation) const;
+    /// Who could be picked now, by name.
+    struct Prospect {
+        std::map<std::string, std::shared_ptr<const balancer::Backend>> candidates;
+        std::set<std::string> available;  // of any tier, full or not
+        std::set<std::string> forced;     // because of panic
+        std::string choice;               // the policy's; "" = nobody
+
+        [[nodiscard]] const balancer::Backend* candidate(const std::string& name) const {
+            const auto found = candidates.find(name);
+            return found == candidates.end() ? nullptr : found->second.get();
+        }
+        [[nodiscard]] bool is_candidate(const std::string& name) const {
+            return candidates.contains(name);
+        }
+    };
+    [[nodiscard]] Prospect prospect_of(std::size_t upstream, Role asked,
+                                       std::optional<std::uint64_t> key, TimePoint now) const;
     void add_candidates(std::size_t upstream, Role asked, const admin::ExplainQuery& query,
                         admin::Explanation& explanation) const;
     void add_limits(std::size_t listener, const admin::ExplainQuery& query,

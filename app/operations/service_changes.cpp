@@ -7,13 +7,12 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "app/control.hpp"
 #include "app/operations/apportion.hpp"
 #include "app/operations/ask_workers.hpp"
 #include "app/operations/service.hpp"
-#include "app/operations/words.hpp"
-#include "balancer/selector.hpp"
+#include "config/names.hpp"
 #include "config/value.hpp"
-#include "proxy/upstream.hpp"
 
 namespace penstock::app {
 
@@ -37,15 +36,6 @@ std::unexpected<Refusal> no_listener(const std::string& name) {
 std::unexpected<Refusal> no_backend(const std::string& upstream, const std::string& backend) {
     return std::unexpected(
         Refusal{404, fmt::format("upstream {} has no backend '{}'", upstream, backend)});
-}
-
-std::string_view name_of(config::BackendState state) noexcept {
-    switch (state) {
-        case config::BackendState::ready: return "ready";
-        case config::BackendState::drain: return "drain";
-        case config::BackendState::maintenance: return "maintenance";
-    }
-    std::unreachable();
 }
 
 // Of each worker.
@@ -87,9 +77,9 @@ Outcome<void> Service::change_backend(const std::string& upstream, const std::st
         record({.kind = "override",
                 .upstream = upstream,
                 .backend = backend,
-                .from = std::string(name_of(found->as.state)),
-                .to = std::string(name_of(*change.state)),
-                .detail = fmt::format("state set to {}", name_of(*change.state)),
+                .from = std::string(config::name_of(found->as.state)),
+                .to = std::string(config::name_of(*change.state)),
+                .detail = fmt::format("state set to {}", config::name_of(*change.state)),
                 .actor = actor});
     if (change.weight)
         record({.kind = "override",
@@ -109,10 +99,9 @@ awaitable<Outcome<void>> Service::kill_session(proxy::ConnectionId id, std::stri
             404, fmt::format("there is no session {}; it may have ended", proxy::to_string(id))});
     };
     if (id.process != parts_.server.shared().process_id) co_return missing();
-    // It may have been passed on to another worker after it got its number.
-    auto asking = ask_workers<bool>(
-        parts_.context, workers,
-        [sequence = id.sequence](proxy::Worker& worker) { return worker.kill(sequence); });
+    auto asking = ask_workers<bool>(parts_.context, workers, [id](proxy::Worker& worker) {
+        return worker.index() == proxy::worker_of(id) && worker.kill(id.sequence);
+    });
     const auto answers = co_await std::move(asking);
     if (std::ranges::find(answers, true) == answers.end()) co_return missing();
     record({.kind = "kill",
@@ -193,7 +182,7 @@ std::optional<Refusal> Service::why_not_rebalance(std::size_t upstream) const {
         return Refusal{409,
                        fmt::format("upstream {} goes by {}: its clients would come back to the "
                                    "same backend",
-                                   settings.name, word_of(settings.balance))};
+                                   settings.name, config::name_of(settings.balance))};
     for (const auto& listener : parts_.config.listeners) {
         const bool leads_here =
             listener.upstream == settings.name ||
@@ -212,19 +201,11 @@ std::optional<Refusal> Service::why_not_rebalance(std::size_t upstream) const {
 std::vector<balancer::RebalanceBackend> Service::competitors(std::size_t upstream,
                                                              const SessionCounts& counts) const {
     const TimePoint now = SteadyClock().now();
-    const auto& settings = parts_.config.upstreams[upstream];
-    const auto snapshot = parts_.monitors.of(upstream).snapshot();
-    balancer::Selector selector(snapshot->set, proxy::selector_options(settings), 0);
-    selector.adopt(*snapshot, Role::none);
-    const balancer::Bitmap nobody;
-    const auto outlook = selector.look({.tried = nobody, .key = std::nullopt, .now = now});
-    std::set<std::string> serving;
-    for (std::uint32_t i = 0; i < snapshot->set->size(); ++i)
-        if (outlook.candidates.test(i)) serving.insert(snapshot->set->backend(i).name());
+    const Prospect prospect = prospect_of(upstream, Role::none, std::nullopt, now);
     const auto view = upstream_view(upstream, now);
     std::set<std::uint32_t> tiers;
     for (const auto& backend : view.backends)
-        if (serving.contains(backend.name)) tiers.insert(backend.tier);
+        if (prospect.is_candidate(backend.name)) tiers.insert(backend.tier);
     std::vector<balancer::RebalanceBackend> load;
     for (std::size_t i = 0; i < view.backends.size() && i < counts.size(); ++i) {
         const auto& backend = view.backends[i];
@@ -280,7 +261,7 @@ Outcome<void> Service::pause(const std::string& upstream, Duration max, const st
     auto& pause = pauses_[*index];
     if (!pause) pause = std::make_unique<Pause>(parts_.context);
     pause->ends = SteadyClock().now() + max;
-    pause->timer.expires_at(std::chrono::steady_clock::time_point(pause->ends.time_since_epoch()));
+    pause->timer.expires_at(to_asio(pause->ends));
     pause->timer.async_wait([this, at = *index](const boost::system::error_code& error) {
         // It may have been renewed since the timer went off.
         const auto found = pauses_.find(at);

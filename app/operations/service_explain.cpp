@@ -10,6 +10,7 @@
 #include "app/operations/service.hpp"
 #include "app/operations/words.hpp"
 #include "balancer/selector.hpp"
+#include "config/names.hpp"
 #include "proxy/router.hpp"
 #include "proxy/upstream.hpp"
 
@@ -47,7 +48,7 @@ admin::Outcome<Explanation> Service::explain(const admin::ExplainQuery& query) {
     }
     explanation.upstream = route_of(settings, *listener, query, explanation);
     if (const auto upstream = find_upstream(explanation.upstream)) {
-        explanation.balance = word_of(parts_.config.upstreams[*upstream].balance);
+        explanation.balance = config::name_of(parts_.config.upstreams[*upstream].balance);
         add_candidates(*upstream, settings.role, query, explanation);
         const auto& slots = parts_.server.upstreams()[*upstream]->connections;
         if (slots.full())
@@ -85,47 +86,55 @@ std::string Service::route_of(const config::Listener& listener, std::size_t inde
     return most->first;
 }
 
+// By a selector of its own, which takes nothing from anybody.
+Service::Prospect Service::prospect_of(std::size_t upstream, Role asked,
+                                       std::optional<std::uint64_t> key, TimePoint now) const {
+    const auto snapshot = parts_.monitors.of(upstream).snapshot();
+    balancer::Selector selector(snapshot->set,
+                                proxy::selector_options(parts_.config.upstreams[upstream]), 0);
+    selector.adopt(*snapshot, asked);
+    const balancer::Bitmap nobody;
+    const auto outlook = selector.look({.tried = nobody, .key = key, .now = now});
+    Prospect prospect;
+    for (std::uint32_t i = 0; i < snapshot->set->size(); ++i) {
+        const auto& backend = snapshot->set->share(i);
+        if (outlook.candidates.test(i)) prospect.candidates.emplace(backend->name(), backend);
+        if (selector.available(i)) prospect.available.insert(backend->name());
+        if (selector.forced(i)) prospect.forced.insert(backend->name());
+        if (outlook.choice == i) prospect.choice = backend->name();
+    }
+    return prospect;
+}
+
 void Service::add_candidates(std::size_t upstream, Role asked, const admin::ExplainQuery& query,
                              Explanation& explanation) const {
     const auto& settings = parts_.config.upstreams[upstream];
     const TimePoint now = SteadyClock().now();
-    const auto snapshot = parts_.monitors.of(upstream).snapshot();
-    balancer::Selector selector(snapshot->set, proxy::selector_options(settings), 0);
-    selector.adopt(*snapshot, asked);
     std::optional<std::uint64_t> key;
     if (query.source)
         key = proxy::key_hasher(settings, parts_.config.process.hash_seed).hash(*query.source);
-    const balancer::Bitmap nobody;
-    const auto outlook = selector.look({.tried = nobody, .key = key, .now = now});
-    const auto place_of = [&](const std::string& name) -> std::optional<std::uint32_t> {
-        for (std::uint32_t i = 0; i < snapshot->set->size(); ++i)
-            if (snapshot->set->backend(i).name() == name) return i;
-        return std::nullopt;
-    };
+    const Prospect prospect = prospect_of(upstream, asked, key, now);
     std::vector<Scored> scored;
     for (const auto& view : upstream_view(upstream, now).backends) {
-        const auto place = place_of(view.name);
         Explanation::Candidate candidate{.backend = view.name,
                                          .address = view.address,
                                          .active = view.active,
                                          .weight = view.effective_weight};
-        if (place && outlook.candidates.test(*place)) {
-            candidate.score = score_of(settings.balance, view, snapshot->set->backend(*place), now);
+        if (const auto* backend = prospect.candidate(view.name)) {
+            candidate.score = score_of(settings.balance, view, *backend, now);
             scored.push_back({view.name, candidate.score, view.effective_weight});
             if (view.slow_start_s_left)
                 candidate.note = fmt::format("slow start, {:.0f}s left", *view.slow_start_s_left);
-            if (selector.forced(*place))
+            if (prospect.forced.contains(view.name))
                 candidate.note = "used because of panic: " + ailment_of(view);
         } else {
             std::tie(candidate.excluded_by, candidate.note) =
-                exclusion_for(view, asked, place && selector.available(*place));
+                exclusion_for(view, asked, prospect.available.contains(view.name));
         }
         explanation.candidates.push_back(std::move(candidate));
     }
-    const std::string by_policy =
-        outlook.choice ? snapshot->set->backend(*outlook.choice).name() : "";
     std::tie(explanation.chosen, explanation.note) =
-        choose(settings.balance, scored, by_policy, key.has_value());
+        choose(settings.balance, scored, prospect.choice, key.has_value());
 }
 
 void Service::add_limits(std::size_t listener, const admin::ExplainQuery& query,

@@ -9,7 +9,7 @@
 #include "app/operations/usage.hpp"
 #include "app/operations/words.hpp"
 #include "app/version.hpp"
-#include "balancer/slow_start.hpp"
+#include "config/names.hpp"
 
 namespace penstock::app {
 
@@ -109,7 +109,7 @@ UpstreamView Service::upstream_view(std::size_t upstream, TimePoint now) const {
     const auto& monitor = parts_.monitors.of(upstream);
     auto& shared = *parts_.server.upstreams()[upstream];
     UpstreamView view{.name = settings.name,
-                      .balance = std::string(word_of(settings.balance)),
+                      .balance = std::string(config::name_of(settings.balance)),
                       .panic = monitor.health().in_panic(Role::none) ||
                                monitor.health().in_panic(Role::primary) ||
                                monitor.health().in_panic(Role::replica),
@@ -187,7 +187,7 @@ BackendView Service::backend_view(std::size_t upstream,
     if (const auto changed = overrides.find(view.name); changed != overrides.end())
         view.override = {changed->second.state, changed->second.weight, changed->second.by,
                          changed->second.since};
-    explain_exclusion(view);
+    explain_exclusion(view, wall_now());
     add_totals(view, settings.name);
     return view;
 }

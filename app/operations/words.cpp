@@ -1,6 +1,5 @@
 #include "app/operations/words.hpp"
 
-#include <array>
 #include <utility>
 
 #include <fmt/format.h>
@@ -13,15 +12,15 @@ namespace penstock::app {
 
 namespace {
 
-std::string ago(WallTime then) {
-    const auto passed = std::chrono::duration_cast<std::chrono::seconds>(wall_now() - then);
+std::string ago(WallTime then, WallTime now) {
+    const auto passed = std::chrono::duration_cast<std::chrono::seconds>(now - then);
     return config::format_duration(std::max(passed, std::chrono::seconds(0)));
 }
 
 // ` by uid 1000, 3m ago`, where somebody has set it while running.
-std::string by_whom(const admin::BackendView& view) {
+std::string by_whom(const admin::BackendView& view, WallTime now) {
     if (!view.override || !view.override->state) return "";
-    return fmt::format(", by {}, {} ago", view.override->by, ago(view.override->since));
+    return fmt::format(", by {}, {} ago", view.override->by, ago(view.override->since, now));
 }
 
 std::string check_failed(const admin::BackendView& view) {
@@ -36,10 +35,10 @@ std::string circuit_open(const admin::BackendView& view) {
     return text;
 }
 
-std::pair<std::string, std::string> exclusion_of(const admin::BackendView& view) {
-    if (view.state == config::BackendState::drain) return {"drain", "drain" + by_whom(view)};
+std::pair<std::string, std::string> exclusion_of(const admin::BackendView& view, WallTime now) {
+    if (view.state == config::BackendState::drain) return {"drain", "drain" + by_whom(view, now)};
     if (view.state == config::BackendState::maintenance)
-        return {"maintenance", "maintenance" + by_whom(view)};
+        return {"maintenance", "maintenance" + by_whom(view, now)};
     if (view.weight == 0) return {"weight_0", "its weight is 0"};
     if (!view.available) {
         if (!view.check.settled) return {"unchecked", "its first check is outstanding"};
@@ -54,13 +53,6 @@ std::pair<std::string, std::string> exclusion_of(const admin::BackendView& view)
 }
 
 }  // namespace
-
-std::string_view word_of(config::Balance balance) noexcept {
-    static constexpr std::array<std::string_view, 8> words{
-        "round_robin", "least_connections", "p2c",  "random", "least_latency",
-        "maglev",      "ring_hash",         "first"};
-    return words[std::to_underlying(balance)];
-}
 
 SlowStartView slow_start_of(const balancer::Backend& backend, std::uint32_t weight,
                             const config::SlowStart& settings, TimePoint now) noexcept {
@@ -80,8 +72,8 @@ std::string ailment_of(const admin::BackendView& view) {
     return "";
 }
 
-void explain_exclusion(admin::BackendView& view) {
-    std::tie(view.excluded_by, view.why) = exclusion_of(view);
+void explain_exclusion(admin::BackendView& view, WallTime now) {
+    std::tie(view.excluded_by, view.why) = exclusion_of(view, now);
 }
 
 }  // namespace penstock::app

@@ -10,9 +10,6 @@
 
 namespace penstock::app {
 
-/// As in the configuration.
-[[nodiscard]] std::string_view word_of(config::Balance balance) noexcept;
-
 /// Where a backend stands in its slow start.
 struct SlowStartView {
     double weight;                  // of the moment
@@ -27,6 +24,6 @@ struct SlowStartView {
 [[nodiscard]] std::string ailment_of(const admin::BackendView& view);
 
 /// Says why it would not be chosen now: the first reason that holds, as a word and as a clause.
-void explain_exclusion(admin::BackendView& view);
+void explain_exclusion(admin::BackendView& view, WallTime now);
 
 }  // namespace penstock::app

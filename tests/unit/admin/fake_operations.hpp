@@ -39,7 +39,6 @@ public:
         explanation.chosen = query.source ? query.source->to_string() : "a";
         return explanation;
     }
-    [[nodiscard]] const admin::EventRing& events() const override { return ring_; }
     [[nodiscard]] admin::EventRing& events() override { return ring_; }
 
     admin::Outcome<void> change_backend(const std::string& upstream, const std::string& backend,

@@ -12,6 +12,8 @@ namespace {
 using balancer::CircuitState;
 using config::BackendState;
 
+const WallTime noon{std::chrono::hours(12)};
+
 admin::BackendView well() {
     admin::BackendView view{.name = "a", .available = true, .eligible = true};
     view.check.enabled = true;
@@ -19,7 +21,7 @@ admin::BackendView well() {
 }
 
 std::string excluded(admin::BackendView view) {
-    explain_exclusion(view);
+    explain_exclusion(view, noon);
     return view.excluded_by + (view.why.empty() ? "" : ": " + view.why);
 }
 
@@ -41,8 +43,7 @@ TEST(Exclusion, the_first_reason_that_holds_is_named) {
     view.state = BackendState::maintenance;
     EXPECT_EQ(excluded(view), "maintenance: maintenance");
     view.state = BackendState::drain;
-    view.override = {BackendState::drain, std::nullopt, "uid 1000",
-                     wall_now() - std::chrono::minutes(3)};
+    view.override = {BackendState::drain, std::nullopt, "uid 1000", noon - std::chrono::minutes(3)};
     EXPECT_EQ(excluded(view), "drain: drain, by uid 1000, 3m ago");
 }
 
