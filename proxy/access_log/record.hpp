@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -18,6 +19,12 @@ struct ConnectionId {
 };
 
 inline constexpr std::uint32_t unknown_time = ~std::uint32_t{0};
+
+/// A known time, in whole microseconds; one of more than an hour is cut.
+constexpr std::uint32_t microseconds(Duration duration) noexcept {
+    return static_cast<std::uint32_t>(
+        std::min<std::uint64_t>(whole_us(duration), unknown_time - 1));
+}
 
 /// All that a line of the access log says; views live as long as the call that formats them.
 struct LogRecord {
