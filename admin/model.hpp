@@ -37,6 +37,21 @@ struct ProcessUsage {
     double started_s = 0;  // since the epoch
 };
 
+/// How the configuration last came into force, or did not. The start counts as a reload.
+struct LastReload {
+    WallTime time{};
+    bool ok = true;
+    std::vector<std::string> errors{};  // each with its place, where it has one
+};
+
+/// A process that this one has taken over from, and that still has sessions.
+struct OldProcess {
+    int pid = 0;
+    std::string version{};
+    std::uint64_t connections = 0;
+    std::optional<double> s_left{};  // until it ends its last sessions
+};
+
 struct ProcessView {
     std::string version{};
     std::string compiler{};
@@ -53,6 +68,12 @@ struct ProcessView {
     std::uint64_t access_log_dropped = 0;
     std::uint64_t access_log_suppressed = 0;
     std::uint64_t log_dropped = 0;
+    LastReload last_reload{};
+    WallTime last_reload_success{};
+    std::uint64_t reloads_succeeded = 0;  // of those since the start
+    std::uint64_t reloads_failed = 0;
+    std::vector<std::string> restart_required{};  // keys of the file that need a new start
+    std::vector<OldProcess> old_processes{};      // the newest first
     ProcessUsage usage{};
 };
 

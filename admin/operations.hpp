@@ -11,6 +11,7 @@
 
 #include "admin/events.hpp"
 #include "admin/model.hpp"
+#include "admin/plan.hpp"
 #include "proxy/inspect/closed_sessions.hpp"
 #include "proxy/inspect/session_info.hpp"
 
@@ -95,6 +96,15 @@ public:
     /// "" = the whole process.
     virtual Outcome<void> set_draining(const std::string& listener, bool draining,
                                        const std::string& actor) = 0;
+
+    /// What a reload of that configuration would change. Its mistakes are part of the plan.
+    virtual boost::asio::awaitable<Outcome<Plan>> plan(PlanRequest request) = 0;
+    /// Refused only where nothing can be reloaded now; mistakes, and what could not be done, are
+    /// part of the answer.
+    virtual boost::asio::awaitable<Outcome<Reloaded>> reload(ReloadRequest request,
+                                                             std::string actor) = 0;
+    /// Answers when the new process is ready, or why there is none.
+    virtual boost::asio::awaitable<Outcome<Upgraded>> upgrade(std::string actor) = 0;
 };
 
 }  // namespace penstock::admin

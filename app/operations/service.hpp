@@ -84,6 +84,10 @@ public:
                                const std::string& actor) override;
     admin::Outcome<void> set_draining(const std::string& listener, bool draining,
                                       const std::string& actor) override;
+    boost::asio::awaitable<admin::Outcome<admin::Plan>> plan(admin::PlanRequest request) override;
+    boost::asio::awaitable<admin::Outcome<admin::Reloaded>> reload(admin::ReloadRequest request,
+                                                                   std::string actor) override;
+    boost::asio::awaitable<admin::Outcome<admin::Upgraded>> upgrade(std::string actor) override;
 
 private:
     struct Pause {

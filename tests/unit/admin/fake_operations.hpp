@@ -89,6 +89,17 @@ public:
         return note((draining ? "drain '" : "undrain '") + listener + "'");
     }
 
+    boost::asio::awaitable<admin::Outcome<admin::Plan>> plan(admin::PlanRequest) override {
+        co_return admin::Plan{};
+    }
+    boost::asio::awaitable<admin::Outcome<admin::Reloaded>> reload(admin::ReloadRequest,
+                                                                   std::string) override {
+        co_return admin::Reloaded{};
+    }
+    boost::asio::awaitable<admin::Outcome<admin::Upgraded>> upgrade(std::string) override {
+        co_return admin::Upgraded{};
+    }
+
 private:
     admin::Outcome<void> note(std::string what) {
         if (refusal) return std::unexpected(*refusal);
