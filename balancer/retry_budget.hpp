@@ -44,17 +44,20 @@ public:
     /// An empty token where the budget is used up. `sessions`: those of the upstream now.
     [[nodiscard]] Token try_begin(std::uint64_t sessions) noexcept {
         const auto most = std::max(
-            always_allowed, static_cast<std::uint64_t>(share_ * static_cast<double>(sessions)));
+            always_allowed,
+            static_cast<std::uint64_t>(share_.load(std::memory_order_relaxed) *
+                                       static_cast<double>(sessions)));
         std::uint64_t now = in_flight_.load();
         do {
             if (now >= most) return {};
         } while (!in_flight_.compare_exchange_weak(now, now + 1));
         return Token(this);
     }
+    void set_share(double share) noexcept { share_.store(share, std::memory_order_relaxed); }
     [[nodiscard]] std::uint64_t in_flight() const noexcept { return in_flight_.load(); }
 
 private:
-    const double share_;
+    std::atomic<double> share_;
     std::atomic<std::uint64_t> in_flight_{0};
 };
 

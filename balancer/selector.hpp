@@ -25,6 +25,7 @@ struct SelectorOptions {
     /// join; the first BackendSet::max_joining_tiers do.
     double tier_join_below = 0;
     SlowStart slow_start{};
+    bool operator==(const SelectorOptions&) const = default;
 };
 
 /// What one client needs.

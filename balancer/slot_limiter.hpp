@@ -48,13 +48,14 @@ public:
 
     /// An empty permit when all slots are taken.
     [[nodiscard]] Permit try_acquire() noexcept {
-        if (limit_ == 0) {
+        const std::uint64_t limit = limit_.load(std::memory_order_relaxed);
+        if (limit == 0) {
             used_.fetch_add(1, std::memory_order_relaxed);
             return Permit(this);
         }
         std::uint64_t used = used_.load();
         do {
-            if (used >= limit_) return {};
+            if (used >= limit) return {};
         } while (!used_.compare_exchange_weak(used, used + 1));
         return Permit(this);
     }
@@ -63,14 +64,22 @@ public:
     void give_back() noexcept { used_.fetch_sub(1); }
 
     [[nodiscard]] std::uint64_t used() const noexcept { return used_.load(); }
-    [[nodiscard]] std::uint64_t limit() const noexcept { return limit_; }
-    [[nodiscard]] bool full() const noexcept { return limit_ != 0 && used() >= limit_; }
+    [[nodiscard]] std::uint64_t limit() const noexcept {
+        return limit_.load(std::memory_order_relaxed);
+    }
+    [[nodiscard]] bool full() const noexcept {
+        const std::uint64_t limit = this->limit();
+        return limit != 0 && used() >= limit;
+    }
+    /// From now on. Below what is in use nothing is taken away, only given out again later. Whoever
+    /// raises it wakes those that wait for a slot.
+    void set_limit(std::uint64_t limit) noexcept { limit_.store(limit); }
 
 private:
     friend class Permit;
     // Beside each other: whoever asks for one needs the other.
     alignas(64) std::atomic<std::uint64_t> used_{0};
-    const std::uint64_t limit_;
+    std::atomic<std::uint64_t> limit_;
 };
 
 inline void Permit::release() noexcept {

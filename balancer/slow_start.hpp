@@ -15,6 +15,7 @@ struct SlowStart {
     Duration window{};  // 0 = off: whole weight at once
     double min_weight = 0.1;  // share of the weight that it starts with
     double aggression = 1.0;  // above 1 the ramp is steep at first, below it is flat; positive
+    bool operator==(const SlowStart&) const = default;
 };
 
 /// weight * weight_scale * max(min_weight, (age / window) ^ (1 / aggression)), as Envoy has it; all

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 #include <string>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -18,10 +19,21 @@ std::string for_whom(Role asked) {
 
 }  // namespace
 
-Announcer::Announcer(double panic_threshold, bool asked_primary, bool asked_replica)
-    : threshold_(panic_threshold) {
+Announcer::Announcer(double panic_threshold, bool asked_primary, bool asked_replica) {
+    configure(panic_threshold, asked_primary, asked_replica);
+}
+
+void Announcer::configure(double panic_threshold, bool asked_primary, bool asked_replica) {
+    threshold_ = panic_threshold;
+    asked_ = {Role::none};
     if (asked_primary) asked_.push_back(Role::primary);
     if (asked_replica) asked_.push_back(Role::replica);
+    const auto is_asked = [this](Role role) {
+        return std::ranges::find(asked_, role) != asked_.end();
+    };
+    std::erase_if(panics_, [&](const Panic& told) { return !is_asked(told.second); });
+    for (const Role role : {Role::primary, Role::replica})
+        if (!is_asked(role)) nobody_[std::to_underlying(role)] = false;
 }
 
 void Announcer::look(const TierBook& tiers, bool awaited, std::vector<Event>& events) {

@@ -70,6 +70,7 @@ class TierBook {
 public:
     explicit TierBook(double panic_threshold) noexcept : threshold_(panic_threshold) {}
 
+    void set_panic_threshold(double threshold) noexcept { threshold_ = threshold; }
     void add(const Standing& standing) { count(standing, 1); }
     void remove(const Standing& standing) { count(standing, -1); }
     /// Removes one and adds the other. True if the panic of a tier has begun or ended by it.

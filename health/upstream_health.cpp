@@ -13,6 +13,11 @@ UpstreamHealth::UpstreamHealth(const config::Upstream& settings, const Options& 
 
 UpstreamHealth::~UpstreamHealth() = default;
 
+void UpstreamHealth::configure(const config::Upstream& settings, const Options& options,
+                               TimePoint now) {
+    impl_->configure(settings, options, now);
+}
+
 MemberId UpstreamHealth::add(NewMember member, TimePoint now) {
     return impl_->add(std::move(member), now);
 }

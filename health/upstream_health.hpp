@@ -50,11 +50,14 @@ public:
         bool asked_primary = false;  // some listener asks for this role
         bool asked_replica = false;
     };
-    /// `settings` must outlive the object.
     UpstreamHealth(const config::Upstream& settings, const Options& options, std::uint64_t seed);
     ~UpstreamHealth();
 
     // Events. Times never go backwards.
+
+    /// The settings have changed. Members stay as they are; what checks and circuit breakers know
+    /// of them stays as far as it means something under the new settings.
+    void configure(const config::Upstream& settings, const Options& options, TimePoint now);
 
     MemberId add(NewMember member, TimePoint now);
     /// Its sources no longer name it. What its sessions do is up to the upstream's `drain`.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include <boost/asio/as_tuple.hpp>
@@ -31,32 +32,32 @@ void rethrow(std::exception_ptr error) {
 
 }  // namespace
 
-UpstreamMonitor::UpstreamMonitor(const MonitorShared& shared, const config::Upstream& settings,
-                                 Options options, std::unique_ptr<Probe> probe)
+UpstreamMonitor::UpstreamMonitor(const MonitorShared& shared, Settings settings, Options options,
+                                 std::unique_ptr<Probe> probe)
     : shared_(shared),
-      settings_(settings),
+      settings_(std::move(settings)),
       workers_(options.workers),
       hash_seed_(options.hash_seed),
       probe_(std::move(probe)),
-      health_(settings, options.roles, options.seed),
-      discovery_(shared.context, shared.builder, settings, std::move(options.discovery),
+      health_(*settings_, options.roles, options.seed),
+      discovery_(shared.context, shared.builder, *settings_, std::move(options.discovery),
                  shared.log),
-      events_(settings.name, shared.log),
+      events_(settings_->name, shared.log),
       timer_(shared.context),
       outcomes_(shared.context),
       verdicts_(shared.context) {
     for (const auto& found : discovery_.list()) admit(found, false);
-    set_ = make_backend_set(settings_, placed(), hash_seed_);
+    set_ = make_backend_set(*settings_, placed(), hash_seed_);
 }
 
 UpstreamMonitor::~UpstreamMonitor() = default;
 
-void UpstreamMonitor::admit(const Discovered& found, bool fresh) {
+UpstreamMonitor::WatchedPtr UpstreamMonitor::admit(const Discovered& found, bool fresh) {
     auto watched = std::make_shared<Watched>(shared_.context);
     watched->found = found;
     const Discovered as = as_overridden(found);
-    watched->placed = {make_backend(settings_, found, workers_), as};
-    const auto& breaker = settings_.circuit_breaker;
+    watched->placed = {make_backend(*settings_, found, workers_), as};
+    const auto& breaker = settings_->circuit_breaker;
     if (breaker.enabled)
         watched->placed.backend->outcomes().set_alarm(breaker.consecutive_failures);
     watched->id = health_.add({.backend = watched->placed.backend,
@@ -67,15 +68,14 @@ void UpstreamMonitor::admit(const Discovered& found, bool fresh) {
                               now());
     watched_.push_back(watched);
     if (plane_ != nullptr) watch(watched);
+    return watched;
 }
 
 void UpstreamMonitor::start(DataPlane& plane) {
     plane_ = &plane;
     for (const auto& watched : watched_) watch(watched);
-    if (health_.outcome_interval() != never)
-        asio::co_spawn(shared_.context, read_outcomes(), rethrow);
-    if (discovery_.is_dynamic())
-        discovery_.start([this](const std::vector<Discovered>& found) { on_found(found); });
+    watch_outcomes();
+    discovery_.start([this](const std::vector<Discovered>& found) { on_found(found); });
     act();
 }
 
@@ -92,11 +92,17 @@ void UpstreamMonitor::stop() {
 }
 
 void UpstreamMonitor::watch(const WatchedPtr& watched) {
-    if (probe_) asio::co_spawn(shared_.context, check_again_and_again(watched), rethrow);
+    if (!probe_ || std::exchange(watched->checking, true)) return;
+    asio::co_spawn(shared_.context, check_again_and_again(watched), rethrow);
+}
+
+void UpstreamMonitor::watch_outcomes() {
+    if (health_.outcome_interval() == never || std::exchange(reading_outcomes_, true)) return;
+    asio::co_spawn(shared_.context, read_outcomes(), rethrow);
 }
 
 asio::awaitable<void> UpstreamMonitor::check_again_and_again(WatchedPtr watched) {
-    while (!watched->gone) {
+    while (!watched->gone && probe_) {
         const TimePoint next = health_.next_probe(watched->id);
         if (next > now()) {
             expire_at(watched->timer, next);
@@ -105,19 +111,20 @@ asio::awaitable<void> UpstreamMonitor::check_again_and_again(WatchedPtr watched)
         }
         auto entering = shared_.gate.enter();
         if (!co_await std::move(entering)) co_return;
-        if (!watched->gone) {
+        if (!watched->gone && probe_) {
             auto checking = check_once(watched);
             co_await std::move(checking);
         }
         shared_.gate.leave();
     }
+    watched->checking = false;
 }
 
 asio::awaitable<void> UpstreamMonitor::check_once(WatchedPtr watched) {
     const TimePoint started = now();
     health_.on_probe_started(watched->id, started);
     const std::shared_ptr<Probe> probe = probe_;
-    const TimePoint deadline = deadline_after(started, settings_.health_check.timeout);
+    const TimePoint deadline = deadline_after(started, settings_->health_check.timeout);
     auto checking = probe->check(target_of(watched->placed), deadline);
     const ProbeResult result = co_await std::move(checking);
     if (watched->gone) co_return;
@@ -148,7 +155,7 @@ void UpstreamMonitor::note_result(Watched& watched, const ProbeResult& result, D
 
 ProbeTarget UpstreamMonitor::target_of(const Placed& placed) const {
     ProbeTarget target{placed.as.address, placed.as.host};
-    const auto port = static_cast<std::uint16_t>(settings_.health_check.port);
+    const auto port = static_cast<std::uint16_t>(settings_->health_check.port);
     if (port == 0 || target.address.is_unix()) return target;
     sockaddr_storage raw;
     const auto length = target.address.to_sockaddr(raw);
@@ -161,7 +168,7 @@ ProbeTarget UpstreamMonitor::target_of(const Placed& placed) const {
 }
 
 asio::awaitable<void> UpstreamMonitor::read_outcomes() {
-    while (!stopped_) {
+    while (!stopped_ && health_.outcome_interval() != never) {
         expire_at(outcomes_, deadline_after(now(), health_.outcome_interval()));
         co_await outcomes_.async_wait(as_result);
         if (stopped_) co_return;
@@ -169,6 +176,7 @@ asio::awaitable<void> UpstreamMonitor::read_outcomes() {
         for (const auto& watched : watched_) hear(*watched, at);
         act();
     }
+    reading_outcomes_ = false;
 }
 
 void UpstreamMonitor::hear(Watched& watched, TimePoint at) {
@@ -192,41 +200,48 @@ void UpstreamMonitor::on_stall(Duration late, TimePoint at) {
 
 void UpstreamMonitor::set_probe(std::unique_ptr<Probe> probe) { probe_ = std::move(probe); }
 
-// A backend is the same as before if name, address and limit are.
+// A backend is the same as before if its name and address are.
+UpstreamMonitor::WatchedPtr UpstreamMonitor::find_same(const std::vector<WatchedPtr>& among,
+                                                       const Discovered& found) {
+    const auto same = std::ranges::find_if(among, [&](const WatchedPtr& watched) {
+        return watched->found.name == found.name && watched->found.address == found.address;
+    });
+    return same == among.end() ? nullptr : *same;
+}
+
 void UpstreamMonitor::on_found(const std::vector<Discovered>& found) {
-    if (stopped_) return;
+    if (stopped_ || changing_) return;
     const TimePoint at = now();
     const bool fresh = std::exchange(loaded_, discovery_.settled());
-    std::unordered_map<std::string, WatchedPtr> before;
-    for (auto& watched : watched_) before.emplace(watched->placed.as.name, watched);
-    watched_.clear();
-    for (const auto& now_found : found) {
-        const auto place = before.find(now_found.name);
-        const bool same = place != before.end() &&
-                          place->second->placed.as.address == now_found.address &&
-                          place->second->placed.as.max_connections == now_found.max_connections;
-        if (!same) {
-            admit(now_found, fresh);
-            if (fresh)
-                report({.kind = EventKind::backend_added,
-                        .backend = now_found.name,
-                        .text = "was found at " + now_found.address.to_string()});
-            continue;
-        }
-        WatchedPtr watched = std::move(place->second);
-        before.erase(place);
-        put(*watched, now_found, at);
-        watched_.push_back(std::move(watched));
+    std::vector<WatchedPtr> next;
+    for (const auto& backend : found) {
+        auto watched = find_same(watched_, backend);
+        next.push_back(watched ? watched : admit(backend, fresh));
+        if (!watched && fresh)
+            report({.kind = EventKind::backend_added,
+                    .backend = backend.name,
+                    .text = "was found at " + backend.address.to_string()});
     }
-    for (const auto& [name, watched] : before) {
-        retire(watched, at);
-        report({.kind = EventKind::backend_left,
-                .backend = name,
-                .text = "is no longer named by its source"});
-    }
-    if (shared_.on_backends) shared_.on_backends(settings_.name);
+    follow(next, found, at);
     rebuild_set();
     act();
+}
+
+// From now on the backends are these, as `found` has them.
+void UpstreamMonitor::follow(const std::vector<WatchedPtr>& next,
+                             const std::vector<Discovered>& found, TimePoint at) {
+    std::unordered_set<const Watched*> staying;
+    for (const auto& watched : next) staying.insert(watched.get());
+    for (const auto& watched : watched_) {
+        if (staying.contains(watched.get())) continue;
+        retire(watched, at);
+        report({.kind = EventKind::backend_left,
+                .backend = watched->found.name,
+                .text = "is no longer named by its source"});
+    }
+    watched_ = next;
+    for (std::size_t i = 0; i < next.size(); ++i) put(*next[i], found[i], at);
+    if (shared_.on_backends) shared_.on_backends(settings_->name);
 }
 
 void UpstreamMonitor::put(Watched& watched, const Discovered& found, TimePoint at) {
@@ -236,6 +251,8 @@ void UpstreamMonitor::put(Watched& watched, const Discovered& found, TimePoint a
     health_.set_weight(watched.id, as.weight, at);
     health_.set_tier(watched.id, as.tier, at);
     health_.set_state(watched.id, as.state, at);
+    watched.placed.backend->slots().set_limit(as.max_connections);
+    watched.placed.backend->connecting().set_limit(settings_->max_connecting_per_backend);
     watched.timer.cancel();  // its schedule may be another one
 }
 
@@ -279,7 +296,7 @@ bool UpstreamMonitor::reset_backend(const std::string& name) {
 }
 
 void UpstreamMonitor::report(const Event& event) const {
-    if (shared_.on_event) shared_.on_event(settings_.name, event);
+    if (shared_.on_event) shared_.on_event(settings_->name, event);
 }
 
 void UpstreamMonitor::retire(const WatchedPtr& watched, TimePoint at) {
@@ -293,7 +310,7 @@ asio::awaitable<void> UpstreamMonitor::first_verdicts() {
     const bool looks_up = discovery_.is_dynamic();
     const Duration longest =
         (looks_up ? longest_look_up : Duration::zero()) +
-        (probe_ ? settings_.health_check.fast_interval + settings_.health_check.timeout
+        (probe_ ? settings_->health_check.fast_interval + settings_->health_check.timeout
                 : Duration::zero());
     const TimePoint deadline = deadline_after(now(), longest);
     while (!stopped_ && now() < deadline && !(discovery_.settled() && health_.settled())) {
@@ -351,7 +368,7 @@ void UpstreamMonitor::arm_timer() {
 
 // Many verdicts at once are one message to the workers.
 void UpstreamMonitor::publish_soon() {
-    if (std::exchange(publishing_, true)) return;
+    if (building_ || std::exchange(publishing_, true)) return;
     asio::post(shared_.context, [this] {
         if (publishing_ && !stopped_) publish();
     });
@@ -359,6 +376,8 @@ void UpstreamMonitor::publish_soon() {
 
 void UpstreamMonitor::publish() {
     publishing_ = false;
+    // Who has left stays until the set without it, with those who come in its place, is there.
+    if (building_) return;
     plane_->publish(snapshot());
 }
 
@@ -394,22 +413,32 @@ void UpstreamMonitor::rebuild_set() {
         return;
     }
     building_ = true;
-    asio::post(shared_.builder, [this, backends = placed()] {
-        auto set = make_backend_set(settings_, backends, hash_seed_);
-        asio::post(shared_.context,
-                   [this, built = std::move(set)]() mutable { on_set_built(std::move(built)); });
+    asio::post(shared_.builder, [this, plan = SetPlan{settings_, placed(), hash_seed_},
+                                 version = set_version_] {
+        auto set = plan.build();
+        asio::post(shared_.context, [this, version, built = std::move(set)]() mutable {
+            on_set_built(version, std::move(built));
+        });
     });
 }
 
-void UpstreamMonitor::on_set_built(std::shared_ptr<const balancer::BackendSet> set) {
+void UpstreamMonitor::on_set_built(std::uint32_t version,
+                                   std::shared_ptr<const balancer::BackendSet> set) {
     building_ = false;
-    set_ = std::move(set);
+    if (version == set_version_)
+        use(std::move(set));
+    else
+        rebuild_ = true;
     if (stopped_) return;
-    if (set_->hash_checksum() != 0)
-        shared_.log.info("upstream {}: hash table of {} backends, checksum {:016x}", settings_.name,
-                         set_->size(), set_->hash_checksum());
     publish();
     if (std::exchange(rebuild_, false)) rebuild_set();
+}
+
+void UpstreamMonitor::use(std::shared_ptr<const balancer::BackendSet> set) {
+    const auto before = std::exchange(set_, std::move(set));
+    if (set_->hash_checksum() != 0 && set_->hash_checksum() != before->hash_checksum())
+        shared_.log.info("upstream {}: hash table of {} backends, checksum {:016x}",
+                         settings_->name, set_->size(), set_->hash_checksum());
 }
 
 std::vector<UpstreamMonitor::BackendStatus> UpstreamMonitor::backends() const {

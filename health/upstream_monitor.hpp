@@ -51,8 +51,10 @@ public:
         std::uint64_t seed = 0;
     };
 
-    /// `probe`: null if the upstream has no checks. `settings` must outlive the object.
-    UpstreamMonitor(const MonitorShared& shared, const config::Upstream& settings, Options options,
+    using Settings = std::shared_ptr<const config::Upstream>;
+
+    /// `probe`: null if the upstream has no checks. Any thread, until start().
+    UpstreamMonitor(const MonitorShared& shared, Settings settings, Options options,
                     std::unique_ptr<Probe> probe);
     ~UpstreamMonitor();
     UpstreamMonitor(const UpstreamMonitor&) = delete;
@@ -77,6 +79,32 @@ public:
     [[nodiscard]] boost::asio::awaitable<void> first_verdicts();
     static constexpr Duration longest_look_up = std::chrono::seconds(5);
 
+    // A change of the settings, in three steps, so that no client notices: first whoever is new is
+    // found and checked, then one set is built of those who stay and those who are new, then it
+    // counts. Meanwhile nobody who leaves leaves, and nobody new gets clients.
+
+    /// Checks, verdicts and discovery go by these settings from now on. `options.workers` and the
+    /// seeds stay. first_verdicts() tells when the next step makes sense.
+    void begin_change(Settings settings, const Options& options, std::unique_ptr<Probe> probe);
+    /// What the new set is to be built of, which any thread may do.
+    struct SetPlan {
+        Settings settings;
+        std::vector<Placed> backends;
+        std::uint64_t hash_seed = 0;
+        [[nodiscard]] std::shared_ptr<const balancer::BackendSet> build() const {
+            return make_backend_set(*settings, backends, hash_seed);
+        }
+    };
+    [[nodiscard]] SetPlan plan_change();
+    /// The set counts from now on, and this snapshot of it, which the caller gives to the workers.
+    [[nodiscard]] std::shared_ptr<const balancer::Snapshot> finish_change(
+        std::shared_ptr<const balancer::BackendSet> set);
+    /// After that: sessions of those who have left end, everybody is told.
+    void follow_change() { act(); }
+
+    /// The upstream leaves the configuration: all of its backends leave, and it stops.
+    void leave();
+
     /// The outcomes of that backend's connections have to be looked at. It may have left.
     void on_alarm(const balancer::Backend* backend);
     /// The thread stood still for so long.
@@ -96,6 +124,10 @@ public:
     bool override_backend(const std::string& name, const Override& change);
     /// The configuration counts again. False if nothing was overridden.
     bool reset_backend(const std::string& name);
+    /// The configuration has changed this very value: it counts again.
+    void forget_override(const std::string& name, bool state, bool weight);
+    /// As if override_backend() had been called before: overrides of an earlier process.
+    void restore_overrides(std::map<std::string, Override> overrides);
     [[nodiscard]] const std::map<std::string, Override>& overrides() const noexcept {
         return overrides_;
     }
@@ -134,11 +166,18 @@ private:
         Timer timer;
         std::optional<bool> told_up;  // what discovery knows
         std::optional<CheckResult> last;
+        bool checking = false;  // its coroutine runs
         bool gone = false;
     };
     using WatchedPtr = std::shared_ptr<Watched>;
 
-    void admit(const Discovered& found, bool fresh);
+    WatchedPtr admit(const Discovered& found, bool fresh);
+    /// One of `among` that is this backend.
+    [[nodiscard]] static WatchedPtr find_same(const std::vector<WatchedPtr>& among,
+                                              const Discovered& found);
+    void follow(const std::vector<WatchedPtr>& next, const std::vector<Discovered>& found,
+                TimePoint now);
+    void watch_outcomes();
     /// `found` with what an operator has changed.
     [[nodiscard]] Discovered as_overridden(Discovered found) const;
     void put(Watched& watched, const Discovered& found, TimePoint now);
@@ -159,13 +198,14 @@ private:
     void publish_soon();
     void publish();
     void rebuild_set();
-    void on_set_built(std::shared_ptr<const balancer::BackendSet> set);
+    void on_set_built(std::uint32_t version, std::shared_ptr<const balancer::BackendSet> set);
+    void use(std::shared_ptr<const balancer::BackendSet> set);
     [[nodiscard]] std::vector<Placed> placed() const;
     void note_result(Watched& watched, const ProbeResult& result, Duration took);
     [[nodiscard]] ProbeTarget target_of(const Placed& placed) const;
 
     const MonitorShared& shared_;
-    const config::Upstream& settings_;
+    Settings settings_;
     std::size_t workers_;
     std::uint64_t hash_seed_;
     std::shared_ptr<Probe> probe_;  // a check that runs keeps its own
@@ -182,6 +222,11 @@ private:
     TimePoint armed_ = no_deadline;
     Checks checks_;
     bool loaded_ = false;  // whatever comes now is new
+    bool reading_outcomes_ = false;
+    bool changing_ = false;  // between begin_change() and finish_change()
+    std::vector<WatchedPtr> next_;      // plan_change(): who will be there
+    std::vector<Discovered> planned_;   // as their sources have them
+    std::uint32_t set_version_ = 0;     // one that is built for an older one is dropped
     bool publishing_ = false;
     bool building_ = false;
     bool rebuild_ = false;

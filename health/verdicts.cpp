@@ -12,14 +12,92 @@ namespace {
 // First checks whose result somebody waits for start at once as long as they are few.
 constexpr std::uint32_t most_at_once = 16;
 
+config::Upstream without_backends(config::Upstream settings) {
+    settings.backends.clear();
+    settings.discovery.clear();
+    return settings;
+}
+
 }  // namespace
 
 UpstreamHealth::Impl::Impl(const config::Upstream& its_settings, const Options& options,
                            std::uint64_t seed)
-    : settings(its_settings),
+    : settings(without_backends(its_settings)),
       random(seed),
       tiers(settings.panic_threshold),
       announcer(settings.panic_threshold, options.asked_primary, options.asked_replica) {}
+
+// Verdicts stay as long as they mean something.
+void UpstreamHealth::Impl::configure(const config::Upstream& changed, const Options& options,
+                                     TimePoint now) {
+    const bool was_checked = settings.health_check.type != config::CheckType::none;
+    const bool paces_changed = settings.health_check != changed.health_check;
+    settings = without_backends(changed);
+    tiers.set_panic_threshold(settings.panic_threshold);
+    announcer.configure(settings.panic_threshold, options.asked_primary, options.asked_replica);
+    const bool is_checked = settings.health_check.type != config::CheckType::none;
+    for (auto& [id, member] : members) {
+        member.check.configure(settings.health_check.rise, settings.health_check.fall);
+        if (is_checked && !was_checked)
+            begin_checks(member, now);
+        else if (!is_checked && was_checked)
+            end_checks(member);
+        else if (paces_changed)
+            member.schedule.configure(now, random);
+        if (settings.on_backend_down == config::OnBackendDown::keep) member.down_due = no_deadline;
+        configure_breaker(member);
+        refile(member);
+    }
+    actions.publish = unannounced = true;
+}
+
+// It was believed to be well so far, and is until a check says otherwise: a check that is new must
+// not keep clients away.
+void UpstreamHealth::Impl::begin_checks(Member& member, TimePoint now) {
+    member.check = RiseFall(settings.health_check.rise, settings.health_check.fall,
+                            config::CheckInitial::up);
+    member.since = now;
+    if (member.state != BackendState::maintenance)
+        member.schedule.start(now, first_spread(true, now), random);
+}
+
+void UpstreamHealth::Impl::end_checks(Member& member) {
+    member.schedule.stop();
+    member.down_due = no_deadline;
+    member.excused = member.was_excused = member.seen_down = false;
+    member.last_check.clear();
+    note_awaited(member);
+    if (std::exchange(member.new_here, false)) actions.slow_starts.push_back(member.backend);
+    if (std::exchange(member.ended_down, false)) keep_sessions(member, EndCause::down);
+    Standing standing = member.standing;
+    standing.up = true;
+    standing.pending = false;
+    restand(member, standing);
+    apply(roles.remove(member.id));
+    standing = member.standing;
+    standing.role = Role::none;
+    restand(member, standing);
+    look_for_conflict();
+}
+
+void UpstreamHealth::Impl::configure_breaker(Member& member) {
+    if (settings.circuit_breaker.enabled) {
+        if (member.breaker)
+            member.breaker->configure(settings.connect_timeout);
+        else
+            member.breaker.emplace(settings.circuit_breaker, settings.connect_timeout,
+                                   member.backend->outcomes().totals());
+    }
+    const bool cuts_off = settings.circuit_breaker.enabled && !settings.circuit_breaker.dry_run;
+    if (!cuts_off && member.standing.circuit != CircuitState::closed) {
+        turn(member, CircuitState::closed, 0);
+        tell(EventKind::circuit_closed, member, "is used again: its circuit breaker is off");
+        if (settings.circuit_breaker.enabled)
+            member.breaker.emplace(settings.circuit_breaker, settings.connect_timeout,
+                                   member.backend->outcomes().totals());
+    }
+    if (!settings.circuit_breaker.enabled) member.breaker.reset();
+}
 
 Member* UpstreamHealth::Impl::find(MemberId id) noexcept {
     const auto found = members.find(id);

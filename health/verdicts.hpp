@@ -30,6 +30,12 @@ struct UpstreamHealth::Impl {
     void enter_maintenance(Member& member);
     void leave_maintenance(Member& member, TimePoint now);
 
+    // A change of the settings.
+    void configure(const config::Upstream& changed, const Options& options, TimePoint now);
+    void begin_checks(Member& member, TimePoint now);
+    void end_checks(Member& member);
+    void configure_breaker(Member& member);
+
     // The check.
     [[nodiscard]] bool is_checked(const Member& member) const noexcept;
     [[nodiscard]] Duration first_spread(bool urgent, TimePoint now) noexcept;
@@ -62,7 +68,7 @@ struct UpstreamHealth::Impl {
     /// Its timers may have changed.
     void refile(Member& member);
 
-    const config::Upstream& settings;
+    config::Upstream settings;  // without backends; what refers to its parts follows its changes
     Random random;
     std::unordered_map<MemberId, Member> members;
     MemberId next_id = 0;

@@ -45,6 +45,7 @@ Acceptor::~Acceptor() {
 std::error_code Acceptor::start() {
     if (const auto error = worker_.loop().poller().add(*this, net::Poller::accept_events))
         return error;
+    running_ = true;
     run(*this);
     return {};
 }
@@ -60,6 +61,13 @@ net::Root Acceptor::run(Acceptor& self) {
             self.worker_.report_failure(std::current_exception());
         }
     }
+    self.running_ = false;
+}
+
+void Acceptor::serve(ListenerPtr listener) {
+    listener_ = std::move(listener);
+    // Its limits may be others.
+    if (paused_) resume();
 }
 
 // The batch doubles while it is used up and halves when it was too large.
@@ -116,7 +124,7 @@ void Acceptor::admit(Accepted fresh, Room room) {
     });
     fresh.would_refuse = admission.would_refuse;
     if (admission.refused != CloseReason::none) {
-        if (reserved) worker_.wake_acceptors(*listener_->shared);
+        if (reserved) worker_.wake_acceptors(listener_->account());
         note(GateLog::Event::refuses, admission.refused, fresh.peer);
         return refuse(std::move(fresh), admission.refused);
     }
@@ -172,7 +180,7 @@ void Acceptor::refuse(Accepted accepted, CloseReason reason) {
 }
 
 void Acceptor::note(GateLog::Event event, CloseReason reason, const CompactEndpoint& peer) {
-    auto told = listener_->shared->gate_log.report(worker_.shared().log, listener_->settings(),
+    auto told = listener_->account().gate_log.report(worker_.shared().log, listener_->settings(),
                                                    event, reason, peer, worker_.loop().now());
     if (told && worker_.shared().on_limit)
         worker_.shared().on_limit(listener_->settings().name, reason, *std::move(told));
@@ -187,7 +195,7 @@ bool Acceptor::waits_at_limits() const noexcept {
 void Acceptor::give_back(Room room) {
     if (!room.process) return;
     room = {};
-    worker_.wake_acceptors(*listener_->shared);
+    worker_.wake_acceptors(listener_->account());
 }
 
 void Acceptor::stop_watching() {
@@ -208,7 +216,7 @@ void Acceptor::pause() {
     pause_ = first ? first_pause : std::min(pause_ * 2, longest_pause);
     worker_.loop().wheel().file(*this, worker_.loop().now() + pause_);
     worker_.shared().waiting.mark(worker_.index());
-    listener_->shared->waiting.mark(worker_.index());
+    listener_->account().waiting.mark(worker_.index());
     // Freed between the refusal and the mark: nobody would wake this worker.
     if (first && !worker_.shared().connections.full() &&
         !listener_->shared->gate.connections().full())
@@ -236,8 +244,17 @@ void Acceptor::stop() {
     // Bounded: a flood must not keep a stopping worker here.
     for (int i = 0; i < 65536 && accept_one() == Outcome::accepted; ++i) {
     }
+    close();
+}
+
+void Acceptor::let_go() {
+    if (std::exchange(stopping_, true)) return;
+    close();
+}
+
+void Acceptor::close() noexcept {
     worker_.loop().wheel().cancel(*this);
-    worker_.loop().poller().remove(*this);
+    worker_.loop().poller().remove(*this);  // another process may hold the socket open
     ::close(fd_);
     fd_ = -1;
     readable.wake(worker_.loop().ready());

@@ -29,6 +29,12 @@ public:
     void resume();
     /// Takes what waits in the kernel's queue (refusing it where there is no room), then closes.
     void stop();
+    /// Closes; what waits in the queue is for another process that has the socket too.
+    void let_go();
+    /// Who comes from now on comes to this listener.
+    void serve(ListenerPtr listener);
+    /// After stop() or let_go(): nothing refers to it any more.
+    [[nodiscard]] bool ended() const noexcept { return !running_; }
 
     [[nodiscard]] ListenerContext& listener() noexcept { return *listener_; }
 
@@ -47,6 +53,7 @@ private:
     [[nodiscard]] bool waits_at_limits() const noexcept;
     void give_back(Room room);
     void stop_watching();
+    void close() noexcept;
     /// Until a slot or a descriptor is free.
     void pause();
     void pause_until(TimePoint until);
@@ -61,6 +68,7 @@ private:
     Duration pause_ = Duration::zero();
     bool paused_ = false;
     bool stopping_ = false;
+    bool running_ = false;  // its coroutine
 };
 
 }  // namespace penstock::proxy

@@ -1,12 +1,15 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include <boost/smart_ptr/intrusive_ptr.hpp>
 #include <boost/smart_ptr/intrusive_ref_counter.hpp>
 
+#include "balancer/slot_limiter.hpp"
 #include "config/config.hpp"
 #include "metrics/cells.hpp"
 #include "net/socket.hpp"
@@ -20,15 +23,46 @@
 
 namespace penstock::proxy {
 
-/// What all workers share of one listener.
+/// One for each worker.
+using RouteCellsOfWorkers = std::vector<metrics::RouteCells>;
+
+/// What belongs to a listener's name, whatever its settings become: what is counted for it, what is
+/// in use, who waits. Shared by the workers; the map is the control thread's.
+struct ListenerAccount {
+    ListenerAccount(std::string its_name, std::size_t workers)
+        : name(std::move(its_name)), waiting(workers), cells(workers) {}
+
+    /// Made at the first call.
+    [[nodiscard]] const std::shared_ptr<RouteCellsOfWorkers>& route(const std::string& upstream);
+
+    const std::string name;
+    balancer::SlotLimiter connections{0};
+    GateLog gate_log;
+    WaitingWorkers waiting;  // for a slot
+    std::vector<metrics::ListenerCells> cells;  // one for each worker
+    std::map<std::string, std::shared_ptr<RouteCellsOfWorkers>> routes;  // by upstream
+};
+
+/// A listener with one state of its settings, for all workers. Sessions keep the one they came in
+/// by; a change of the configuration makes another one with the same account.
 struct ListenerShared {
+    struct Route {
+        std::string upstream;
+        std::shared_ptr<RouteCellsOfWorkers> cells;
+    };
+
+    /// Control thread. `before`: the one that this one follows; null = none.
+    ListenerShared(config::Listener from, std::shared_ptr<ListenerAccount> its_account,
+                   const balancer::SourceTable::Size& sources = {},
+                   const ListenerShared* before = nullptr);
+    /// Of a name that is new.
     ListenerShared(config::Listener from, std::size_t workers,
                    const balancer::SourceTable::Size& sources = {});
 
     config::Listener settings;
+    std::shared_ptr<ListenerAccount> account;
     Gate gate;
-    GateLog gate_log;
-    WaitingWorkers waiting;  // for a slot
+    std::vector<Route> routes;  // one per upstream that its clients may come to
     /// What workers start with; a later one is sent to each.
     std::shared_ptr<const AccessPolicy> access;
 };
@@ -36,25 +70,26 @@ struct ListenerShared {
 /// What one worker counts for clients of one listener that went to one upstream.
 struct Route {
     UpstreamPtr upstream;
-    std::unique_ptr<metrics::RouteCells> cells = std::make_unique<metrics::RouteCells>();
+    metrics::RouteCells* cells;  // the listener's
 };
 
-/// One worker's view of a listener; as UpstreamContext.
+/// One worker's view of a ListenerShared; as UpstreamContext.
 struct ListenerContext
     : boost::intrusive_ref_counter<ListenerContext, boost::thread_unsafe_counter> {
-    /// `upstreams`: those that the router may choose, each once.
+    /// `upstreams`: those of `from->routes`, in their order.
     ListenerContext(std::shared_ptr<ListenerShared> from, Router to,
-                    const std::vector<UpstreamPtr>& upstreams);
+                    const std::vector<UpstreamPtr>& upstreams, unsigned worker);
 
     std::shared_ptr<ListenerShared> shared;
     Router router;
     RelayTimeouts timeouts;
     net::KeepaliveOptions keepalive;
     std::shared_ptr<const AccessPolicy> access;  // null = everybody may enter
-    metrics::ListenerCells cells;
+    metrics::ListenerCells& cells;
     std::vector<Route> routes;  // one per upstream that its clients may come to
 
     [[nodiscard]] const config::Listener& settings() const noexcept { return shared->settings; }
+    [[nodiscard]] ListenerAccount& account() const noexcept { return *shared->account; }
     /// What is counted for its clients of that upstream, one of `routes`.
     [[nodiscard]] metrics::RouteCells& cells_of(const UpstreamContext& upstream) noexcept;
 };

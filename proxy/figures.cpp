@@ -10,24 +10,21 @@ std::uint64_t ListenerFigures::closed_by(CloseReason reason) const noexcept {
     return sum;
 }
 
-ListenerFigures listener_figures(const Workers& workers, std::size_t listener) {
+ListenerFigures listener_figures(const ListenerAccount& listener) {
     ListenerFigures figures;
-    for (const auto& worker : workers) {
-        const ListenerContext& context = *worker->listeners()[listener];
-        figures.routes.resize(context.routes.size());
-        // Ends before beginnings: nobody sees more connections closed than accepted.
-        for (std::size_t i = 0; i < context.routes.size(); ++i) {
-            figures.routes[i].upstream = context.routes[i].upstream->settings().name;
-            figures.routes[i].totals += *context.routes[i].cells;
-        }
-        figures.totals += context.cells;
+    // Ends before beginnings: nobody sees more connections closed than accepted.
+    for (const auto& [upstream, workers] : listener.routes) {
+        auto& route = figures.routes.emplace_back();
+        route.upstream = upstream;
+        for (const auto& cells : *workers) route.totals += cells;
     }
+    for (const auto& cells : listener.cells) figures.totals += cells;
     return figures;
 }
 
-metrics::UpstreamTotals upstream_totals(const Workers& workers, std::size_t upstream) {
+metrics::UpstreamTotals upstream_totals(const UpstreamShared& upstream) {
     metrics::UpstreamTotals totals;
-    for (const auto& worker : workers) totals += worker->upstreams()[upstream]->cells;
+    for (const auto& cells : upstream.cells) totals += cells;
     return totals;
 }
 

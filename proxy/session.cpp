@@ -120,7 +120,7 @@ void Session::give_slots_back() noexcept {
     if (slots_.backend || slots_.upstream) worker_.call_waiting(upstream());
     if (source_ != balancer::SourcePermit::none)
         listener_->shared->gate.leave(std::exchange(source_, balancer::SourcePermit::none));
-    if (slots_.listener) listener_->shared->gate.connections().give_back();
+    if (slots_.listener) listener_->account().connections.give_back();
     if (slots_.process) worker_.shared().connections.give_back();
     slots_ = {};
 }
@@ -507,7 +507,7 @@ void Session::finish() noexcept {
     worker_.log().write(record, worker_.loop().now());
     remember(record);
     give_slots_back();
-    if (linked_) worker_.unlink(*this, *listener_->shared);
+    if (linked_) worker_.unlink(*this, listener_->account());
     worker_.loop().retire(this);
 }
 

@@ -76,6 +76,12 @@ public:
     [[nodiscard]] const balancer::Backend* backend() const noexcept { return backend_; }
     /// What its listener asked for.
     [[nodiscard]] Role role() const noexcept { return role_; }
+    /// It came by that listener, and went to that upstream ("" = to any, or none).
+    [[nodiscard]] bool came_by(const ListenerAccount& listener,
+                               const std::string& upstream) const noexcept {
+        return &listener_->account() == &listener &&
+               (upstream.empty() || (upstream_ && upstream_->shared->name == upstream));
+    }
     /// It had its connection to the backend before `moment`.
     [[nodiscard]] bool relays_since_before(TimePoint moment) const noexcept {
         return connect_us_ != unknown_time && ready_at_ <= moment;

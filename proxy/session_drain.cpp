@@ -13,6 +13,7 @@ constexpr std::size_t most_asked = 1000;
 }  // namespace
 
 bool DrainScope::covers(const Session& session) const noexcept {
+    if (listener != nullptr && !session.came_by(*listener, upstream)) return false;
     if (backend == nullptr) return true;
     return session.backend() == backend.get() && (asked == Role::none || session.role() == asked) &&
            (before == no_deadline || session.relays_since_before(before));

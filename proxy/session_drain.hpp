@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <limits>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include <boost/intrusive/list.hpp>
@@ -16,11 +17,14 @@ namespace penstock::proxy {
 
 using SessionList = boost::intrusive::list<Session, boost::intrusive::constant_time_size<false>>;
 
-/// Which sessions a drain is about: those of one backend, or all.
+/// Which sessions a drain is about: those of one backend, of one listener, or all. Every condition
+/// that is given holds.
 struct DrainScope {
-    std::shared_ptr<const balancer::Backend> backend;  // null = all sessions
+    std::shared_ptr<const balancer::Backend> backend{};
     Role asked = Role::none;          // only those that asked for this role; none = any
     TimePoint before = no_deadline;   // only those that had their backend before this moment
+    std::shared_ptr<const ListenerAccount> listener{};
+    std::string upstream{};  // with `listener`: only those that went there; "" = anywhere
 
     [[nodiscard]] bool covers(const Session& session) const noexcept;
 };

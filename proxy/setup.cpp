@@ -32,7 +32,7 @@ Setup::Next Setup::admit() {
     const TimePoint now = session_.worker().loop().now();
     if (held_.is_linked()) held_.unlink();
     if (in_line_) return admit_waiting(now);
-    if (upstream_.paused) return hold(now);
+    if (upstream_.paused && !upstream_.left) return hold(now);
     // A session that was served once goes on trying; others came first for those who never were.
     if (std::exchange(newcomer_, false) && upstream_.shared->line(lane_.role).occupied())
         return enqueue(now);
@@ -148,7 +148,8 @@ Setup::Next Setup::enqueue(TimePoint now) {
 
 Setup::Next Setup::hold(TimePoint now) {
     const auto& settings = upstream_.settings();
-    const bool holds = settings.no_backend == config::NoBackend::hold || upstream_.paused;
+    const bool holds =
+        (settings.no_backend == config::NoBackend::hold || upstream_.paused) && !upstream_.left;
     if (holds && !hold_place_ && settings.hold.max_length != 0) {
         hold_place_ = upstream_.shared->held.try_acquire();
         // Also when it is held again: one deadline for all of it.

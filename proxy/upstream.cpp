@@ -59,16 +59,23 @@ net::KeepaliveOptions keepalive_options(const config::Keepalive& keepalive) noex
             std::clamp(keepalive.probes, 1U, 127U)};
 }
 
-UpstreamShared::UpstreamShared(config::Upstream from, SnapshotPtr start, std::size_t workers)
-    : settings(std::move(from)),
-      first(std::move(start)),
-      connections(settings.max_connections),
-      held(settings.hold.max_length),
-      retries(settings.retry_budget),
-      lines{WaitingLine(workers, settings.queue.max_length, settings.queue.policy),
-            WaitingLine(workers, settings.queue.max_length, settings.queue.policy),
-            WaitingLine(workers, settings.queue.max_length, settings.queue.policy)},
-      warm(workers) {}
+UpstreamShared::UpstreamShared(const config::Upstream& from, std::size_t workers)
+    : name(from.name),
+      connections(from.max_connections),
+      held(from.hold.max_length),
+      retries(from.retry_budget),
+      lines{WaitingLine(workers, from.queue.max_length, from.queue.policy),
+            WaitingLine(workers, from.queue.max_length, from.queue.policy),
+            WaitingLine(workers, from.queue.max_length, from.queue.policy)},
+      warm(workers),
+      cells(workers) {}
+
+void UpstreamShared::configure(const config::Upstream& changed) {
+    connections.set_limit(changed.max_connections);
+    held.set_limit(changed.hold.max_length);
+    retries.set_share(changed.retry_budget);
+    for (WaitingLine& line : lines) line.configure(changed.queue.max_length, changed.queue.policy);
+}
 
 bool UpstreamShared::anybody_waits() const noexcept {
     return std::ranges::any_of(lines, [](const WaitingLine& line) { return line.waiting() != 0; });
@@ -84,12 +91,18 @@ Lane::Lane(Role asked, SnapshotPtr snapshot, const balancer::SelectorOptions& op
     selector.adopt(*snapshot, asked);
 }
 
-UpstreamContext::UpstreamContext(std::shared_ptr<UpstreamShared> from, std::uint64_t seed)
+UpstreamContext::UpstreamContext(std::shared_ptr<UpstreamShared> from,
+                                 UpstreamSettings its_settings, SnapshotPtr first, unsigned worker,
+                                 std::uint64_t seed)
     : shared(std::move(from)),
-      hasher(key_hasher(shared->settings, shared->first->set->hash_seed())),
-      keepalive(keepalive_options(shared->settings.keepalive)),
-      wants_latency(shared->settings.balance == config::Balance::least_latency),
-      snapshot_(shared->first),
+      hasher(key_hasher(*its_settings, first->set->hash_seed())),
+      sources(its_settings->source_address, worker),
+      keepalive(keepalive_options(its_settings->keepalive)),
+      cells(shared->cells[worker]),
+      wants_latency(its_settings->balance == config::Balance::least_latency),
+      settings_(std::move(its_settings)),
+      snapshot_(std::move(first)),
+      worker_(worker),
       seed_(seed) {
     lane(Role::none);
 }
@@ -100,8 +113,31 @@ Lane& UpstreamContext::lane(Role asked) {
     const auto found =
         std::ranges::find(lanes_, asked, [](const auto& lane) { return lane->role; });
     if (found != lanes_.end()) return **found;
-    return *lanes_.emplace_back(std::make_unique<Lane>(
-        asked, snapshot_, selector_options(settings()), Random(seed_ + lanes_.size()).next()));
+    return *lanes_.emplace_back(std::make_unique<Lane>(asked, snapshot_,
+                                                       selector_options(settings()), lane_seed()));
+}
+
+std::uint64_t UpstreamContext::lane_seed() noexcept { return Random(seed_++).next(); }
+
+void UpstreamContext::change(UpstreamSettings settings, SnapshotPtr snapshot) {
+    const UpstreamSettings before = std::exchange(settings_, std::move(settings));
+    hasher = key_hasher(*settings_, snapshot->set->hash_seed());
+    if (before->source_address != settings_->source_address)
+        sources = SourceAddresses(settings_->source_address, worker_);
+    keepalive = keepalive_options(settings_->keepalive);
+    wants_latency = settings_->balance == config::Balance::least_latency;
+    const auto options = selector_options(*settings_);
+    if (options != selector_options(*before))
+        // Before anybody asks a policy for tables that the old set does not have.
+        for (const auto& lane : lanes_)
+            lane->selector = balancer::Selector(snapshot->set, options, lane_seed());
+    adopt(std::move(snapshot));
+}
+
+void UpstreamContext::leave() {
+    left = true;
+    adopt(std::make_shared<const balancer::Snapshot>(
+        std::make_shared<const balancer::BackendSet>(std::vector<balancer::BackendEntry>{})));
 }
 
 bool UpstreamContext::available(std::uint32_t backend) const noexcept {

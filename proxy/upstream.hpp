@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include <boost/smart_ptr/intrusive_ptr.hpp>
@@ -28,10 +29,16 @@ class WarmPool;
 
 using SnapshotPtr = std::shared_ptr<const balancer::Snapshot>;
 
-/// What all workers share of one upstream: settings, and what is limited over all of them.
+using UpstreamSettings = std::shared_ptr<const config::Upstream>;
+
+/// What all workers share of one upstream, whatever its settings become: what is limited over all
+/// of them, and what is counted.
 struct UpstreamShared : std::enable_shared_from_this<UpstreamShared> {
-    /// `first`: what the workers start with.
-    UpstreamShared(config::Upstream from, SnapshotPtr first, std::size_t workers);
+    UpstreamShared(const config::Upstream& from, std::size_t workers);
+
+    /// From now on the limits are these. Any thread; who may go on because of it is woken by
+    /// UpstreamContext::change().
+    void configure(const config::Upstream& changed);
 
     [[nodiscard]] WaitingLine& line(Role asked) noexcept {
         return lines[std::to_underlying(asked)];
@@ -41,13 +48,13 @@ struct UpstreamShared : std::enable_shared_from_this<UpstreamShared> {
     /// The same, or was called and has no slot yet.
     [[nodiscard]] bool occupied() const noexcept;
 
-    config::Upstream settings;
-    SnapshotPtr first;  // until all workers have it
+    const std::string name;
     balancer::SlotLimiter connections;  // of sessions and pools
     balancer::SlotLimiter held;
     balancer::RetryBudget retries;
     std::array<WaitingLine, role_count> lines;  // one per role asked for: they wait for others
     WorkerLoads warm;  // warm connections, those being opened included
+    std::vector<metrics::UpstreamCells> cells;  // one for each worker
 };
 
 /// What clients that ask for one role see of an upstream, on one worker.
@@ -64,8 +71,15 @@ struct Lane {
 /// of the configuration. Counted without atomics: it never leaves its worker.
 struct UpstreamContext
     : boost::intrusive_ref_counter<UpstreamContext, boost::thread_unsafe_counter> {
-    UpstreamContext(std::shared_ptr<UpstreamShared> from, std::uint64_t seed);
+    /// Any thread, until the worker has it. `first`: who may be chosen.
+    UpstreamContext(std::shared_ptr<UpstreamShared> from, UpstreamSettings its_settings,
+                    SnapshotPtr first, unsigned worker, std::uint64_t seed);
     ~UpstreamContext();
+
+    /// From now on it goes by these settings and this snapshot. Its pool is up to the worker.
+    void change(UpstreamSettings settings, SnapshotPtr snapshot);
+    /// It is no longer part of the configuration: nobody is available, and nobody is held.
+    void leave();
 
     /// Made at the first call; the one of Role::none is always there.
     Lane& lane(Role asked);
@@ -97,16 +111,21 @@ struct UpstreamContext
     SourceAddresses sources;
     std::unique_ptr<WarmPool> pool;  // null if the upstream has none
     net::KeepaliveOptions keepalive;
-    metrics::UpstreamCells cells;
+    metrics::UpstreamCells& cells;
     bool paused = false;  // by an operator: new clients are held
+    bool left = false;  // the configuration: who waits is refused
     bool wants_latency;  // the policy looks at the time to the first byte
 
-    [[nodiscard]] const config::Upstream& settings() const noexcept { return shared->settings; }
+    [[nodiscard]] const config::Upstream& settings() const noexcept { return *settings_; }
+    [[nodiscard]] unsigned worker() const noexcept { return worker_; }
 
 private:
     void keep_leaving(const balancer::BackendSet& before);
+    [[nodiscard]] std::uint64_t lane_seed() noexcept;
 
+    UpstreamSettings settings_;
     SnapshotPtr snapshot_;
+    unsigned worker_;
     std::uint64_t seed_;
     std::vector<std::unique_ptr<Lane>> lanes_;  // that of Role::none first
     std::vector<std::shared_ptr<balancer::Backend>> leaving_;

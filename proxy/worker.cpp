@@ -39,58 +39,11 @@ Worker::Worker(WorkersShared& shared, const WorkerOptions& options, LogWriter* l
 
 Worker::~Worker() = default;
 
-void Worker::configure(const std::vector<std::shared_ptr<UpstreamShared>>& upstreams,
-                       const std::vector<std::shared_ptr<ListenerShared>>& listeners) {
-    for (const auto& upstream : upstreams) {
-        auto& context = upstreams_.emplace_back(new UpstreamContext(upstream, random_.next()));
-        context->sources = SourceAddresses(upstream->settings.source_address, index_);
-        if (upstream->settings.pool.min_idle != 0)
-            context->pool = std::make_unique<WarmPool>(*this, *context);
-    }
-    for (const auto& listener : listeners) {
-        const auto& settings = listener->settings;
-        const auto reachable = upstreams_of(settings);
-        for (const auto& upstream : reachable) upstream->lane(settings.role);
-        listeners_.push_back(new ListenerContext(listener, router_of(settings), reachable));
-    }
-}
-
-UpstreamPtr Worker::find_upstream(const std::string& name) const {
-    const auto found = std::ranges::find(upstreams_, name, [](const UpstreamPtr& upstream) {
-        return std::string_view(upstream->settings().name);
-    });
-    return found == upstreams_.end() ? nullptr : *found;
-}
-
-Router Worker::router_of(const config::Listener& listener) {
-    if (listener.split.empty()) return Router(find_upstream(listener.upstream));
-    std::vector<UpstreamPtr> parts;
-    for (const auto& part : listener.split) parts.push_back(find_upstream(part.upstream));
-    return {listener, std::move(parts), shared_.hash_seed, random_};
-}
-
-std::vector<UpstreamPtr> Worker::upstreams_of(const config::Listener& listener) const {
-    std::vector<UpstreamPtr> found;
-    if (auto upstream = find_upstream(listener.upstream)) found.push_back(std::move(upstream));
-    for (const auto& part : listener.split) {
-        auto upstream = find_upstream(part.upstream);
-        if (std::ranges::find(found, upstream) == found.end()) found.push_back(std::move(upstream));
-    }
-    return found;
-}
-
-void Worker::add_socket(std::size_t listener, net::UniqueFd socket) {
-    acceptors_.push_back(
-        std::make_unique<Acceptor>(*this, listeners_[listener], std::move(socket)));
-}
-
 void Worker::run() {
     // What was sent before, verdicts above all, counts for the first connection already.
     loop_.turn(Duration::zero());
-    for (auto& acceptor : acceptors_)
-        if (const auto error = acceptor->start())
-            shared_.log.error("listener {}: cannot watch its socket: {}",
-                              acceptor->listener().settings().name, error.message());
+    running_ = true;
+    for (auto& acceptor : acceptors_) start(*acceptor);
     for (auto& upstream : upstreams_)
         if (upstream->pool) upstream->pool->start();
     loop_.run();
@@ -113,26 +66,37 @@ void Worker::stop_accepting() {
     for (auto& acceptor : acceptors_) acceptor->stop();
 }
 
+void Worker::let_go() {
+    for (auto& acceptor : acceptors_) acceptor->let_go();
+}
+
 void Worker::admit(ListenerContext& listener, Accepted accepted) {
-    const auto place = std::ranges::find(listeners_, &listener, &ListenerPtr::get);
-    const auto which = static_cast<std::size_t>(place - listeners_.begin());
     const std::size_t chosen = choose_worker(index_, shared_.loads);
     shared_.loads.add(chosen);
-    if (chosen == index_) return start_session(which, std::move(accepted));
+    if (chosen == index_) return start_session(listener, std::move(accepted));
     cells_.handed_off.add();
     Worker* other = shared_.workers[chosen];
-    other->send([other, which, fresh = std::move(accepted)]() mutable {
-        other->start_session(which, std::move(fresh));
+    other->send([other, to = listener.shared, fresh = std::move(accepted)]() mutable {
+        other->take_over(to, std::move(fresh));
     });
 }
 
-void Worker::start_session(std::size_t listener, Accepted accepted) {
+// The configuration reaches the workers one after the other: one that is behind has it in its mail.
+void Worker::take_over(const std::shared_ptr<ListenerShared>& listener, Accepted accepted) {
+    if (ListenerContext* context = context_of(*listener->account))
+        return start_session(*context, std::move(accepted));
+    send([this, listener, fresh = std::move(accepted)]() mutable {
+        take_over(listener, std::move(fresh));
+    });
+}
+
+void Worker::start_session(ListenerContext& listener, Accepted accepted) {
     Session* session = nullptr;
     try {
-        session = new Session(*this, listeners_[listener], std::move(accepted), next_sequence());
+        session = new Session(*this, &listener, std::move(accepted), next_sequence());
     } catch (const std::bad_alloc&) {  // costs this connection, and nothing else
         shared_.loads.remove(index_);
-        listeners_[listener]->cells.closed_by(CloseReason::overload).add();
+        listener.cells.closed_by(CloseReason::overload).add();
         return report_failure(std::current_exception());
     }
     session->start();
@@ -143,7 +107,7 @@ void Worker::link(Session& session) noexcept {
     ++session_count_;
 }
 
-void Worker::unlink(Session& session, ListenerShared& listener) noexcept {
+void Worker::unlink(Session& session, ListenerAccount& listener) noexcept {
     sessions_.erase(sessions_.iterator_to(session));
     --session_count_;
     shared_.loads.remove(index_);
@@ -151,7 +115,7 @@ void Worker::unlink(Session& session, ListenerShared& listener) noexcept {
     if (session_count_ == 0 && when_empty_) std::exchange(when_empty_, {})();
 }
 
-void Worker::wake_acceptors(ListenerShared& listener) noexcept {
+void Worker::wake_acceptors(ListenerAccount& listener) noexcept {
     wake_one(shared_.waiting);
     wake_one(listener.waiting);
 }
@@ -224,22 +188,25 @@ void Worker::adopt(const UpstreamShared& upstream, SnapshotPtr snapshot) {
     if (context == nullptr) return;
     context->adopt(std::move(snapshot));
     if (context->pool) context->pool->on_availability();
-    for (const auto& lane : context->lanes())
-        if (!lane->selector.any_available())
-            call_all(*context, *lane);
-        else if (!context->paused)
-            resume_held(*lane);
-    call_waiting(*context);
+    wake_waiting(*context);
 }
 
-void Worker::end_sessions(const UpstreamShared& upstream, const health::EndSessions& which) {
+void Worker::wake_waiting(UpstreamContext& upstream) {
+    for (const auto& lane : upstream.lanes())
+        if (!lane->selector.any_available())
+            call_all(upstream, *lane);
+        else if (!upstream.paused)
+            resume_held(*lane);
+    call_waiting(upstream);
+}
+
+void Worker::end_sessions(const health::EndSessions& which, const config::Drain& drain) {
     const TimePoint now = loop_.now();
     DrainScope scope{which.backend, which.asked};
     // A backend that is down may get clients nevertheless: those who came later are none of it.
     if (which.cause != health::EndCause::removed) scope.before = now;
-    const auto& [wait, close_over] = upstream.settings.drain;
     const DrainPlan plan = which.at_once ? DrainPlan(now, Duration::zero(), Duration::zero())
-                                         : DrainPlan(now, wait, close_over);
+                                         : DrainPlan(now, drain.wait, drain.close_over);
     keep_sessions(*which.backend, which.cause);
     add_drain(SessionDrain(std::move(scope), plan, reason_of(which.cause)));
 }
@@ -256,11 +223,19 @@ void Worker::report_backend_failure(UpstreamContext& upstream, balancer::Backend
 }
 
 void Worker::raise_alarm(UpstreamContext& upstream, const balancer::Backend& backend) noexcept {
-    if (shared_.on_alarm) shared_.on_alarm(*upstream.shared, backend);
+    if (shared_.on_alarm) shared_.on_alarm(upstream.shared, backend);
 }
 
-void Worker::set_access(std::size_t listener, std::shared_ptr<const AccessPolicy> policy) {
-    listeners_[listener]->access = std::move(policy);
+ListenerContext* Worker::context_of(const ListenerAccount& account) noexcept {
+    for (const auto* list : {&listeners_, &left_listeners_})
+        for (const ListenerPtr& listener : *list)
+            if (listener->shared->account.get() == &account) return listener.get();
+    return nullptr;
+}
+
+void Worker::set_access(const ListenerAccount& listener,
+                        std::shared_ptr<const AccessPolicy> policy) {
+    if (ListenerContext* context = context_of(listener)) context->access = std::move(policy);
 }
 
 std::vector<SessionInfo> Worker::list_sessions(const SessionFilter& filter) const {
@@ -295,11 +270,14 @@ void Worker::resume_held(Lane& lane) {
     });
 }
 
-void Worker::set_split(std::size_t listener, const std::vector<std::uint32_t>& weights) {
-    ListenerContext& context = *listeners_[listener];
-    config::Listener changed = context.settings();
+void Worker::set_split(const ListenerAccount& listener, const std::vector<std::uint32_t>& weights) {
+    ListenerContext* context = context_of(listener);
+    if (context == nullptr) return;
+    config::Listener changed = context->settings();
     for (std::size_t i = 0; i < weights.size(); ++i) changed.split[i].weight = weights[i];
-    context.router = router_of(changed);
+    std::vector<UpstreamPtr> upstreams;
+    for (const Route& route : context->routes) upstreams.push_back(route.upstream);
+    context->router = router_of(changed, upstreams);
 }
 
 void Worker::resume_accepting() {

@@ -23,6 +23,7 @@
 #include "proxy/session.hpp"
 #include "proxy/session_drain.hpp"
 #include "proxy/waiting_workers.hpp"
+#include "proxy/worker_update.hpp"
 
 namespace penstock::proxy {
 
@@ -38,11 +39,10 @@ struct WorkersShared {
     WaitingWorkers waiting;  // for a process slot or a descriptor
     WorkerLoads loads;
     std::uint64_t process_id;
-    std::uint64_t hash_seed = 0;  // process.hash_seed
     Logger& log;
     /// Called on a worker when the outcomes of a backend's connections have to be looked at now;
     /// returns at once. Set before the first worker runs.
-    std::function<void(const UpstreamShared&, const balancer::Backend&)> on_alarm;
+    std::function<void(const std::shared_ptr<UpstreamShared>&, const balancer::Backend&)> on_alarm;
     /// Called on a worker when the log tells that a listener's limit bites; returns at once. As
     /// on_alarm.
     std::function<void(const std::string& listener, CloseReason reason, std::string text)> on_limit;
@@ -64,11 +64,9 @@ public:
     Worker(const Worker&) = delete;
     Worker& operator=(const Worker&) = delete;
 
-    /// Before run(): all that the configuration has, in its order and the same for every worker.
-    void configure(const std::vector<std::shared_ptr<UpstreamShared>>& upstreams,
-                   const std::vector<std::shared_ptr<ListenerShared>>& listeners);
-    /// Before run(): a listening socket for the listener of this index.
-    void add_socket(std::size_t listener, net::UniqueFd socket);
+    /// Before run(), and then on the worker's thread: goes by another configuration. Live sessions
+    /// keep what they came in by. `update` has fresh contexts for this worker alone.
+    void apply(WorkerUpdate update);
 
     /// Accepts and relays until stop(); then ends what is left. On the worker's thread.
     void run();
@@ -80,6 +78,8 @@ public:
 
     /// Takes what the kernel has queued and closes the listening sockets.
     void stop_accepting();
+    /// Closes them without that: another process has them too, and accepts.
+    void let_go();
     /// Closes sessions as `plan` says; calls `when_empty` once none is left.
     void drain(const DrainPlan& plan, std::function<void()> when_empty);
     void abort_all(CloseReason reason);
@@ -88,13 +88,13 @@ public:
     /// Health's verdicts on the backends of an upstream, perhaps with another set of them. Who
     /// waits for one of them goes on.
     void adopt(const UpstreamShared& upstream, SnapshotPtr snapshot);
-    /// Sessions of a backend end, at once or by the upstream's `drain`.
-    void end_sessions(const UpstreamShared& upstream, const health::EndSessions& which);
+    /// Sessions of a backend end, at once or by `drain`.
+    void end_sessions(const health::EndSessions& which, const config::Drain& drain);
     /// What is left of them after an earlier end_sessions() for that cause stays.
     void keep_sessions(const balancer::Backend& backend, health::EndCause cause);
 
-    /// From now on this policy decides who enters the listener of this index.
-    void set_access(std::size_t listener, std::shared_ptr<const AccessPolicy> policy);
+    /// From now on this policy decides who enters the listener.
+    void set_access(const ListenerAccount& listener, std::shared_ptr<const AccessPolicy> policy);
 
     // For the operator.
     [[nodiscard]] std::vector<SessionInfo> list_sessions(const SessionFilter& filter) const;
@@ -109,7 +109,7 @@ public:
     /// New clients of that upstream are held, or no longer.
     void pause(const UpstreamShared& upstream, bool paused);
     /// From now on the listener's clients go by these weights, in the order of its split.
-    void set_split(std::size_t listener, const std::vector<std::uint32_t>& weights);
+    void set_split(const ListenerAccount& listener, const std::vector<std::uint32_t>& weights);
 
     // For sessions and pools.
     /// A slot of `upstream` may be free: if one is, calls the session whose turn it is, on its
@@ -126,12 +126,12 @@ public:
     // For acceptors and sessions.
     void admit(ListenerContext& listener, Accepted accepted);
     void link(Session& session) noexcept;
-    void unlink(Session& session, ListenerShared& listener) noexcept;
+    void unlink(Session& session, ListenerAccount& listener) noexcept;
     void report_failure(std::exception_ptr error) noexcept;
     void report_accept_error(const ListenerContext& listener, int error,
                              net::AcceptFailure failure);
     /// A slot of `listener` and one of the process may be free: wakes whom that concerns.
-    void wake_acceptors(ListenerShared& listener) noexcept;
+    void wake_acceptors(ListenerAccount& listener) noexcept;
     /// A system call on a connection failed that should not fail.
     void report_internal(int error) noexcept;
     [[nodiscard]] std::uint64_t next_sequence() noexcept { return next_sequence_++; }
@@ -145,7 +145,7 @@ public:
     [[nodiscard]] unsigned index() const noexcept { return index_; }
     [[nodiscard]] std::uint64_t process_id() const noexcept { return shared_.process_id; }
     [[nodiscard]] std::size_t sessions() const noexcept { return session_count_; }
-    /// Any thread, once run() has begun: the cells may be read while the worker counts.
+    // For tests, on the worker's thread or before run().
     [[nodiscard]] const std::vector<ListenerPtr>& listeners() const noexcept { return listeners_; }
     [[nodiscard]] const std::vector<UpstreamPtr>& upstreams() const noexcept { return upstreams_; }
 
@@ -154,10 +154,19 @@ private:
         void on_hangup(net::Watch&) override {}
     };
 
-    [[nodiscard]] UpstreamPtr find_upstream(const std::string& name) const;
-    [[nodiscard]] Router router_of(const config::Listener& listener);
-    /// Those that its clients may come to, each once.
-    [[nodiscard]] std::vector<UpstreamPtr> upstreams_of(const config::Listener& listener) const;
+    void take_upstreams(std::vector<WorkerUpdate::Upstream>& upstreams);
+    void take_listeners(const std::vector<WorkerUpdate::Listener>& listeners, bool seed_changed);
+    void take_sockets(std::vector<WorkerUpdate::Socket>& sockets);
+    void set_up_pool(UpstreamContext& upstream);
+    void leave(UpstreamContext& upstream);
+    /// Those who wait there look again.
+    void wake_waiting(UpstreamContext& upstream);
+    [[nodiscard]] ListenerPtr make_listener(std::shared_ptr<ListenerShared> shared,
+                                            const std::vector<UpstreamPtr>& upstreams);
+    [[nodiscard]] Router router_of(const config::Listener& listener,
+                                   const std::vector<UpstreamPtr>& upstreams);
+    void start(Acceptor& acceptor);
+    [[nodiscard]] ListenerContext* context_of(const ListenerAccount& account) noexcept;
     void on_timer(TimePoint now) override;
     void on_turn(Duration busy) noexcept override;
     void wake_called(UpstreamShared& upstream) noexcept;
@@ -165,7 +174,9 @@ private:
     void give_up_warm(UpstreamShared& upstream, std::size_t workers_left) noexcept;
     [[nodiscard]] UpstreamContext* context_of(const UpstreamShared& upstream) noexcept;
     void finish();
-    void start_session(std::size_t listener, Accepted accepted);
+    void start_session(ListenerContext& listener, Accepted accepted);
+    /// One that another worker has accepted, for its listener as it is here.
+    void take_over(const std::shared_ptr<ListenerShared>& listener, Accepted accepted);
     /// Calls all who wait in a lane: they find out that nobody is available.
     void call_all(UpstreamContext& upstream, const Lane& lane);
     void call_next(UpstreamContext& upstream, const Lane& lane) noexcept;
@@ -183,7 +194,11 @@ private:
     IgnoreHangups ignore_hangups_;
     std::vector<UpstreamPtr> upstreams_;
     std::vector<ListenerPtr> listeners_;
+    std::vector<ListenerPtr> left_listeners_;  // by the last change: one may be on its way to them
     std::vector<std::unique_ptr<Acceptor>> acceptors_;
+    std::vector<std::unique_ptr<Acceptor>> stopped_acceptors_;  // until their coroutines have ended
+    std::uint64_t hash_seed_ = 0;  // process.hash_seed
+    bool running_ = false;
     SessionList sessions_;
     std::size_t session_count_ = 0;
     std::uint64_t next_sequence_;

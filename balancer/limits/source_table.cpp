@@ -65,6 +65,15 @@ void SourceTable::leave(SourcePermit::Handle handle) noexcept {
     if (--shard.nodes[at].active == 0) rest(shard, at);
 }
 
+void SourceTable::set_limits(const Limits& limits) {
+    for (std::size_t i = 0; i < shard_count_; ++i) shards_[i].mutex.lock();
+    if (limits.rate != limits_.rate)  // what is spent was counted in parts of another token
+        for (std::size_t i = 0; i < shard_count_; ++i)
+            for (Index at = 0; at < shards_[i].used; ++at) shards_[i].nodes[at].spent = 0;
+    limits_ = limits;
+    for (std::size_t i = shard_count_; i-- > 0;) shards_[i].mutex.unlock();
+}
+
 std::uint32_t SourceTable::connections(const Key& key) {
     Shard& shard = shards_[shard_of(hash_(key))];
     const std::lock_guard lock(shard.mutex);

@@ -52,6 +52,7 @@ public:
     struct Limits {
         std::uint64_t connections = 0;  // of one source, 0 = unlimited
         std::optional<TokenLine> rate;  // of one source
+        bool operator==(const Limits&) const = default;
     };
     struct Size {
         std::size_t sources = std::size_t{1} << 16;  // at most 2^26
@@ -81,6 +82,10 @@ public:
     }
     /// Gives back the place of a permit that was kept.
     void leave(SourcePermit::Handle handle) noexcept;
+
+    /// From now on. Connections stay counted; where the rate is another one, every source has all
+    /// its tokens again. Takes every shard's lock.
+    void set_limits(const Limits& limits);
 
     /// Connections of a source that are counted now.
     [[nodiscard]] std::uint32_t connections(const Key& key);
@@ -124,7 +129,7 @@ private:
     void rest(Shard& shard, Index at) noexcept;
     void wake(Shard& shard, Index at) noexcept;
 
-    const Limits limits_;
+    Limits limits_;  // written under the locks of all shards, read under one
     const SipHash hash_;
     const std::size_t shard_count_;
     const Index shard_size_;

@@ -31,6 +31,7 @@ public:
     /// When take() succeeds at the earliest if nobody else takes.
     [[nodiscard]] TimePoint next_token(std::uint64_t spent) const noexcept;
     [[nodiscard]] std::uint64_t one() const noexcept { return one_; }
+    bool operator==(const TokenLine&) const = default;
 
 private:
     [[nodiscard]] std::uint64_t issued(TimePoint now) const noexcept;

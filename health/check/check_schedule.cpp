@@ -19,6 +19,11 @@ void CheckSchedule::start(TimePoint now, Duration spread, Random& random) noexce
     next_ = now + random_part(spread, random);
 }
 
+void CheckSchedule::configure(TimePoint now, Random& random) noexcept {
+    backoff_ = Backoff(settings_.down_interval.base, settings_.down_interval.max);
+    if (next_ != no_deadline) next_ = std::min(next_, now + random_part(settings_.interval, random));
+}
+
 void CheckSchedule::stop() noexcept {
     running_ = false;
     next_ = no_deadline;

@@ -22,11 +22,13 @@ public:
         down,          // down_interval: exponential, full jitter
     };
 
-    /// `settings` must outlive the object.
+    /// `settings` must outlive the object, and may change where they are: then configure().
     explicit CheckSchedule(const config::HealthCheck& settings) noexcept;
 
     /// The first check comes within `spread` of now: who is added together does not check together.
     void start(TimePoint now, Duration spread, Random& random) noexcept;
+    /// The settings have changed: one that waits for its next check does so by their interval.
+    void configure(TimePoint now, Random& random) noexcept;
     /// No checks until start().
     void stop() noexcept;
     void on_started(TimePoint now) noexcept;

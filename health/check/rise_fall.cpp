@@ -31,6 +31,11 @@ RiseFall::Change RiseFall::on_result(bool ok) noexcept {
     return Change::none;
 }
 
+void RiseFall::configure(std::uint32_t rise, std::uint32_t fall) noexcept {
+    rise_ = std::max(rise, 1U);
+    fall_ = std::max(fall, 1U);
+}
+
 void RiseFall::restart() noexcept {
     state_ = State::pending;
     against_ = 0;

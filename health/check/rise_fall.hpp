@@ -25,6 +25,8 @@ public:
 
     /// Whether the verdict is another one now; a first verdict is.
     Change on_result(bool ok) noexcept;
+    /// From now on; the verdict stays.
+    void configure(std::uint32_t rise, std::uint32_t fall) noexcept;
     /// The verdict is pending again: it was not checked for a while.
     void restart() noexcept;
 

@@ -14,11 +14,17 @@ using balancer::CircuitState;
 CircuitBreaker::CircuitBreaker(const config::CircuitBreaker& settings, Duration connect_timeout,
                                const balancer::OutcomeTotals& counted) noexcept
     : settings_(settings),
-      trials_(std::clamp(settings.half_open_trials, 1U, balancer::Circuit::max_trials)),
-      trial_time_(std::min<Duration>(connect_timeout, std::chrono::hours(1)) + trial_slack),
       window_(settings.window),
       successes_(counted.successes),
-      failures_(counted.failed()) {}
+      failures_(counted.failed()) {
+    configure(connect_timeout);
+}
+
+void CircuitBreaker::configure(Duration connect_timeout) noexcept {
+    trials_ = std::clamp(settings_.half_open_trials, 1U, balancer::Circuit::max_trials);
+    trial_time_ = std::min<Duration>(connect_timeout, std::chrono::hours(1)) + trial_slack;
+    if (window_.length() != settings_.window) window_ = OutcomeWindow(settings_.window);
+}
 
 CircuitBreaker::Wish CircuitBreaker::on_outcomes(const balancer::OutcomeTotals& totals,
                                                  TimePoint now, Random& random) {

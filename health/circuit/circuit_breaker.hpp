@@ -35,9 +35,12 @@ public:
     static constexpr Duration trial_slack = std::chrono::seconds(12);
     static constexpr double max_jitter = 0.1;
 
-    /// `settings` must outlive the object. `counted` is what the backend's counters show already.
+    /// `settings` must outlive the object, and may change where they are: then configure(). `counted` is what the backend's counters show already.
     CircuitBreaker(const config::CircuitBreaker& settings, Duration connect_timeout,
                    const balancer::OutcomeTotals& counted) noexcept;
+
+    /// The settings have changed; its state stays.
+    void configure(Duration connect_timeout) noexcept;
 
     [[nodiscard]] Wish on_outcomes(const balancer::OutcomeTotals& totals, TimePoint now,
                                    Random& random);
@@ -69,8 +72,8 @@ private:
     void lengthen(TimePoint now, Random& random) noexcept;
 
     const config::CircuitBreaker& settings_;
-    std::uint32_t trials_;  // that close it
-    Duration trial_time_;
+    std::uint32_t trials_ = 1;  // that close it
+    Duration trial_time_{};
     OutcomeWindow window_;
     std::uint64_t successes_;  // of the counters, when last told
     std::uint64_t failures_;

@@ -5,7 +5,7 @@
 namespace penstock::health {
 
 OutcomeWindow::OutcomeWindow(Duration window) noexcept
-    : length_(std::max(window / buckets, Duration(1))) {}
+    : window_(window), length_(std::max(window / buckets, Duration(1))) {}
 
 void OutcomeWindow::add(Sums more, TimePoint now) noexcept {
     advance(now);

@@ -28,11 +28,13 @@ public:
     void add(Sums more, TimePoint now) noexcept;
     [[nodiscard]] Sums sums(TimePoint now) noexcept;
     void clear() noexcept;
+    [[nodiscard]] Duration length() const noexcept { return window_; }
 
 private:
     void advance(TimePoint now) noexcept;
     [[nodiscard]] Sums& bucket() noexcept;  // that of turn_
 
+    Duration window_;
     Duration length_;  // of a bucket
     std::int64_t turn_ = 0;  // now / length_
     std::array<Sums, buckets> sums_{};

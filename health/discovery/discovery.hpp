@@ -32,7 +32,7 @@ public:
         std::uint64_t seed = 0;
     };
 
-    /// All references must outlive the object; `reader`, which reads files, must have ended before
+    /// `context`, `reader` and `log` must outlive the object; `reader`, which reads files, must have ended before
     /// it does.
     Discovery(boost::asio::io_context& context, boost::asio::thread_pool& reader,
               const config::Upstream& settings, Options options, Logger& log);
@@ -43,6 +43,10 @@ public:
     /// True if there is anything to look up or watch; else list() never changes.
     [[nodiscard]] bool is_dynamic() const noexcept;
     void start(OnChange on_change);
+    /// From now on these are the sources. Those that are as before go on undisturbed; one that
+    /// looks in the same place in another way replaces its forerunner with its first answer.
+    /// list() follows at once, without a call of `on_change`.
+    void configure(const config::Upstream& settings, std::vector<Endpoint> own_addresses);
     /// Ends all waiting, so that the io_context may run out of work.
     void stop();
 
@@ -58,6 +62,7 @@ public:
     [[nodiscard]] std::vector<SourceStatus> sources() const;
 
 private:
+    struct Entry;
     struct Impl;
     std::unique_ptr<Impl> impl_;
 };

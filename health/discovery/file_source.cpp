@@ -22,10 +22,10 @@ std::string key_of(const config::FileBackend& backend) {
 
 }  // namespace
 
-FileSource::FileSource(const SourceShared& shared, const config::Upstream& upstream,
+FileSource::FileSource(const SourceShared& shared, const config::BackendDefaults& defaults,
                        config::Discovery settings)
     : shared_(shared),
-      defaults_(upstream.backend_defaults),
+      defaults_(defaults),
       settings_(std::move(settings)),
       set_({.removal_delay = settings_.removal_delay,
             .on_empty = settings_.on_empty,

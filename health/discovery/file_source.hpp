@@ -20,7 +20,7 @@ namespace penstock::health {
 /// it are looked up like any. Control thread.
 class FileSource final : public Source {
 public:
-    FileSource(const SourceShared& shared, const config::Upstream& upstream,
+    FileSource(const SourceShared& shared, const config::BackendDefaults& defaults,
                config::Discovery settings);
 
     void start() override;
@@ -41,7 +41,7 @@ private:
     void arm();
 
     const SourceShared& shared_;
-    const config::BackendDefaults& defaults_;
+    config::BackendDefaults defaults_;
     config::Discovery settings_;
     DiscoveredSet set_;
     std::map<std::string, std::unique_ptr<NameSource>> hosts_;  // by their line

@@ -67,6 +67,16 @@ void WorkerLog::flush() {
     writer_->submit(std::exchange(current_, nullptr));
 }
 
+void WorkerLog::configure(LogWriter* writer, const config::AccessLog& settings) {
+    flush();
+    if (current_ != nullptr) {  // an empty one
+        current_->next = free_;
+        free_ = std::exchange(current_, nullptr);
+    }
+    writer_ = writer;
+    settings_ = settings;
+}
+
 void WorkerLog::on_timer(TimePoint) { flush(); }
 
 }  // namespace penstock::proxy

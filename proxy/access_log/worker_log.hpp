@@ -42,6 +42,8 @@ public:
     [[nodiscard]] bool enabled() const noexcept { return writer_ != nullptr; }
     void write(const LogRecord& record, TimePoint now);
     void flush();
+    /// From now on. What was written before goes to the writer of before.
+    void configure(LogWriter* writer, const config::AccessLog& settings);
 
 private:
     static constexpr std::size_t max_chunks = 16;

@@ -27,17 +27,32 @@ balancer::SourceTable::Key source_of(const CompactEndpoint& peer,
 
 }  // namespace
 
-Gate::Gate(const config::Listener& settings, const balancer::SourceTable::Size& sources,
-           SipHash hash)
+Gate::Gate(const config::Listener& settings, balancer::SlotLimiter& connections,
+           const balancer::SourceTable::Size& sources, SipHash hash, const Gate* before)
     : settings_(settings),
-      connections_(settings.dry_run.max_connections ? 0 : settings.max_connections),
+      connections_(connections),
+      source_limits_{settings.max_connections_per_source, std::nullopt},
       exempt_(exempt_table(settings.limit_exempt)) {
-    if (settings.accept_rate.amount != 0) rate_.emplace(token_line(settings.accept_rate));
-    balancer::SourceTable::Limits limits{settings.max_connections_per_source, std::nullopt};
+    if (settings.accept_rate.amount != 0) {
+        const bool same = before != nullptr && before->rate_ &&
+                          before->settings_.accept_rate == settings.accept_rate;
+        rate_ = same ? before->rate_
+                     : std::make_shared<balancer::TokenBucket>(token_line(settings.accept_rate));
+    }
     if (settings.accept_rate_per_source.amount != 0)
-        limits.rate = token_line(settings.accept_rate_per_source);
-    if ((limits.connections != 0 || limits.rate) && !settings.limit_exempt.all)
-        sources_.emplace(limits, sources, hash);
+        source_limits_.rate = token_line(settings.accept_rate_per_source);
+    if ((source_limits_.connections == 0 && !source_limits_.rate) || settings.limit_exempt.all)
+        return;
+    // Accounts are kept by prefix: of another length they mean nothing.
+    const bool same = before != nullptr && before->sources_ &&
+                      before->settings_.source_prefix == settings.source_prefix;
+    sources_ = same ? before->sources_
+                    : std::make_shared<balancer::SourceTable>(source_limits_, sources, hash);
+}
+
+void Gate::take_effect() {
+    connections_.set_limit(settings_.dry_run.max_connections ? 0 : settings_.max_connections);
+    if (sources_) sources_->set_limits(source_limits_);
 }
 
 Admission Gate::admit(const Arrival& arrival, Room room, balancer::SlotLimiter& process) {

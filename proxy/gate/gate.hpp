@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 
 #include "balancer/limits/prefix_table.hpp"
@@ -36,9 +37,14 @@ struct Admission {
 /// limit_listener, limit_process. Who is refused takes nothing: no slot, and no token of any rate.
 class Gate {
 public:
-    /// `settings` must outlive the gate.
-    Gate(const config::Listener& settings, const balancer::SourceTable::Size& sources,
-         SipHash hash);
+    /// `settings` and `connections`, which counts those of the listener, must outlive the gate.
+    /// `before`: the gate that this one follows, whose sources keep their accounts and whose rate
+    /// goes on where it stands, as far as the settings are the same; null = none.
+    Gate(const config::Listener& settings, balancer::SlotLimiter& connections,
+         const balancer::SourceTable::Size& sources, SipHash hash, const Gate* before = nullptr);
+
+    /// From now on the limits of these settings count for what the gates before it share.
+    void take_effect();
 
     struct Arrival {
         const CompactEndpoint& peer;
@@ -73,9 +79,10 @@ private:
                                     ReasonSet& would_refuse) const noexcept;
 
     const config::Listener& settings_;
-    balancer::SlotLimiter connections_;
-    std::optional<balancer::TokenBucket> rate_;
-    std::optional<balancer::SourceTable> sources_;
+    balancer::SlotLimiter& connections_;
+    std::shared_ptr<balancer::TokenBucket> rate_;
+    std::shared_ptr<balancer::SourceTable> sources_;
+    balancer::SourceTable::Limits source_limits_;
     balancer::PrefixTable exempt_;
 };
 

@@ -28,6 +28,12 @@ bool WaitingLine::join(Waiter& waiter, TimePoint now) {
     return true;
 }
 
+void WaitingLine::configure(std::uint32_t max_length, config::QueueOrder order) {
+    const std::scoped_lock lock(mutex_);
+    max_length_ = max_length;
+    order_ = order;
+}
+
 // Newcomers belong to the end, called ones that came back near the end they were called from.
 void WaitingLine::insert_by_ticket(Waiter& waiter) {
     if (waiting_.empty() || waiting_.back().ticket_ < waiter.ticket_)

@@ -70,6 +70,9 @@ public:
     /// again. Null if there is none.
     [[nodiscard]] Waiter* take_called(unsigned worker);
 
+    /// From now on; who waits already keeps its place.
+    void configure(std::uint32_t max_length, config::QueueOrder order);
+
     /// Sessions that nobody has called yet.
     [[nodiscard]] std::size_t waiting() const noexcept { return waiting_count_.load(); }
     /// Whether a newcomer has to queue: somebody waits, or was called and has no slot yet.
@@ -81,8 +84,8 @@ private:
     void insert_by_ticket(Waiter& waiter);
     [[nodiscard]] bool newest_first(TimePoint now) const noexcept;
 
-    const std::uint32_t max_length_;
-    const config::QueueOrder order_;
+    std::uint32_t max_length_;  // guarded by the lock
+    config::QueueOrder order_;
     alignas(64) std::atomic<std::size_t> waiting_count_{0};
     std::atomic<std::size_t> occupied_{0};
     std::mutex mutex_;

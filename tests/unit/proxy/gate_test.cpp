@@ -36,7 +36,9 @@ PeerList networks(const std::vector<std::string>& list) {
 class Scene {
 public:
     explicit Scene(config::Listener listener, std::uint64_t process_limit = 0)
-        : settings(std::move(listener)), process(process_limit) {}
+        : settings(std::move(listener)), process(process_limit) {
+        gate.take_effect();
+    }
 
     Admission arrive(const CompactEndpoint& from, TimePoint now = start) {
         return gate.admit({from, access.get(), now}, {}, process);
@@ -52,7 +54,8 @@ public:
     config::Listener settings;
     balancer::SlotLimiter process;
     std::shared_ptr<const AccessPolicy> access = AccessPolicy::make(settings, {});
-    Gate gate{settings, {}, SipHash(1, 2)};
+    balancer::SlotLimiter connections{0};
+    Gate gate{settings, connections, {}, SipHash(1, 2)};
     std::vector<Admission> inside;
     ReasonSet last_would_refuse;
 };

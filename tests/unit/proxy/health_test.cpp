@@ -153,8 +153,8 @@ TEST(OutcomeAlarm, is_raised_when_the_row_is_long_enough_and_when_a_trial_has_en
     RunningWorker running({}, one_attempt());
     balancer::Backend& backend = *running.all[0];
     running.on_worker([&] {
-        running.shared.on_alarm = [&](const UpstreamShared& of, const balancer::Backend& which) {
-            EXPECT_EQ(&of, running.upstream.get());
+        running.shared.on_alarm = [&](const std::shared_ptr<UpstreamShared>& of, const balancer::Backend& which) {
+            EXPECT_EQ(of, running.upstream);
             EXPECT_EQ(&which, running.all[0].get());
             ++alarms;
         };

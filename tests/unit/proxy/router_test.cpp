@@ -15,12 +15,11 @@ UpstreamPtr upstream_called(const std::string& name) {
     config::Upstream settings;
     settings.name = name;
     std::vector<balancer::BackendEntry> entries;
-    auto shared = std::make_shared<UpstreamShared>(
-        settings,
-        std::make_shared<const balancer::Snapshot>(
-            std::make_shared<const balancer::BackendSet>(std::move(entries))),
-        1);
-    return new UpstreamContext(std::move(shared), 1);
+    auto first = std::make_shared<const balancer::Snapshot>(
+        std::make_shared<const balancer::BackendSet>(std::move(entries)));
+    return new UpstreamContext(std::make_shared<UpstreamShared>(settings, 1),
+                               std::make_shared<const config::Upstream>(settings),
+                               std::move(first), 0, 1);
 }
 
 CompactEndpoint client(std::uint32_t address, std::uint16_t port) {

@@ -32,14 +32,22 @@ public:
         settings.name = "up";
         listener.name = "web";
         listener.upstream = "up";
-        upstream = std::make_shared<UpstreamShared>(
-            settings, std::make_shared<const balancer::Snapshot>(make_set(all)), 1);
+        first = std::make_shared<const balancer::Snapshot>(make_set(all));
+        upstream = std::make_shared<UpstreamShared>(settings, 1);
+        web = std::make_shared<ListenerShared>(listener, 1);
         shared.workers.push_back(&worker);
-        worker.configure({upstream}, {std::make_shared<ListenerShared>(listener, 1)});
         auto front = net::open_listen_group(loopback(), 1);
         net::start_listening(*front, 4096).value();
         address_ = front->sockets[0].bound();
-        worker.add_socket(0, front->sockets[0].take_fd());
+        WorkerUpdate update;
+        update.upstreams.push_back(
+            {upstream, new UpstreamContext(upstream,
+                                           std::make_shared<const config::Upstream>(settings),
+                                           first, 0, 1)});
+        update.listeners.push_back({web, {0}});
+        socket_ = front->sockets[0].fd();
+        update.sockets.push_back({socket_, 0, front->sockets[0].take_fd()});
+        worker.apply(std::move(update));
         thread_ = std::thread([this] { worker.run(); });
     }
     ~RunningWorker() {
@@ -101,7 +109,7 @@ public:
     }
     /// Health says so of the only backend.
     void set_available(bool available) {
-        auto snapshot = std::make_shared<balancer::Snapshot>(upstream->first->set);
+        auto snapshot = std::make_shared<balancer::Snapshot>(first->set);
         if (!available) snapshot->views[0].available.reset(0);
         adopt(std::move(snapshot));
     }
@@ -118,6 +126,8 @@ public:
     std::vector<net::UniqueFd> backend_listeners;
     Backends all;
     std::shared_ptr<UpstreamShared> upstream;
+    std::shared_ptr<ListenerShared> web;
+    SnapshotPtr first;
 
 private:
     static Endpoint loopback() { return Endpoint::ipv4({127, 0, 0, 1}, 0); }
@@ -133,6 +143,7 @@ private:
     }
 
     Endpoint address_;
+    int socket_ = -1;
     std::thread thread_;
 };
 

@@ -1,0 +1,90 @@
+// An upstream's settings change while it serves.
+#include <algorithm>
+#include <utility>
+
+#include "health/upstream_monitor.hpp"
+
+namespace penstock::health {
+
+namespace {
+
+TimePoint now() noexcept { return SteadyClock().now(); }
+
+}  // namespace
+
+void UpstreamMonitor::begin_change(Settings settings, const Options& options,
+                                   std::unique_ptr<Probe> probe) {
+    changing_ = true;
+    settings_ = std::move(settings);
+    hash_seed_ = options.hash_seed;
+    probe_ = std::move(probe);
+    health_.configure(*settings_, options.roles, now());
+    discovery_.configure(*settings_, options.discovery.own_addresses);
+    const auto& breaker = settings_->circuit_breaker;
+    for (const auto& watched : watched_) {
+        watched->placed.backend->outcomes().set_alarm(
+            breaker.enabled ? breaker.consecutive_failures : 0);
+        watch(watched);
+        watched->timer.cancel();  // its schedule may be another one
+    }
+    watch_outcomes();
+    static_cast<void>(plan_change());  // who is new is checked from now on
+    act();
+}
+
+UpstreamMonitor::SetPlan UpstreamMonitor::plan_change() {
+    planned_ = discovery_.list();
+    loaded_ = discovery_.settled();
+    next_.clear();
+    SetPlan plan{settings_, {}, hash_seed_};
+    for (const auto& found : planned_) {
+        auto watched = find_same(watched_, found);
+        if (!watched) {
+            watched = admit(found, true);
+            report({.kind = EventKind::backend_added,
+                    .backend = found.name,
+                    .text = "was added: " + found.address.to_string()});
+        }
+        next_.push_back(watched);
+        plan.backends.push_back({watched->placed.backend, as_overridden(found)});
+    }
+    return plan;
+}
+
+std::shared_ptr<const balancer::Snapshot> UpstreamMonitor::finish_change(
+    std::shared_ptr<const balancer::BackendSet> set) {
+    changing_ = false;
+    ++set_version_;
+    follow(std::exchange(next_, {}), planned_, now());
+    use(std::move(set));
+    // Whatever a source has said meanwhile.
+    if (discovery_.list() != planned_) on_found(discovery_.list());
+    return snapshot();
+}
+
+void UpstreamMonitor::leave() {
+    follow({}, {}, now());
+    act();
+    stop();
+}
+
+void UpstreamMonitor::forget_override(const std::string& name, bool state, bool weight) {
+    const auto change = overrides_.find(name);
+    if (change == overrides_.end()) return;
+    if (state) change->second.state.reset();
+    if (weight) change->second.weight.reset();
+    if (!change->second.state && !change->second.weight) overrides_.erase(change);
+}
+
+void UpstreamMonitor::restore_overrides(std::map<std::string, Override> overrides) {
+    overrides_ = std::move(overrides);
+    bool any = false;
+    for (const auto& watched : watched_) {
+        if (!overrides_.contains(watched->found.name)) continue;
+        put(*watched, watched->found, now());
+        any = true;
+    }
+    if (any) set_ = make_backend_set(*settings_, placed(), hash_seed_);
+}
+
+}  // namespace penstock::health

@@ -1,0 +1,142 @@
+// A worker goes by another configuration.
+#include <algorithm>
+#include <unordered_map>
+#include <utility>
+
+#include "proxy/pool/warm_pool.hpp"
+#include "proxy/worker.hpp"
+
+namespace penstock::proxy {
+
+void Worker::apply(WorkerUpdate update) {
+    const bool seed_changed = std::exchange(hash_seed_, update.hash_seed) != update.hash_seed;
+    if (update.access_log) log_.configure(update.access_log->writer, update.access_log->settings);
+    take_upstreams(update.upstreams);
+    take_listeners(update.listeners, seed_changed);
+    take_sockets(update.sockets);
+    if (running_) resume_accepting();  // limits may be others
+}
+
+void Worker::take_upstreams(std::vector<WorkerUpdate::Upstream>& upstreams) {
+    std::unordered_map<const UpstreamShared*, UpstreamPtr> before;
+    for (auto& upstream : upstreams_) before.emplace(upstream->shared.get(), std::move(upstream));
+    upstreams_.clear();
+    upstreams_.reserve(upstreams.size());
+    for (auto& [shared, fresh, changed, snapshot] : upstreams) {
+        if (fresh) {
+            upstreams_.push_back(std::move(fresh));
+            set_up_pool(*upstreams_.back());
+            continue;
+        }
+        const auto known = before.find(shared.get());
+        UpstreamContext& upstream = *upstreams_.emplace_back(std::move(known->second));
+        before.erase(known);
+        if (!changed) continue;
+        const config::Pool pool = upstream.settings().pool;
+        upstream.change(std::move(changed), std::move(snapshot));
+        if (upstream.settings().pool != pool) set_up_pool(upstream);
+        if (upstream.pool) upstream.pool->on_availability();
+        wake_waiting(upstream);
+    }
+    for (auto& [shared, upstream] : before) leave(*upstream);
+}
+
+// Warm connections of a pool with other figures are opened anew.
+void Worker::set_up_pool(UpstreamContext& upstream) {
+    if (upstream.pool) upstream.pool->close();
+    upstream.pool.reset();
+    if (upstream.settings().pool.min_idle == 0) return;
+    upstream.pool = std::make_unique<WarmPool>(*this, upstream);
+    if (running_) upstream.pool->start();
+}
+
+// Its sessions hold it, and its backends, as long as they last.
+void Worker::leave(UpstreamContext& upstream) {
+    if (upstream.pool) upstream.pool->close();
+    upstream.pool.reset();
+    upstream.leave();
+    for (const auto& lane : upstream.lanes()) resume_held(*lane);
+    wake_waiting(upstream);
+}
+
+void Worker::take_listeners(const std::vector<WorkerUpdate::Listener>& listeners,
+                            bool seed_changed) {
+    std::unordered_map<const ListenerShared*, ListenerPtr> before;
+    for (auto& listener : listeners_) before.emplace(listener->shared.get(), std::move(listener));
+    listeners_.clear();
+    listeners_.reserve(listeners.size());
+    left_listeners_.clear();
+    for (const auto& [shared, places] : listeners) {
+        std::erase_if(drains_, [&](const SessionDrain& drain) {
+            return drain.scope().listener == shared->account;  // it is back
+        });
+        std::vector<UpstreamPtr> upstreams;
+        for (const std::size_t place : places) upstreams.push_back(upstreams_[place]);
+        const auto known = before.find(shared.get());
+        // One of its upstreams may have gone and come back: by name it is the same.
+        const bool stays = known != before.end() && !seed_changed &&
+                           std::ranges::equal(upstreams, known->second->routes, {}, {},
+                                              &Route::upstream);
+        ListenerPtr next = stays ? known->second : make_listener(shared, upstreams);
+        if (!stays && known != before.end()) next->access = known->second->access;
+        if (known != before.end()) before.erase(known);
+        listeners_.push_back(std::move(next));
+    }
+    for (auto& [shared, listener] : before) {
+        const bool followed = std::ranges::any_of(listeners_, [&](const ListenerPtr& other) {
+            return other->shared->account == listener->shared->account;
+        });
+        if (!followed) left_listeners_.push_back(std::move(listener));
+    }
+}
+
+ListenerPtr Worker::make_listener(std::shared_ptr<ListenerShared> shared,
+                                  const std::vector<UpstreamPtr>& upstreams) {
+    for (const auto& upstream : upstreams) upstream->lane(shared->settings.role);
+    Router router = router_of(shared->settings, upstreams);
+    return new ListenerContext(std::move(shared), std::move(router), upstreams, index_);
+}
+
+Router Worker::router_of(const config::Listener& listener,
+                         const std::vector<UpstreamPtr>& upstreams) {
+    const auto named = [&](const std::string& name) -> UpstreamPtr {
+        const auto found = std::ranges::find(
+            upstreams, name, [](const UpstreamPtr& upstream) { return upstream->shared->name; });
+        return found == upstreams.end() ? nullptr : *found;
+    };
+    if (listener.split.empty()) return Router(named(listener.upstream));
+    std::vector<UpstreamPtr> parts;
+    for (const auto& part : listener.split) parts.push_back(named(part.upstream));
+    return {listener, std::move(parts), hash_seed_, random_};
+}
+
+void Worker::take_sockets(std::vector<WorkerUpdate::Socket>& sockets) {
+    std::erase_if(stopped_acceptors_, [](const auto& acceptor) { return acceptor->ended(); });
+    std::unordered_map<int, std::unique_ptr<Acceptor>> before;
+    for (auto& acceptor : acceptors_) before.emplace(acceptor->fd(), std::move(acceptor));
+    acceptors_.clear();
+    for (auto& [fd, listener, fresh] : sockets) {
+        if (!fresh) {
+            const auto known = before.find(fd);
+            acceptors_.push_back(std::move(known->second));
+            before.erase(known);
+            acceptors_.back()->serve(listeners_[listener]);
+            continue;
+        }
+        acceptors_.push_back(
+            std::make_unique<Acceptor>(*this, listeners_[listener], std::move(fresh)));
+        if (running_) start(*acceptors_.back());
+    }
+    for (auto& [fd, acceptor] : before) {
+        acceptor->stop();
+        stopped_acceptors_.push_back(std::move(acceptor));
+    }
+}
+
+void Worker::start(Acceptor& acceptor) {
+    if (const auto error = acceptor.start())
+        shared_.log.error("listener {}: cannot watch its socket: {}",
+                          acceptor.listener().settings().name, error.message());
+}
+
+}  // namespace penstock::proxy
