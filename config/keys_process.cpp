@@ -92,17 +92,33 @@ constexpr Key process_keys[] = {
      .effect = Effect::next_stop,
      .child = "process.drain",
      .example = R"({ wait = "25s", close_over = "5s" })"},
-    planned("upgrade_drain", Kind::table, R"({ wait = "1h", close_over = "5m" })",
-            "The same for the old process after an upgrade."),
-    planned("max_old_processes", Kind::integer, "3", "Old processes that may still drain."),
+    {.name = "upgrade_drain",
+     .kind = Kind::table,
+     .access = at<&Process::upgrade_drain>,
+     .doc = "The same for those of the old process after an upgrade.",
+     .effect = Effect::next_upgrade,
+     .child = "process.upgrade_drain",
+     .example = R"({ wait = "1h", close_over = "5m" })"},
+    {.name = "max_old_processes",
+     .kind = Kind::integer,
+     .access = at<&Process::max_old_processes>,
+     .doc = "Old processes that may still have connections when an upgrade begins; with more, it "
+            "is refused. 0 = one upgrade at a time: refused while any old process has some.",
+     .effect = Effect::next_upgrade,
+     .most = 100},
     {.name = "shutdown_delay",
      .kind = Kind::duration,
      .access = at<&Process::shutdown_delay>,
      .doc = "Between the stop signal and the end of accepting, so that whatever routes here can "
             "notice.",
      .effect = Effect::next_stop},
-    planned("watch_config", Kind::word, R"("check")",
-            "What a changed file does: off, check, apply."),
+    {.name = "watch_config",
+     .kind = Kind::word,
+     .access = at<&Process::watch_config>,
+     .doc = "What happens by itself when a file of the configuration changes: `off` = nothing; "
+            "`check` = its mistakes, or what it would change, are logged, and a reload is waited "
+            "for; `apply` = it is reloaded.",
+     .words = "off|check|apply"},
     {.name = "user",
      .kind = Kind::string,
      .access = at<&Process::user>,
@@ -183,6 +199,10 @@ constexpr Key access_log_keys[] = {
      .least = 1},
 };
 
+std::shared_ptr<void> make_upgrade_drain() {
+    return std::make_shared<Drain>(Process{}.upgrade_drain);
+}
+
 constexpr TableSpec tables[] = {
     {.path = "", .header = "the top of the file", .keys = root_keys, .make = make_default<Root>},
     {.path = "process",
@@ -196,6 +216,12 @@ constexpr TableSpec tables[] = {
      .keys = drain_keys,
      .make = make_default<Drain>,
      .doc = "Graceful stop.",
+     .print_inline = true},
+    {.path = "process.upgrade_drain",
+     .header = "[process.upgrade_drain]",
+     .keys = drain_keys,
+     .make = make_upgrade_drain,
+     .doc = "How the old process ends its connections after an upgrade.",
      .print_inline = true},
     {.path = "log",
      .header = "[log]",
