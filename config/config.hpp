@@ -14,11 +14,21 @@
 /// printed from the key table; nothing here knows TOML.
 namespace penstock::config {
 
+/// What a changed file does by itself; a reload may always be asked for.
+enum class WatchConfig : std::uint8_t {
+    off,
+    check,  // its mistakes and what it would change are logged
+    apply,
+};
+
 struct Process {
     std::uint32_t workers = 0;          // 0 = auto: the cores this process may use
     std::uint64_t max_connections = 0;  // 0 = auto: from the descriptor limit
     Drain drain{};
+    Drain upgrade_drain{std::chrono::hours(1), std::chrono::minutes(5)};  // of the old process
+    std::uint32_t max_old_processes = 3;
     Duration shutdown_delay{};
+    WatchConfig watch_config = WatchConfig::check;
     std::uint64_t hash_seed = 0;
     std::string user{};
     std::string group{};

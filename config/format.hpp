@@ -15,6 +15,15 @@ namespace penstock::config {
 /// tables give an empty text.
 [[nodiscard]] std::string format_value(const Key& key, const Slot& slot);
 
+/// The same, tables and lists of them as inline tables.
+[[nodiscard]] std::string format_inline(const Key& key, const Slot& slot);
+/// All stored keys of a table as one inline table; `object` is what `spec` describes.
+[[nodiscard]] std::string format_table(const TableSpec& spec, void* object);
+
+/// The same for people: without the brackets of lists and the quotes of strings, whose escapes
+/// stay. `v1=95, v2=5` for a list of tables with two keys.
+[[nodiscard]] std::string format_plain(const Key& key, const Slot& slot);
+
 /// The default of a key; empty where there is none (required keys, tables).
 [[nodiscard]] std::string default_text(const TableSpec& table, const Key& key);
 

@@ -6,6 +6,7 @@
 #include <span>
 #include <string_view>
 
+#include "config/effect.hpp"
 #include "config/slot.hpp"
 
 namespace penstock::config {
@@ -49,6 +50,8 @@ struct Key {
     Access access = nullptr;
     /// One line for the reference.
     std::string_view doc{};
+    /// What a change of it means for the running proxy; Kind::table: of what is in the table, too.
+    Effect effect = Effect::as_around;
 
     bool supported = true;
     /// As TOML, only where `supported` is false: else the struct's own default counts.
@@ -95,11 +98,14 @@ struct Key {
 
     /// A value for messages, as TOML.
     std::string_view example{};
+
+    /// Part of a configuration that was loaded.
+    [[nodiscard]] constexpr bool is_stored() const noexcept { return supported && !input_only; }
 };
 
 /// A table of the configuration.
 struct TableSpec {
-    std::string_view path;    // "listener.timeouts", "" for the top of the file
+    std::string_view path;  // "listener.timeouts", "" for the top of the file
     std::string_view header;  // as written: "[listener.timeouts]", "[[upstream]]"
     std::span<const Key> keys{};
     /// A default struct of the table, for the reference; null where nothing of it is supported.
@@ -107,6 +113,16 @@ struct TableSpec {
     std::string_view doc{};
     /// Printed as `key = { ... }` or `key = [{ ... }]` instead of under a header.
     bool print_inline = false;
+
+    /// What a change of a key means whose row does not say.
+    Effect effect = Effect::as_around;
+    /// Tables of a list: `|` between the keys that say which one it is; "" = the list is one value.
+    std::string_view identity{};
+    /// With it: the key whose value is told of a table that came or went ("" = none), and what that
+    /// means.
+    std::string_view summary{};
+    Effect on_add = Effect::at_once;
+    Effect on_remove = Effect::at_once;
 
     [[nodiscard]] const Key* find(std::string_view name) const noexcept;
 };

@@ -23,7 +23,10 @@ TEST(ConfigPrint, ShowsEveryDefault) {
 workers = "auto"
 max_connections = "auto"
 drain = { wait = "25s", close_over = "5s" }
+upgrade_drain = { wait = "1h", close_over = "5m" }
+max_old_processes = 3
 shutdown_delay = "0s"
+watch_config = "check"
 user = ""
 group = ""
 hash_seed = 0
@@ -217,7 +220,10 @@ private:
         p.workers = number(0, 1024);
         p.max_connections = number(0, 1'000'000'000);
         p.drain = {.wait = duration(), .close_over = duration()};
+        p.upgrade_drain = {.wait = duration(), .close_over = duration()};
+        p.max_old_processes = number(0, 100);
         p.shutdown_delay = duration();
+        p.watch_config = word<WatchConfig>(3);
         p.hash_seed = coin() ? number(0, 9) : std::numeric_limits<std::int64_t>::max();
         p.user = text();
         p.group = text();
