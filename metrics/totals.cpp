@@ -1,5 +1,6 @@
 #include "metrics/totals.hpp"
 
+#include <algorithm>
 #include <numeric>
 
 namespace penstock::metrics {
@@ -17,8 +18,17 @@ void HistogramTotals::make_room(std::span<const std::uint64_t> bounds) {
 HistogramTotals& HistogramTotals::operator+=(const HistogramTotals& other) {
     if (other.counts.empty()) return *this;
     make_room(other.bounds_us);
-    for (std::size_t i = 0; i < counts.size(); ++i) counts[i] += other.counts[i];
     sum_us += other.sum_us;
+    if (other.counts.size() == counts.size() && std::ranges::equal(other.bounds_us, bounds_us)) {
+        for (std::size_t i = 0; i < counts.size(); ++i) counts[i] += other.counts[i];
+        return *this;
+    }
+    for (std::size_t i = 0; i < other.counts.size(); ++i) {
+        const auto home = i < other.bounds_us.size()
+                              ? std::ranges::lower_bound(bounds_us, other.bounds_us[i])
+                              : bounds_us.end();
+        counts[static_cast<std::size_t>(home - bounds_us.begin())] += other.counts[i];
+    }
     return *this;
 }
 
@@ -46,6 +56,12 @@ RouteTotals& RouteTotals::operator+=(const RouteCells& cells) {
     return *this;
 }
 
+RouteTotals& RouteTotals::operator+=(const RouteTotals& other) {
+    add(closed, other.closed);
+    setup += other.setup;
+    return *this;
+}
+
 ListenerTotals& ListenerTotals::operator+=(const ListenerCells& cells) {
     // Ends before beginnings: nobody sees more connections closed than accepted.
     add(closed, cells.closed);
@@ -55,6 +71,17 @@ ListenerTotals& ListenerTotals::operator+=(const ListenerCells& cells) {
     bytes_to_client += cells.bytes_to_client.value();
     add(accept_errors, cells.accept_errors);
     add(let_pass, cells.let_pass);
+    return *this;
+}
+
+ListenerTotals& ListenerTotals::operator+=(const ListenerTotals& other) {
+    add(closed, other.closed);
+    duration += other.duration;
+    accepted += other.accepted;
+    bytes_to_backend += other.bytes_to_backend;
+    bytes_to_client += other.bytes_to_client;
+    add(accept_errors, other.accept_errors);
+    add(let_pass, other.let_pass);
     return *this;
 }
 
@@ -69,6 +96,20 @@ UpstreamTotals& UpstreamTotals::operator+=(const UpstreamCells& cells) {
     warm_given_up += cells.warm_given_up.value();
     warm_failed += cells.warm_failed.value();
     waited += cells.waited;
+    return *this;
+}
+
+UpstreamTotals& UpstreamTotals::operator+=(const UpstreamTotals& other) {
+    queued += other.queued;
+    held += other.held;
+    retries += other.retries;
+    retries_denied += other.retries_denied;
+    panic_picks += other.panic_picks;
+    no_port += other.no_port;
+    warm_used += other.warm_used;
+    warm_given_up += other.warm_given_up;
+    warm_failed += other.warm_failed;
+    waited += other.waited;
     return *this;
 }
 
@@ -122,6 +163,17 @@ WorkerTotals& WorkerTotals::operator+=(const WorkerCells& cells) {
     handed_off += cells.handed_off.value();
     busy_us += cells.busy_us.value();
     lag += cells.lag;
+    return *this;
+}
+
+WorkerTotals& WorkerTotals::operator+=(const WorkerTotals& other) {
+    log_lines += other.log_lines;
+    log_dropped += other.log_dropped;
+    log_suppressed += other.log_suppressed;
+    accept_pauses += other.accept_pauses;
+    handed_off += other.handed_off;
+    busy_us += other.busy_us;
+    lag += other.lag;
     return *this;
 }
 

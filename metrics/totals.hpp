@@ -26,6 +26,8 @@ struct HistogramTotals {
         sum_us += cells.sum_us();
         return *this;
     }
+    /// Of another build of the program, the bounds may be others: then each of its buckets goes to
+    /// the first of these that holds all of it. Sum and count are right in any case.
     HistogramTotals& operator+=(const HistogramTotals& other);
 
 private:
@@ -42,6 +44,7 @@ struct RouteTotals {
     HistogramTotals setup{};
 
     RouteTotals& operator+=(const RouteCells& cells);
+    RouteTotals& operator+=(const RouteTotals& other);
 };
 
 struct ListenerTotals {
@@ -54,6 +57,7 @@ struct ListenerTotals {
     HistogramTotals duration{};
 
     ListenerTotals& operator+=(const ListenerCells& cells);
+    ListenerTotals& operator+=(const ListenerTotals& other);
 };
 
 struct UpstreamTotals {
@@ -69,6 +73,7 @@ struct UpstreamTotals {
     HistogramTotals waited{};
 
     UpstreamTotals& operator+=(const UpstreamCells& cells);
+    UpstreamTotals& operator+=(const UpstreamTotals& other);
 };
 
 struct BackendTotals {
@@ -105,6 +110,7 @@ struct WorkerTotals {
     HistogramTotals lag{};
 
     WorkerTotals& operator+=(const WorkerCells& cells);
+    WorkerTotals& operator+=(const WorkerTotals& other);
 };
 
 /// Adds the counters of an array to plain numbers, place by place.

@@ -49,6 +49,45 @@ TEST(HistogramTotals, add_up_over_workers) {
     EXPECT_EQ(again.counts, sum.counts);
 }
 
+TEST(HistogramTotals, of_other_bounds_keep_their_sum_and_count) {
+    constexpr std::array<std::uint64_t, 3> other_bounds{300, 1'000, 20'000'000};
+    HistogramTotals other{.bounds_us = other_bounds, .counts = {1, 2, 4, 8}, .sum_us = 99};
+    WaitHistogram own;
+    own.record(900);
+    HistogramTotals sum;
+    sum += own;
+    sum += other;
+    EXPECT_EQ(sum.count(), 16U);
+    EXPECT_EQ(sum.sum_us, 999U);
+    EXPECT_EQ(sum.counts[1], 1U) << "300 us are within 500";
+    EXPECT_EQ(sum.counts[2], 3U);
+    EXPECT_EQ(sum.counts.back(), 12U) << "20 s are beyond all bounds";
+}
+
+TEST(Totals, of_processes_add_up_like_those_of_workers) {
+    ListenerCells listener;
+    listener.accepted.add(3);
+    listener.bytes_to_backend.add(5);
+    listener.bytes_to_client.add(7);
+    listener.accept_error(AcceptError::no_fd).add(11);
+    listener.closed_by(CloseReason::denied).add(13);
+    listener.would_refuse(CloseReason::denied).add(17);
+    listener.duration.record(19);
+    ListenerTotals one;
+    one += listener;
+    ListenerTotals two = one;
+    two += one;
+    one += listener;
+    EXPECT_EQ(two.accepted, one.accepted);
+    EXPECT_EQ(two.bytes_to_backend, one.bytes_to_backend);
+    EXPECT_EQ(two.bytes_to_client, one.bytes_to_client);
+    EXPECT_EQ(two.accept_errors, one.accept_errors);
+    EXPECT_EQ(two.closed, one.closed);
+    EXPECT_EQ(two.let_pass, one.let_pass);
+    EXPECT_EQ(two.duration.counts, one.duration.counts);
+    EXPECT_EQ(two.accepted, 6U);
+}
+
 TEST(Quantile, lies_within_the_bucket_of_its_rank) {
     std::vector<double> weights(wait_bounds_us.size() + 1);
     EXPECT_EQ(quantile_ms(wait_bounds_us, weights, 0.5), std::nullopt);
