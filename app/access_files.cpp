@@ -39,9 +39,8 @@ std::expected<AccessFiles::Files, std::vector<config::Diagnostic>> AccessFiles::
     return files;
 }
 
-std::expected<std::vector<AccessFiles::Files>, std::string> AccessFiles::load(
-    const config::Config& config) {
-    std::vector<Files> all;
+std::expected<AccessFiles::Loaded, std::string> AccessFiles::load(const config::Config& config) {
+    Loaded all;
     for (const auto& listener : config.listeners) {
         auto files = read(listener);
         if (!files) {
@@ -49,66 +48,74 @@ std::expected<std::vector<AccessFiles::Files>, std::string> AccessFiles::load(
             return std::unexpected(
                 fmt::format("listener {}: {}: {}", listener.name, place_of(first), first.message));
         }
-        all.push_back(*std::move(files));
+        all.policies.push_back(proxy::AccessPolicy::make(listener, *files));
+        all.files.push_back(*std::move(files));
     }
     return all;
 }
 
-AccessFiles::AccessFiles(boost::asio::io_context& context, const config::Config& config,
-                         std::vector<Files> loaded, Server& server, Logger& log)
-    : context_(context), server_(server), log_(log), watch_(context, log) {
-    for (std::size_t i = 0; i < config.listeners.size(); ++i) {
-        const auto& settings = config.listeners[i];
-        listeners_.push_back({&settings, std::move(loaded[i])});
-        for (const auto* path : {&settings.allow_file, &settings.deny_file})
-            if (!path->empty()) watch_.add(*path, [this, i] { reload(i); });
-        // What changed since it was loaded was not watched yet.
-        if (!settings.allow_file.empty() || !settings.deny_file.empty()) reload(i);
-    }
-}
+AccessFiles::AccessFiles(boost::asio::io_context& context, Server& server, Logger& log)
+    : context_(context), server_(server), log_(log), watch_(context, log) {}
 
 AccessFiles::~AccessFiles() {
     if (builder_) builder_->join();
 }
 
-void AccessFiles::reload(std::size_t index) {
+void AccessFiles::follow(const ConfigPtr& config, std::vector<Files> loaded) {
+    watch_.clear();
+    listeners_.clear();
+    for (std::size_t i = 0; i < config->listeners.size(); ++i) {
+        const auto& settings = config->listeners[i];
+        if (settings.allow_file.empty() && settings.deny_file.empty()) continue;
+        listeners_[settings.name] = {.settings = std::make_shared<const config::Listener>(settings),
+                                     .in_force = std::move(loaded[i])};
+        for (const auto* path : {&settings.allow_file, &settings.deny_file})
+            if (!path->empty()) watch_.add(*path, [this, name = settings.name] { reload(name); });
+        // What changed since it was loaded was not watched yet.
+        reload(settings.name);
+    }
+}
+
+void AccessFiles::reload(const std::string& name) {
     if (!builder_) {
         builder_.emplace(1);
         boost::asio::post(*builder_, block_signals);
     }
-    Listener& listener = listeners_[index];
+    Listener& listener = listeners_.at(name);
     if (listener.building) {
         listener.changed_again = true;
         return;
     }
     listener.building = true;
-    boost::asio::post(*builder_, [this, index, settings = listener.settings] {
+    boost::asio::post(*builder_, [this, settings = listener.settings] {
         Built built{read(*settings), nullptr};
         if (built.files) built.policy = proxy::AccessPolicy::make(*settings, *built.files);
-        boost::asio::post(context_, [this, index, done = std::move(built)]() mutable {
-            on_built(index, std::move(done));
+        boost::asio::post(context_, [this, settings, done = std::move(built)]() mutable {
+            on_built(settings, std::move(done));
         });
     });
 }
 
-void AccessFiles::on_built(std::size_t index, Built built) {
-    Listener& listener = listeners_[index];
-    const config::Listener& settings = *listener.settings;
+void AccessFiles::on_built(const std::shared_ptr<const config::Listener>& settings, Built built) {
+    const auto found = listeners_.find(settings->name);
+    // The configuration may have changed meanwhile.
+    if (found == listeners_.end() || found->second.settings != settings) return;
+    Listener& listener = found->second;
     listener.building = false;
     if (!built.files) {
         ++rejected_;
-        for (const auto& found : built.files.error())
-            log_.error("listener {}: {}: {}", settings.name, place_of(found), found.message);
-        log_.error("listener {}: the lists of peers stay as they are", settings.name);
+        for (const auto& problem : built.files.error())
+            log_.error("listener {}: {}: {}", settings->name, place_of(problem), problem.message);
+        log_.error("listener {}: the lists of peers stay as they are", settings->name);
     } else if (*built.files != listener.in_force) {
         ++taken_;
         listener.in_force = *std::move(built.files);
-        server_.set_access(index, std::move(built.policy));
-        log_.info("listener {}: {}: {} networks to allow, {} to deny are in force", settings.name,
-                  described(settings), listener.in_force.allow.prefixes.size(),
+        server_.set_access(settings->name, std::move(built.policy));
+        log_.info("listener {}: {}: {} networks to allow, {} to deny are in force", settings->name,
+                  described(*settings), listener.in_force.allow.prefixes.size(),
                   listener.in_force.deny.prefixes.size());
     }
-    if (std::exchange(listener.changed_again, false)) reload(index);
+    if (std::exchange(listener.changed_again, false)) reload(settings->name);
 }
 
 std::string AccessFiles::summary() const {

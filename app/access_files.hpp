@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -28,18 +29,22 @@ class AccessFiles {
 public:
     using Files = proxy::AccessPolicy::Files;
 
-    /// Of every listener, in their order; empty ones where no file is named. The error is for the
-    /// user.
-    [[nodiscard]] static std::expected<std::vector<Files>, std::string> load(
-        const config::Config& config);
+    /// What the files of every listener contain, empty where none is named, and what follows from
+    /// that; in the listeners' order. Any thread. The error is for the user.
+    struct Loaded {
+        std::vector<Files> files;
+        AccessPolicies policies;
+    };
+    [[nodiscard]] static std::expected<Loaded, std::string> load(const config::Config& config);
 
-    /// `loaded` is what `server` was opened with. All arguments must outlive the object.
-    AccessFiles(boost::asio::io_context& context, const config::Config& config,
-                std::vector<Files> loaded, Server& server, Logger& log);
+    /// All arguments must outlive the object.
+    AccessFiles(boost::asio::io_context& context, Server& server, Logger& log);
     ~AccessFiles();
     AccessFiles(const AccessFiles&) = delete;
     AccessFiles& operator=(const AccessFiles&) = delete;
 
+    /// From now on the files of this configuration, of which the server has `loaded`.
+    void follow(const ConfigPtr& config, std::vector<Files> loaded);
     /// Ends the watch, so that the io_context may run out of work.
     void stop() { watch_.stop(); }
     /// For the log: empty if no file ever changed.
@@ -51,7 +56,7 @@ private:
         std::shared_ptr<const proxy::AccessPolicy> policy;
     };
     struct Listener {
-        const config::Listener* settings;
+        std::shared_ptr<const config::Listener> settings;
         Files in_force;
         bool building = false;
         bool changed_again = false;
@@ -59,13 +64,13 @@ private:
 
     [[nodiscard]] static std::expected<Files, std::vector<config::Diagnostic>> read(
         const config::Listener& listener);
-    void reload(std::size_t index);
-    void on_built(std::size_t index, Built built);
+    void reload(const std::string& listener);
+    void on_built(const std::shared_ptr<const config::Listener>& settings, Built built);
 
     boost::asio::io_context& context_;
     Server& server_;
     Logger& log_;
-    std::vector<Listener> listeners_;
+    std::map<std::string, Listener> listeners_;  // those with files
     net::FileWatch watch_;
     std::uint64_t taken_ = 0;
     std::uint64_t rejected_ = 0;

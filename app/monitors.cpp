@@ -8,9 +8,9 @@
 
 #include "app/control.hpp"
 #include "app/limits.hpp"
+#include "app/monitor_options.hpp"
 #include "app/password_file.hpp"
 #include "app/process.hpp"
-#include "base/random.hpp"
 #include "health/probe/make_probe.hpp"
 
 namespace penstock::app {
@@ -24,16 +24,6 @@ constexpr Duration stall = std::chrono::milliseconds(100);
 constexpr Duration stall_log_pause = std::chrono::seconds(10);
 constexpr std::size_t per_lookup = 16;  // name servers at a time, over UDP and TCP
 
-bool asks_for(const config::Config& config, const std::string& upstream, Role role) {
-    return std::ranges::any_of(config.listeners, [&](const config::Listener& listener) {
-        if (listener.role != role) return false;
-        return listener.upstream == upstream ||
-               std::ranges::any_of(listener.split, [&](const config::SplitPart& part) {
-                   return part.upstream == upstream;
-               });
-    });
-}
-
 bool looks_up(const config::Upstream& upstream) noexcept {
     return !upstream.discovery.empty() ||
            std::ranges::any_of(upstream.backends, [](const config::Backend& backend) {
@@ -41,48 +31,30 @@ bool looks_up(const config::Upstream& upstream) noexcept {
            });
 }
 
-health::UpstreamMonitor::Options options_of(const config::Config& config,
-                                            const config::Upstream& upstream, std::size_t workers) {
-    health::UpstreamMonitor::Options options{
-        .roles = {.asked_primary = asks_for(config, upstream.name, Role::primary),
-                  .asked_replica = asks_for(config, upstream.name, Role::replica)},
-        .discovery = {.own_addresses = {}, .seed = entropy()},
-        .workers = workers,
-        .hash_seed = config.process.hash_seed,
-        .seed = entropy()};
-    for (const auto& listener : config.listeners)
-        options.discovery.own_addresses.insert(options.discovery.own_addresses.end(),
-                                               listener.bind.begin(), listener.bind.end());
-    return options;
-}
-
 }  // namespace
 
-/// The workers, as one upstream's health sees them.
-class Monitors::Plane final : public health::DataPlane {
-public:
-    Plane(Server& server, std::size_t upstream) : server_(server), upstream_(upstream) {}
-
-    void publish(std::shared_ptr<const balancer::Snapshot> snapshot) override {
-        server_.publish(upstream_, std::move(snapshot));
+std::expected<Monitors::Passwords, std::string> Monitors::read_passwords(
+    const config::Config& config) {
+    Passwords passwords;
+    for (const auto& upstream : config.upstreams) {
+        const auto& check = upstream.health_check;
+        if (check.type == config::CheckType::none) continue;
+        if (!health::is_built(check.type))
+            return std::unexpected(fmt::format(
+                "upstream {}: this program was built without checks of this type (see the options "
+                "PENSTOCK_PROBE_* of its build)",
+                upstream.name));
+        auto password = read_password(check.password_file);
+        if (!password)
+            return std::unexpected(fmt::format("upstream {}: {}", upstream.name, password.error()));
+        passwords.emplace(upstream.name, *std::move(password));
     }
-    void end_sessions(const health::EndSessions& which) override {
-        server_.end_sessions(upstream_, which);
-    }
-    void keep_sessions(const std::shared_ptr<const balancer::Backend>& backend,
-                       health::EndCause cause) override {
-        server_.keep_sessions(backend, cause);
-    }
+    return passwords;
+}
 
-private:
-    Server& server_;
-    std::size_t upstream_;
-};
-
-Monitors::Monitors(asio::io_context& context, const config::Config& config, std::size_t workers,
-                   Logger& log)
+Monitors::Monitors(asio::io_context& context, const config::Config& config,
+                   const Passwords& passwords, std::size_t workers, Logger& log)
     : context_(context),
-      config_(config),
       workers_(workers),
       log_(log),
       gate_(context),
@@ -91,65 +63,60 @@ Monitors::Monitors(asio::io_context& context, const config::Config& config, std:
       heartbeat_(context),
       stalls_(stall_log_pause) {
     asio::post(builder_, block_signals);
+    for (const auto& upstream : config.upstreams)
+        upstreams_.push_back({upstream.name, make(config, upstream, passwords)});
 }
 
 Monitors::~Monitors() { builder_.join(); }
 
-std::expected<std::unique_ptr<Monitors>, std::string> Monitors::make(asio::io_context& context,
-                                                                     const config::Config& config,
-                                                                     std::size_t workers,
-                                                                     Logger& log) {
-    std::unique_ptr<Monitors> monitors(new Monitors(context, config, workers, log));
-    for (const auto& upstream : config.upstreams)
-        if (auto added = monitors->add(upstream); !added) return std::unexpected(added.error());
-    return monitors;
+std::unique_ptr<health::Probe> Monitors::probe_of(const config::Upstream& upstream,
+                                                  const Passwords& passwords) const {
+    const auto password = passwords.find(upstream.name);
+    if (password == passwords.end()) return nullptr;
+    return health::make_probe(context_, upstream, password->second);
 }
 
-std::expected<void, std::string> Monitors::add(const config::Upstream& upstream) {
-    const auto& check = upstream.health_check;
-    std::unique_ptr<health::Probe> probe;
-    if (check.type != config::CheckType::none) {
-        if (!health::is_built(check.type))
-            return std::unexpected(fmt::format(
-                "upstream {}: this program was built without checks of this type (see the options "
-                "PENSTOCK_PROBE_* of its build)",
-                upstream.name));
-        const auto password = read_password(check.password_file);
-        if (!password)
-            return std::unexpected(fmt::format("upstream {}: {}", upstream.name, password.error()));
-        probe = health::make_probe(context_, upstream, *password);
-    }
-    monitors_.push_back(std::make_unique<health::UpstreamMonitor>(
-        shared_, upstream, options_of(config_, upstream, workers_), std::move(probe)));
-    return {};
+std::unique_ptr<health::UpstreamMonitor> Monitors::make(const config::Config& config,
+                                                        const config::Upstream& upstream,
+                                                        const Passwords& passwords) const {
+    return std::make_unique<health::UpstreamMonitor>(
+        shared_, std::make_shared<const config::Upstream>(upstream),
+        monitor_options(config, upstream, workers_), probe_of(upstream, passwords));
 }
 
 std::vector<proxy::SnapshotPtr> Monitors::first() const {
     std::vector<proxy::SnapshotPtr> all;
-    for (const auto& monitor : monitors_) all.push_back(monitor->first());
+    for (const auto& upstream : upstreams_) all.push_back(upstream.monitor->first());
     return all;
 }
 
 void Monitors::start(Server& server) {
-    server.on_alarm([this](std::size_t upstream, const balancer::Backend* backend) {
-        asio::post(context_, [this, upstream, backend] {
-            if (!stopped_) monitors_[upstream]->on_alarm(backend);
+    server_ = &server;
+    server.on_alarm([this](const std::shared_ptr<proxy::UpstreamShared>& upstream,
+                           const balancer::Backend& backend) {
+        asio::post(context_, [this, upstream, which = &backend] {
+            if (stopped_) return;
+            if (Upstream* of = find(upstream->name)) of->monitor->on_alarm(which);
         });
     });
-    for (std::size_t i = 0; i < monitors_.size(); ++i) {
-        planes_.push_back(std::make_unique<Plane>(server, i));
-        monitors_[i]->start(*planes_.back());
-        const auto& path = config_.upstreams[i].health_check.password_file;
-        const bool is_used = config_.upstreams[i].health_check.type != config::CheckType::none;
-        if (is_used && !path.empty()) passwords_.add(path, [this, i] { reload_password(i); });
-    }
-    if (!monitors_.empty()) watch_for_stalls();
+    for (std::size_t i = 0; i < upstreams_.size(); ++i)
+        start(upstreams_[i], server.config().upstreams[i]);
+    watch_passwords(server.config());
+    watch_for_stalls();
+}
+
+void Monitors::start(Upstream& upstream, const config::Upstream& settings) {
+    const auto& all = server_->upstreams();
+    const auto shared = std::ranges::find(
+        all, upstream.name, [](const auto& candidate) { return candidate->name; });
+    upstream.plane = std::make_unique<UpstreamPlane>(*server_, *shared, settings.drain);
+    upstream.monitor->start(*upstream.plane);
 }
 
 asio::awaitable<void> Monitors::first_verdicts() {
     // Each has a deadline of its own; they run at the same time.
-    for (const auto& monitor : monitors_) {
-        auto waiting = monitor->first_verdicts();
+    for (const auto& upstream : upstreams_) {
+        auto waiting = upstream.monitor->first_verdicts();
         co_await std::move(waiting);
     }
 }
@@ -159,17 +126,33 @@ void Monitors::stop() {
     heartbeat_.cancel();
     passwords_.stop();
     gate_.close();
-    for (const auto& monitor : monitors_) monitor->stop();
+    for (const auto& upstream : upstreams_) upstream.monitor->stop();
 }
 
-void Monitors::reload_password(std::size_t upstream) {
-    const auto& settings = config_.upstreams[upstream];
-    const auto password = read_password(settings.health_check.password_file);
+Monitors::Upstream* Monitors::find(const std::string& name) {
+    const auto found = std::ranges::find(upstreams_, name, &Upstream::name);
+    return found == upstreams_.end() ? nullptr : &*found;
+}
+
+void Monitors::watch_passwords(const config::Config& config) {
+    passwords_.clear();
+    for (const auto& upstream : config.upstreams) {
+        const auto& path = upstream.health_check.password_file;
+        if (upstream.health_check.type == config::CheckType::none || path.empty()) continue;
+        passwords_.add(path, [this, name = upstream.name] { reload_password(name); });
+    }
+}
+
+void Monitors::reload_password(const std::string& upstream) {
+    const auto& all = server_->config().upstreams;
+    const auto settings = std::ranges::find(all, upstream, &config::Upstream::name);
+    if (settings == all.end()) return;
+    const auto password = read_password(settings->health_check.password_file);
     if (!password)
-        return log_.error("upstream {}: {}; checks go on with the old one", settings.name,
+        return log_.error("upstream {}: {}; checks go on with the old one", upstream,
                           password.error());
-    monitors_[upstream]->set_probe(health::make_probe(context_, settings, *password));
-    log_.info("upstream {}: checks use the new password", settings.name);
+    find(upstream)->monitor->set_probe(health::make_probe(context_, *settings, *password));
+    log_.info("upstream {}: checks use the new password", upstream);
 }
 
 // Nothing that was due while this thread stood still is the fault of a backend.
@@ -181,8 +164,9 @@ void Monitors::watch_for_stalls() {
         const TimePoint now = SteadyClock().now();
         if (now - due > stall) {
             report_stall(now - due, now);
-            for (const auto& monitor : monitors_) monitor->on_stall(now - due, now);
+            for (const auto& upstream : upstreams_) upstream.monitor->on_stall(now - due, now);
         }
+        forget_left(now);
         watch_for_stalls();
     });
 }
@@ -210,8 +194,8 @@ std::string Monitors::summary() const {
                                    {panic_began, "times in panic"},
                                    {none_available, "times without backend"}};
     std::string text;
-    for (std::size_t i = 0; i < monitors_.size(); ++i) {
-        const auto& monitor = *monitors_[i];
+    for (const auto& upstream : upstreams_) {
+        const auto& monitor = *upstream.monitor;
         std::string events;
         const auto add = [&events](std::uint64_t n, std::string_view what) {
             if (n != 0)
@@ -223,7 +207,7 @@ std::string Monitors::summary() const {
         for (const auto& source : monitor.discovery().sources())
             add(source.failures, fmt::format("failures of {}", source.what));
         if (!events.empty())
-            text += fmt::format("; health of {}: {}", config_.upstreams[i].name, events);
+            text += fmt::format("; health of {}: {}", upstream.name, events);
     }
     return text;
 }

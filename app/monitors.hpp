@@ -1,7 +1,9 @@
 #pragma once
 
+#include <cstdint>
 #include <expected>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,6 +13,7 @@
 #include <boost/asio/thread_pool.hpp>
 
 #include "app/server.hpp"
+#include "app/upstream_plane.hpp"
 #include "base/log.hpp"
 #include "base/log_throttle.hpp"
 #include "config/config.hpp"
@@ -25,11 +28,16 @@ namespace penstock::app {
 /// Control thread.
 class Monitors {
 public:
-    /// The error is for the user: a password that cannot be read, a type of check that this
-    /// program was built without. `config`, `context` and `log` must outlive the object.
-    [[nodiscard]] static std::expected<std::unique_ptr<Monitors>, std::string> make(
-        boost::asio::io_context& context, const config::Config& config, std::size_t workers,
-        Logger& log);
+    /// What checks use, by upstream; made off the control thread.
+    using Passwords = std::map<std::string, std::string>;
+    /// Any thread. The error is for the user: a password that cannot be read, a type of check that
+    /// this program was built without.
+    [[nodiscard]] static std::expected<Passwords, std::string> read_passwords(
+        const config::Config& config);
+
+    /// `context` and `log` must outlive the object.
+    Monitors(boost::asio::io_context& context, const config::Config& config,
+             const Passwords& passwords, std::size_t workers, Logger& log);
     ~Monitors();
     Monitors(const Monitors&) = delete;
     Monitors& operator=(const Monitors&) = delete;
@@ -42,8 +50,37 @@ public:
     [[nodiscard]] boost::asio::awaitable<void> first_verdicts();
     void stop();
 
+    // A change of the configuration, in steps (see health::UpstreamMonitor); `config` is the new
+    // one in each of them.
+
+    using Fresh = std::vector<std::unique_ptr<health::UpstreamMonitor>>;
+    /// Any thread: those of upstreams that are new.
+    [[nodiscard]] Fresh make_fresh(const config::Config& before, const config::Config& config,
+                                   const Passwords& passwords) const;
+    /// Upstreams that are new or other than before; all others stay untouched.
+    struct Change {
+        Fresh fresh{};
+        std::vector<health::UpstreamMonitor*> changed{};
+        std::vector<health::UpstreamMonitor::SetPlan> plans{};  // of `changed`
+        std::vector<std::shared_ptr<const balancer::BackendSet>> sets{};  // of `plans`
+    };
+    [[nodiscard]] Change begin_change(Fresh fresh, const config::Config& before,
+                                      const config::Config& config, const Passwords& passwords);
+    /// Until those that are concerned have their first verdicts.
+    [[nodiscard]] boost::asio::awaitable<void> first_verdicts(const Change& change);
+    static void plan(Change& change);
+    /// Any thread: builds the sets.
+    static void build(Change& change);
+    /// From now on. What the workers have to know, by upstream; they do not hear of it here.
+    [[nodiscard]] std::map<std::string, proxy::SnapshotPtr> finish_change(
+        Change& change, const config::Config& config);
+    /// Once the workers have been told.
+    void follow_change(Change change, const config::Config& config);
+
     /// In the order of the configuration.
-    [[nodiscard]] health::UpstreamMonitor& of(std::size_t upstream) { return *monitors_[upstream]; }
+    [[nodiscard]] health::UpstreamMonitor& of(std::size_t upstream) {
+        return *upstreams_[upstream].monitor;
+    }
     /// Before start(): told of every change of state.
     void on_event(std::function<void(const std::string& upstream, const health::Event&)> handler) {
         shared_.on_event = std::move(handler);
@@ -51,6 +88,7 @@ public:
     void on_backends(std::function<void(const std::string& upstream)> handler) {
         shared_.on_backends = std::move(handler);
     }
+    [[nodiscard]] boost::asio::thread_pool& builder() noexcept { return builder_; }
 
     /// `; upstream db: 120 checks (3 failed), 2 times down`, for the log.
     [[nodiscard]] std::string summary() const;
@@ -58,24 +96,38 @@ public:
     [[nodiscard]] static std::size_t descriptors(const config::Config& config) noexcept;
 
 private:
-    class Plane;
+    struct Upstream {
+        std::string name;
+        std::unique_ptr<health::UpstreamMonitor> monitor;
+        std::unique_ptr<UpstreamPlane> plane{};  // once the server is there
+    };
+    struct Left {
+        Upstream upstream;
+        TimePoint since;
+    };
 
-    Monitors(boost::asio::io_context& context, const config::Config& config, std::size_t workers,
-             Logger& log);
-    [[nodiscard]] std::expected<void, std::string> add(const config::Upstream& upstream);
-    void reload_password(std::size_t upstream);
+    [[nodiscard]] std::unique_ptr<health::UpstreamMonitor> make(const config::Config& config,
+                                                                const config::Upstream& upstream,
+                                                                const Passwords& passwords) const;
+    [[nodiscard]] std::unique_ptr<health::Probe> probe_of(const config::Upstream& upstream,
+                                                          const Passwords& passwords) const;
+    void start(Upstream& upstream, const config::Upstream& settings);
+    void watch_passwords(const config::Config& config);
+    void reload_password(const std::string& upstream);
+    [[nodiscard]] Upstream* find(const std::string& name);
+    void forget_left(TimePoint now);
     void watch_for_stalls();
     void report_stall(Duration late, TimePoint now);
 
     boost::asio::io_context& context_;
-    const config::Config& config_;
     std::size_t workers_;
     Logger& log_;
     boost::asio::thread_pool builder_{1};
     health::CheckGate gate_;
     health::MonitorShared shared_;
-    std::vector<std::unique_ptr<health::UpstreamMonitor>> monitors_;
-    std::vector<std::unique_ptr<Plane>> planes_;
+    Server* server_ = nullptr;
+    std::vector<Upstream> upstreams_;
+    std::vector<Left> left_;  // the configuration; their last coroutines may still run
     net::FileWatch passwords_;
     health::Timer heartbeat_;
     LogThrottle stalls_;

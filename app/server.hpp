@@ -3,14 +3,15 @@
 #include <cstdint>
 #include <expected>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "app/listening_sockets.hpp"
 #include "base/log.hpp"
 #include "config/config.hpp"
-#include "net/listen_socket.hpp"
 #include "net/tcp_info.hpp"
 #include "proxy/access_log/writer.hpp"
 #include "proxy/drain_plan.hpp"
@@ -19,31 +20,55 @@
 
 namespace penstock::app {
 
-/// One configuration in operation: the listening sockets, the workers and their threads, the access
-/// log's writer. All methods belong to the control thread; completion callbacks run on a worker and
-/// have to post.
+using ConfigPtr = std::shared_ptr<const config::Config>;
+/// By the order of the configuration's listeners; null = everybody may enter.
+using AccessPolicies = std::vector<std::shared_ptr<const proxy::AccessPolicy>>;
+
+/// The configuration in operation: the listening sockets, the workers and their threads, the access
+/// log's writer. What has an index counts as the configuration of now does. All methods belong to
+/// the control thread; completion callbacks run on a worker and have to post.
 class Server {
 public:
     struct Options {
         std::size_t workers;
         std::uint64_t max_connections;
         std::size_t buffer_cap_bytes;  // over all workers
-        std::vector<proxy::AccessPolicy::Files> access;  // of each listener
+        AccessPolicies access;
         std::vector<proxy::SnapshotPtr> first;  // of each upstream
     };
 
     /// Opens every listening socket and the access log; nothing is accepted yet. The error is a
     /// sentence for the user.
     [[nodiscard]] static std::expected<std::unique_ptr<Server>, std::string> open(
-        const config::Config& config, const Options& options, Logger& log);
+        ConfigPtr config, Options options, Logger& log);
     ~Server();
 
     /// Begins to accept on every listener, on threads of its own.
     [[nodiscard]] std::expected<void, std::string> start();
 
+    /// Another configuration for the running server, made ready so far that nothing can fail.
+    struct Change {
+        ConfigPtr config{};
+        std::uint64_t max_connections = 0;
+        AccessPolicies access{};
+        ListeningSockets::Wanted sockets{};
+        std::map<std::string, proxy::SnapshotPtr> snapshots{};  // of new and changed upstreams
+        std::unique_ptr<proxy::LogWriter> log_writer{};  // where the access log's target changes
+    };
+    /// Opens what a change to that configuration needs: sockets, which listen, and the access log.
+    [[nodiscard]] std::expected<Change, std::string> prepare(ConfigPtr config) const;
+    /// What prepare() has opened, closed again.
+    static void withdraw(const Change& change) noexcept;
+    /// From now on; every worker gets one message. `done` once the last one has it.
+    void apply(Change change, std::function<void()> done);
+    /// After that: gives up what only the configuration before needed.
+    void settle();
+
     /// Takes what is queued and closes the listening sockets; `done` once every worker has.
     void stop_accepting(std::function<void()> done);
-    /// After stop_accepting(): closes sessions by `plan`; `done` once none is left.
+    /// Another process has the listening sockets too: closes them without taking what is queued.
+    void let_go(std::function<void()> done);
+    /// After either: closes sessions by `plan`; `done` once none is left.
     void drain(const proxy::DrainPlan& plan, std::function<void()> done);
     void abort_all();
     /// Ends the threads. No session is left afterwards.
@@ -52,12 +77,15 @@ public:
     void withdraw();
 
     void reopen_access_log();
-    /// From now on this policy decides who enters the listener of this index.
-    void set_access(std::size_t listener, std::shared_ptr<const proxy::AccessPolicy> policy);
+    /// From now on this policy decides who enters the listener.
+    void set_access(const std::string& listener, std::shared_ptr<const proxy::AccessPolicy> policy);
 
-    // For the operator. What has an index counts as the configuration does.
+    // For the operator.
     void pause(std::size_t upstream, bool paused);
     void set_split(std::size_t listener, const std::vector<std::uint32_t>& weights);
+
+    [[nodiscard]] const config::Config& config() const noexcept { return *config_; }
+    [[nodiscard]] const ConfigPtr& config_ptr() const noexcept { return config_; }
     /// Any thread may look at them; their cells are read while they count.
     [[nodiscard]] const proxy::Workers& workers() const noexcept { return workers_; }
     [[nodiscard]] const std::vector<std::shared_ptr<proxy::ListenerShared>>& listeners()
@@ -68,61 +96,90 @@ public:
         const noexcept {
         return upstreams_;
     }
+    /// What is counted for those that the configuration has left, by name, as long as it is
+    /// remembered: five minutes after their last session.
+    [[nodiscard]] std::vector<std::shared_ptr<proxy::ListenerAccount>> departed_listeners() const;
+    [[nodiscard]] std::vector<std::shared_ptr<proxy::UpstreamShared>> departed_upstreams() const;
+    /// Now and then.
+    void forget_departed(TimePoint now);
+
     [[nodiscard]] proxy::WorkersShared& shared() noexcept { return shared_; }
     /// The workers run: what is sent to them is done soon.
     [[nodiscard]] bool running() const noexcept { return !threads_.empty(); }
     /// Between start() and stop_accepting().
     [[nodiscard]] bool accepting() const noexcept { return accepting_; }
+    [[nodiscard]] const ListeningSockets& sockets() const noexcept { return sockets_; }
     /// Clients that the kernel holds for the listener; nothing of unix sockets.
     [[nodiscard]] net::AcceptQueueInfo accept_queue(std::size_t listener) const noexcept;
-    [[nodiscard]] std::uint64_t log_lines_lost() const noexcept {
-        return log_writer_ ? log_writer_->lines_lost() : 0;
-    }
+    [[nodiscard]] std::uint64_t log_lines_lost() const noexcept;
     /// Who may enter the listener now; null = everybody.
     [[nodiscard]] const proxy::AccessPolicy* access(std::size_t listener) const noexcept {
         return access_[listener].get();
     }
 
-    // Health's, by the index of the upstream. Before start() too: the workers know it before they
-    // accept anybody.
-    void publish(std::size_t upstream, const proxy::SnapshotPtr& snapshot);
-    void end_sessions(std::size_t upstream, const health::EndSessions& which);
+    // Health's. Before start() too: the workers know it before they accept anybody.
+    void publish(const std::shared_ptr<proxy::UpstreamShared>& upstream,
+                 const proxy::SnapshotPtr& snapshot);
+    void end_sessions(const health::EndSessions& which, const config::Drain& drain);
     void keep_sessions(const std::shared_ptr<const balancer::Backend>& backend,
                        health::EndCause cause);
     /// Before start(): called on a worker when the outcomes of a backend have to be looked at. The
     /// backend may be gone by the time that somebody does.
-    void on_alarm(std::function<void(std::size_t upstream, const balancer::Backend*)> handler);
+    using AlarmHandler = std::function<void(const std::shared_ptr<proxy::UpstreamShared>&,
+                                            const balancer::Backend&)>;
+    void on_alarm(AlarmHandler handler) { shared_.on_alarm = std::move(handler); }
 
     struct Bound {
         std::string listener;
         Endpoint address;
     };
-    [[nodiscard]] const std::vector<Bound>& bound() const noexcept { return bound_; }
+    [[nodiscard]] std::vector<Bound> bound() const;
     [[nodiscard]] std::uint64_t connections() const noexcept { return shared_.connections.used(); }
     /// `1,204 connections: 1,200 completed, 4 client_reset; ...`, for the log.
     [[nodiscard]] std::string summary() const;
 
 private:
-    Server(const config::Config& config, const Options& options, Logger& log);
-    std::expected<void, std::string> open_sockets();
+    template <typename T>
+    struct Known {
+        std::shared_ptr<T> shared{};
+        bool left = false;                   // the configuration
+        TimePoint idle_since = no_deadline;  // without a session
+    };
+
+    Server(ConfigPtr config, Options options, Logger& log);
+    [[nodiscard]] std::expected<std::unique_ptr<proxy::LogWriter>, std::string> open_log(
+        const config::Config& config) const;
     void make_workers();
+    /// Everything of `change` but sockets and workers; what the workers have to know.
+    [[nodiscard]] std::vector<proxy::WorkerUpdate> take(const Change& change,
+                                                        const config::Config& before);
+    void take_listeners(const Change& change, const config::Config& before,
+                        std::vector<proxy::WorkerUpdate>& updates);
+    void take_upstreams(const Change& change, std::vector<proxy::WorkerUpdate>& updates);
+    void drain_left(const config::Config& before);
+    [[nodiscard]] balancer::SourceTable::Size source_table() const noexcept;
     [[nodiscard]] std::string gates_summary() const;
     [[nodiscard]] std::string upstreams_summary() const;
     /// Sends `function` to every worker; calls `done` on the last one.
     template <typename F>
     void on_each_worker(F function, std::function<void()> done);
 
-    config::Config config_;
+    ConfigPtr config_;
     Options options_;
+    Logger& log_;
     proxy::WorkersShared shared_;
-    std::vector<net::ListenGroup> groups_;
+    ListeningSockets sockets_;
+    ListeningSockets::Wanted first_sockets_;  // until start()
     std::vector<std::shared_ptr<proxy::ListenerShared>> listeners_;
     std::vector<std::shared_ptr<proxy::UpstreamShared>> upstreams_;
-    std::vector<std::shared_ptr<const proxy::AccessPolicy>> access_;  // of each listener, now
-    std::vector<std::vector<int>> listening_;  // descriptors of the workers' sockets, by listener
+    std::map<std::string, Known<proxy::ListenerAccount>> known_listeners_;
+    std::map<std::string, Known<proxy::UpstreamShared>> known_upstreams_;
+    AccessPolicies access_;  // of each listener, now
     bool accepting_ = false;
-    std::vector<Bound> bound_;
     std::unique_ptr<proxy::LogWriter> log_writer_;
+    std::vector<std::unique_ptr<proxy::LogWriter>> old_log_writers_;
+    std::uint64_t old_lines_written_ = 0;
+    std::uint64_t old_lines_lost_ = 0;
     std::vector<std::unique_ptr<proxy::Worker>> workers_;
     std::vector<std::thread> threads_;
 };

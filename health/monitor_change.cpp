@@ -63,6 +63,7 @@ std::shared_ptr<const balancer::Snapshot> UpstreamMonitor::finish_change(
 }
 
 void UpstreamMonitor::leave() {
+    if (stopped_) return;
     follow({}, {}, now());
     act();
     stop();

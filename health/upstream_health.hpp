@@ -49,6 +49,7 @@ public:
     struct Options {
         bool asked_primary = false;  // some listener asks for this role
         bool asked_replica = false;
+        bool operator==(const Options&) const = default;
     };
     UpstreamHealth(const config::Upstream& settings, const Options& options, std::uint64_t seed);
     ~UpstreamHealth();

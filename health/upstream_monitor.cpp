@@ -67,12 +67,19 @@ UpstreamMonitor::WatchedPtr UpstreamMonitor::admit(const Discovered& found, bool
                                .fresh = fresh},
                               now());
     watched_.push_back(watched);
-    if (plane_ != nullptr) watch(watched);
+    if (begun_) watch(watched);
     return watched;
 }
 
 void UpstreamMonitor::start(DataPlane& plane) {
     plane_ = &plane;
+    begin();
+    act();
+    publish_soon();  // whatever has happened since first()
+}
+
+void UpstreamMonitor::begin() {
+    if (std::exchange(begun_, true)) return;
     for (const auto& watched : watched_) watch(watched);
     watch_outcomes();
     discovery_.start([this](const std::vector<Discovered>& found) { on_found(found); });
@@ -93,12 +100,21 @@ void UpstreamMonitor::stop() {
 
 void UpstreamMonitor::watch(const WatchedPtr& watched) {
     if (!probe_ || std::exchange(watched->checking, true)) return;
-    asio::co_spawn(shared_.context, check_again_and_again(watched), rethrow);
+    ++running_;
+    asio::co_spawn(shared_.context, check_again_and_again(watched),
+                   [this](std::exception_ptr error) {
+                       --running_;
+                       rethrow(std::move(error));
+                   });
 }
 
 void UpstreamMonitor::watch_outcomes() {
     if (health_.outcome_interval() == never || std::exchange(reading_outcomes_, true)) return;
-    asio::co_spawn(shared_.context, read_outcomes(), rethrow);
+    ++running_;
+    asio::co_spawn(shared_.context, read_outcomes(), [this](std::exception_ptr error) {
+        --running_;
+        rethrow(std::move(error));
+    });
 }
 
 asio::awaitable<void> UpstreamMonitor::check_again_and_again(WatchedPtr watched) {
@@ -377,7 +393,7 @@ void UpstreamMonitor::publish_soon() {
 void UpstreamMonitor::publish() {
     publishing_ = false;
     // Who has left stays until the set without it, with those who come in its place, is there.
-    if (building_) return;
+    if (building_ || plane_ == nullptr) return;
     plane_->publish(snapshot());
 }
 

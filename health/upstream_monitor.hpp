@@ -68,7 +68,9 @@ public:
     /// Of its hash tables; 0 = its policy has none.
     [[nodiscard]] std::uint64_t hash_checksum() const noexcept { return set_->hash_checksum(); }
 
-    /// From now on. `plane` must outlive stop().
+    /// Finds and checks backends from now on; nobody is told yet.
+    void begin();
+    /// begin(), if that has not been called; and tells `plane`, which must outlive stop().
     void start(DataPlane& plane);
     /// Ends all waiting, so that the io_context may run out of work.
     void stop();
@@ -104,6 +106,8 @@ public:
 
     /// The upstream leaves the configuration: all of its backends leave, and it stops.
     void leave();
+    /// After stop(): none of its coroutines is left. What it has posted may be.
+    [[nodiscard]] bool idle() const noexcept { return running_ == 0 && !building_; }
 
     /// The outcomes of that backend's connections have to be looked at. It may have left.
     void on_alarm(const balancer::Backend* backend);
@@ -137,6 +141,7 @@ public:
         std::uint64_t failed = 0;
     };
     [[nodiscard]] const Checks& checks() const noexcept { return checks_; }
+    [[nodiscard]] const std::string& name() const noexcept { return settings_->name; }
     [[nodiscard]] const EventLog& events() const noexcept { return events_; }
     [[nodiscard]] const UpstreamHealth& health() const noexcept { return health_; }
     [[nodiscard]] const Discovery& discovery() const noexcept { return discovery_; }
@@ -221,7 +226,9 @@ private:
     Timer verdicts_;  // first_verdicts() waits on it
     TimePoint armed_ = no_deadline;
     Checks checks_;
+    bool begun_ = false;
     bool loaded_ = false;  // whatever comes now is new
+    std::size_t running_ = 0;  // coroutines
     bool reading_outcomes_ = false;
     bool changing_ = false;  // between begin_change() and finish_change()
     std::vector<WatchedPtr> next_;      // plan_change(): who will be there

@@ -40,10 +40,15 @@ void FileWatch::open() {
 }
 
 void FileWatch::add(const std::string& path, Handler on_change) {
-    if (files_.empty()) open();
+    if (!inotify_.is_open() && !polling_) open();
     files_.push_back({path, std::move(on_change), std::nullopt, {}});
     rearm();
     files_.back().hash = hash_of_contents(path);
+}
+
+void FileWatch::clear() {
+    files_.clear();
+    if (inotify_.is_open()) rearm();
 }
 
 void FileWatch::stop() {

@@ -38,6 +38,8 @@ public:
     /// Calls `on_change` after each change of the contents from now on, disappearance included. An
     /// absolute path; it need not exist.
     void add(const std::string& path, Handler on_change);
+    /// Forgets all files. Not from within a handler.
+    void clear();
     /// Ends all waiting, so that the io_context may run out of work. Its handlers may still be
     /// queued: the object must live until the io_context has stopped.
     void stop();

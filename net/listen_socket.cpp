@@ -107,14 +107,16 @@ std::expected<ListenGroup, ListenError> open_unix(const Endpoint& address) {
 }  // namespace
 
 std::expected<ListenGroup, ListenError> open_listen_group(const Endpoint& address,
-                                                          std::size_t count) {
+                                                          std::size_t count, bool beside_own) {
     if (address.is_unix()) return open_unix(address);
-    auto trial = open_bound(address, false);
-    if (!trial) return fail(address, "cannot bind", trial.error());
-    const Endpoint bound = bound_address(trial->get(), address);
-    // The kernel decides at bind() whether a port may be shared, so the trial socket has to go
-    // before the group comes.
-    trial->reset();
+    Endpoint bound = address;
+    if (!beside_own) {
+        auto trial = open_bound(address, false);
+        if (!trial) return fail(address, "cannot bind", trial.error());
+        // The kernel decides at bind() whether a port may be shared, so the trial socket has to go
+        // before the group comes.
+        bound = bound_address(trial->get(), address);
+    }
     ListenGroup group;
     for (std::size_t i = 0; i < count; ++i) {
         auto fd = open_bound(bound, true);
@@ -130,6 +132,8 @@ std::expected<void, ListenError> start_listening(ListenGroup& group, int backlog
             return fail(socket.bound(), "cannot listen", last_error());
     return {};
 }
+
+void set_backlog(int fd, int backlog) noexcept { ::listen(fd, backlog); }
 
 void remove_unix_path(const ListenGroup& group) noexcept {
     if (group.unix_inode == 0 || group.sockets.empty()) return;

@@ -40,13 +40,18 @@ struct ListenError {
 };
 
 /// Opens `count` SO_REUSEPORT sockets (after one exclusive trial bind, so that a second process on
-/// the same port fails instead of sharing), not listening yet. For a unix path: a stale socket
+/// the same port fails instead of sharing), not listening yet. `beside_own`: without that trial,
+/// which sockets of this process on all addresses would make fail. For a unix path: a stale socket
 /// file is replaced, anything else there is an error.
 [[nodiscard]] std::expected<ListenGroup, ListenError> open_listen_group(const Endpoint& address,
-                                                                        std::size_t count);
+                                                                        std::size_t count,
+                                                                        bool beside_own = false);
 
 /// Starts the queue; connections arrive from here on.
 [[nodiscard]] std::expected<void, ListenError> start_listening(ListenGroup& group, int backlog);
+
+/// The same length for the queue of a socket that listens already; what waits in it stays.
+void set_backlog(int fd, int backlog) noexcept;
 
 /// Removes the group's unix path if it is still the one that was created.
 void remove_unix_path(const ListenGroup& group) noexcept;

@@ -67,6 +67,8 @@ public:
     /// Before run(), and then on the worker's thread: goes by another configuration. Live sessions
     /// keep what they came in by. `update` has fresh contexts for this worker alone.
     void apply(WorkerUpdate update);
+    /// The part of it that is about sockets.
+    void take_sockets(std::vector<WorkerUpdate::Socket> sockets);
 
     /// Accepts and relays until stop(); then ends what is left. On the worker's thread.
     void run();
@@ -156,7 +158,6 @@ private:
 
     void take_upstreams(std::vector<WorkerUpdate::Upstream>& upstreams);
     void take_listeners(const std::vector<WorkerUpdate::Listener>& listeners, bool seed_changed);
-    void take_sockets(std::vector<WorkerUpdate::Socket>& sockets);
     void set_up_pool(UpstreamContext& upstream);
     void leave(UpstreamContext& upstream);
     /// Those who wait there look again.

@@ -13,7 +13,7 @@ void Worker::apply(WorkerUpdate update) {
     if (update.access_log) log_.configure(update.access_log->writer, update.access_log->settings);
     take_upstreams(update.upstreams);
     take_listeners(update.listeners, seed_changed);
-    take_sockets(update.sockets);
+    take_sockets(std::move(update.sockets));
     if (running_) resume_accepting();  // limits may be others
 }
 
@@ -110,7 +110,7 @@ Router Worker::router_of(const config::Listener& listener,
     return {listener, std::move(parts), hash_seed_, random_};
 }
 
-void Worker::take_sockets(std::vector<WorkerUpdate::Socket>& sockets) {
+void Worker::take_sockets(std::vector<WorkerUpdate::Socket> sockets) {
     std::erase_if(stopped_acceptors_, [](const auto& acceptor) { return acceptor->ended(); });
     std::unordered_map<int, std::unique_ptr<Acceptor>> before;
     for (auto& acceptor : acceptors_) before.emplace(acceptor->fd(), std::move(acceptor));

@@ -1,0 +1,73 @@
+#pragma once
+
+#include <cstddef>
+#include <expected>
+#include <string>
+#include <vector>
+
+#include "config/config.hpp"
+#include "net/listen_socket.hpp"
+#include "net/tcp_info.hpp"
+#include "proxy/worker_update.hpp"
+
+namespace penstock::app {
+
+/// All listening sockets of the process. They belong to the addresses they are bound to, not to the
+/// listeners that use them: what the configuration says changes their listener, never the socket,
+/// whose queue would be lost. Workers own the descriptors; this is the book about them. Control
+/// thread.
+class ListeningSockets {
+public:
+    /// The sockets of one bind address of one listener.
+    struct Group {
+        std::string listener;
+        std::string bind;  // as the configuration has it
+        net::ListenGroup sockets;  // their descriptors are the workers' from take_update() on
+        std::vector<int> fds;
+        bool fresh = true;  // no worker has them yet
+    };
+
+    explicit ListeningSockets(std::size_t workers) : workers_(workers) {}
+
+    /// What `config` wants: sockets that are there already are kept, also for another listener, the
+    /// others are opened. Nothing changes until adopt(). The error is a sentence for the user, and
+    /// leaves nothing behind.
+    struct Wanted {
+        std::vector<Group> groups;       // fresh ones; of kept ones only the names
+        std::vector<std::size_t> kept;   // place among the present groups, or npos
+        static constexpr std::size_t npos = static_cast<std::size_t>(-1);
+    };
+    [[nodiscard]] std::expected<Wanted, std::string> open(const config::Config& config) const;
+    /// Fresh ones listen from now on: clients queue up. As open() on failure.
+    [[nodiscard]] static std::expected<void, std::string> listen(Wanted& wanted,
+                                                                 const config::Config& config);
+    /// From now on. Those that nobody wants any more are left out; the workers close them with
+    /// their next update, and paths of unix sockets are removed here.
+    void adopt(Wanted wanted, const config::Config& config);
+
+    /// What worker `worker` has, fresh sockets included, for its update.
+    [[nodiscard]] std::vector<proxy::WorkerUpdate::Socket> update_for(std::size_t worker,
+                                                                      const config::Config& config);
+    /// Every worker has had its update.
+    void settle();
+
+    /// Clients that the kernel holds for the listener; nothing of unix sockets.
+    [[nodiscard]] net::AcceptQueueInfo queue(const std::string& listener) const noexcept;
+    [[nodiscard]] const std::vector<Group>& groups() const noexcept { return groups_; }
+    /// The real addresses of a listener.
+    [[nodiscard]] std::vector<Endpoint> bound(const std::string& listener) const;
+    /// The workers have closed them, or another process has taken them over: nothing is known of
+    /// them any more. `remove_paths`: of unix sockets.
+    void forget(bool remove_paths);
+    /// Opened for nothing: closes what no worker has, and removes paths.
+    static void withdraw(const Wanted& wanted) noexcept;
+
+private:
+    [[nodiscard]] std::size_t find_present(const std::string& listener, const std::string& bind,
+                                           const std::vector<bool>& claimed) const noexcept;
+
+    std::size_t workers_;
+    std::vector<Group> groups_;
+};
+
+}  // namespace penstock::app

@@ -1,0 +1,39 @@
+#include "app/monitor_options.hpp"
+
+#include <algorithm>
+
+#include "base/random.hpp"
+
+namespace penstock::app {
+
+namespace {
+
+bool asks_for(const config::Config& config, const std::string& upstream, Role role) {
+    return std::ranges::any_of(config.listeners, [&](const config::Listener& listener) {
+        if (listener.role != role) return false;
+        return listener.upstream == upstream ||
+               std::ranges::any_of(listener.split, [&](const config::SplitPart& part) {
+                   return part.upstream == upstream;
+               });
+    });
+}
+
+}  // namespace
+
+health::UpstreamMonitor::Options monitor_options(const config::Config& config,
+                                                 const config::Upstream& upstream,
+                                                 std::size_t workers) {
+    health::UpstreamMonitor::Options options{
+        .roles = {.asked_primary = asks_for(config, upstream.name, Role::primary),
+                  .asked_replica = asks_for(config, upstream.name, Role::replica)},
+        .discovery = {.own_addresses = {}, .seed = entropy()},
+        .workers = workers,
+        .hash_seed = config.process.hash_seed,
+        .seed = entropy()};
+    for (const auto& listener : config.listeners)
+        options.discovery.own_addresses.insert(options.discovery.own_addresses.end(),
+                                               listener.bind.begin(), listener.bind.end());
+    return options;
+}
+
+}  // namespace penstock::app

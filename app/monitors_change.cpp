@@ -1,0 +1,128 @@
+// The upstreams' health follows a change of the configuration.
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "app/monitors.hpp"
+#include "app/monitor_options.hpp"
+#include "health/probe/make_probe.hpp"
+
+namespace penstock::app {
+
+namespace asio = boost::asio;
+
+namespace {
+
+constexpr Duration kept_after_leaving = std::chrono::seconds(10);
+
+const config::Upstream* find_upstream(const config::Config& config, const std::string& name) {
+    const auto found = std::ranges::find(config.upstreams, name, &config::Upstream::name);
+    return found == config.upstreams.end() ? nullptr : &*found;
+}
+
+// What an override stands for comes from elsewhere now: the file has the last word.
+void forget_overrides(health::UpstreamMonitor& monitor, const config::Upstream& before,
+                      const config::Upstream& after) {
+    for (const auto& backend : after.backends) {
+        const auto old = std::ranges::find(before.backends, backend.name, &config::Backend::name);
+        if (old == before.backends.end()) continue;
+        monitor.forget_override(backend.name, old->state != backend.state,
+                                old->weight != backend.weight);
+    }
+}
+
+}  // namespace
+
+Monitors::Fresh Monitors::make_fresh(const config::Config& before, const config::Config& config,
+                                     const Passwords& passwords) const {
+    Fresh fresh;
+    for (const auto& upstream : config.upstreams)
+        if (find_upstream(before, upstream.name) == nullptr)
+            fresh.push_back(make(config, upstream, passwords));
+    return fresh;
+}
+
+Monitors::Change Monitors::begin_change(Fresh fresh, const config::Config& before,
+                                        const config::Config& config, const Passwords& passwords) {
+    Change change{.fresh = std::move(fresh)};
+    for (const auto& upstream : config.upstreams) {
+        const auto* old = find_upstream(before, upstream.name);
+        if (old == nullptr) continue;
+        auto options = monitor_options(config, upstream, workers_);
+        const auto earlier = monitor_options(before, *old, workers_);
+        const bool same = *old == upstream && options.hash_seed == earlier.hash_seed &&
+                          options.roles == earlier.roles &&
+                          options.discovery.own_addresses == earlier.discovery.own_addresses;
+        if (same) continue;
+        auto& monitor = *find(upstream.name)->monitor;
+        forget_overrides(monitor, *old, upstream);
+        monitor.begin_change(std::make_shared<const config::Upstream>(upstream), options,
+                             probe_of(upstream, passwords));
+        change.changed.push_back(&monitor);
+    }
+    for (auto& monitor : change.fresh) monitor->begin();
+    return change;
+}
+
+asio::awaitable<void> Monitors::first_verdicts(const Change& change) {
+    for (const auto& monitor : change.fresh) {
+        auto waiting = monitor->first_verdicts();
+        co_await std::move(waiting);
+    }
+    for (auto* monitor : change.changed) {
+        auto waiting = monitor->first_verdicts();
+        co_await std::move(waiting);
+    }
+}
+
+void Monitors::plan(Change& change) {
+    for (auto* monitor : change.changed) change.plans.push_back(monitor->plan_change());
+}
+
+void Monitors::build(Change& change) {
+    for (const auto& plan : change.plans) change.sets.push_back(plan.build());
+}
+
+std::map<std::string, proxy::SnapshotPtr> Monitors::finish_change(Change& change,
+                                                                  const config::Config& config) {
+    std::map<std::string, proxy::SnapshotPtr> snapshots;
+    for (std::size_t i = 0; i < change.changed.size(); ++i)
+        snapshots.emplace(change.changed[i]->name(),
+                          change.changed[i]->finish_change(change.sets[i]));
+    std::vector<Upstream> next;
+    for (const auto& settings : config.upstreams) {
+        if (Upstream* known = find(settings.name)) {
+            if (known->plane) known->plane->set_drain(settings.drain);
+            next.push_back(std::move(*known));
+            known->name.clear();
+            continue;
+        }
+        const auto fresh = std::ranges::find(change.fresh, settings.name, [](const auto& monitor) {
+            return monitor ? monitor->name() : std::string();
+        });
+        snapshots.emplace(settings.name, (*fresh)->first());
+        next.push_back({settings.name, std::move(*fresh)});
+    }
+    const TimePoint now = SteadyClock().now();
+    for (auto& upstream : upstreams_)
+        if (!upstream.name.empty()) left_.push_back({std::move(upstream), now});
+    upstreams_ = std::move(next);
+    return snapshots;
+}
+
+void Monitors::follow_change(Change change, const config::Config& config) {
+    for (std::size_t i = 0; i < upstreams_.size(); ++i)
+        if (!upstreams_[i].plane) start(upstreams_[i], config.upstreams[i]);
+    for (auto* monitor : change.changed) monitor->follow_change();
+    for (auto& left : left_) left.upstream.monitor->leave();
+    watch_passwords(config);
+}
+
+// What they have posted, and checks that ran, need them for a while.
+void Monitors::forget_left(TimePoint now) {
+    std::erase_if(left_, [now](const Left& left) {
+        return now - left.since >= kept_after_leaving && left.upstream.monitor->idle();
+    });
+}
+
+}  // namespace penstock::app
