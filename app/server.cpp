@@ -47,8 +47,13 @@ std::expected<std::unique_ptr<Server>, std::string> Server::open(const config::C
 
 std::expected<void, std::string> Server::open_sockets() {
     for (const auto& listener : config_.listeners) {
-        for (const auto& address : listener.bind) {
-            auto group = net::open_listen_group(address, options_.workers);
+        for (const auto& bind : listener.bind) {
+            if (bind.inherited())
+                return std::unexpected(
+                    fmt::format("listener {}: {}: not handed over; this version takes no sockets "
+                                "from outside",
+                                listener.name, bind.to_string()));
+            auto group = net::open_listen_group(bind.address, options_.workers);
             if (!group)
                 return std::unexpected(
                     fmt::format("listener {}: {}", listener.name, group.error().message));
