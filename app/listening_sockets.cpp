@@ -42,8 +42,8 @@ std::expected<ListeningSockets::Wanted, std::string> ListeningSockets::open(
     for (const bool own_only : {true, false}) {
         std::size_t place = 0;
         for (const auto& listener : config.listeners)
-            for (const auto& address : listener.bind) {
-                const std::string bind = address.to_string();
+            for (const auto& named : listener.bind) {
+                const std::string bind = named.to_string();
                 if (own_only) {
                     wanted.groups.push_back({listener.name, bind, {}, {}});
                     wanted.kept.push_back(Wanted::npos);
@@ -59,9 +59,10 @@ std::expected<ListeningSockets::Wanted, std::string> ListeningSockets::open(
     }
     std::size_t place = 0;
     for (const auto& listener : config.listeners)
-        for (const auto& address : listener.bind) {
+        for (const auto& bind : listener.bind) {
             const std::size_t at = place++;
             if (wanted.kept[at] != Wanted::npos) continue;
+            const Endpoint& address = bind.address;
             const bool beside_own = std::ranges::any_of(groups_, [&](const Group& group) {
                 return overlap(group.sockets.sockets.front().bound(), address);
             });

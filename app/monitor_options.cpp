@@ -31,8 +31,8 @@ health::UpstreamMonitor::Options monitor_options(const config::Config& config,
         .hash_seed = config.process.hash_seed,
         .seed = entropy()};
     for (const auto& listener : config.listeners)
-        options.discovery.own_addresses.insert(options.discovery.own_addresses.end(),
-                                               listener.bind.begin(), listener.bind.end());
+        for (const auto& bind : listener.bind)
+            if (!bind.inherited()) options.discovery.own_addresses.push_back(bind.address);
     return options;
 }
 

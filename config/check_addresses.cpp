@@ -30,6 +30,15 @@ public:
         return found == index.end() ? nullptr : &found->second;
     }
 
+    /// Who uses this inherited socket already, or null.
+    [[nodiscard]] const Bound* inherited(const std::string& socket) const {
+        const auto found = inherited_.find(socket);
+        return found == inherited_.end() ? nullptr : &found->second;
+    }
+    void add_inherited(std::string socket, Bound bound) {
+        inherited_.emplace(std::move(socket), std::move(bound));
+    }
+
     /// The address that a connection to `endpoint` from this machine would reach, or null.
     [[nodiscard]] const Bound* reached_by(const Endpoint& endpoint) const {
         if (const auto* same = find(endpoint)) return same;
@@ -58,6 +67,7 @@ private:
     std::map<Endpoint, Bound> exact_;
     PortIndex first_of_port_;
     PortIndex any_of_port_;
+    std::map<std::string, Bound> inherited_;
 };
 
 void check_bind(const Check& check, BoundAddresses& bound, std::string by, const Endpoint& endpoint,
@@ -73,6 +83,16 @@ void check_bind(const Check& check, BoundAddresses& bound, std::string by, const
                              : fmt::format("the addresses {} and {} overlap: only one can be bound",
                                            text, format_endpoint(other->endpoint)),
                          other->where, fmt::format("by {} here", other->by));
+}
+
+void check_inherited(const Check& check, BoundAddresses& bound, std::string by, const Bind& bind,
+                     Region where) {
+    auto text = bind.to_string();
+    if (const auto* other = bound.inherited(text))
+        check.reporter.error(where, fmt::format("the inherited socket {} is used twice", text),
+                             other->where, fmt::format("by {} here", other->by));
+    else
+        bound.add_inherited(std::move(text), {{}, std::move(by), where});
 }
 
 void check_loop(const Check& check, const BoundAddresses& bound, const Backend& backend,
@@ -92,9 +112,15 @@ void check_addresses(const Check& check) {
     BoundAddresses bound;
     for (std::size_t i = 0; i < check.config.listeners.size(); ++i) {
         const auto& listener = check.config.listeners[i];
-        for (std::size_t j = 0; j < listener.bind.size(); ++j)
-            check_bind(check, bound, fmt::format("listener '{}'", listener.name), listener.bind[j],
-                       check.origins.of(listener_path(i), fmt::format("bind[{}]", j)));
+        for (std::size_t j = 0; j < listener.bind.size(); ++j) {
+            const auto& bind = listener.bind[j];
+            const auto where = check.origins.of(listener_path(i), fmt::format("bind[{}]", j));
+            auto by = fmt::format("listener '{}'", listener.name);
+            if (bind.inherited())
+                check_inherited(check, bound, std::move(by), bind, where);
+            else
+                check_bind(check, bound, std::move(by), bind.address, where);
+        }
     }
     for (std::size_t i = 0; i < check.config.upstreams.size(); ++i) {
         const auto& backends = check.config.upstreams[i].backends;

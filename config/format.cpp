@@ -49,6 +49,11 @@ struct Formatter {
         for (const auto& range : *value) elements.push_back(format_status_range(range));
         return strings(elements);
     }
+    std::string operator()(const std::vector<Bind>* value) const {
+        std::vector<std::string> elements;
+        for (const auto& bind : *value) elements.push_back(bind.to_string());
+        return strings(elements);
+    }
     std::string operator()(const std::vector<Endpoint>* value) const {
         std::vector<std::string> elements;
         for (const auto& element : *value)

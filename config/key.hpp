@@ -30,7 +30,7 @@ enum class Kind : std::uint8_t {
     words,         // a list of them
     strings,       // a list of strings
     peers,         // a list of CIDRs, "unix", "all"
-    bind,          // a list of addresses to listen on
+    bind,          // a list of addresses to listen on, and of inherited sockets
     address,       // one address to connect to, or a host name with a port
     name_servers,  // a list of addresses whose port may be left out
     statuses,      // a list of HTTP statuses and ranges of them

@@ -39,8 +39,10 @@ constexpr Key listener_keys[] = {
     {.name = "bind",
      .kind = Kind::bind,
      .access = at<&Listener::bind>,
-     .doc = "Addresses to listen on; \":80\" = all addresses of both families, port 0 = any free "
-            "one.",
+     .doc =
+         "Addresses to listen on; \":80\" = all addresses of both families, port 0 = any free "
+         "one. `\"fd:3\"`, `\"systemd:NAME\"` = a listening socket that whoever starts the process "
+         "hands over, by number or by its name in `LISTEN_FDNAMES`.",
      .effect = Effect::keeps_shared,
      .required = true,
      .own = true,

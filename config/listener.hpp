@@ -8,6 +8,7 @@
 #include "base/endpoint.hpp"
 #include "base/prefix.hpp"
 #include "base/role.hpp"
+#include "config/bind.hpp"
 #include "config/common.hpp"
 
 namespace penstock::config {
@@ -59,7 +60,7 @@ struct ListenerTimeouts {
 
 struct Listener {
     std::string name{};
-    std::vector<Endpoint> bind{};  // `:80` already expanded to both families
+    std::vector<Bind> bind{};  // `:80` already expanded to both families
     std::string upstream{};        // "" = refuse what nothing claims (no_route)
     Role role = Role::none;        // only backends that report this role; none = any
     std::vector<SplitPart> split{};  // instead of upstream; empty = no split

@@ -53,8 +53,8 @@ struct RowsSlot {
 
 using Slot = std::variant<std::monostate, bool*, std::uint32_t*, std::uint64_t*, double*, Duration*,
                           std::string*, std::vector<std::string>*, std::vector<Endpoint>*,
-                          std::vector<StatusRange>*, Rate*, PeerList*, AddressSlot, WordSlot,
-                          FlagsSlot, TableSlot, RowsSlot>;
+                          std::vector<Bind>*, std::vector<StatusRange>*, Rate*, PeerList*,
+                          AddressSlot, WordSlot, FlagsSlot, TableSlot, RowsSlot>;
 
 /// Finds a member of the struct at `object`, which must have the type the row was written for.
 using Access = Slot (*)(void* object);

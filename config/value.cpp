@@ -166,10 +166,10 @@ std::expected<std::vector<Endpoint>, std::string> parse_bind_address(std::string
         return std::unexpected(
             "begins with $RUNTIME, which only 'bind' in [[admin.listener]] may; the environment "
             "variable of a service is ${RUNTIME_DIRECTORY}");
-    if (text.starts_with("fd:") || text.starts_with("systemd:"))
+    if (Bind::looks_inherited(text))
         return std::unexpected(
-            "is an inherited socket, which is not supported yet; write the "
-            "address to listen on: \"0.0.0.0:80\"");
+            "is an inherited socket, which only 'bind' in [[listener]] takes; write an address: "
+            "\"127.0.0.1:9901\"");
     auto endpoints = Endpoint::parse_bind(resolve(text, directory));
     if (endpoints) return endpoints;
     if (text.starts_with("*:"))
@@ -181,6 +181,18 @@ std::expected<std::vector<Endpoint>, std::string> parse_bind_address(std::string
             "\"0.0.0.0:80\", \"[::]:80\", or \":80\" for both");
     if (auto advice = explain_address(text)) return std::unexpected(*std::move(advice));
     return std::unexpected("is no address: " + endpoints.error());
+}
+
+std::expected<std::vector<Bind>, std::string> parse_bind(std::string_view text,
+                                                         std::string_view directory) {
+    if (Bind::looks_inherited(text)) {
+        auto bind = Bind::parse_inherited(text);
+        if (!bind) return std::unexpected(std::move(bind.error()));
+        return std::vector{*std::move(bind)};
+    }
+    auto endpoints = parse_bind_address(text, directory);
+    if (!endpoints) return std::unexpected(std::move(endpoints.error()));
+    return std::vector<Bind>(endpoints->begin(), endpoints->end());
 }
 
 std::expected<std::vector<Endpoint>, std::string> parse_admin_bind_address(

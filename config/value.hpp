@@ -8,6 +8,7 @@
 
 #include "base/clock.hpp"
 #include "base/endpoint.hpp"
+#include "config/bind.hpp"
 #include "config/health.hpp"
 
 /// The texts inside strings: durations, names, addresses. Errors are sentences for the user that
@@ -44,6 +45,10 @@ struct ServerAddress {
 /// The same without host names.
 [[nodiscard]] std::expected<Endpoint, std::string> parse_backend_address(
     std::string_view text, std::string_view directory);
+
+/// Where a listener listens: as below, or an inherited socket.
+[[nodiscard]] std::expected<std::vector<Bind>, std::string> parse_bind(std::string_view text,
+                                                                       std::string_view directory);
 
 /// Where to listen; `:80` gives both families. Relative paths as above.
 [[nodiscard]] std::expected<std::vector<Endpoint>, std::string> parse_bind_address(

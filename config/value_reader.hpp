@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <expected>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "config/document.hpp"
 #include "config/interpolate.hpp"
@@ -53,6 +55,13 @@ private:
     void read_name_servers(const Field& field, const Node& node);
     void read_statuses(const Field& field, const Node& node);
     void read_bind(const Field& field, const Node& node);
+    template <typename T>
+    using BindParser = std::expected<std::vector<T>, std::string> (*)(std::string_view text,
+                                                                      std::string_view directory);
+    /// One element may stand for several.
+    template <typename T>
+    void read_binds(const Field& field, const Node& node, std::vector<T>& target,
+                    BindParser<T> parse);
     void read_local_addresses(const Field& field, const Node& node);
     void read_peers(const Field& field, const Node& node);
 

@@ -49,7 +49,16 @@ void ValueReader::read_strings(const Field& field, const Node& node) {
 }
 
 void ValueReader::read_bind(const Field& field, const Node& node) {
-    auto& target = *std::get<std::vector<Endpoint>*>(field.slot);
+    if (const auto* binds = std::get_if<std::vector<Bind>*>(&field.slot))
+        read_binds(field, node, **binds, parse_bind);
+    else
+        read_binds(field, node, *std::get<std::vector<Endpoint>*>(field.slot),
+                   parse_admin_bind_address);
+}
+
+template <typename T>
+void ValueReader::read_binds(const Field& field, const Node& node, std::vector<T>& target,
+                             BindParser<T> parse) {
     target.clear();
     const auto all = elements(node);
     if (all.empty())
@@ -59,16 +68,14 @@ void ValueReader::read_bind(const Field& field, const Node& node) {
     for (const auto& element : all) {
         const auto value = text(field.key, field.header, element);
         if (!value) continue;
-        auto endpoints = field.key.allows_runtime
-                             ? parse_admin_bind_address(*value, directory(element))
-                             : parse_bind_address(*value, directory(element));
-        if (!endpoints) {
-            complain(field, element, *value, endpoints.error());
+        auto binds = parse(*value, directory(element));
+        if (!binds) {
+            complain(field, element, *value, binds.error());
             continue;
         }
-        for (auto& endpoint : *endpoints) {
+        for (auto& bind : *binds) {
             origins_.set(fmt::format("{}[{}]", field.path, target.size()), element.where);
-            target.push_back(std::move(endpoint));
+            target.push_back(std::move(bind));
         }
     }
 }

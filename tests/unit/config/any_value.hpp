@@ -78,6 +78,11 @@ struct Mutation {
         value->push_back(fmt::format("s{}", upto(1000)));
     }
     void operator()(std::vector<Endpoint>* value) const { value->push_back(endpoint()); }
+    void operator()(std::vector<Bind>* value) const {
+        Bind bind = endpoint();
+        if (upto(3) == 1) bind = *Bind::parse_inherited(fmt::format("fd:{}", 2 + upto(99)));
+        value->push_back(bind);
+    }
     void operator()(std::vector<StatusRange>* value) const {
         value->push_back({static_cast<std::uint16_t>(200 + upto(99)), 299});
     }

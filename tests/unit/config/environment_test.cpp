@@ -70,7 +70,7 @@ TEST(ConfigC11, EveryStringTakesReferences) {
     EXPECT_EQ(result.config.access_log.target, "/var/log/a.log");
     EXPECT_TRUE(result.config.access_log.skip_empty);
     EXPECT_EQ(result.config.listeners[0].name, "web");
-    EXPECT_EQ(result.config.listeners[0].bind.at(0).port(), 8080);
+    EXPECT_EQ(result.config.listeners[0].bind.at(0).address.port(), 8080);
     EXPECT_EQ(result.config.listeners[0].timeouts.idle, std::chrono::seconds(7));
     EXPECT_EQ(result.config.listeners[0].timeouts.lifetime_jitter, 0.5);
     EXPECT_EQ(result.config.upstreams[0].balance, Balance::random);

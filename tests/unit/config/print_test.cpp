@@ -332,11 +332,19 @@ private:
         }
     }
 
+    Bind bind(std::uint32_t unique) {
+        switch (number(0, 3)) {
+            case 0: return *Bind::parse_inherited("fd:" + std::to_string(3 + unique));
+            case 1: return *Bind::parse_inherited("systemd:a ~\"\\" + std::to_string(unique));
+            default: return endpoint(unique);
+        }
+    }
+
     Listener listener(std::uint32_t i, const std::vector<Upstream>& upstreams) {
         Listener l;
         l.name = "listener." + std::to_string(i);
         const auto count = number(1, 3);
-        for (std::uint32_t j = 0; j < count; ++j) l.bind.push_back(endpoint(100 * i + j));
+        for (std::uint32_t j = 0; j < count; ++j) l.bind.push_back(bind(100 * i + j));
         if (coin()) {
             l.upstream =
                 coin() ? upstreams[number(0, static_cast<std::uint32_t>(upstreams.size() - 1))].name

@@ -199,8 +199,16 @@ TEST(ConfigC2, BackendAddresses) {
 
 TEST(ConfigC2, BindAddresses) {
     const std::pair<std::string_view, std::string_view> rows[] = {
-        {"\"fd:3\"", "is an inherited socket, which is not supported yet"},
-        {"\"systemd:web\"", "is an inherited socket, which is not supported yet"},
+        {"\"fd:\"", "has no number of a descriptor after fd:"},
+        {"\"fd:-3\"", "has no number of a descriptor after fd:"},
+        {"\"fd:03\"", "has no number of a descriptor after fd:"},
+        {"\"fd:99999999999\"", "has no number of a descriptor after fd:"},
+        {"\"fd:2\"", "is standard input, output or error; inherited sockets begin with \"fd:3\""},
+        {"\"fd:1024\"", "is too high a number; the last is \"fd:1023\""},
+        {"\"systemd:\"", "has no name after systemd:"},
+        {"\"systemd:a:b\"", "has a name that systemd cannot give"},
+        {"\"systemd:\u00e4\"", "has a name that systemd cannot give"},
+        {"\"systemd:a\\tb\"", "has a name that systemd cannot give"},
         {"\"localhost:80\"", "is a host name; a listener takes an address of this machine"},
         {"\"*:80\"", "write \":80\" for all addresses"},
         {"\"80\"", "write \":80\" to listen on all addresses"},
@@ -216,6 +224,39 @@ TEST(ConfigC2, BindAddresses) {
         EXPECT_NE(text.find("penstock.toml:4:"), std::string::npos) << text;
         EXPECT_NE(text.find(expected), std::string::npos) << bind << '\n' << text;
     }
+}
+
+TEST(ConfigC2, NameOfAnInheritedSocketHasABound) {
+    const auto with = [](std::size_t length) {
+        return load("[[listener]]\nname = \"web\"\nupstream = \"\"\nbind = \"systemd:" +
+                    std::string(length, 'x') + "\"\n");
+    };
+    EXPECT_TRUE(with(255).ok()) << format(with(255).diagnostics);
+    EXPECT_NE(format(with(256).diagnostics).find("has a name longer than 255 bytes"),
+              std::string::npos);
+}
+
+TEST(ConfigValue, InheritedSocketsStandBesideAddresses) {
+    const auto result = load(
+        "[[listener]]\nname = \"web\"\nupstream = \"\"\n"
+        "bind = [\"fd:3\", \"127.0.0.1:81\", \"systemd:web.socket\", \"fd:1023\"]\n");
+    ASSERT_TRUE(result.ok()) << format(result.diagnostics);
+    const auto& bind = result.config.listeners[0].bind;
+    ASSERT_EQ(bind.size(), 4U);
+    EXPECT_EQ(bind[0].fd, 3);
+    EXPECT_TRUE(bind[0].inherited());
+    EXPECT_EQ(bind[0].address, Endpoint{});
+    EXPECT_FALSE(bind[1].inherited());
+    EXPECT_EQ(bind[1].address.port(), 81);
+    EXPECT_EQ(bind[2].systemd, "web.socket");
+    EXPECT_TRUE(bind[2].inherited());
+    EXPECT_EQ(bind[3].fd, 1023);
+}
+
+TEST(ConfigValue, AdminApiTakesNoInheritedSocket) {
+    EXPECT_NE(messages("[[admin.listener]]\nbind = \"fd:3\"\n" + testing::valid())
+                  .find("is an inherited socket, which only 'bind' in [[listener]] takes"),
+              std::string::npos);
 }
 
 TEST(ConfigValue, EveryFormOfBind) {
