@@ -20,6 +20,7 @@ namespace urls = boost::urls;
 namespace {
 
 constexpr std::string_view stream_path = "/api/v1/stream";
+constexpr std::string_view plan_path = "/api/v1/plan";
 
 std::string_view view(boost::beast::string_view text) noexcept {
     return {text.data(), text.size()};
@@ -73,6 +74,16 @@ Credentials credentials_of(const HttpRequest& request) {
             .authorization = view(request[http::field::authorization])};
 }
 
+std::string_view path_of(const HttpRequest& request) noexcept {
+    const auto target = view(request.target());
+    return target.substr(0, target.find('?'));
+}
+
+bool is_json(const HttpRequest& request) noexcept {
+    const auto type = view(request[http::field::content_type]);
+    return type.substr(0, type.find(';')) == "application/json";
+}
+
 std::expected<boost::json::object, Refusal> parse_body(const std::string& text) {
     if (text.empty()) return boost::json::object();
     boost::system::error_code error;
@@ -119,19 +130,17 @@ const std::vector<Api::Route>& Api::routes() {
         {post, "/api/v1/listeners/*/split", Need::change, &Api::split},
         {post, "/api/v1/drain", Need::change, &Api::drain},
         {post, "/api/v1/undrain", Need::change, &Api::undrain},
+        {post, plan_path, Need::change, &Api::plan, Body::toml},
+        {post, "/api/v1/reload", Need::change, &Api::reload},
+        {post, "/api/v1/upgrade", Need::change, &Api::upgrade},
     };
     return all;
 }
 
-boost::asio::awaitable<HttpResponse> Api::handle(HttpRequest request, Caller caller,
-                                                 const AccessRules& rules) {
-    const auto target = parse_target(request.target());
-    if (!target) co_return refuse({400, "the target of the request is no path"});
-    const http::verb method =
-        request.method() == http::verb::head ? http::verb::get : request.method();
+Api::Match Api::find(http::verb method, const std::vector<std::string>& segments) {
     Match match;
     for (const Route& route : routes()) {
-        auto captured = capture(route.path, target->segments);
+        auto captured = capture(route.path, segments);
         if (!captured) continue;
         if (route.method != method) {
             match.other_methods.emplace_back(view(http::to_string(route.method)));
@@ -141,6 +150,16 @@ boost::asio::awaitable<HttpResponse> Api::handle(HttpRequest request, Caller cal
         match.captured = *std::move(captured);
         break;
     }
+    return match;
+}
+
+boost::asio::awaitable<HttpResponse> Api::handle(HttpRequest request, Caller caller,
+                                                 const AccessRules& rules) {
+    auto target = parse_target(request.target());
+    if (!target) co_return refuse({400, "the target of the request is no path"});
+    const http::verb method =
+        request.method() == http::verb::head ? http::verb::get : request.method();
+    Match match = find(method, target->segments);
     const Credentials credentials = credentials_of(request);
     const Need need = match.route != nullptr ? match.route->need : Need::read;
     if (const auto denial = rules.judge(caller, credentials, need))
@@ -152,21 +171,35 @@ boost::asio::awaitable<HttpResponse> Api::handle(HttpRequest request, Caller cal
         response.set(http::field::allow, fmt::format("{}", fmt::join(match.other_methods, ", ")));
         co_return response;
     }
-    auto body = parse_body(request.body());
-    if (!body) co_return refuse(body.error());
-    ApiRequest asked{match.captured, target->query, *std::move(body),
-                     rules.actor(caller, credentials),
-                     !rules.judge(caller, credentials, Need::change)};
+    ApiRequest asked{.captured = std::move(match.captured),
+                     .query = std::move(target->query),
+                     .body = {},
+                     .text = {},
+                     .actor = rules.actor(caller, credentials),
+                     .may_change = !rules.judge(caller, credentials, Need::change)};
+    if (match.route->body == Body::toml) {
+        if (is_json(request) && !request.body().empty())
+            co_return refuse({415, "the body of this page is a configuration in TOML, as it is"});
+        asked.text = std::move(request.body());
+    } else {
+        auto body = parse_body(request.body());
+        if (!body) co_return refuse(body.error());
+        asked.body = *std::move(body);
+    }
     auto answering = (this->*match.route->handler)(std::move(asked));
     co_return co_await std::move(answering);
 }
 
 bool Api::is_stream(const HttpRequest& request, const Caller& caller,
                     const AccessRules& rules) const {
-    const auto target = view(request.target());
-    return request.method() == http::verb::get &&
-           target.substr(0, target.find('?')) == stream_path &&
+    return request.method() == http::verb::get && path_of(request) == stream_path &&
            !rules.judge(caller, credentials_of(request), Need::read);
+}
+
+bool Api::brings_configuration(const HttpRequest& request, const Caller& caller,
+                               const AccessRules& rules) const {
+    return request.method() == http::verb::post && path_of(request) == plan_path &&
+           !rules.judge(caller, credentials_of(request), Need::change);
 }
 
 }  // namespace penstock::admin

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <string_view>
@@ -23,6 +24,7 @@ struct ApiRequest {
     std::vector<std::string> captured;  // what stands for U, B, L, ID in the path; decoded
     std::map<std::string, std::string> query;  // decoded
     boost::json::object body;  // of a POST; empty if it had none
+    std::string text;          // the body of a POST whose route takes no JSON
     std::string actor;
     bool may_change = false;
 };
@@ -41,21 +43,30 @@ public:
     [[nodiscard]] bool is_stream(const HttpRequest& request, const Caller& caller,
                                  const AccessRules& rules) const;
 
+    /// The request brings a whole configuration, and whoever sends it may do so: its body is larger
+    /// than that of others. Known from the header alone.
+    [[nodiscard]] bool brings_configuration(const HttpRequest& request, const Caller& caller,
+                                            const AccessRules& rules) const;
+
     /// The content of the stream's event `status`.
     [[nodiscard]] std::string status_text();
     [[nodiscard]] Operations& operations() noexcept { return operations_; }
 
+    enum class Body : std::uint8_t { json, toml };
     using Handler = boost::asio::awaitable<HttpResponse> (Api::*)(ApiRequest request);
     struct Route {
         boost::beast::http::verb method;
         std::string_view path;  // `*` stands for one segment
         Need need;
         Handler handler;
+        Body body = Body::json;
     };
 
 private:
     struct Match;
     [[nodiscard]] static const std::vector<Route>& routes();
+    [[nodiscard]] static Match find(boost::beast::http::verb method,
+                                    const std::vector<std::string>& segments);
 
     boost::asio::awaitable<HttpResponse> dashboard(ApiRequest request);
     boost::asio::awaitable<HttpResponse> metrics(ApiRequest request);
@@ -81,6 +92,10 @@ private:
     boost::asio::awaitable<HttpResponse> split(ApiRequest request);
     boost::asio::awaitable<HttpResponse> drain(ApiRequest request);
     boost::asio::awaitable<HttpResponse> undrain(ApiRequest request);
+
+    boost::asio::awaitable<HttpResponse> plan(ApiRequest request);
+    boost::asio::awaitable<HttpResponse> reload(ApiRequest request);
+    boost::asio::awaitable<HttpResponse> upgrade(ApiRequest request);
 
     [[nodiscard]] HttpResponse set_draining(const ApiRequest& request, bool draining);
 

@@ -36,6 +36,12 @@ json::value text_or_null(const std::string& text) {
     return text.empty() ? json::value(nullptr) : json::value(json::string(text));
 }
 
+json::array texts(const std::vector<std::string>& lines) {
+    json::array array;
+    for (const auto& line : lines) array.emplace_back(line);
+    return array;
+}
+
 std::string_view name_of(balancer::CircuitState state) noexcept {
     static constexpr std::array<std::string_view, 3> names{"closed", "open", "half_open"};
     return names[std::to_underlying(state)];
@@ -195,6 +201,18 @@ json::value to_json(const Explanation::Limit& limit) {
     return json::object{{"name", limit.name}, {"used", limit.used}, {"limit", limit.limit}};
 }
 
+json::value to_json(const OldProcess& process) {
+    return json::object{{"pid", process.pid},
+                        {"version", process.version},
+                        {"connections", process.connections},
+                        {"s_left", number(process.s_left)}};
+}
+
+json::value to_json(const LastReload& reload) {
+    return json::object{
+        {"time", time_text(reload.time)}, {"ok", reload.ok}, {"errors", texts(reload.errors)}};
+}
+
 template <typename T>
 json::value list(const std::vector<T>& items) {
     json::array array;
@@ -221,10 +239,9 @@ json::value to_json(const ProcessView& process) {
                         {"connections", json::object{{"active", process.connections},
                                                      {"limit", process.connection_limit},
                                                      {"limit_cause", process.limit_cause}}},
-                        {"last_reload", json::object{{"time", time_text(process.started)},
-                                                     {"ok", true},
-                                                     {"errors", json::array()}}},
-                        {"restart_required", json::array()}};
+                        {"last_reload", to_json(process.last_reload)},
+                        {"restart_required", texts(process.restart_required)},
+                        {"old_processes", list(process.old_processes)}};
 }
 
 json::value to_json(const std::vector<ListenerView>& listeners) { return list(listeners); }
@@ -296,9 +313,7 @@ json::value to_json(const Overview& overview) {
 }
 
 json::value to_json(const Refusal& refusal) {
-    json::array details;
-    for (const auto& detail : refusal.details) details.emplace_back(detail);
-    return json::object{{"error", refusal.error}, {"details", std::move(details)}};
+    return json::object{{"error", refusal.error}, {"details", texts(refusal.details)}};
 }
 
 }  // namespace penstock::admin

@@ -1,10 +1,12 @@
 #pragma once
 
+#include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
 
 #include "admin/events.hpp"
 #include "admin/model.hpp"
 #include "admin/operations.hpp"
+#include "admin/plan.hpp"
 
 namespace penstock::admin {
 
@@ -22,6 +24,9 @@ namespace penstock::admin {
 [[nodiscard]] boost::json::value to_json(const Ending& ending);
 /// `{"status": ..., "listeners": ..., "upstreams": ...}`
 [[nodiscard]] boost::json::value to_json(const Overview& overview);
+/// `{"digest": ..., "changes": [...], "sessions": {...}, "errors": [...], "warnings": [...]}`
+[[nodiscard]] boost::json::object to_json(const Plan& plan);
+[[nodiscard]] boost::json::value to_json(const Upgraded& upgraded, int old_pid);
 /// `{"error": "...", "details": [...]}`
 [[nodiscard]] boost::json::value to_json(const Refusal& refusal);
 

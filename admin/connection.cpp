@@ -100,8 +100,6 @@ template <typename S>
 awaitable<bool> Connection::answer_next(S& stream) {
     auto buffer = asio::dynamic_buffer(buffer_, Server::max_header + Server::max_body);
     http::request_parser<http::string_body> parser;
-    parser.header_limit(Server::max_header);
-    parser.body_limit(Server::max_body);
     if (buffer_.empty()) {
         // The first byte may take its time; from then on the request has to arrive.
         stream_.expires_after(Server::idle_time);
@@ -110,9 +108,8 @@ awaitable<bool> Connection::answer_next(S& stream) {
         if (error) co_return false;
         buffer.commit(size);
     }
-    stream_.expires_after(Server::request_time);
-    auto reading = http::async_read(stream, buffer, parser, as_result);
-    const auto [error, size] = co_await std::move(reading);
+    auto reading = read(stream, buffer, parser);
+    const beast::error_code error = co_await std::move(reading);
     if (error) {
         if (const auto refusal = refusal_of(error)) {
             auto writing = write(stream, refuse(*refusal), 11, false, false);
@@ -143,6 +140,25 @@ awaitable<bool> Connection::answer_next(S& stream) {
         answer = refuse({429, "too many requests without the right token; wait a second"});
     auto writing = write(stream, std::move(answer), version, keep_alive, head);
     co_return co_await std::move(writing);
+}
+
+// The header first: it says how much may follow.
+template <typename S, typename Buffer, typename Parser>
+awaitable<beast::error_code> Connection::read(S& stream, Buffer& buffer, Parser& parser) {
+    stream_.expires_after(Server::request_time);
+    parser.header_limit(Server::max_header);
+    parser.body_limit(Server::max_configuration);
+    auto reading_header = http::async_read_header(stream, buffer, parser, as_result);
+    const auto [header_error, header_size] = co_await std::move(reading_header);
+    if (header_error) co_return header_error;
+    if (!host_.api().brings_configuration(parser.get(), caller_, rules_)) {
+        parser.body_limit(Server::max_body);
+        if (parser.content_length().value_or(0) > Server::max_body)
+            co_return http::make_error_code(http::error::body_limit);
+    }
+    auto reading = http::async_read(stream, buffer, parser, as_result);
+    const auto [error, size] = co_await std::move(reading);
+    co_return error;
 }
 
 template <typename S>

@@ -66,6 +66,9 @@ private:
     boost::asio::awaitable<void> serve_on(S& stream);
     template <typename S>
     boost::asio::awaitable<bool> answer_next(S& stream);
+    template <typename S, typename Buffer, typename Parser>
+    boost::asio::awaitable<boost::system::error_code> read(S& stream, Buffer& buffer,
+                                                           Parser& parser);
     template <typename S>
     boost::asio::awaitable<bool> write(S& stream, HttpResponse response, unsigned version,
                                        bool keep_alive, bool head);

@@ -71,15 +71,6 @@ void add_process(Exposition& page, const ProcessView& process) {
     page.add({{"version", process.version}, {"compiler", process.compiler}}, std::uint64_t{1});
     one(Type::gauge, "start_time_seconds", "When this process started, since the epoch.",
         epoch_seconds(process.started));
-    one(Type::gauge, "config_last_reload_success_timestamp_seconds",
-        "When the configuration in effect was loaded, since the epoch.",
-        epoch_seconds(process.started));
-    one(Type::gauge, "config_last_reload_successful", "Whether the last load succeeded.",
-        std::uint64_t{1});
-    one(Type::gauge, "config_restart_required", "Whether a change waits for a restart.",
-        std::uint64_t{0});
-    begin(page, Type::counter, "config_reloads_total", "Reloads of the configuration.");
-    for (const char* result : {"ok", "failed"}) page.add({{"result", result}}, std::uint64_t{0});
     one(Type::gauge, "connections_active", "Clients connected now.", process.connections);
     one(Type::gauge, "connections_limit", "The most clients that may be connected.",
         process.connection_limit);
@@ -95,6 +86,26 @@ void add_process(Exposition& page, const ProcessView& process) {
         process.access_log_suppressed);
     one(Type::counter, "log_dropped_total", "Lines of the process log that were lost.",
         process.log_dropped);
+}
+
+void add_configuration(Exposition& page, const ProcessView& process) {
+    const auto one = [&](std::string_view name, std::string_view help, auto value) {
+        begin(page, Type::gauge, name, help);
+        page.add({}, value);
+    };
+    one("config_last_reload_success_timestamp_seconds",
+        "When the configuration in effect was loaded, since the epoch.",
+        epoch_seconds(process.last_reload_success));
+    one("config_last_reload_successful", "Whether the last load succeeded.",
+        from_bool(process.last_reload.ok));
+    one("config_restart_required", "Whether a change waits for a restart.",
+        from_bool(!process.restart_required.empty()));
+    begin(page, Type::counter, "config_reloads_total",
+          "Reloads of the configuration since the start.");
+    page.add({{"result", "success"}}, process.reloads_succeeded);
+    page.add({{"result", "failure"}}, process.reloads_failed);
+    one("old_processes", "Processes that this one has taken over from, and that still live.",
+        std::uint64_t{process.old_processes.size()});
 }
 
 void add_workers(Exposition& page, const ProcessView& process) {
@@ -482,6 +493,7 @@ void add_backend_times(Exposition& page, const std::vector<UpstreamView>& upstre
 std::string metrics_page(const Overview& overview) {
     Exposition page;
     add_process(page, overview.process);
+    add_configuration(page, overview.process);
     add_workers(page, overview.process);
     add_listener_counts(page, overview.listeners);
     add_listener_gauges(page, overview.listeners);

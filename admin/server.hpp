@@ -30,6 +30,7 @@ public:
     static constexpr std::size_t max_streams = 12;
     static constexpr std::size_t max_header = std::size_t{16} << 10;
     static constexpr std::size_t max_body = std::size_t{1} << 20;
+    static constexpr std::size_t max_configuration = std::size_t{4} << 20;  // a body of `plan`
     static constexpr Duration request_time = std::chrono::seconds(10);  // header and body
     static constexpr Duration answer_time = std::chrono::seconds(10);
     static constexpr Duration idle_time = std::chrono::seconds(60);  // between requests

@@ -16,6 +16,7 @@ enum ExitStatus : int {
     failure = 1,
     invalid_usage = 2,
     unreachable = 3,  // no running proxy
+    has_changes = 4,  // `plan --exit-code` alone
 };
 
 /// The number of workers and connections that `config` comes to on this machine; raises the

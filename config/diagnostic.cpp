@@ -11,6 +11,9 @@ namespace penstock::config {
 namespace {
 
 constexpr std::size_t longest_quotation = 80;
+// A longer line is cut to this much around the finding.
+constexpr std::uint32_t widest_excerpt = 160;
+constexpr std::uint32_t context_before = 40;
 
 void append(std::string& out, const Diagnostic& diagnostic) {
     out += diagnostic.file;
@@ -34,6 +37,23 @@ std::string_view to_string(Severity severity) noexcept {
         case Severity::note: return "note";
     }
     return "error";
+}
+
+void quote_line(Diagnostic& diagnostic, std::string_view line) {
+    const std::uint32_t first = diagnostic.column > widest_excerpt - context_before
+                                    ? diagnostic.column - context_before
+                                    : 1;
+    line.remove_prefix(byte_offset(line, first));
+    const auto cut = byte_offset(line, widest_excerpt + 1);
+    diagnostic.source_line = printable(line.substr(0, cut));
+    diagnostic.caret_offset = diagnostic.column - first;
+    diagnostic.caret_length = std::min(
+        diagnostic.length, widest_excerpt - std::min(widest_excerpt, diagnostic.caret_offset));
+    if (cut < line.size()) diagnostic.source_line += "...";
+    if (first > 1) {
+        diagnostic.source_line.insert(0, "...");
+        diagnostic.caret_offset += 3;
+    }
 }
 
 std::string format(const Diagnostic& diagnostic) {

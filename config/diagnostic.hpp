@@ -34,6 +34,9 @@ struct Diagnostic {
     bool operator==(const Diagnostic&) const = default;
 };
 
+/// Fills source line and carets of a finding with the line that it is about.
+void quote_line(Diagnostic& diagnostic, std::string_view line);
+
 /// `file:line:column: error: message`, the source line and the carets, then the related places.
 /// Every line ends with '\n'.
 [[nodiscard]] std::string format(const Diagnostic& diagnostic);

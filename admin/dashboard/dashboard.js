@@ -137,6 +137,8 @@ const listeners = new PlainTable(byId("listeners"), "Listeners", listenerColumns
     "listener", "cards");
 const workers = new PlainTable(byId("workers"), "Workers", workerColumns, workerTexts, "worker");
 const events = new Events(byId("event-log"));
+const problems = new Lines(byId("problems"));
+const oldProcesses = new Lines(byId("old-processes"));
 const closes = new Closes(byId("closes"));
 
 let upstreams = [];
@@ -152,19 +154,8 @@ function showStatus() {
     const draining = status.state === "draining";
     byId("process-state").dataset.kind = draining ? "warn" : "plain";
     setText(byId("process-state"), status.state ?? unknown);
-    const reload = status.last_reload;
-    const problems = [];
-    if (reload && reload.ok === false) {
-        const errors = (reload.errors ?? []).map(detailText).slice(0, 3).join("; ");
-        problems.push(`The last reload was refused (${clockText(new Date(reload.time), new Date())})` +
-            `; the configuration before it is in force. ${errors}`);
-    }
-    if (status.restart_required?.length > 0) {
-        problems.push(`Takes effect after a restart: ${status.restart_required
-            .map(detailText).join(", ")}`);
-    }
-    setText(byId("problems"), problems.join(" "));
-    setHidden(byId("problems"), problems.length === 0);
+    problems.update(configurationProblems(status, new Date()));
+    oldProcesses.update((status.old_processes ?? []).map(oldProcessText));
 }
 
 function showTitle(found) {
@@ -205,10 +196,11 @@ function greet(snapshot) {
     const time = clockText(new Date(), new Date());
     const away = lostAt === null ? "" : ` after ${durationText((performance.now() - lostAt) / 1000)}`;
     if (isRestart(status, now)) {
-        const text = `The process restarted: pid ${status.pid} → ${now.pid}. ` +
-            `Connected again at ${time}${away}.`;
+        const done = takeover(status, now);
+        const pids = `pid ${status.pid} → ${now.pid}`;
+        const text = `The process ${done}: ${pids}. Connected again at ${time}${away}.`;
         totals.restart();
-        events.restart(`${time} the process restarted, pid ${status.pid} → ${now.pid}`);
+        events.restart(`${time} the process ${done}, ${pids}`);
         showNotice(text);
     } else if (lostAt !== null) {
         showNotice(`Connected again at ${time}${away}. It is the same process.`);

@@ -95,6 +95,23 @@ class Attention {
     }
 }
 
+/** A list of sentences, hidden while there is none. */
+class Lines {
+    #views = new Map();
+
+    constructor(root) {
+        this.root = root;
+    }
+
+    update(sentences) {
+        reconcile(this.root, this.#views, sentences, (each) => each, () => {
+            const root = el("li");
+            return { root, update: (sentence) => setText(root, sentence) };
+        });
+        setHidden(this.root, sentences.length === 0);
+    }
+}
+
 /** A table whose rows are `texts(item)`, a list of [main, sub] for each column. */
 class PlainTable {
     #views = new Map();

@@ -117,6 +117,39 @@ function troubles(upstreams) {
     return found.sort((a, b) => kinds.indexOf(a.kind) - kinds.indexOf(b.kind));
 }
 
+const mostReloadErrors = 3;
+
+/** What of the configuration somebody has to look after, a sentence each. */
+function configurationProblems(status, now) {
+    const found = [];
+    const reload = status.last_reload;
+    if (reload?.ok === false) {
+        const errors = (reload.errors ?? []).map(detailText);
+        const shown = errors.slice(0, mostReloadErrors);
+        if (errors.length > shown.length) shown.push(`${errors.length - shown.length} more`);
+        found.push(`The last reload failed (${clockText(new Date(reload.time), now)}); the ` +
+            `configuration before it is in force. ${shown.join("; ")}`.trimEnd());
+    }
+    if (status.restart_required?.length > 0) {
+        found.push(`Takes effect after a restart: ${status.restart_required.map(detailText)
+            .join(", ")}`);
+    }
+    return found;
+}
+
+/** A process from before an upgrade, in a sentence. */
+function oldProcessText(process) {
+    const left = isNumber(process.s_left) ? `, ends in ${secondsLeft(process.s_left)}` : "";
+    return `Old process ${process.pid ?? unknown} (${process.version ?? unknown}): ` +
+        `${plural(process.connections, "connection", "connections")}${left}`;
+}
+
+/** How another process came to answer: by an upgrade the one before it lives on beside it. */
+function takeover(before, now) {
+    const old = now.old_processes ?? [];
+    return old.some((each) => each.pid === before.pid) ? "was upgraded" : "restarted";
+}
+
 /** What the browser's tab says. */
 function titleText(live, state, found) {
     if (!live) return "No connection · Penstock";

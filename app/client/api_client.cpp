@@ -1,5 +1,6 @@
 #include "app/client/api_client.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include <boost/asio/as_tuple.hpp>
@@ -122,7 +123,8 @@ HttpRequest http_request(const Request& request, const AdminAddress& address,
     out.set(http::field::user_agent, "penstock");
     if (!token.empty()) out.set(http::field::authorization, "Bearer " + token);
     if (request.post) {
-        out.set(http::field::content_type, "application/json");
+        out.set(http::field::content_type,
+                beast::string_view(request.type.data(), request.type.size()));
         out.body() = request.body;
         out.prepare_payload();
     }
@@ -143,6 +145,8 @@ asio::awaitable<std::expected<std::string, ClientError>> exchange(const ClientOp
     if (!address) co_return std::unexpected(address.error());
     HttpRequest question = http_request(request, *address, options.token);
     question.keep_alive(false);
+    const Duration patience = std::max(options.patience, request.patience);
+    stream.expires_after(patience);
     const auto [write_error, written] = co_await http::async_write(stream, question, as_result);
     // A proxy that refuses may have answered before it has read everything.
     beast::flat_buffer buffer;
@@ -151,8 +155,7 @@ asio::awaitable<std::expected<std::string, ClientError>> exchange(const ClientOp
     parser.header_limit(longest_header);
     const auto [error, read] = co_await http::async_read(stream, buffer, parser, as_result);
     if (error)
-        co_return std::unexpected(
-            failure(*address, write_error ? write_error : error, options.patience));
+        co_return std::unexpected(failure(*address, write_error ? write_error : error, patience));
     if (http::to_status_class(parser.get().result()) != http::status_class::successful)
         co_return std::unexpected(refusal(parser, *address));
     co_return std::move(parser.get().body());

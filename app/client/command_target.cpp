@@ -20,8 +20,13 @@ int print(std::string text) {
     return ExitStatus::success;
 }
 
-int fail(const CommandTarget& target, const ClientError& error) {
-    if (target.as_json && error.kind == ClientError::Kind::refused) print(error.body);
+int fail(const CommandTarget& target, const ClientError& error, const Verdict& verdict = {}) {
+    if (error.kind != ClientError::Kind::refused) return report(error);
+    if (target.as_json) print(error.body);
+    boost::system::error_code no_json;
+    const auto answer = json::parse(error.body, no_json);
+    if (verdict.of_refusal && !no_json)
+        if (const auto status = verdict.of_refusal(answer)) return *status;
     return report(error);
 }
 
@@ -61,15 +66,17 @@ int with_options(const CommandTarget& target,
     return ExitStatus::invalid_usage;
 }
 
-int ask_and_show(const CommandTarget& target, const Request& request, const View& view) {
+int ask_and_show(const CommandTarget& target, const Request& request, const View& view,
+                 const Verdict& verdict) {
     return with_options(target, [&](const ClientOptions& options) {
         const auto body = ApiClient(options).ask(request);
-        if (!body) return fail(target, body.error());
-        if (target.as_json) return print(*body);
+        if (!body) return fail(target, body.error(), verdict);
+        if (target.as_json && !verdict.of_answer) return print(*body);
         // A change may be answered with nothing at all.
         const auto value = parsed(body->empty() ? "null" : *body);
         if (!value) return report(value.error());
-        return print(view(*value, standard_output_canvas()));
+        print(target.as_json ? *body : view(*value, standard_output_canvas()));
+        return verdict.of_answer ? verdict.of_answer(*value) : ExitStatus::success;
     });
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "app/client/api_client.hpp"
@@ -21,8 +22,17 @@ struct CommandTarget {
 
 using View = std::function<std::string(const json::value& answer, const Canvas& canvas)>;
 
+/// What an answer means beside what is shown of it: the exit status, and perhaps words on standard
+/// error.
+struct Verdict {
+    std::function<int(const json::value& answer)> of_answer{};  // without: success
+    /// Of the body of a refusal; nothing = it is reported like any other.
+    std::function<std::optional<int>(const json::value& answer)> of_refusal{};
+};
+
 /// Asks once and prints the answer: as it is, or through the view. Returns the exit status.
-int ask_and_show(const CommandTarget& target, const Request& request, const View& view);
+int ask_and_show(const CommandTarget& target, const Request& request, const View& view,
+                 const Verdict& verdict = {});
 
 /// `penstock status`: three answers on one screen.
 int show_status(const CommandTarget& target);

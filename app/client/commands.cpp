@@ -9,6 +9,7 @@
 
 #include "app/client/answer_view.hpp"
 #include "app/client/command_target.hpp"
+#include "app/client/configuration_commands.hpp"
 #include "app/client/events_view.hpp"
 #include "app/client/explain_view.hpp"
 #include "app/client/follow_events.hpp"
@@ -40,6 +41,14 @@ CLI::Validator whole_number() {
                 return whole ? std::string() : "'" + text + "' is no whole number";
             },
             "NUMBER"};
+}
+
+// What a script's unset variable leaves would mean "any".
+CLI::Validator not_empty() {
+    return {[](const std::string& text) {
+                return text.empty() ? std::string("it may not be empty") : std::string();
+            },
+            "TEXT"};
 }
 
 CLI::Validator backend_name() {
@@ -79,6 +88,31 @@ int change(const Request& request, const std::string& done) {
     return show(request, [&done](const json::value& answer, const Canvas& canvas) {
         return answer_view(done, answer, canvas);
     });
+}
+
+void add_plan(CLI::App& app, Action& action) {
+    static PlanOptions options;
+    auto* command = add_command(app, "plan", "What a reload would change; changes nothing");
+    command
+        ->add_option("-c,--config", options.file,
+                     "Of this file, - for standard input [the one that the proxy reads]")
+        ->check(not_empty());
+    command->add_flag("-e,--exit-code", options.exit_code, "Exit with 4 if there are changes");
+    command->callback([&action] { action = [] { return plan(target, options); }; });
+}
+
+void add_reload(CLI::App& app, Action& action) {
+    static std::string digest;
+    auto* command = add_command(app, "reload", "Read the configuration again and apply it");
+    command->add_option("-e,--expect", digest, "Only what the plan with this digest showed")
+        ->check(not_empty());
+    command->callback([&action] { action = [] { return reload(target, digest); }; });
+}
+
+void add_upgrade(CLI::App& app, Action& action) {
+    auto* command = add_command(app, "upgrade",
+                                "Start the program now on disk, which takes over from this one");
+    command->callback([&action] { action = [] { return upgrade(target); }; });
 }
 
 void add_status(CLI::App& app, Action& action) {
@@ -321,6 +355,9 @@ void add_events(CLI::App& app, Action& action) {
 }  // namespace
 
 void add_commands(CLI::App& app, std::function<int()>& action) {
+    add_plan(app, action);
+    add_reload(app, action);
+    add_upgrade(app, action);
     add_status(app, action);
     add_top(app, action);
     add_sessions(app, action);

@@ -13,6 +13,9 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::string_view api = "/api/v1";
+constexpr Duration reload_patience = std::chrono::minutes(1);
+// A new process has a minute to become ready.
+constexpr Duration upgrade_patience = std::chrono::seconds(90);
 
 bool is_unreserved(char c) noexcept {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
@@ -138,6 +141,31 @@ Request split(std::string_view listener, const SplitWeights& weights) {
     json::object body;
     for (const auto& [name, weight] : weights) body[name] = weight;
     return post(fmt::format("{}/listeners/{}/split", api, percent_encoded(listener)), body);
+}
+
+Request plan(const std::optional<ConfigurationText>& configuration) {
+    Request request{.post = true,
+                    .target = fmt::format("{}/plan", api),
+                    .type = "application/toml",
+                    .patience = reload_patience};
+    if (!configuration) return request;
+    request.target = with_query(request.target, {{"file", configuration->file}});
+    request.body = configuration->text;
+    return request;
+}
+
+Request reload(std::string_view digest) {
+    json::object body;
+    if (!digest.empty()) body["expect"] = digest;
+    Request request = post(fmt::format("{}/reload", api), body);
+    request.patience = reload_patience;
+    return request;
+}
+
+Request upgrade() {
+    Request request = post(fmt::format("{}/upgrade", api), {});
+    request.patience = upgrade_patience;
+    return request;
 }
 
 }  // namespace penstock::app::client

@@ -8,13 +8,19 @@
 #include <utility>
 #include <vector>
 
+#include "base/clock.hpp"
+
 /// The requests of the commands; which path and which body each is.
 namespace penstock::app::client {
 
 struct Request {
     bool post = false;
     std::string target;
-    std::string body{};  // JSON
+    std::string body{};  // JSON, unless `type` says otherwise
+    std::string_view type = "application/json";
+    /// What is asked for may take this long; what is shorter than the client's patience has no
+    /// effect.
+    Duration patience{};
 
     friend bool operator==(const Request&, const Request&) = default;
 };
@@ -57,5 +63,16 @@ struct CloseOptions {
 [[nodiscard]] Request pause(std::string_view upstream, std::string_view max);
 [[nodiscard]] Request resume(std::string_view upstream);
 [[nodiscard]] Request split(std::string_view listener, const SplitWeights& weights);
+
+/// A configuration that is not the proxy's own file.
+struct ConfigurationText {
+    std::string file{};  // absolute path; "" = to be read as if it were the proxy's own file
+    std::string text{};
+};
+/// About `configuration`, or the file on disk that a reload would read.
+[[nodiscard]] Request plan(const std::optional<ConfigurationText>& configuration);
+/// `digest`: "" = any.
+[[nodiscard]] Request reload(std::string_view digest);
+[[nodiscard]] Request upgrade();
 
 }  // namespace penstock::app::client

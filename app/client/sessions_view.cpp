@@ -33,6 +33,11 @@ std::string explanation(const json::value& close) {
     return out;
 }
 
+/// The worker of a process from before an upgrade, `old-4600`; nothing of a worker with a number.
+std::string old_process_of(const json::value& session) {
+    return field(session, "worker").is_string() ? text_or(session, "worker", "") : "";
+}
+
 }  // namespace
 
 std::string sessions_view(const json::value& sessions, std::size_t asked_for,
@@ -47,6 +52,7 @@ std::string sessions_view(const json::value& sessions, std::size_t asked_for,
                  {"IDLE", Align::right},
                  {"IN", Align::right},
                  {"OUT", Align::right},
+                 {.title = "PROCESS", .optional = true},
                  {.title = "SNI", .shrinks = true, .optional = true}});
     for (const auto& session : items(sessions)) {
         const auto state = text_or(session, "state", "?");
@@ -60,6 +66,7 @@ std::string sessions_view(const json::value& sessions, std::size_t asked_for,
                    {formatted(session, "idle_s", format_seconds)},
                    {formatted(session, "bytes.to_backend", format_bytes)},
                    {formatted(session, "bytes.to_client", format_bytes)},
+                   {old_process_of(session)},
                    {text_or(session, "sni", "")}});
     }
     const std::size_t shown = items(sessions).size();

@@ -35,6 +35,22 @@ std::string workers_line(const json::value& status, const Canvas& canvas) {
     return table.empty() ? std::string() : "\n" + table.text(canvas);
 }
 
+/// Processes from before an upgrade, one a line.
+std::string old_processes(const json::value& status, const Canvas& canvas) {
+    std::string out;
+    for (const auto& process : items(status, "old_processes")) {
+        const auto left = number(process, "s_left");
+        out += line_of({{fmt::format("old process {} ({}): {}{}", plain_number(process, "pid"),
+                                     text_or(process, "version", "?"),
+                                     counted(number_or(process, "connections", 0), "connection"),
+                                     left ? ", ends in " + format_seconds(*left) : ""),
+                         Style::warning}},
+                       canvas) +
+               '\n';
+    }
+    return out;
+}
+
 /// What somebody has to look after: a failed reload, settings that wait for a restart.
 std::string warnings(const json::value& status, const Canvas& canvas) {
     std::string out;
@@ -56,7 +72,7 @@ std::string warnings(const json::value& status, const Canvas& canvas) {
     }
     if (const auto keys = joined(items(status, "restart_required")); !keys.empty())
         out += line_of({{"needs a restart: " + keys, Style::warning}}, canvas) + '\n';
-    return out;
+    return out + old_processes(status, canvas);
 }
 
 /// `web`, or the weights of a split: `v1 95, v2 5`.

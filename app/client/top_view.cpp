@@ -84,10 +84,15 @@ void TopModel::take_status(json::value snapshot) {
 
 void TopModel::note_restart(const json::value& before, const json::value& now) {
     if (!before.is_object() || field(before, "pid") == field(now, "pid")) return;
-    take_event(json::object{{"time", text_or(now, "time", "")},
-                            {"kind", "the proxy was restarted"},
-                            {"detail", fmt::format("pid {} -> {}", plain_number(before, "pid"),
-                                                   plain_number(now, "pid"))}});
+    const auto& old = items(now, "old_processes");
+    const bool upgraded = std::ranges::any_of(old, [&before](const json::value& process) {
+        return field(process, "pid") == field(before, "pid");
+    });
+    take_event(json::object{
+        {"time", text_or(now, "time", "")},
+        {"kind", upgraded ? "the proxy was upgraded" : "the proxy was restarted"},
+        {"detail",
+         fmt::format("pid {} -> {}", plain_number(before, "pid"), plain_number(now, "pid"))}});
 }
 
 void TopModel::take_event(json::value event) {

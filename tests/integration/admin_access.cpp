@@ -117,6 +117,44 @@ TEST(Admin, M4_rude_requests_are_answered_or_dropped_and_traffic_does_not_notice
     EXPECT_TRUE(echo_once(proxy.address()));
 }
 
+TEST(Admin, M4_a_plan_may_be_larger_than_other_bodies_for_who_may_have_one) {
+    EchoServer echo;
+    ProxyProcess proxy(with_tcp({echo.text()}, "bind = \"127.0.0.1:0\"\naccess = \"read\""));
+    const AdminClient reader = tcp_admin(proxy);
+    const AdminClient owner = proxy.admin();
+    const std::string large(3U << 20U, '#');  // a comment
+    const int status = owner.post("/api/v1/plan", large).status;
+    EXPECT_NE(status, 0);
+    EXPECT_NE(status, 413);
+    // Who is refused is so before the body has come.
+    const auto announce = [](const AdminClient& client, const std::string& target, int mib,
+                             const std::string& body = "") {
+        return client.exchange("POST " + target + " HTTP/1.1\r\nHost: localhost\r\n" +
+                                   "Connection: close\r\nContent-Length: " +
+                                   std::to_string(mib << 20) + "\r\n\r\n" + body,
+                               15s);
+    };
+    const std::string refused = "HTTP/1.1 413";
+    EXPECT_TRUE(announce(owner, "/api/v1/plan", 5).starts_with(refused));
+    EXPECT_TRUE(announce(owner, "/api/v1/reload", 3).starts_with(refused));
+    EXPECT_TRUE(announce(reader, "/api/v1/plan", 3).starts_with(refused));
+    EXPECT_EQ(reader.post("/api/v1/plan", "# a comment").status, 403);
+
+    const auto chunk = [](const AdminClient& client, const std::string& text) {
+        return client.exchange(
+            "POST /api/v1/plan HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+            "Transfer-Encoding: chunked\r\n\r\n" +
+                text,
+            15s);
+    };
+    const auto taken = chunk(owner, "300000\r\n" + large + "\r\n0\r\n\r\n");
+    EXPECT_TRUE(taken.starts_with("HTTP/1.1 ")) << taken;
+    EXPECT_FALSE(taken.starts_with(refused)) << taken;
+    EXPECT_TRUE(chunk(owner, "500000\r\n").starts_with(refused));
+    EXPECT_TRUE(chunk(reader, "200000\r\n").starts_with(refused));
+    EXPECT_TRUE(echo_once(proxy.address()));
+}
+
 TEST(Admin, M4_a_crowd_of_slow_clients_locks_nobody_out) {
     EchoServer echo;
     ProxyProcess proxy(with_tcp({echo.text()}, "bind = \"127.0.0.1:0\"\naccess = \"read\""));

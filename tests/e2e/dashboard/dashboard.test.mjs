@@ -241,18 +241,50 @@ test("on a phone the page does not scroll sideways, and its buttons can be reach
     assert.ok(box.x >= 0 && box.x + box.width <= 360, JSON.stringify(box));
 });
 
+function serveSnapshot(page, snapshot, after = "") {
+    return page.route("**/api/v1/stream", (route) => route.fulfill({
+        contentType: "text/event-stream",
+        body: `event: status\ndata: ${JSON.stringify(snapshot)}\n\n${after}` }));
+}
+
+test("a failed reload, what needs a restart, and old processes have their lines", async (t) => {
+    const scene = await makeScene(t);
+    const page = await openPage(t, browser, scene.readUrl);
+    await page.locator(live).waitFor();
+    for (const id of ["problems", "old-processes"]) {
+        assert.ok(await page.getByTestId(id).isHidden(), id);
+    }
+
+    const other = await openPage(t, browser, "about:blank", { viewport: { width: 360, height: 740 } });
+    await serveSnapshot(other, { status: { pid: 8, uptime_s: 1,
+        last_reload: { time: "2026-11-28T12:00:00Z", ok: false,
+            errors: [`/etc/${"very-".repeat(30)}long.toml:3:1: unknown key`] },
+        restart_required: ["process.workers"],
+        old_processes: [{ pid: 7, version: "1.0.0", connections: 12, s_left: 290 },
+            { pid: 6, version: "0.9.0", connections: 1, s_left: null }] } });
+    await other.goto(scene.readUrl);
+    await waitForText(other, "problems", /The last reload failed .*long\.toml:3:1: unknown key/);
+    await waitForText(other, "problems", /Takes effect after a restart: process\.workers/);
+    await waitForText(other, "old-processes", /Old process 7 \(1\.0\.0\): 12 connections, ends in/);
+    assert.equal(await other.getByTestId("problems").locator("li").count(), 2);
+    assert.equal(await other.getByTestId("old-processes").locator("li").count(), 2);
+    assert.equal(await other.evaluate(() => document.documentElement.scrollWidth), 360);
+    // The rest of this page is pale: its stream has ended.
+    const violations = await findViolations(other);
+    assert.deepEqual(violations.filter((each) => /problems|old-processes/.test(each)), []);
+});
+
 // A server that says what ours never would: one snapshot, word by word.
 test("what the server says is shown as text, whatever it is", async (t) => {
     const scene = await makeScene(t);
     const page = await openPage(t, browser, "about:blank");
     const name = '<img src=x onerror="document.title=1">';
-    const snapshot = { status: { version: name, pid: 1, uptime_s: 1 }, listeners: [{ name }],
-        upstreams: [{ name, balance: name, backends: [{ name, address: name, state: name,
+    const snapshot = { status: { version: name, pid: 1, uptime_s: 1, restart_required: [name],
+        last_reload: { ok: false, errors: [name] }, old_processes: [{ pid: 1, version: name }] },
+        listeners: [{ name }], upstreams: [{ name, balance: name, backends: [{ name, address: name, state: name,
             excluded_by: name, override: name, check: { last: { ok: false, error: name } } }] }] };
-    await page.route("**/api/v1/stream", (route) => route.fulfill({
-        contentType: "text/event-stream",
-        body: `event: status\ndata: ${JSON.stringify(snapshot)}\n\nevent: event\ndata: ` +
-            `${JSON.stringify({ seq: 1, kind: name, upstream: name, detail: name })}\n\n` }));
+    await serveSnapshot(page, snapshot, `event: event\ndata: ` +
+        `${JSON.stringify({ seq: 1, kind: name, upstream: name, detail: name })}\n\n`);
     await page.goto(scene.readUrl);
     await waitForText(page, "event", name);
     assert.equal(await page.getByTestId("backend").locator("th .main").textContent(), name);

@@ -7,7 +7,7 @@ import vm from "node:vm";
 const folder = new URL("../../../admin/dashboard/", import.meta.url);
 const names = "bytesText, rateText, durationText, millisecondsText, percentText, clockText, words, " +
     "backendVerdict, exclusion, upstreamVerdict, troubles, titleText, eventKind, closeTally, " +
-    "totalsOf, counters, History, EventParser";
+    "totalsOf, counters, History, EventParser, configurationProblems, oldProcessText, takeover";
 const source = ["format.js", "verdict.js", "history.js", "api.js"]
     .map((file) => readFileSync(new URL(file, folder), "utf8")).join("\n");
 const page = vm.runInThisContext(`(() => { ${source}\nreturn { ${names} }; })()`);
@@ -117,6 +117,34 @@ test("troubles come worst first, and the title counts them", () => {
     assert.equal(page.titleText(true, "running", page.troubles([{ name: "e", backends: [] }])),
         "1 upstream in trouble · Penstock");
 });
+
+const evening = new Date(2026, 10, 28, 20, 0, 0);
+const noon = new Date(2026, 10, 28, 12, 1, 7).toISOString();
+const inForce = "The last reload failed (12:01:07); the configuration before it is in force.";
+
+table("what of the configuration needs somebody",
+    (status) => page.configurationProblems(status, evening), [
+        [{}, []],
+        [{ last_reload: { time: noon, ok: true, errors: [] }, restart_required: [] }, []],
+        [{ last_reload: { time: noon, ok: false } }, [inForce]],
+        [{ last_reload: { time: noon, ok: false, errors: ["p.toml:1:1: a", "b", "c", "d", "e"] },
+            restart_required: ["process.workers", "process.user"] },
+        [`${inForce} p.toml:1:1: a; b; c; 2 more`,
+            "Takes effect after a restart: process.workers, process.user"]],
+        [{ last_reload: null, restart_required: ["process.workers"] },
+            ["Takes effect after a restart: process.workers"]],
+    ]);
+
+table("an old process", page.oldProcessText, [
+    [{ pid: 4600, version: "1.0.0", connections: 12, s_left: 290 },
+        "Old process 4600 (1.0.0): 12 connections, ends in 4 min 50 s"],
+    [{ pid: 14600, version: "1.0.0", connections: 1, s_left: null },
+        "Old process 14600 (1.0.0): 1 connection"],
+    [{}, "Old process – (–): – connections"]]);
+
+table("another process came by an upgrade or a restart", (now) => page.takeover({ pid: 7 }, now), [
+    [{ pid: 8, old_processes: [{ pid: 6 }, { pid: 7 }] }, "was upgraded"],
+    [{ pid: 8, old_processes: [{ pid: 6 }] }, "restarted"], [{ pid: 8 }, "restarted"]]);
 
 table("what an event means", page.eventKind, [[{ from: "up", to: "down" }, "bad"],
     [{ from: "", to: "open" }, "bad"], [{ to: "none" }, "bad"], [{ to: "half_open" }, "warn"],

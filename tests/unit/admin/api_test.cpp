@@ -3,56 +3,13 @@
 
 #include <gtest/gtest.h>
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/json/parse.hpp>
-
-#include "tests/unit/admin/fake_operations.hpp"
+#include "tests/unit/admin/api_fixture.hpp"
 
 namespace penstock::admin {
 namespace {
 
 namespace http = boost::beast::http;
-using test::FakeOperations;
-
-class AdminApi : public testing::Test {
-protected:
-    AdminApi() : api(operations, settings), rules(listener(), {}, "") {
-        operations.shown.process.accepting = true;
-        operations.shown.upstreams.push_back({.name = "web", .eligible = 1});
-        operations.shown.upstreams.push_back({.name = "db"});
-        operations.shown.listeners.push_back({.name = "in"});
-    }
-
-    static config::AdminListener listener() { return {}; }
-
-    HttpResponse send(http::verb method, const std::string& target, const std::string& body = "") {
-        HttpRequest request(method, target, 11);
-        request.body() = body;
-        HttpResponse response;
-        boost::asio::io_context context;
-        const Caller caller{.over_unix = true, .uid = "uid 7"};
-        boost::asio::co_spawn(context, api.handle(std::move(request), caller, rules),
-                              [&](std::exception_ptr error, HttpResponse answer) {
-                                  if (error) std::rethrow_exception(error);
-                                  response = std::move(answer);
-                              });
-        context.run();
-        return response;
-    }
-    HttpResponse get(const std::string& target) { return send(http::verb::get, target); }
-    HttpResponse post(const std::string& target, const std::string& body = "") {
-        return send(http::verb::post, target, body);
-    }
-    static boost::json::value json(const HttpResponse& response) {
-        return boost::json::parse(response.body());
-    }
-
-    FakeOperations operations;
-    config::Admin settings;
-    Api api;
-    AccessRules rules;
-};
+using test::AdminApi;
 
 TEST_F(AdminApi, every_page_answers) {
     for (const char* page :
@@ -72,7 +29,8 @@ TEST_F(AdminApi, M3_a_change_is_a_post_and_nothing_happens_by_get) {
          {"/api/v1/upstreams/web/backends/a", "/api/v1/upstreams/web/backends/a/kill",
           "/api/v1/upstreams/web/rebalance", "/api/v1/upstreams/web/pause",
           "/api/v1/upstreams/web/resume", "/api/v1/listeners/in/split", "/api/v1/drain",
-          "/api/v1/undrain", "/api/v1/sessions/00000000000000010000000000000002/kill"}) {
+          "/api/v1/undrain", "/api/v1/sessions/00000000000000010000000000000002/kill",
+          "/api/v1/plan", "/api/v1/reload", "/api/v1/upgrade"}) {
         const auto response = get(page);
         EXPECT_EQ(response.result_int(), 405U) << page;
         EXPECT_EQ(response[http::field::allow], "POST") << page;

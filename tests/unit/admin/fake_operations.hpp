@@ -18,6 +18,9 @@ public:
     std::vector<std::string> done{};          // each change, in short
     proxy::SessionFilter asked_sessions{};
     proxy::ClosedFilter asked_closes{};
+    admin::PlanRequest asked_plan{};
+    admin::Plan planned{};       // what plan() and reload() find
+    std::string reload_error{};  // why reload() did not do it
 
     admin::Overview overview() override { return shown; }
     boost::asio::awaitable<std::vector<proxy::SessionInfo>> sessions(
@@ -89,15 +92,21 @@ public:
         return note((draining ? "drain '" : "undrain '") + listener + "'");
     }
 
-    boost::asio::awaitable<admin::Outcome<admin::Plan>> plan(admin::PlanRequest) override {
-        co_return admin::Plan{};
+    boost::asio::awaitable<admin::Outcome<admin::Plan>> plan(admin::PlanRequest request) override {
+        asked_plan = std::move(request);
+        if (refusal) co_return std::unexpected(*refusal);
+        co_return planned;
     }
-    boost::asio::awaitable<admin::Outcome<admin::Reloaded>> reload(admin::ReloadRequest,
-                                                                   std::string) override {
-        co_return admin::Reloaded{};
+    boost::asio::awaitable<admin::Outcome<admin::Reloaded>> reload(admin::ReloadRequest request,
+                                                                   std::string actor) override {
+        const auto noted = note("reload '" + request.expect + "' by " + actor);
+        if (!noted) co_return std::unexpected(noted.error());
+        co_return admin::Reloaded{.plan = planned, .error = reload_error};
     }
-    boost::asio::awaitable<admin::Outcome<admin::Upgraded>> upgrade(std::string) override {
-        co_return admin::Upgraded{};
+    boost::asio::awaitable<admin::Outcome<admin::Upgraded>> upgrade(std::string actor) override {
+        const auto noted = note("upgrade by " + actor);
+        if (!noted) co_return std::unexpected(noted.error());
+        co_return admin::Upgraded{.pid = 4711, .version = "1.1.0", .sessions = 12};
     }
 
 private:

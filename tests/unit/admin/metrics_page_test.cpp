@@ -128,5 +128,29 @@ TEST(MetricsPage, whole_numbers_are_shown_whole) {
               std::string::npos);
 }
 
+TEST(MetricsPage, C4_the_last_reload_is_told) {
+    Overview overview = example();
+    overview.process.last_reload_success = WallTime(std::chrono::seconds(1'700'000'000));
+    const auto has = [&overview](const std::string& sample) {
+        return metrics_page(overview).contains("\npenstock_" + sample + "\n");
+    };
+    EXPECT_TRUE(has("config_last_reload_success_timestamp_seconds 1700000000"));
+    EXPECT_TRUE(has("config_last_reload_successful 1"));
+    EXPECT_TRUE(has("config_restart_required 0"));
+    EXPECT_TRUE(has("config_reloads_total{result=\"success\"} 0"));
+    EXPECT_TRUE(has("config_reloads_total{result=\"failure\"} 0"));
+    EXPECT_TRUE(has("old_processes 0"));
+    overview.process.last_reload.ok = false;
+    overview.process.restart_required = {"process.workers", "process.user"};
+    overview.process.reloads_succeeded = 3;
+    overview.process.reloads_failed = 2;
+    overview.process.old_processes = {{.pid = 7}, {.pid = 6}};
+    EXPECT_TRUE(has("config_last_reload_successful 0"));
+    EXPECT_TRUE(has("config_restart_required 1"));
+    EXPECT_TRUE(has("config_reloads_total{result=\"success\"} 3"));
+    EXPECT_TRUE(has("config_reloads_total{result=\"failure\"} 2"));
+    EXPECT_TRUE(has("old_processes 2"));
+}
+
 }  // namespace
 }  // namespace penstock::admin

@@ -79,6 +79,28 @@ TEST(ClientRequests, weights_of_a_split) {
     EXPECT_FALSE(parse_split({"v1=1", "v1=2"}));
 }
 
+TEST(ClientRequests, a_plan_is_about_a_text_or_the_file_of_the_proxy) {
+    const auto own = plan(std::nullopt);
+    EXPECT_EQ(own.target, "/api/v1/plan");
+    EXPECT_EQ(own.body, "");
+    EXPECT_TRUE(own.post);
+    const auto other = plan(ConfigurationText{.file = "/etc/new one.toml", .text = "[process]\n"});
+    EXPECT_EQ(other.target, "/api/v1/plan?file=%2Fetc%2Fnew%20one.toml");
+    EXPECT_EQ(other.body, "[process]\n");
+    EXPECT_EQ(other.type, "application/toml");
+    EXPECT_EQ(plan(ConfigurationText{.file = "", .text = "x"}).target, "/api/v1/plan");
+}
+
+TEST(ClientRequests, what_takes_long_is_waited_for) {
+    EXPECT_EQ(reload("").body, "{}");
+    EXPECT_EQ(reload("7f3a91").body, R"({"expect":"7f3a91"})");
+    EXPECT_EQ(reload("").target, "/api/v1/reload");
+    EXPECT_EQ(upgrade().target, "/api/v1/upgrade");
+    EXPECT_GE(plan(std::nullopt).patience, std::chrono::seconds(30));
+    EXPECT_GE(reload("").patience, std::chrono::seconds(30));
+    EXPECT_GT(upgrade().patience, std::chrono::minutes(1)) << "a new process may take a minute";
+}
+
 TEST(ClientReport, exit_statuses) {
     EXPECT_EQ(exit_status_of({.kind = ClientError::Kind::unreachable}), 3);
     EXPECT_EQ(exit_status_of({.kind = ClientError::Kind::refused}), 1);

@@ -105,6 +105,17 @@ TEST(StatusView, a_failed_reload_stands_out) {
     EXPECT_TRUE(text.contains("  unknown key\n  another\n")) << text;
 }
 
+TEST(StatusView, old_processes_are_listed_with_what_they_still_have) {
+    const auto text = status_view(json::parse(R"({"status":{"old_processes":[
+{"pid":14600,"version":"1.0.0","connections":1204,"s_left":290},
+{"pid":14500,"version":"0.9.0","connections":1,"s_left":null}]}})"),
+                                  plain);
+    EXPECT_TRUE(
+        text.contains("\nold process 14600 (1.0.0): 1,204 connections, ends in 4m50s\n"
+                      "old process 14500 (0.9.0): 1 connection\n"))
+        << text;
+}
+
 struct StateCase {
     const char* backend;
     const char* text;
@@ -146,6 +157,18 @@ TEST(SessionsView, one_a_line) {
     EXPECT_TRUE(
         sessions_view(sessions, 2, plain).ends_with("2 sessions, and maybe more: --limit\n"));
     EXPECT_EQ(sessions_view(json::array(), 1000, plain), "no sessions\n");
+}
+
+TEST(SessionsView, those_of_an_old_process_are_told_apart) {
+    const auto text = sessions_view(
+        json::parse(R"([{"id":"1","listener":"web","worker":0,"client":"a","state":"relaying"},
+{"id":"2","listener":"web","worker":"old-4600","client":"b","state":"relaying"}])"),
+        1000, plain);
+    EXPECT_EQ(text, R"(ID  LISTENER  CLIENT  BACKEND  STATE     AGE  IDLE  IN  OUT  PROCESS
+1   web       a       -        relaying    -     -   -    -
+2   web       b       -        relaying    -     -   -    -  old-4600
+2 sessions
+)");
 }
 
 TEST(ClosesView, shows_reason_and_cause) {
@@ -300,6 +323,10 @@ TEST(TopView, tells_a_lost_connection_and_a_restart) {
     other.at("status").at("pid") = 99;
     model.take_status(other);
     EXPECT_TRUE(screen(model, size).contains("the proxy was restarted pid 71234 -> 99"));
+    other.at("status").at("pid") = 100;
+    other.at("status").as_object()["old_processes"] = json::parse(R"([{"pid":99}])");
+    model.take_status(other);
+    EXPECT_TRUE(screen(model, size).contains("the proxy was upgraded pid 99 -> 100"));
 }
 
 }  // namespace
