@@ -3,19 +3,15 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
-#include <cstdlib>
 #include <string>
 
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <grp.h>
 #include <pwd.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/endpoint.hpp"
 #include "base/error.hpp"
-#include "net/unique_fd.hpp"
 
 namespace penstock::app {
 
@@ -78,18 +74,6 @@ std::expected<void, std::string> switch_user(const std::string& user, const std:
         return std::unexpected(fmt::format("cannot switch to user '{}', group '{}': {}", user,
                                            group, last_error().message()));
     return {};
-}
-
-void notify_service_manager(std::string_view state) noexcept {
-    const char* name = std::getenv("NOTIFY_SOCKET");
-    if (name == nullptr || *name == '\0') return;
-    const auto to = Endpoint::parse(std::string("unix:") + name);
-    if (!to) return;
-    const net::UniqueFd fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    sockaddr_storage address;
-    const socklen_t length = to->to_sockaddr(address);
-    ::sendto(fd.get(), state.data(), state.size(), MSG_NOSIGNAL,
-             reinterpret_cast<const sockaddr*>(&address), length);
 }
 
 }  // namespace penstock::app

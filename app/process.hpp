@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "app/service_manager.hpp"
+
 namespace penstock::app {
 
 /// Opens /dev/null on descriptors 0 to 2 where they are closed, so that no socket ever takes the
@@ -24,8 +26,5 @@ void print_line(std::string_view line) noexcept;
 /// says which and why.
 [[nodiscard]] std::expected<void, std::string> switch_user(const std::string& user,
                                                            const std::string& group);
-
-/// Tells the service manager (sd_notify(3)); nothing without NOTIFY_SOCKET.
-void notify_service_manager(std::string_view state) noexcept;
 
 }  // namespace penstock::app

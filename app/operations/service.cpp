@@ -24,14 +24,14 @@ constexpr Duration settle_before_rebalance = std::chrono::seconds(1);
 
 }  // namespace
 
-Service::Service(const Parts& parts)
+Service::Service(const Parts& parts, ConnectionLimit limit)
     : parts_(parts),
+      limit_(std::move(limit)),
       started_(SteadyClock().now()),
       started_wall_(wall_now()),
       watchdog_(parts.server.workers(), parts.log),
       backends_([](const balancer::Backend& backend) { return proxy::backend_totals(backend); }),
       worker_paces_(parts.server.workers().size()),
-      listener_paces_(parts.config.listeners.size()),
       timer_(parts.context),
       last_sample_(started_) {
     follow_backends(started_);
@@ -66,25 +66,28 @@ void Service::sample(TimePoint now, double elapsed_s) {
         worker_paces_[i].busy_us.sample(totals.busy_us, elapsed_s);
         worker_paces_[i].lag.sample(totals.lag, elapsed_s);
     }
-    for (std::size_t i = 0; i < listener_paces_.size(); ++i) {
-        const auto totals = proxy::listener_figures(workers, i).totals;
-        listener_paces_[i].accepted.sample(totals.accepted, elapsed_s);
-        listener_paces_[i].bytes_to_backend.sample(totals.bytes_to_backend, elapsed_s);
-        listener_paces_[i].bytes_to_client.sample(totals.bytes_to_client, elapsed_s);
+    for (std::size_t i = 0; i < config().listeners.size(); ++i) {
+        auto& pace = listener_paces_[config().listeners[i].name];
+        const auto totals = proxy::listener_figures(*parts_.server.listeners()[i]->account).totals;
+        pace.accepted.sample(totals.accepted, elapsed_s);
+        pace.bytes_to_backend.sample(totals.bytes_to_backend, elapsed_s);
+        pace.bytes_to_client.sample(totals.bytes_to_client, elapsed_s);
     }
+    std::erase_if(listener_paces_, [this](const auto& pace) { return !find_listener(pace.first); });
     follow_backends(now);
     backends_.sample(elapsed_s);
+    parts_.server.forget_departed(now);
 }
 
 void Service::follow_backends(TimePoint now) {
-    for (std::size_t i = 0; i < parts_.config.upstreams.size(); ++i) follow_backends_of(i, now);
+    for (std::size_t i = 0; i < config().upstreams.size(); ++i) follow_backends_of(i, now);
 }
 
 void Service::follow_backends_of(std::size_t upstream, TimePoint now) {
     std::vector<BackendBook::BackendPtr> present;
     for (auto& status : parts_.monitors.of(upstream).backends())
         present.push_back(std::move(status.backend));
-    backends_.follow(parts_.config.upstreams[upstream].name, present, now);
+    backends_.follow(config().upstreams[upstream].name, present, now);
 }
 
 void Service::follow(const std::string& upstream) {
@@ -107,7 +110,7 @@ void Service::on_health_event(const std::string& upstream, const health::Event& 
         std::ranges::none_of(sources, [](const health::SourceStatus& s) { return s.is_dns; }))
         told.kind = "file";
     record(std::move(told));
-    const auto& settings = parts_.config.upstreams[*index].rebalance;
+    const auto& settings = config().upstreams[*index].rebalance;
     using enum health::EventKind;
     const bool recovered = event.kind == check_up || event.kind == circuit_closed;
     if ((recovered && settings.on_recovered) || (event.kind == backend_added && settings.on_added))
@@ -122,7 +125,9 @@ void Service::rebalance_after(const std::string& upstream) {
     timer->async_wait([this, timer, upstream](const boost::system::error_code& error) {
         rebalancing_.erase(upstream);
         if (error || stopped_) return;
-        const auto& settings = parts_.config.upstreams[*find_upstream(upstream)].rebalance;
+        const auto index = find_upstream(upstream);
+        if (!index) return;  // it has left
+        const auto& settings = config().upstreams[*index].rebalance;
         asio::co_spawn(parts_.context,
                        rebalance(upstream,
                                  {.over = settings.over,
@@ -168,21 +173,21 @@ awaitable<std::vector<proxy::ClosedLine>> Service::closes(proxy::ClosedFilter fi
 
 // Passwords and tokens stand in files; what a check sends may hold one nevertheless.
 std::string Service::configuration() {
-    config::Config shown = parts_.config;
+    config::Config shown = config();
     for (auto& upstream : shown.upstreams)
         if (auto& send = upstream.health_check.exchange.send; !send.empty()) send = "<not shown>";
     return config::print(shown);
 }
 
 std::optional<std::size_t> Service::find_upstream(const std::string& name) const {
-    const auto& all = parts_.config.upstreams;
+    const auto& all = config().upstreams;
     const auto found = std::ranges::find(all, name, &config::Upstream::name);
     if (found == all.end()) return std::nullopt;
     return static_cast<std::size_t>(found - all.begin());
 }
 
 std::optional<std::size_t> Service::find_listener(const std::string& name) const {
-    const auto& all = parts_.config.listeners;
+    const auto& all = config().listeners;
     const auto found = std::ranges::find(all, name, &config::Listener::name);
     if (found == all.end()) return std::nullopt;
     return static_cast<std::size_t>(found - all.begin());

@@ -29,13 +29,11 @@ public:
     /// References must outlive the object.
     struct Parts {
         boost::asio::io_context& context;
-        const config::Config& config;
         Server& server;
         Monitors& monitors;
         net::ProcessLog& log;
-        const ConnectionLimit& limit;
     };
-    explicit Service(const Parts& parts);
+    Service(const Parts& parts, ConnectionLimit limit);
 
     /// Sessions of one backend on one worker.
     struct SessionCount {
@@ -96,7 +94,7 @@ private:
         TimePoint ends{};
     };
     struct SplitChange {
-        std::vector<std::uint32_t> weights;
+        std::vector<std::uint32_t> weights;  // in the order of the split
         std::string by;
     };
 
@@ -148,7 +146,7 @@ private:
     [[nodiscard]] std::shared_ptr<const balancer::Backend> find_backend(
         std::size_t upstream, const std::string& name) const;
     void record(admin::Event event);
-    void end_pause(std::size_t upstream, const std::string& actor);
+    void end_pause(const std::string& name, const std::string& actor);
     void rebalance_after(const std::string& upstream);
     using Backends = std::vector<std::shared_ptr<const balancer::Backend>>;
     using SessionCounts = std::vector<std::vector<SessionCount>>;  // by backend and worker
@@ -161,7 +159,10 @@ private:
     void end_sessions(const std::shared_ptr<const balancer::Backend>& backend, TimePoint before,
                       const std::vector<std::size_t>& quotas, Duration over, CloseReason reason);
 
+    [[nodiscard]] const config::Config& config() const noexcept { return parts_.server.config(); }
+
     Parts parts_;
+    ConnectionLimit limit_;
     Random random_ = Random::from_entropy();
     TimePoint started_;
     WallTime started_wall_;
@@ -169,11 +170,11 @@ private:
     Watchdog watchdog_;
     BackendBook backends_;
     std::vector<WorkerPace> worker_paces_;
-    std::vector<ListenerPace> listener_paces_;
+    std::map<std::string, ListenerPace> listener_paces_;
     boost::asio::steady_timer timer_;
     TimePoint last_sample_{};
-    std::map<std::size_t, std::unique_ptr<Pause>> pauses_;  // by upstream
-    std::map<std::size_t, SplitChange> splits_;             // by listener
+    std::map<std::string, std::unique_ptr<Pause>> pauses_;  // by upstream
+    std::map<std::string, SplitChange> splits_;             // by listener
     std::set<std::string> rebalancing_;  // upstreams whose sessions are about to move
     std::set<std::string> draining_listeners_;
     bool draining_ = false;

@@ -176,14 +176,14 @@ awaitable<Outcome<Ending>> Service::kill_backend(std::string upstream, std::stri
 }
 
 std::optional<Refusal> Service::why_not_rebalance(std::size_t upstream) const {
-    const auto& settings = parts_.config.upstreams[upstream];
+    const auto& settings = config().upstreams[upstream];
     using enum config::Balance;
     if (settings.balance == maglev || settings.balance == ring_hash || settings.balance == first)
         return Refusal{409,
                        fmt::format("upstream {} goes by {}: its clients would come back to the "
                                    "same backend",
                                    settings.name, config::name_of(settings.balance))};
-    for (const auto& listener : parts_.config.listeners) {
+    for (const auto& listener : config().listeners) {
         const bool leads_here =
             listener.upstream == settings.name ||
             std::ranges::find(listener.split, settings.name, &config::SplitPart::upstream) !=
@@ -258,11 +258,11 @@ awaitable<Outcome<Ending>> Service::rebalance(std::string upstream, admin::Rebal
 Outcome<void> Service::pause(const std::string& upstream, Duration max, const std::string& actor) {
     const auto index = find_upstream(upstream);
     if (!index) return no_upstream(upstream);
-    auto& pause = pauses_[*index];
+    auto& pause = pauses_[upstream];
     if (!pause) pause = std::make_unique<Pause>(parts_.context);
     pause->ends = SteadyClock().now() + max;
     pause->timer.expires_at(to_asio(pause->ends));
-    pause->timer.async_wait([this, at = *index](const boost::system::error_code& error) {
+    pause->timer.async_wait([this, at = upstream](const boost::system::error_code& error) {
         // It may have been renewed since the timer went off.
         const auto found = pauses_.find(at);
         if (!error && found != pauses_.end() && SteadyClock().now() >= found->second->ends)
@@ -281,17 +281,19 @@ Outcome<void> Service::pause(const std::string& upstream, Duration max, const st
 Outcome<void> Service::resume(const std::string& upstream, const std::string& actor) {
     const auto index = find_upstream(upstream);
     if (!index) return no_upstream(upstream);
-    if (!pauses_.contains(*index))
+    if (!pauses_.contains(upstream))
         return std::unexpected(Refusal{409, fmt::format("upstream {} is not paused", upstream)});
-    end_pause(*index, actor);
+    end_pause(upstream, actor);
     return {};
 }
 
-void Service::end_pause(std::size_t upstream, const std::string& actor) {
-    if (pauses_.erase(upstream) == 0 || stopped_) return;
-    parts_.server.pause(upstream, false);
+void Service::end_pause(const std::string& name, const std::string& actor) {
+    const std::string upstream = name;  // it may be the name of what is erased
+    const auto index = find_upstream(upstream);
+    if (pauses_.erase(upstream) == 0 || stopped_ || !index) return;
+    parts_.server.pause(*index, false);
     record({.kind = "pause",
-            .upstream = parts_.config.upstreams[upstream].name,
+            .upstream = upstream,
             .from = "paused",
             .detail = actor.empty() ? "the pause is over: clients are served again"
                                     : "clients are served again",
@@ -303,7 +305,7 @@ Outcome<void> Service::split(const std::string& listener,
                              const std::string& actor) {
     const auto index = find_listener(listener);
     if (!index) return no_listener(listener);
-    const auto& parts = parts_.config.listeners[*index].split;
+    const auto& parts = config().listeners[*index].split;
     if (parts.empty())
         return std::unexpected(Refusal{409, fmt::format("listener {} has no split", listener)});
     std::vector<std::uint32_t> changed;
@@ -329,7 +331,7 @@ Outcome<void> Service::split(const std::string& listener,
     std::vector<std::string> shown;
     for (std::size_t i = 0; i < names.size(); ++i)
         shown.push_back(fmt::format("{}={}", names[i], changed[i]));
-    splits_[*index] = {std::move(changed), actor};
+    splits_[listener] = {std::move(changed), actor};
     record({.kind = "override",
             .listener = listener,
             .detail = fmt::format("split set to {}", fmt::join(shown, " ")),

@@ -39,7 +39,7 @@ admin::Outcome<Explanation> Service::explain(const admin::ExplainQuery& query) {
     if (!listener)
         return std::unexpected(
             admin::Refusal{404, fmt::format("there is no listener '{}'", query.listener)});
-    const auto& settings = parts_.config.listeners[*listener];
+    const auto& settings = config().listeners[*listener];
     Explanation explanation{.listener = settings.name};
     const auto* access = parts_.server.access(*listener);
     if (query.source && access != nullptr && access->check(*query.source).denied) {
@@ -48,13 +48,13 @@ admin::Outcome<Explanation> Service::explain(const admin::ExplainQuery& query) {
     }
     explanation.upstream = route_of(settings, *listener, query, explanation);
     if (const auto upstream = find_upstream(explanation.upstream)) {
-        explanation.balance = config::name_of(parts_.config.upstreams[*upstream].balance);
+        explanation.balance = config::name_of(config().upstreams[*upstream].balance);
         add_candidates(*upstream, settings.role, query, explanation);
         const auto& slots = parts_.server.upstreams()[*upstream]->connections;
         if (slots.full())
             explanation.note = fmt::format("the upstream has its {} connections: the client queues",
                                            with_commas(slots.limit()));
-        if (pauses_.contains(*upstream))
+        if (pauses_.contains(explanation.upstream))
             explanation.note = "the upstream is paused: new clients are held";
     } else {
         explanation.note = "nobody serves this listener's clients (no_route)";
@@ -74,7 +74,7 @@ std::string Service::route_of(const config::Listener& listener, std::size_t inde
         std::vector<balancer::Split::Part> parts;
         for (const auto& [name, weight] : split) parts.push_back({name, weight});
         Random random(0);
-        const auto hash = proxy::source_hash(*query.source, parts_.config.process.hash_seed);
+        const auto hash = proxy::source_hash(*query.source, config().process.hash_seed);
         explanation.route = "split by source_ip";
         return split[balancer::Split(parts, random).of_source(*hash)].first;
     }
@@ -91,7 +91,7 @@ Service::Prospect Service::prospect_of(std::size_t upstream, Role asked,
                                        std::optional<std::uint64_t> key, TimePoint now) const {
     const auto snapshot = parts_.monitors.of(upstream).snapshot();
     balancer::Selector selector(snapshot->set,
-                                proxy::selector_options(parts_.config.upstreams[upstream]), 0);
+                                proxy::selector_options(config().upstreams[upstream]), 0);
     selector.adopt(*snapshot, asked);
     const balancer::Bitmap nobody;
     const auto outlook = selector.look({.tried = nobody, .key = key, .now = now});
@@ -108,11 +108,11 @@ Service::Prospect Service::prospect_of(std::size_t upstream, Role asked,
 
 void Service::add_candidates(std::size_t upstream, Role asked, const admin::ExplainQuery& query,
                              Explanation& explanation) const {
-    const auto& settings = parts_.config.upstreams[upstream];
+    const auto& settings = config().upstreams[upstream];
     const TimePoint now = SteadyClock().now();
     std::optional<std::uint64_t> key;
     if (query.source)
-        key = proxy::key_hasher(settings, parts_.config.process.hash_seed).hash(*query.source);
+        key = proxy::key_hasher(settings, config().process.hash_seed).hash(*query.source);
     const Prospect prospect = prospect_of(upstream, asked, key, now);
     std::vector<Scored> scored;
     for (const auto& view : upstream_view(upstream, now).backends) {
@@ -139,7 +139,7 @@ void Service::add_candidates(std::size_t upstream, Role asked, const admin::Expl
 
 void Service::add_limits(std::size_t listener, const admin::ExplainQuery& query,
                          Explanation& explanation) const {
-    const auto& settings = parts_.config.listeners[listener];
+    const auto& settings = config().listeners[listener];
     auto& gate = parts_.server.listeners()[listener]->gate;
     auto& shared = parts_.server.shared();
     if (settings.max_connections_per_source != 0 && query.source)
@@ -153,7 +153,7 @@ void Service::add_limits(std::size_t listener, const admin::ExplainQuery& query,
         {"process.max_connections", shared.connections.used(), shared.connections.limit()});
     const auto upstream = find_upstream(explanation.upstream);
     if (!upstream) return;
-    const auto& up = parts_.config.upstreams[*upstream];
+    const auto& up = config().upstreams[*upstream];
     if (up.max_connections != 0)
         explanation.limits.push_back({"upstream.max_connections",
                                       parts_.server.upstreams()[*upstream]->connections.used(),

@@ -40,9 +40,9 @@ admin::Overview Service::overview() {
     const TimePoint now = SteadyClock().now();
     follow_backends(now);
     admin::Overview overview{.process = process_view(now)};
-    for (std::size_t i = 0; i < parts_.config.listeners.size(); ++i)
+    for (std::size_t i = 0; i < config().listeners.size(); ++i)
         overview.listeners.push_back(listener_view(i));
-    for (std::size_t i = 0; i < parts_.config.upstreams.size(); ++i)
+    for (std::size_t i = 0; i < config().upstreams.size(); ++i)
         overview.upstreams.push_back(upstream_view(i, now));
     return overview;
 }
@@ -58,7 +58,7 @@ ProcessView Service::process_view(TimePoint now) const {
                      .draining = draining_ || stopping_,
                      .connections = shared.connections.used(),
                      .connection_limit = shared.connections.limit(),
-                     .limit_cause = parts_.limit.cause,
+                     .limit_cause = limit_.cause,
                      .access_log_dropped = parts_.server.log_lines_lost(),
                      .log_dropped = parts_.log.dropped(),
                      .usage = process_usage()};
@@ -80,8 +80,9 @@ ProcessView Service::process_view(TimePoint now) const {
 }
 
 ListenerView Service::listener_view(std::size_t listener) const {
-    const auto& settings = parts_.config.listeners[listener];
-    const auto& pace = listener_paces_[listener];
+    const auto& settings = config().listeners[listener];
+    const auto found = listener_paces_.find(settings.name);
+    const ListenerPace pace = found == listener_paces_.end() ? ListenerPace{} : found->second;
     const auto queue = parts_.server.accept_queue(listener);
     ListenerView view{.name = settings.name,
                       .upstream = settings.upstream,
@@ -90,12 +91,12 @@ ListenerView Service::listener_view(std::size_t listener) const {
                       .limit = settings.max_connections,
                       .queue = {queue.length, queue.limit},
                       .draining = draining_listeners_.contains(settings.name),
-                      .figures = proxy::listener_figures(parts_.server.workers(), listener),
+                      .figures = proxy::listener_figures(*parts_.server.listeners()[listener]->account),
                       .rates = {pace.accepted.per_second(), pace.bytes_to_backend.per_second(),
                                 pace.bytes_to_client.per_second()}};
-    for (const auto& bound : parts_.server.bound())
-        if (bound.listener == settings.name) view.bind.push_back(bound.address.to_string());
-    const auto changed = splits_.find(listener);
+    for (const auto& address : parts_.server.sockets().bound(settings.name))
+        view.bind.push_back(address.to_string());
+    const auto changed = splits_.find(settings.name);
     for (std::size_t i = 0; i < settings.split.size(); ++i)
         view.split.emplace_back(settings.split[i].upstream, changed == splits_.end()
                                                                 ? settings.split[i].weight
@@ -105,7 +106,7 @@ ListenerView Service::listener_view(std::size_t listener) const {
 }
 
 UpstreamView Service::upstream_view(std::size_t upstream, TimePoint now) const {
-    const auto& settings = parts_.config.upstreams[upstream];
+    const auto& settings = config().upstreams[upstream];
     const auto& monitor = parts_.monitors.of(upstream);
     auto& shared = *parts_.server.upstreams()[upstream];
     UpstreamView view{.name = settings.name,
@@ -119,9 +120,9 @@ UpstreamView Service::upstream_view(std::size_t upstream, TimePoint now) const {
                       .queue_limit = settings.queue.max_length,
                       .held = shared.held.used(),
                       .hash_checksum = monitor.hash_checksum(),
-                      .totals = proxy::upstream_totals(parts_.server.workers(), upstream)};
+                      .totals = proxy::upstream_totals(shared)};
     for (const auto& line : shared.lines) view.queued += line.waiting();
-    if (const auto pause = pauses_.find(upstream); pause != pauses_.end()) {
+    if (const auto pause = pauses_.find(settings.name); pause != pauses_.end()) {
         view.paused = true;
         view.pause_s_left = until(pause->second->ends, now);
     }
@@ -152,7 +153,7 @@ UpstreamView Service::upstream_view(std::size_t upstream, TimePoint now) const {
 BackendView Service::backend_view(std::size_t upstream,
                                   const health::UpstreamMonitor::BackendStatus& status,
                                   TimePoint now) const {
-    const auto& settings = parts_.config.upstreams[upstream];
+    const auto& settings = config().upstreams[upstream];
     const auto& backend = *status.backend;
     const auto& verdict = status.health;
     const auto slow = slow_start_of(backend, status.as.weight, settings.slow_start, now);

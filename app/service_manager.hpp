@@ -1,0 +1,43 @@
+#pragma once
+
+#include <expected>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <sys/types.h>
+
+#include "base/clock.hpp"
+#include "base/endpoint.hpp"
+#include "base/error.hpp"
+#include "config/interpolate.hpp"
+
+/// What a service manager, systemd above all, and this process tell each other: sd_notify(3) and
+/// sd_watchdog_enabled(3), without their library. Lines of one message are told at once:
+/// `"READY=1\n" + status_line("...")`.
+namespace penstock::app {
+
+/// `now` lets the manager know that the message is no older than its own order to reload.
+[[nodiscard]] std::string reloading_lines(TimePoint now);
+/// From now on that process is the service; only the one that was may say so.
+[[nodiscard]] std::string main_pid_line(pid_t pid);
+/// For whoever looks at the service; one line, whatever the text is.
+[[nodiscard]] std::string status_line(std::string_view text);
+
+/// How often WATCHDOG=1 is due, which is half of the time after which the manager gives the
+/// process up; nothing = never. `took_over`: this process was started by the one that the manager
+/// has started, to take its place, and what was asked of that one is asked of this one.
+[[nodiscard]] std::optional<Duration> watchdog_interval(const config::Environment& environment,
+                                                        pid_t self, bool took_over);
+
+/// Where the manager listens; nothing = there is none, or it cannot be reached in this way.
+[[nodiscard]] std::optional<Endpoint> notify_socket(const config::Environment& environment);
+
+/// One message. Waits at most a second for a manager that is busy.
+[[nodiscard]] Result<void> send_state(const Endpoint& to, std::string_view state) noexcept;
+
+/// The same to the manager of this process; nothing without one. Any thread, as long as nobody
+/// changes the environment.
+void notify_service_manager(std::string_view state) noexcept;
+
+}  // namespace penstock::app

@@ -1,0 +1,143 @@
+#pragma once
+
+#include <utility>
+
+#include "app/operations/ledger.hpp"
+#include "app/upgrade/json_fields.hpp"
+#include "base/attempt_error.hpp"
+#include "base/close_reason.hpp"
+#include "metrics/cells.hpp"
+
+/// The names of everything that is counted, as processes tell each other (json_fields.hpp). A name
+/// stays what it is; what is no longer counted leaves its name unused.
+namespace penstock::app {
+
+/// The name of the i-th value of an enumeration.
+template <typename Enum>
+constexpr auto nth_name = [](std::size_t i) { return name_of(static_cast<Enum>(i)); };
+
+template <typename A>
+void key_fields(A& archive, typename A::template Of<BackendName>& name) {
+    archive("upstream", name.upstream);
+    archive("backend", name.backend);
+}
+
+template <typename A>
+void key_fields(A& archive, typename A::template Of<unsigned>& number) {
+    archive("number", number);
+}
+
+template <typename A>
+void fields(A& archive, typename A::template Of<metrics::RouteTotals>& totals) {
+    archive.by_name("closed", totals.closed, nth_name<CloseReason>);
+    archive.histogram("setup", totals.setup, metrics::wait_bounds_us);
+}
+
+template <typename A>
+void fields(A& archive, typename A::template Of<Ledger::Listener>& listener) {
+    auto& totals = listener.totals;
+    archive("accepted", totals.accepted);
+    archive("bytes_to_backend", totals.bytes_to_backend);
+    archive("bytes_to_client", totals.bytes_to_client);
+    archive.by_name("accept_errors", totals.accept_errors, nth_name<metrics::AcceptError>);
+    archive.by_name("closed", totals.closed, nth_name<CloseReason>);
+    archive.by_name("let_pass", totals.let_pass, nth_name<CloseReason>);
+    archive.histogram("duration", totals.duration, metrics::life_bounds_us);
+    archive("routes", listener.routes);
+}
+
+template <typename A>
+void fields(A& archive, typename A::template Of<metrics::UpstreamTotals>& totals) {
+    archive("queued", totals.queued);
+    archive("held", totals.held);
+    archive("retries", totals.retries);
+    archive("retries_denied", totals.retries_denied);
+    archive("panic_picks", totals.panic_picks);
+    archive("no_port", totals.no_port);
+    archive("warm_used", totals.warm_used);
+    archive("warm_given_up", totals.warm_given_up);
+    archive("warm_failed", totals.warm_failed);
+    archive.histogram("waited", totals.waited, metrics::wait_bounds_us);
+}
+
+template <typename A>
+void fields(A& archive, typename A::template Of<LookupTotals>& totals) {
+    archive("succeeded", totals.succeeded);
+    archive("failed", totals.failed);
+}
+
+template <typename A>
+void fields(A& archive, typename A::template Of<metrics::BackendTotals>& totals) {
+    archive("bytes_to_backend", totals.bytes_to_backend);
+    archive("bytes_to_client", totals.bytes_to_client);
+    archive("established", totals.established);
+    archive.by_name("closed", totals.closed, nth_name<CloseClass>);
+    archive.by_name("connect_failures", totals.connect_failures, nth_name<AttemptError>);
+    archive.by_name("warm", totals.warm, nth_name<metrics::WarmResult>);
+    archive.histogram("connect", totals.connect, metrics::wait_bounds_us);
+    archive.histogram("first_byte", totals.first_byte, metrics::wait_bounds_us);
+    archive("checks_ok", totals.checks_ok);
+    archive("checks_failed", totals.checks_failed);
+    archive("went_up", totals.went_up);
+    archive("went_down", totals.went_down);
+    archive.by_name("circuit_opened", totals.circuit_opened, nth_name<metrics::CircuitCause>);
+    archive.by_name("circuit_would_open", totals.circuit_would_open,
+                    nth_name<metrics::CircuitCause>);
+    archive.histogram("check", totals.check, metrics::wait_bounds_us);
+}
+
+template <typename A>
+void fields(A& archive, typename A::template Of<metrics::WorkerTotals>& totals) {
+    archive("log_lines", totals.log_lines);
+    archive("log_dropped", totals.log_dropped);
+    archive("log_suppressed", totals.log_suppressed);
+    archive("accept_pauses", totals.accept_pauses);
+    archive("handed_off", totals.handed_off);
+    archive("busy_us", totals.busy_us);
+    archive.histogram("lag", totals.lag, metrics::wait_bounds_us);
+}
+
+template <typename A>
+void fields(A& archive, typename A::template Of<ProcessTotals>& totals) {
+    archive("access_log_lines", totals.access_log_lines);
+    archive("access_log_dropped", totals.access_log_dropped);
+    archive("access_log_suppressed", totals.access_log_suppressed);
+    archive("log_dropped", totals.log_dropped);
+    archive("reloads_succeeded", totals.reloads_succeeded);
+    archive("reloads_failed", totals.reloads_failed);
+}
+
+template <typename A>
+void fields(A& archive, typename A::template Of<Ledger>& ledger) {
+    archive("listeners", ledger.listeners);
+    archive("upstreams", ledger.upstreams);
+    archive("lookups", ledger.lookups);
+    archive("backends", ledger.backends);
+    archive("workers", ledger.workers);
+    archive("process", ledger.process);
+}
+
+template <typename A>
+void fields(A& archive, typename A::template Of<Gauges::Upstream>& gauges) {
+    archive("connections", gauges.connections);
+    archive("queued", gauges.queued);
+    archive("held", gauges.held);
+}
+
+template <typename A>
+void fields(A& archive, typename A::template Of<Gauges::Backend>& gauges) {
+    archive("active", gauges.active);
+    archive("connecting", gauges.connecting);
+    archive("warm", gauges.warm);
+}
+
+template <typename A>
+void fields(A& archive, typename A::template Of<Gauges>& gauges) {
+    archive("connections", gauges.connections);
+    archive("listeners", gauges.listeners);
+    archive("upstreams", gauges.upstreams);
+    archive("backends", gauges.backends);
+    archive("workers", gauges.workers);
+}
+
+}  // namespace penstock::app

@@ -1,0 +1,126 @@
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include <boost/json/array.hpp>
+
+#include "app/operations/ledger.hpp"
+#include "base/clock.hpp"
+#include "config/upstream.hpp"
+#include "proxy/inspect/session_info.hpp"
+
+/// What an old process and the new one that takes over from it tell each other, as plain values
+/// and as JSON. The two may be of different versions, either of them the newer one: fields are
+/// known by their names, those that one side does not know are left out.
+namespace penstock::app::upgrade {
+
+/// Listening sockets of one bind address. As many descriptors come with the manifest, in the order
+/// of the lists: sockets, then admin sockets, then the channels of the older processes.
+struct SocketEntry {
+    std::string bind{};   // as configured: what the new process looks for
+    std::string bound{};  // with the real port
+    std::uint64_t count = 0;
+    std::uint64_t unix_device = 0;  // of the path, where this process made it; 0 = it did not
+    std::uint64_t unix_inode = 0;
+    bool operator==(const SocketEntry&) const = default;
+};
+
+/// What operators changed while running goes on.
+struct BackendOverride {
+    BackendName name{};
+    std::optional<config::BackendState> state{};
+    std::optional<std::uint32_t> weight{};
+    std::string by{};
+    WallTime since{};
+    bool operator==(const BackendOverride&) const = default;
+};
+
+struct SplitOverride {
+    std::string listener{};
+    std::map<std::string, std::uint32_t> weights{};  // by upstream
+    std::string by{};
+    bool operator==(const SplitOverride&) const = default;
+};
+
+struct PauseLeft {
+    std::string upstream{};
+    std::optional<Duration> left{};  // nothing = until somebody resumes it
+    bool operator==(const PauseLeft&) const = default;
+};
+
+/// What a process that drains has counted so far, and has now.
+struct Figures {
+    Ledger ledger{};
+    Gauges gauges{};
+    std::optional<Duration> left{};  // until it ends its last sessions
+};
+
+/// A process that drains since an earlier upgrade.
+struct OlderProcess {
+    int pid = 0;
+    std::string version{};
+    Figures last{};
+};
+
+/// From the old process, first: all that the new one takes over.
+struct Manifest {
+    static constexpr std::uint64_t own_protocol = 1;
+
+    std::uint64_t protocol = own_protocol;
+    std::string version{};
+    int pid = 0;
+    WallTime started{};
+    std::vector<SocketEntry> sockets{};
+    std::vector<SocketEntry> admin_sockets{};
+    std::vector<BackendOverride> overrides{};
+    std::vector<SplitOverride> splits{};
+    std::vector<PauseLeft> pauses{};
+    bool draining = false;
+    std::set<std::string> draining_listeners{};
+    Ledger gone{};  // what processes have counted that have ended
+    std::vector<OlderProcess> older{};
+
+    /// How many have to come with it; nothing if the counts are beyond reason.
+    [[nodiscard]] std::optional<std::size_t> descriptors() const noexcept;
+};
+
+/// From the new process: it accepts, or it does not and ends.
+struct Ready {
+    int pid = 0;
+    std::string version{};
+};
+struct Failed {
+    std::string reason{};  // a sentence for the user
+};
+
+/// To the old process, and its answer of the same number: `sessions` are objects of the API.
+struct SessionsRequest {
+    std::uint64_t number = 0;
+    proxy::SessionFilter filter{};
+};
+struct SessionsAnswer {
+    std::uint64_t number = 0;
+    boost::json::array sessions{};
+};
+
+/// A message that this version does not know; to be ignored.
+struct Unknown {
+    std::string type{};
+};
+
+using Message =
+    std::variant<Manifest, Ready, Failed, Figures, SessionsRequest, SessionsAnswer, Unknown>;
+
+[[nodiscard]] std::string encode(const Message& message);
+/// The error is a sentence. A manifest of another protocol is one.
+[[nodiscard]] std::expected<Message, std::string> decode(std::string_view text);
+
+}  // namespace penstock::app::upgrade
