@@ -101,8 +101,8 @@ struct Api::Match {
     std::vector<std::string> other_methods{};  // of the same path
 };
 
-Api::Api(Operations& operations, const config::Admin& settings)
-    : operations_(operations), settings_(settings) {}
+Api::Api(Operations& operations, config::Admin settings)
+    : operations_(operations), settings_(std::move(settings)) {}
 
 const std::vector<Api::Route>& Api::routes() {
     using enum http::verb;

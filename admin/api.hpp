@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <boost/asio/awaitable.hpp>
@@ -32,8 +33,10 @@ struct ApiRequest {
 /// The routes of the API, from request to response; knows nothing of sockets. Control thread.
 class Api {
 public:
-    /// References must outlive the object.
-    Api(Operations& operations, const config::Admin& settings);
+    /// `operations` must outlive the object.
+    Api(Operations& operations, config::Admin settings);
+    /// From now on.
+    void configure(config::Admin settings) { settings_ = std::move(settings); }
 
     /// Never throws for what a client may send. `/api/v1/stream` is not among its routes: what it
     /// streams is up to whoever has the socket; is_stream() tells.
@@ -100,7 +103,7 @@ private:
     [[nodiscard]] HttpResponse set_draining(const ApiRequest& request, bool draining);
 
     Operations& operations_;
-    const config::Admin& settings_;
+    config::Admin settings_;
 };
 
 // What the network's clients get, for the API and its server alike.

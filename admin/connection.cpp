@@ -47,12 +47,12 @@ std::optional<Refusal> refusal_of(const beast::error_code& error) {
 }  // namespace
 
 Connection::Connection(Stream stream, Caller caller, const AccessRules& rules, Host& host,
-                       asio::ssl::context* tls)
+                       std::shared_ptr<asio::ssl::context> tls)
     : stream_(std::move(stream)),
       caller_(std::move(caller)),
       rules_(rules),
       host_(host),
-      tls_(tls) {}
+      tls_(std::move(tls)) {}
 
 Connection::~Connection() = default;
 
@@ -62,8 +62,9 @@ void Connection::close() noexcept {
 }
 
 void Connection::finish() noexcept {
-    if (!end_stream_) return close();
-    closed_ = true;
+    if (!end_stream_ && waiting_) return close();
+    closed_ = true;  // after the answer that is under way
+    if (!end_stream_) return;
     stream_.expires_after(std::chrono::milliseconds(500));  // of a write that is under way
     end_stream_();
 }

@@ -47,7 +47,7 @@ class Connection {
 public:
     /// `rules` and `host` must outlive it; `tls` may be null.
     Connection(Stream stream, Caller caller, const AccessRules& rules, Host& host,
-               boost::asio::ssl::context* tls);
+               std::shared_ptr<boost::asio::ssl::context> tls);
     ~Connection();
     Connection(const Connection&) = delete;
     Connection& operator=(const Connection&) = delete;
@@ -55,7 +55,8 @@ public:
     /// Until the client has left, or was closed. What the network does ends it quietly.
     [[nodiscard]] boost::asio::awaitable<void> serve();
     void close() noexcept;
-    /// The proxy ends: a stream says so to its client, anything else is closed.
+    /// The proxy ends, or the listener is closed: a stream says so to its client, and whoever waits
+    /// for an answer gets it.
     void finish() noexcept;
     /// Since when it waits for a request; nothing while one is being answered.
     [[nodiscard]] bool over_unix() const noexcept { return caller_.over_unix; }
@@ -83,7 +84,7 @@ private:
     Caller caller_;
     const AccessRules& rules_;
     Host& host_;
-    boost::asio::ssl::context* tls_;
+    std::shared_ptr<boost::asio::ssl::context> tls_;
     std::string buffer_;
     std::optional<TimePoint> waiting_;
     std::function<void()> end_stream_;  // set while it streams

@@ -50,8 +50,11 @@ struct Gate {
     net::ListenGroup group;
     asio::basic_socket_acceptor<Protocol, Executor> acceptor;
     Timer pause;
-    std::optional<asio::ssl::context> tls;
+    std::shared_ptr<asio::ssl::context> tls;
+    bool started = false;
+    bool closed = false;
 };
+using GatePtr = std::shared_ptr<Gate>;
 
 std::expected<void, std::string> set_owner(const Gate& gate, const std::string& path) {
     if (::chmod(path.c_str(), gate.listener.socket_mode) != 0)
@@ -70,20 +73,22 @@ std::expected<void, std::string> set_owner(const Gate& gate, const std::string& 
     return {};
 }
 
-std::expected<void, std::string> load_certificate(Gate& gate) {
-    const auto& tls = gate.listener.tls;
-    if (tls.certificate.empty()) return {};
+using TlsPtr = std::shared_ptr<asio::ssl::context>;
+
+// Null where none is asked for.
+std::expected<TlsPtr, std::string> load_certificate(const config::AdminTls& tls) {
+    if (tls.certificate.empty()) return nullptr;
     try {
-        auto& context = gate.tls.emplace(asio::ssl::context::tls_server);
-        context.set_options(asio::ssl::context::default_workarounds | asio::ssl::context::no_tlsv1 |
-                            asio::ssl::context::no_tlsv1_1);
-        context.use_certificate_chain_file(tls.certificate);
-        context.use_private_key_file(tls.key, asio::ssl::context::pem);
+        auto context = std::make_shared<asio::ssl::context>(asio::ssl::context::tls_server);
+        context->set_options(asio::ssl::context::default_workarounds |
+                             asio::ssl::context::no_tlsv1 | asio::ssl::context::no_tlsv1_1);
+        context->use_certificate_chain_file(tls.certificate);
+        context->use_private_key_file(tls.key, asio::ssl::context::pem);
+        return context;
     } catch (const boost::system::system_error& error) {
         return std::unexpected(fmt::format("certificate {} or key {}: {}", tls.certificate, tls.key,
                                            error.code().message()));
     }
-    return {};
 }
 
 Caller caller_of(int fd, bool over_unix) {
@@ -112,8 +117,13 @@ struct Server::Impl final : Host {
         : context(its_context), the_api(its_api), log(its_log), denial_log(denial_log_pause) {}
 
     std::expected<void, std::string> open(Gate& gate);
-    asio::awaitable<void> accept(Gate& gate);
-    void let_in(Gate& gate, Stream stream);
+    std::expected<void, std::string> adopt(Gate& gate);
+    std::expected<Endpoint, std::string> admit(const GatePtr& gate,
+                                               std::expected<void, std::string> opened);
+    asio::awaitable<void> accept(GatePtr gate);
+    void let_in(const GatePtr& gate, Stream stream);
+    void close(Gate& gate);
+    [[nodiscard]] GatePtr find(const Endpoint& address) const;
     bool make_room(bool over_unix);
 
     Api& api() noexcept override { return the_api; }
@@ -125,8 +135,13 @@ struct Server::Impl final : Host {
     asio::io_context& context;
     Api& the_api;
     Logger& log;
-    std::list<Gate> gates;
-    std::list<std::shared_ptr<Connection>> connections;
+    std::list<GatePtr> gates;
+    struct Guest {
+        std::shared_ptr<Connection> connection;
+        GatePtr gate;  // it refers to its rules
+    };
+    std::list<Guest> connections;
+    bool paths_stay = false;
     std::size_t streams = 0;
     std::string status;
     TimePoint status_made = TimePoint::min();
@@ -138,7 +153,6 @@ struct Server::Impl final : Host {
 
 std::expected<void, std::string> Server::Impl::open(Gate& gate) {
     const Endpoint& address = gate.listener.bind.front();
-    if (auto loaded = load_certificate(gate); !loaded) return loaded;
     auto group = net::open_listen_group(address, 1);
     if (!group) return std::unexpected(group.error().message);
     gate.group = *std::move(group);
@@ -146,28 +160,35 @@ std::expected<void, std::string> Server::Impl::open(Gate& gate) {
         if (auto owned = set_owner(gate, address.path()); !owned) return owned;
     if (auto listening = net::start_listening(gate.group, backlog); !listening)
         return std::unexpected(listening.error().message);
+    return adopt(gate);
+}
+
+std::expected<void, std::string> Server::Impl::adopt(Gate& gate) {
+    auto tls = load_certificate(gate.listener.tls);
+    if (!tls) return std::unexpected(tls.error());
+    gate.tls = *std::move(tls);
     boost::system::error_code error;
-    gate.acceptor.assign(Protocol(address.family(), 0),
+    gate.acceptor.assign(Protocol(gate.listener.bind.front().family(), 0),
                          gate.group.sockets.front().take_fd().release(), error);
     if (!error) gate.acceptor.non_blocking(true, error);
     if (error) return std::unexpected(error.message());
     return {};
 }
 
-asio::awaitable<void> Server::Impl::accept(Gate& gate) {
-    while (!stopped) {
+asio::awaitable<void> Server::Impl::accept(GatePtr gate) {
+    while (!gate->closed) {
         asio::basic_stream_socket<Protocol, Executor> socket(context);
-        auto accepting = gate.acceptor.async_accept(socket, as_result);
+        auto accepting = gate->acceptor.async_accept(socket, as_result);
         const auto [error] = co_await std::move(accepting);
-        if (stopped) co_return;
+        if (gate->closed) co_return;
         if (error) {  // descriptors or memory have run out
-            gate.pause.expires_after(
+            gate->pause.expires_after(
                 std::chrono::duration_cast<std::chrono::steady_clock::duration>(accept_pause));
-            auto waiting = gate.pause.async_wait(as_result);
+            auto waiting = gate->pause.async_wait(as_result);
             co_await std::move(waiting);
             continue;
         }
-        if (!make_room(gate.listener.bind.front().is_unix()))
+        if (!make_room(gate->listener.bind.front().is_unix()))
             continue;  // everybody is busy: this one is closed
         let_in(gate, Stream(std::move(socket)));
     }
@@ -176,30 +197,33 @@ asio::awaitable<void> Server::Impl::accept(Gate& gate) {
 // Of those that only keep a connection, the one that does so longest gives way. A crowd over TCP
 // does not take the places of the unix sockets.
 bool Server::Impl::make_room(bool over_unix) {
-    const auto counts = [&](const auto& connection) {
-        return over_unix || !connection->over_unix();
+    const auto counts = [&](const Guest& guest) {
+        return over_unix || !guest.connection->over_unix();
     };
     const auto used = static_cast<std::size_t>(std::ranges::count_if(connections, counts));
     if (used < (over_unix ? max_connections : max_over_tcp)) return true;
-    const auto longest = std::ranges::min_element(connections, {}, [&](const auto& connection) {
-        return counts(connection) ? connection->waiting_since().value_or(TimePoint::max())
-                                  : TimePoint::max();
+    const auto longest = std::ranges::min_element(connections, {}, [&](const Guest& guest) {
+        return counts(guest) ? guest.connection->waiting_since().value_or(TimePoint::max())
+                             : TimePoint::max();
     });
-    if (!counts(*longest) || !(*longest)->waiting_since()) return false;
-    (*longest)->close();
+    if (!counts(*longest) || !longest->connection->waiting_since()) return false;
+    longest->connection->close();
     connections.erase(longest);
     return true;
 }
 
-void Server::Impl::let_in(Gate& gate, Stream stream) {
+void Server::Impl::let_in(const GatePtr& gate, Stream stream) {
     Caller caller =
-        caller_of(stream.socket().native_handle(), gate.listener.bind.front().is_unix());
-    if (!gate.rules.admits(caller)) return;
-    const auto connection = std::make_shared<Connection>(
-        std::move(stream), std::move(caller), gate.rules, *this, gate.tls ? &*gate.tls : nullptr);
-    connections.push_back(connection);
-    asio::co_spawn(context, connection->serve(), [this, connection](std::exception_ptr error) {
-        std::erase(connections, connection);
+        caller_of(stream.socket().native_handle(), gate->listener.bind.front().is_unix());
+    if (!gate->rules.admits(caller)) return;
+    const auto connection = std::make_shared<Connection>(std::move(stream), std::move(caller),
+                                                         gate->rules, *this, gate->tls);
+    connections.push_back({connection, gate});
+    // One that gave way is in no list any more, and needs its gate nevertheless.
+    asio::co_spawn(context, connection->serve(), [this, connection,
+                                                  gate](std::exception_ptr error) {
+        std::erase_if(connections,
+                      [&](const Guest& guest) { return guest.connection == connection; });
         if (!error) return;
         try {
             std::rethrow_exception(std::move(error));
@@ -235,52 +259,123 @@ Server::Server(asio::io_context& context, Api& api, Logger& log)
     : impl_(std::make_unique<Impl>(context, api, log)) {}
 Server::~Server() { stop(); }
 
+void Server::Impl::close(Gate& gate) {
+    if (std::exchange(gate.closed, true)) return;
+    boost::system::error_code ignored;
+    gate.acceptor.close(ignored);
+    gate.pause.cancel();
+    if (!paths_stay) net::remove_unix_path(gate.group);
+    for (const auto& [connection, at] : connections)
+        if (at.get() == &gate) connection->finish();
+}
+
+GatePtr Server::Impl::find(const Endpoint& address) const {
+    const auto found = std::ranges::find_if(gates, [&](const GatePtr& gate) {
+        return gate->listener.bind.front() == address;
+    });
+    return found == gates.end() ? nullptr : *found;
+}
+
+std::expected<Endpoint, std::string> Server::Impl::admit(
+    const GatePtr& gate, std::expected<void, std::string> opened) {
+    if (!opened) {
+        net::remove_unix_path(gate->group);
+        return std::unexpected(fmt::format("admin listener {}: {}",
+                                           gate->listener.bind.front().to_string(),
+                                           opened.error()));
+    }
+    gates.push_back(gate);
+    return gate->group.sockets.front().bound();
+}
+
 std::expected<Endpoint, std::string> Server::open(const Door& door,
                                                   const std::vector<std::string>& allowed_hosts) {
-    Gate& gate = impl_->gates.emplace_back(impl_->context, door, allowed_hosts);
-    if (auto opened = impl_->open(gate); !opened) {
-        auto error = fmt::format("admin listener {}: {}", door.listener.bind.front().to_string(),
-                                 opened.error());
-        net::remove_unix_path(gate.group);
-        impl_->gates.pop_back();
-        return std::unexpected(std::move(error));
-    }
-    return gate.group.sockets.front().bound();
+    const auto gate = std::make_shared<Gate>(impl_->context, door, allowed_hosts);
+    return impl_->admit(gate, impl_->open(*gate));
+}
+
+std::expected<Endpoint, std::string> Server::open(const Door& door,
+                                                  const std::vector<std::string>& allowed_hosts,
+                                                  net::ListenGroup inherited) {
+    const auto gate = std::make_shared<Gate>(impl_->context, door, allowed_hosts);
+    gate->group = std::move(inherited);
+    return impl_->admit(gate, impl_->adopt(*gate));
 }
 
 void Server::start() {
-    for (Gate& gate : impl_->gates)
+    for (const GatePtr& gate : impl_->gates) {
+        if (std::exchange(gate->started, true)) continue;
         asio::co_spawn(impl_->context, impl_->accept(gate), [](std::exception_ptr error) {
             if (error) std::rethrow_exception(std::move(error));
         });
+    }
+}
+
+void Server::withdraw() {
+    std::erase_if(impl_->gates, [this](const GatePtr& gate) {
+        if (gate->started) return false;
+        impl_->close(*gate);
+        return true;
+    });
+}
+
+std::expected<void, std::string> Server::configure(const Door& door,
+                                                   const std::vector<std::string>& allowed_hosts) {
+    const GatePtr gate = impl_->find(door.listener.bind.front());
+    if (!gate) return {};
+    auto tls = load_certificate(door.listener.tls);
+    if (!tls) return std::unexpected(tls.error());
+    const auto before = std::exchange(gate->listener, door.listener);
+    const Endpoint& address = door.listener.bind.front();
+    const bool other_owner = before.socket_mode != door.listener.socket_mode ||
+                             before.socket_group != door.listener.socket_group;
+    if (other_owner && address.is_unix() && !address.is_abstract())
+        if (auto owned = set_owner(*gate, address.path()); !owned) {
+            gate->listener = before;
+            return owned;
+        }
+    gate->tls = *std::move(tls);
+    gate->rules = AccessRules(door.listener, allowed_hosts, door.token);
+    return {};
+}
+
+void Server::close(const Endpoint& address) {
+    const GatePtr gate = impl_->find(address);
+    if (!gate) return;
+    impl_->close(*gate);
+    std::erase(impl_->gates, gate);
 }
 
 void Server::stop() {
     if (std::exchange(impl_->stopped, true)) return;
-    for (Gate& gate : impl_->gates) {
-        boost::system::error_code ignored;
-        gate.acceptor.close(ignored);
-        gate.pause.cancel();
-        net::remove_unix_path(gate.group);
-    }
-    for (const auto& connection : impl_->connections) connection->finish();
+    for (const GatePtr& gate : impl_->gates) impl_->close(*gate);
+    for (const auto& [connection, gate] : impl_->connections) connection->finish();
 }
 
 void Server::close_all() {
-    for (const auto& connection : impl_->connections) connection->close();
+    for (const auto& [connection, gate] : impl_->connections) connection->close();
+}
+
+void Server::leave_paths() { impl_->paths_stay = true; }
+
+std::vector<std::pair<Endpoint, int>> Server::listening() const {
+    std::vector<std::pair<Endpoint, int>> all;
+    for (const GatePtr& gate : impl_->gates)
+        all.emplace_back(gate->listener.bind.front(), gate->acceptor.native_handle());
+    return all;
 }
 
 std::vector<Endpoint> Server::bound() const {
     std::vector<Endpoint> addresses;
-    for (const Gate& gate : impl_->gates) addresses.push_back(gate.group.sockets.front().bound());
+    for (const GatePtr& gate : impl_->gates)
+        addresses.push_back(gate->group.sockets.front().bound());
     return addresses;
 }
 
 bool Server::idle() const noexcept { return impl_->connections.empty(); }
 
 void Server::set_token(const Endpoint& address, std::string token) {
-    for (Gate& gate : impl_->gates)
-        if (gate.listener.bind.front() == address) gate.rules.set_token(token);
+    if (const GatePtr gate = impl_->find(address)) gate->rules.set_token(std::move(token));
 }
 
 }  // namespace penstock::admin

@@ -3,6 +3,7 @@
 #include <expected>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <boost/asio/io_context.hpp>
@@ -10,6 +11,7 @@
 #include "admin/api.hpp"
 #include "base/log.hpp"
 #include "config/admin.hpp"
+#include "net/listen_socket.hpp"
 
 namespace penstock::admin {
 
@@ -45,8 +47,20 @@ public:
     /// for the user, and leaves nothing behind.
     [[nodiscard]] std::expected<Endpoint, std::string> open(
         const Door& door, const std::vector<std::string>& allowed_hosts);
+    /// The same with a socket of the process before this one, which listens already.
+    [[nodiscard]] std::expected<Endpoint, std::string> open(
+        const Door& door, const std::vector<std::string>& allowed_hosts, net::ListenGroup inherited);
 
+    /// Whoever was opened since the last call is let in.
     void start();
+    /// What was opened since start() is closed again.
+    void withdraw();
+    /// The listener at the address that `door` has: from now on with these settings and token.
+    /// Connections stay. The error is a sentence for the user, and changes nothing.
+    [[nodiscard]] std::expected<void, std::string> configure(
+        const Door& door, const std::vector<std::string>& allowed_hosts);
+    /// Closes the listener at that address; who is connected gets the answer to its request.
+    void close(const Endpoint& address);
     /// Closes everything, streams after their last word; all coroutines end soon.
     void stop();
     /// After stop(): at once.
@@ -54,6 +68,12 @@ public:
 
     /// Nobody is connected.
     [[nodiscard]] bool idle() const noexcept;
+
+    /// For another process: the descriptor of each listening socket, with its address as it was
+    /// given to open().
+    [[nodiscard]] std::vector<std::pair<Endpoint, int>> listening() const;
+    /// Another process serves them: stop() leaves the paths of unix sockets alone.
+    void leave_paths();
 
     /// The real addresses of what is open.
     [[nodiscard]] std::vector<Endpoint> bound() const;
