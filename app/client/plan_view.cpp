@@ -51,7 +51,7 @@ std::string with_sessions(std::string effect, double sessions) {
     if (sessions <= 0) return effect;
     const auto figure = counted(sessions, "session");
     if (effect.empty()) return figure + " end";
-    if (effect.contains("session")) return effect;
+    if (effect.contains(format_figure(sessions) + " session")) return effect;
     const bool is_verb =
         std::ranges::any_of(std::to_array<std::string_view>({"drain", "end", "close"}),
                             [&](auto verb) { return effect.starts_with(verb); });

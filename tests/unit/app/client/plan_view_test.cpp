@@ -96,6 +96,7 @@ TEST(PlanView, the_number_of_sessions_is_part_of_the_effect) {
     EXPECT_EQ(effect(R"("end at once")"), "3 sessions end at once\n");
     EXPECT_EQ(effect(R"("new connections only")"), "new connections only, 3 sessions\n");
     EXPECT_EQ(effect(R"("3 sessions drain")"), "3 sessions drain\n");
+    EXPECT_EQ(effect(R"("its sessions drain")"), "its sessions drain, 3 sessions\n");
     EXPECT_EQ(effect("null"), "3 sessions end\n");
 }
 
