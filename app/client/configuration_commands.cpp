@@ -93,9 +93,8 @@ int plan(const CommandTarget& target, const PlanOptions& options) {
         .of_answer =
             [&](const json::value& answer) {
                 problems.print(answer);
-                return options.exit_code && !items(answer, "changes").empty()
-                           ? ExitStatus::has_changes
-                           : ExitStatus::success;
+                return options.exit_code && has_changes(answer) ? ExitStatus::has_changes
+                                                                : ExitStatus::success;
             },
         .of_refusal = [&](const json::value& refusal) { return tell_mistakes(problems, refusal); }};
     return ask_and_show(target, client::plan(sent), plan_view, verdict);

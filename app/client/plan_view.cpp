@@ -51,7 +51,7 @@ std::string with_sessions(std::string effect, double sessions) {
     if (sessions <= 0) return effect;
     const auto figure = counted(sessions, "session");
     if (effect.empty()) return figure + " end";
-    if (effect.contains("session")) return effect;
+    if (effect.contains(format_figure(sessions) + " session")) return effect;
     const bool is_verb =
         std::ranges::any_of(std::to_array<std::string_view>({"drain", "end", "close"}),
                             [&](auto verb) { return effect.starts_with(verb); });
@@ -170,15 +170,22 @@ std::string sessions_line(const json::value& answer) {
 
 }  // namespace
 
+bool has_changes(const json::value& plan) noexcept {
+    return !std::ranges::all_of(items(plan, "changes"), [](const json::value& change) {
+        return field(change, "op") == "kept_override";
+    });
+}
+
 std::string plan_view(const json::value& plan, const Canvas& canvas) {
-    if (items(plan, "changes").empty()) return "no changes: this is the configuration in force\n";
+    if (!has_changes(plan))
+        return changes_of(plan, canvas) + "no changes: this is the configuration in force\n";
     const auto digest = text(plan, "digest");
     return changes_of(plan, canvas) + sessions_line(plan) + "." +
            (digest ? " Apply with: penstock reload --expect " + *digest : "") + "\n";
 }
 
 std::string reload_view(const json::value& answer, const Canvas& canvas) {
-    if (items(answer, "changes").empty()) return "reloaded: nothing has changed\n";
+    if (!has_changes(answer)) return changes_of(answer, canvas) + "reloaded: nothing has changed\n";
     return changes_of(answer, canvas) + "reloaded: " + sessions_line(answer) + "\n";
 }
 

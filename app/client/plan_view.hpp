@@ -7,6 +7,9 @@
 
 namespace penstock::app::client {
 
+/// A reload would change something, or a restart: an override that is kept alone is no change.
+[[nodiscard]] bool has_changes(const json::value& plan) noexcept;
+
 // Nothing of these is cut off at the width of a terminal: they are read before something is done.
 
 /// What a reload would change, one change a line below whom it concerns, and how to do it.

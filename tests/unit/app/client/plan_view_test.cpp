@@ -54,6 +54,20 @@ TEST(PlanView, one_line_says_that_nothing_changes) {
     EXPECT_EQ(reload_view(nothing, plain), "reloaded: nothing has changed\n");
 }
 
+TEST(PlanView, an_override_that_is_kept_is_no_change) {
+    const auto kept = json::parse(R"({"digest":"000000","changes":[
+{"op":"kept_override","what":"upstream web backend b","key":"weight","from":"1","to":"5"}]})");
+    EXPECT_FALSE(has_changes(kept));
+    EXPECT_EQ(plan_view(kept, plain),
+              "~ upstream web\n"
+              "    ! backend b weight 1  overridden: 5, kept\n"
+              "no changes: this is the configuration in force\n");
+    EXPECT_TRUE(reload_view(kept, plain).ends_with("kept\nreloaded: nothing has changed\n"));
+    EXPECT_FALSE(has_changes(json::parse(R"({"changes":[]})")));
+    EXPECT_TRUE(has_changes(json::parse(R"({"changes":[{"op":"restart"}]})")));
+    EXPECT_TRUE(has_changes(example()));
+}
+
 std::string line_of_change(const std::string& members) {
     const auto text = plan_view(json::parse(R"({"changes":[{)" + members + "}]}"), plain);
     return text.substr(0, text.find("0 sessions closed now"));
@@ -82,6 +96,7 @@ TEST(PlanView, the_number_of_sessions_is_part_of_the_effect) {
     EXPECT_EQ(effect(R"("end at once")"), "3 sessions end at once\n");
     EXPECT_EQ(effect(R"("new connections only")"), "new connections only, 3 sessions\n");
     EXPECT_EQ(effect(R"("3 sessions drain")"), "3 sessions drain\n");
+    EXPECT_EQ(effect(R"("its sessions drain")"), "its sessions drain, 3 sessions\n");
     EXPECT_EQ(effect("null"), "3 sessions end\n");
 }
 
