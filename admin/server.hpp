@@ -20,6 +20,7 @@ namespace penstock::admin {
 struct Door {
     config::AdminListener listener;  // of one bind address each
     std::string token;               // "" = none
+    bool optional = false;           // nobody asked for it: without it the program goes on
 };
 
 /// Serves the API over HTTP/1.1, on the control thread. Bounded in every respect: connections,

@@ -24,23 +24,32 @@ std::expected<Endpoint, std::string> resolve(const Endpoint& address) {
 
 }  // namespace
 
-AdminApi::AdminApi(const Service::Parts& parts)
+AdminApi::AdminApi(const Service::Parts& parts, const ConnectionLimit& limit)
     : parts_(parts),
-      service_(parts),
-      api_(service_, parts.config.admin),
+      service_(parts, limit),
+      api_(service_, parts.server.config().admin),
+      server_(parts.context, api_, parts.log),
       tokens_(parts.context, parts.log) {}
 
 AdminApi::~AdminApi() { stop(); }
 
-std::expected<std::unique_ptr<AdminApi>, std::string> AdminApi::open(const Service::Parts& parts) {
-    std::unique_ptr<AdminApi> api(new AdminApi(parts));
-    if (auto opened = api->open_doors(); !opened) return std::unexpected(opened.error());
+std::expected<std::unique_ptr<AdminApi>, std::string> AdminApi::open(const Service::Parts& parts,
+                                                                     const ConnectionLimit& limit,
+                                                                     Inherited inherited) {
+    std::unique_ptr<AdminApi> api(new AdminApi(parts, limit));
+    const auto& settings = parts.server.config().admin;
+    auto doors = api->doors_of(settings);
+    if (!doors) return std::unexpected(doors.error());
+    if (auto opened = api->open_new(*doors, settings, std::move(inherited)); !opened)
+        return std::unexpected(opened.error());
+    api->doors_ = *std::move(doors);
     return api;
 }
 
-std::expected<void, std::string> AdminApi::open_doors() {
-    std::vector<bool> optional;
-    for (const auto& listener : parts_.config.admin.listeners) {
+std::expected<std::vector<admin::Door>, std::string> AdminApi::doors_of(
+    const config::Admin& settings) {
+    std::vector<admin::Door> doors;
+    for (const auto& listener : settings.listeners) {
         std::string token;
         if (!listener.token_file.empty()) {
             auto read = read_token(listener.token_file);
@@ -53,54 +62,110 @@ std::expected<void, std::string> AdminApi::open_doors() {
                 parts_.log.warn("admin: no socket: {}", resolved.error());
                 continue;
             }
-            admin::Door door{listener, token};
+            admin::Door door{listener, token, is_below_runtime(address)};
             door.listener.bind = {*std::move(resolved)};
-            doors_.push_back(std::move(door));
-            optional.push_back(is_below_runtime(address));
+            doors.push_back(std::move(door));
         }
     }
-    server_ = std::make_unique<admin::Server>(parts_.context, api_, parts_.log);
-    for (std::size_t i = 0; i < doors_.size(); ++i) {
-        auto opened = server_->open(doors_[i], parts_.config.admin.allowed_hosts);
-        if (opened) {
+    return doors;
+}
+
+// Those that cannot be opened, and need not be, are left out.
+std::expected<void, std::string> AdminApi::open_new(std::vector<admin::Door>& doors,
+                                                    const config::Admin& settings,
+                                                    Inherited inherited) {
+    std::vector<admin::Door> open;
+    for (auto& door : doors) {
+        const Endpoint& address = door.listener.bind.front();
+        if (find(address) == nullptr) {
+            const auto socket = inherited.find(address);
+            auto opened = socket == inherited.end()
+                              ? server_.open(door, settings.allowed_hosts)
+                              : server_.open(door, settings.allowed_hosts,
+                                             std::move(socket->second));
+            if (!opened) {
+                if (!door.optional) {
+                    server_.withdraw();
+                    return std::unexpected(opened.error());
+                }
+                parts_.log.warn("{}; the program goes on without it", opened.error());
+                continue;
+            }
             parts_.log.info("admin API on {} ({})", opened->to_string(),
-                            config::name_of(doors_[i].listener.access));
-            continue;
+                            config::name_of(door.listener.access));
         }
-        if (!optional[i]) return std::unexpected(opened.error());
-        parts_.log.warn("{}; the program goes on without it", opened.error());
+        open.push_back(std::move(door));
     }
+    doors = std::move(open);
     return {};
 }
 
-void AdminApi::start() {
-    server_->start();
-    service_.start();
-    for (std::size_t i = 0; i < doors_.size(); ++i)
-        if (!doors_[i].token.empty())
-            tokens_.add(doors_[i].listener.token_file, [this, i] { reload_token(i); });
+const admin::Door* AdminApi::find(const Endpoint& address) const {
+    for (const auto& door : doors_)
+        if (door.listener.bind.front() == address) return &door;
+    return nullptr;
 }
 
-void AdminApi::reload_token(std::size_t door) {
-    auto token = read_token(doors_[door].listener.token_file);
+void AdminApi::start() {
+    server_.start();
+    service_.start();
+    watch_tokens();
+}
+
+std::expected<AdminApi::Change, std::string> AdminApi::prepare(const config::Admin& settings) {
+    auto doors = doors_of(settings);
+    if (!doors) return std::unexpected(doors.error());
+    if (auto opened = open_new(*doors, settings, {}); !opened)
+        return std::unexpected(opened.error());
+    return Change{*std::move(doors), settings};
+}
+
+void AdminApi::withdraw() { server_.withdraw(); }
+
+void AdminApi::apply(Change change) {
+    const auto before = std::exchange(doors_, std::move(change.doors));
+    for (const auto& old : before) {
+        const Endpoint& address = old.listener.bind.front();
+        if (find(address) != nullptr) continue;
+        server_.close(address);
+        parts_.log.info("admin API no longer on {}", address.to_string());
+    }
+    for (const auto& door : doors_)
+        if (auto changed = server_.configure(door, change.settings.allowed_hosts); !changed)
+            parts_.log.error("admin: {}; it goes on as before", changed.error());
+    api_.configure(std::move(change.settings));
+    server_.start();
+    watch_tokens();
+}
+
+void AdminApi::watch_tokens() {
+    tokens_.clear();
+    for (const auto& door : doors_)
+        if (!door.token.empty())
+            tokens_.add(door.listener.token_file,
+                        [this, address = door.listener.bind.front()] { reload_token(address); });
+}
+
+void AdminApi::reload_token(const Endpoint& address) {
+    const auto* door = find(address);
+    if (door == nullptr) return;
+    auto token = read_token(door->listener.token_file);
     if (!token) return parts_.log.error("admin: {}; the old token goes on counting", token.error());
-    server_->set_token(doors_[door].listener.bind.front(), *std::move(token));
-    parts_.log.info("admin: the token of {} has changed",
-                    doors_[door].listener.bind.front().to_string());
+    server_.set_token(address, *std::move(token));
+    parts_.log.info("admin: the token of {} has changed", address.to_string());
 }
 
 void AdminApi::stop() {
     if (std::exchange(stopped_, true)) return;
     service_.stop();
     tokens_.stop();
-    if (!server_) return;
-    server_->stop();
+    server_.stop();
     // Their coroutines refer to what is about to go. Streams say good-bye first; who does not take
     // it is cut off.
     constexpr int rounds = 200;
     constexpr int patient_rounds = 100;
-    for (int i = 0; i < rounds && !server_->idle(); ++i) {
-        if (i == patient_rounds) server_->close_all();
+    for (int i = 0; i < rounds && !server_.idle(); ++i) {
+        if (i == patient_rounds) server_.close_all();
         parts_.context.restart();
         parts_.context.run_for(std::chrono::milliseconds(10));
     }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <expected>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -17,10 +18,13 @@ namespace penstock::app {
 /// also when they change. Control thread.
 class AdminApi {
 public:
+    /// Listening sockets of the process before this one, by the address that a door is asked for.
+    using Inherited = std::map<Endpoint, net::ListenGroup>;
+
     /// Opens its listeners. A unix socket below $RUNTIME that cannot be made is a warning in the
     /// log, anything else an error for the user. What `parts` refers to must outlive the object.
     [[nodiscard]] static std::expected<std::unique_ptr<AdminApi>, std::string> open(
-        const Service::Parts& parts);
+        const Service::Parts& parts, const ConnectionLimit& limit, Inherited inherited = {});
     ~AdminApi();
     AdminApi(const AdminApi&) = delete;
     AdminApi& operator=(const AdminApi&) = delete;
@@ -29,19 +33,39 @@ public:
     /// Closes everything, and lets the io_context run until nobody uses it any more.
     void stop();
 
+    /// Listeners for another configuration: those that are new are open, nobody is let in.
+    struct Change {
+        std::vector<admin::Door> doors;
+        config::Admin settings;
+    };
+    /// The error is for the user, and leaves nothing behind.
+    [[nodiscard]] std::expected<Change, std::string> prepare(const config::Admin& settings);
+    /// What prepare() has opened is closed again.
+    void withdraw();
+    /// From now on. Listeners of addresses that stay keep their sockets and their clients.
+    void apply(Change change);
+
     [[nodiscard]] Service& service() noexcept { return service_; }
-    [[nodiscard]] std::vector<Endpoint> bound() const { return server_->bound(); }
+    [[nodiscard]] std::vector<Endpoint> bound() const { return server_.bound(); }
+    [[nodiscard]] admin::Server& server() noexcept { return server_; }
 
 private:
-    explicit AdminApi(const Service::Parts& parts);
-    [[nodiscard]] std::expected<void, std::string> open_doors();
-    void reload_token(std::size_t door);
+    AdminApi(const Service::Parts& parts, const ConnectionLimit& limit);
+    /// The doors of these settings, with their tokens.
+    [[nodiscard]] std::expected<std::vector<admin::Door>, std::string> doors_of(
+        const config::Admin& settings);
+    [[nodiscard]] std::expected<void, std::string> open_new(std::vector<admin::Door>& doors,
+                                                            const config::Admin& settings,
+                                                            Inherited inherited);
+    [[nodiscard]] const admin::Door* find(const Endpoint& address) const;
+    void watch_tokens();
+    void reload_token(const Endpoint& address);
 
     Service::Parts parts_;
     Service service_;
     admin::Api api_;
     std::vector<admin::Door> doors_;
-    std::unique_ptr<admin::Server> server_;
+    admin::Server server_;
     net::FileWatch tokens_;
     bool stopped_ = false;
 };

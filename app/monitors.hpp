@@ -61,7 +61,7 @@ public:
     struct Change {
         Fresh fresh{};
         std::vector<health::UpstreamMonitor*> changed{};
-        std::vector<health::UpstreamMonitor::SetPlan> plans{};  // of `changed`
+        std::vector<health::UpstreamMonitor::SetPlan> plans{};            // of `changed`
         std::vector<std::shared_ptr<const balancer::BackendSet>> sets{};  // of `plans`
     };
     [[nodiscard]] Change begin_change(Fresh fresh, const config::Config& before,
@@ -70,7 +70,9 @@ public:
     [[nodiscard]] boost::asio::awaitable<void> first_verdicts(const Change& change);
     static void plan(Change& change);
     /// Any thread: builds the sets.
-    static void build(Change& change);
+    using Plans = std::vector<health::UpstreamMonitor::SetPlan>;
+    using Sets = std::vector<std::shared_ptr<const balancer::BackendSet>>;
+    [[nodiscard]] static Sets build(const Plans& plans);
     /// From now on. What the workers have to know, by upstream; they do not hear of it here.
     [[nodiscard]] std::map<std::string, proxy::SnapshotPtr> finish_change(
         Change& change, const config::Config& config);

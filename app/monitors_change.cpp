@@ -79,8 +79,10 @@ void Monitors::plan(Change& change) {
     for (auto* monitor : change.changed) change.plans.push_back(monitor->plan_change());
 }
 
-void Monitors::build(Change& change) {
-    for (const auto& plan : change.plans) change.sets.push_back(plan.build());
+Monitors::Sets Monitors::build(const Plans& plans) {
+    Sets sets;
+    for (const auto& plan : plans) sets.push_back(plan.build());
+    return sets;
 }
 
 std::map<std::string, proxy::SnapshotPtr> Monitors::finish_change(Change& change,

@@ -22,10 +22,6 @@ namespace {
 constexpr std::uint64_t buffer_share_of_memory = 4;  // a quarter
 constexpr std::uint64_t smallest_buffer_cap = 16U << 20;
 
-net::LoggerOptions logger_options(const config::Log& log) {
-    return {static_cast<LogLevel>(log.level), log.format == config::LogFormat::json, log.target};
-}
-
 void report(std::string_view message) { fmt::print(stderr, "penstock: {}\n", message); }
 
 std::size_t buffer_cap() {

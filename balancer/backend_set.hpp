@@ -85,6 +85,7 @@ public:
         assert(range < maglev_.size());
         return maglev_[range];
     }
+    [[nodiscard]] bool has_maglev() const noexcept { return !maglev_.empty(); }
     [[nodiscard]] const RingTable& ring_table(std::size_t range) const noexcept {
         assert(range < rings_.size());
         return rings_[range];

@@ -100,19 +100,58 @@ private:
     spdlog::details::file_helper file_;
 };
 
+// Where the lines go now.
+class SwitchSink final : public spdlog::sinks::base_sink<std::mutex> {
+public:
+    void switch_to(spdlog::sink_ptr target) {
+        const std::lock_guard lock(mutex_);
+        target_ = std::move(target);
+    }
+
+private:
+    void sink_it_(const spdlog::details::log_msg& message) override { target_->log(message); }
+    void flush_() override { target_->flush(); }
+    // The target has its own.
+    void set_pattern_(const std::string&) override {}
+    void set_formatter_(std::unique_ptr<spdlog::formatter>) override {}
+
+    spdlog::sink_ptr target_;
+};
+
+struct Target {
+    LogLevel level;
+    spdlog::sink_ptr sink;
+    std::shared_ptr<FileSink> file;  // null for standard streams
+};
+
+std::expected<Target, std::string> open_target(const LoggerOptions& options) {
+    try {
+        Target target{options.level, nullptr, nullptr};
+        if (options.target == "stderr")
+            target.sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
+        else if (options.target == "stdout")
+            target.sink = std::make_shared<spdlog::sinks::stdout_sink_mt>();
+        else
+            target.sink = target.file = std::make_shared<FileSink>(options.target);
+        if (options.json)
+            target.sink->set_formatter(std::make_unique<JsonFormatter>());
+        else
+            target.sink->set_formatter(std::make_unique<TextFormatter>());
+        return target;
+    } catch (const spdlog::spdlog_ex& e) {
+        return std::unexpected(std::string(e.what()));
+    }
+}
+
 class SpdlogLog final : public ProcessLog {
 public:
-    SpdlogLog(const LoggerOptions& options, spdlog::sink_ptr sink, std::shared_ptr<FileSink> file)
-        : file_(std::move(file)),
+    explicit SpdlogLog(Target target)
+        : sink_(std::make_shared<SwitchSink>()),
           pool_(std::make_shared<spdlog::details::thread_pool>(queue_length, 1)),
           logger_(std::make_shared<spdlog::async_logger>(
-              "penstock", std::move(sink), pool_, spdlog::async_overflow_policy::overrun_oldest)),
-          level_(options.level) {
-        if (options.json)
-            logger_->set_formatter(std::make_unique<JsonFormatter>());
-        else
-            logger_->set_formatter(std::make_unique<TextFormatter>());
-        logger_->set_level(to_spdlog(level_));
+              "penstock", sink_, pool_, spdlog::async_overflow_policy::overrun_oldest)) {
+        switch_to(std::move(target));
+        logger_->set_level(spdlog::level::debug);  // enabled() decides
         // A full disk or a dead pipe must not stop the program; the loss is counted.
         logger_->set_error_handler(
             [this](const std::string&) { failed_.fetch_add(1, std::memory_order_relaxed); });
@@ -121,11 +160,14 @@ public:
     // Joins the pool's thread before the logger goes, which that thread may still hold.
     ~SpdlogLog() override { pool_.reset(); }
 
-    [[nodiscard]] bool enabled(LogLevel level) const noexcept override { return level <= level_; }
+    [[nodiscard]] bool enabled(LogLevel level) const noexcept override {
+        return level <= level_.load(std::memory_order_relaxed);
+    }
     void write(LogLevel level, std::string_view message) override {
         logger_->log(to_spdlog(level), spdlog::string_view_t(message.data(), message.size()));
     }
     void reopen() override {
+        const std::lock_guard lock(mutex_);
         if (!file_) return;
         logger_->flush();
         try {
@@ -134,35 +176,40 @@ public:
             error("cannot reopen the log: {}", e.what());
         }
     }
+    [[nodiscard]] std::expected<std::function<void()>, std::string> prepare(
+        const LoggerOptions& options) override {
+        auto target = open_target(options);
+        if (!target) return std::unexpected(target.error());
+        return [this, opened = *std::move(target)] { switch_to(opened); };
+    }
     [[nodiscard]] std::uint64_t dropped() const noexcept override {
         return pool_->overrun_counter() + failed_.load(std::memory_order_relaxed);
     }
 
 private:
-    std::shared_ptr<FileSink> file_;
+    void switch_to(Target target) {
+        const std::lock_guard lock(mutex_);
+        sink_->switch_to(std::move(target.sink));
+        file_ = std::move(target.file);
+        level_.store(target.level, std::memory_order_relaxed);
+    }
+
+    std::shared_ptr<SwitchSink> sink_;
+    std::mutex mutex_;
+    std::shared_ptr<FileSink> file_;  // guarded by the lock
     std::atomic<std::uint64_t> failed_{0};
     std::shared_ptr<spdlog::details::thread_pool> pool_;
     std::shared_ptr<spdlog::async_logger> logger_;
-    LogLevel level_;
+    std::atomic<LogLevel> level_{LogLevel::info};
 };
 
 }  // namespace
 
 std::expected<std::unique_ptr<ProcessLog>, std::string> ProcessLog::open(
     const LoggerOptions& options) {
-    try {
-        std::shared_ptr<FileSink> file;
-        spdlog::sink_ptr sink;
-        if (options.target == "stderr")
-            sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
-        else if (options.target == "stdout")
-            sink = std::make_shared<spdlog::sinks::stdout_sink_mt>();
-        else
-            sink = file = std::make_shared<FileSink>(options.target);
-        return std::make_unique<SpdlogLog>(options, std::move(sink), std::move(file));
-    } catch (const spdlog::spdlog_ex& e) {
-        return std::unexpected(std::string(e.what()));
-    }
+    auto target = open_target(options);
+    if (!target) return std::unexpected(target.error());
+    return std::make_unique<SpdlogLog>(*std::move(target));
 }
 
 }  // namespace penstock::net

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <expected>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -26,6 +27,10 @@ public:
     /// Closes and opens the file again (log rotation); nothing for standard streams. Lines written
     /// before the call go to the old file.
     virtual void reopen() = 0;
+    /// Opens what other options need. The returned function puts them in force, and cannot fail;
+    /// without its call nothing changes. The error says why the file cannot be opened.
+    [[nodiscard]] virtual std::expected<std::function<void()>, std::string> prepare(
+        const LoggerOptions& options) = 0;
     /// Lines lost because the queue was full.
     [[nodiscard]] virtual std::uint64_t dropped() const noexcept = 0;
 };

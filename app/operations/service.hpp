@@ -22,6 +22,8 @@
 
 namespace penstock::app {
 
+class Reloader;
+
 /// The running proxy, for its operator: shows it, and does what is asked. Remembers who changed
 /// what. Control thread.
 class Service final : public admin::Operations {
@@ -47,6 +49,12 @@ public:
     void stop();
     /// The graceful stop has begun: nobody shall come here any more.
     void set_stopping() { stopping_ = true; }
+    /// Plans and reloads are its work; before start().
+    void set_reloader(Reloader& reloader) { reloader_ = &reloader; }
+    /// The server has another configuration than before: what was changed by operators goes on,
+    /// unless the file has changed that very thing.
+    void follow_configuration(const config::Config& before, ConnectionLimit limit);
+    void record_reload(bool ok, const std::string& text, const std::string& actor);
     /// The upstream has other backends than before.
     void follow(const std::string& upstream);
     void on_limit(const std::string& listener, CloseReason reason, const std::string& text);
@@ -162,6 +170,7 @@ private:
     [[nodiscard]] const config::Config& config() const noexcept { return parts_.server.config(); }
 
     Parts parts_;
+    Reloader* reloader_ = nullptr;
     ConnectionLimit limit_;
     Random random_ = Random::from_entropy();
     TimePoint started_;

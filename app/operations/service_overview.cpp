@@ -8,6 +8,7 @@
 #include "app/operations/service.hpp"
 #include "app/operations/usage.hpp"
 #include "app/operations/words.hpp"
+#include "app/reload/reloader.hpp"
 #include "app/version.hpp"
 #include "config/names.hpp"
 
@@ -62,6 +63,13 @@ ProcessView Service::process_view(TimePoint now) const {
                      .access_log_dropped = parts_.server.log_lines_lost(),
                      .log_dropped = parts_.log.dropped(),
                      .usage = process_usage()};
+    if (reloader_ != nullptr) {
+        view.last_reload = reloader_->last();
+        view.last_reload_success = reloader_->last_success();
+        view.reloads_succeeded = reloader_->succeeded();
+        view.reloads_failed = reloader_->failed();
+        view.restart_required = reloader_->restart_required();
+    }
     const auto& workers = parts_.server.workers();
     for (std::size_t i = 0; i < workers.size(); ++i) {
         admin::WorkerView worker{.id = workers[i]->index(),

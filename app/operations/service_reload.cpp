@@ -1,20 +1,54 @@
 // Changing the configuration, and the program, while it runs.
+#include <algorithm>
+#include <utility>
+
 #include "app/operations/service.hpp"
+#include "app/reload/reloader.hpp"
 
 namespace penstock::app {
 
 using boost::asio::awaitable;
 
-awaitable<admin::Outcome<admin::Plan>> Service::plan(admin::PlanRequest) {
-    co_return std::unexpected(admin::Refusal{.status = 503, .error = "no plans yet"});
+awaitable<admin::Outcome<admin::Plan>> Service::plan(admin::PlanRequest request) {
+    return reloader_->plan(std::move(request));
 }
 
-awaitable<admin::Outcome<admin::Reloaded>> Service::reload(admin::ReloadRequest, std::string) {
-    co_return std::unexpected(admin::Refusal{.status = 503, .error = "no reloads yet"});
+awaitable<admin::Outcome<admin::Reloaded>> Service::reload(admin::ReloadRequest request,
+                                                           std::string actor) {
+    return reloader_->reload(std::move(request), std::move(actor));
 }
 
 awaitable<admin::Outcome<admin::Upgraded>> Service::upgrade(std::string) {
     co_return std::unexpected(admin::Refusal{.status = 503, .error = "no upgrades yet"});
+}
+
+void Service::record_reload(bool ok, const std::string& text, const std::string& actor) {
+    events_.add({.kind = "reload",
+                 .to = ok ? "applied" : "failed",
+                 .detail = text,
+                 .actor = actor},
+                wall_now());
+}
+
+void Service::follow_configuration(const config::Config& before, ConnectionLimit limit) {
+    limit_ = std::move(limit);
+    const auto& now = config();
+    const auto named = [](const auto& all, const std::string& name) {
+        return std::ranges::find_if(all, [&](const auto& item) { return item.name == name; });
+    };
+    std::erase_if(pauses_, [&](const auto& pause) { return !find_upstream(pause.first); });
+    std::erase_if(draining_listeners_,
+                  [&](const std::string& listener) { return !find_listener(listener); });
+    // A split that the file has changed goes by the file.
+    std::erase_if(splits_, [&](const auto& split) {
+        const auto is = named(now.listeners, split.first);
+        const auto was = named(before.listeners, split.first);
+        return is == now.listeners.end() || was == before.listeners.end() ||
+               is->split != was->split;
+    });
+    for (const auto& [listener, split] : splits_)
+        parts_.server.set_split(*find_listener(listener), split.weights);
+    follow_backends(SteadyClock().now());
 }
 
 }  // namespace penstock::app

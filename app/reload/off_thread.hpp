@@ -1,0 +1,45 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/deferred.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
+
+namespace penstock::app {
+
+/// Runs `work()` on `pool` while the io_context goes on, and gives what it returns. `work` is
+/// destroyed there. Control thread.
+template <typename Work>
+auto off_thread(boost::asio::io_context& context, boost::asio::thread_pool& pool, Work work)
+    -> boost::asio::awaitable<decltype(work())> {
+    namespace asio = boost::asio;
+    using Result = decltype(work());
+    struct State {
+        explicit State(asio::io_context& its_context) : done(its_context) {}
+        asio::steady_timer done;
+        std::optional<Result> result;
+    };
+    const auto state = std::make_shared<State>(context);
+    asio::post(pool, [&context, state, task = std::move(work)]() mutable {
+        auto result = std::make_shared<Result>(task());
+        asio::post(context, [state, result] {
+            state->result.emplace(std::move(*result));
+            state->done.cancel();
+        });
+    });
+    while (!state->result) {
+        state->done.expires_at(asio::steady_timer::time_point::max());
+        auto waiting = state->done.async_wait(asio::as_tuple(asio::deferred));
+        co_await std::move(waiting);
+    }
+    co_return std::move(*state->result);
+}
+
+}  // namespace penstock::app

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "admin/plan.hpp"
+#include "app/operations/ledger.hpp"
+#include "config/config.hpp"
+
+namespace penstock::app {
+
+/// What an operator has changed of a backend while running.
+struct KeptOverride {
+    std::optional<config::BackendState> state{};
+    std::optional<std::uint32_t> weight{};
+};
+
+/// What a plan has to know of the running proxy.
+struct LiveState {
+    std::map<std::string, std::uint64_t> listeners{};       // sessions, by name
+    std::map<BackendName, std::uint64_t> backends{};        // sessions
+    std::map<BackendName, KeptOverride> overrides{};
+    std::map<std::string, double> moved{};  // share of keys, by upstream, where some move
+};
+
+/// What changes when `wanted` comes into force instead of `running`, and which live sessions that
+/// touches. Pure.
+[[nodiscard]] admin::Plan make_plan(const config::Config& running, const config::Config& wanted,
+                                    const LiveState& live);
+
+}  // namespace penstock::app

@@ -1,0 +1,337 @@
+#include "app/reload/reloader.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/deferred.hpp>
+#include <fmt/format.h>
+
+#include "app/control.hpp"
+#include "app/limits.hpp"
+#include "app/log_options.hpp"
+#include "app/reload/off_thread.hpp"
+#include "app/service_manager.hpp"
+
+namespace penstock::app {
+
+namespace asio = boost::asio;
+
+using admin::Outcome;
+using admin::Plan;
+using admin::Refusal;
+using admin::Reloaded;
+using asio::awaitable;
+
+namespace {
+
+constexpr auto as_result = asio::as_tuple(asio::deferred);
+
+std::string place_of(const config::Diagnostic& problem) {
+    if (problem.line == 0) return problem.file;
+    return fmt::format("{}:{}:{}", problem.file, problem.line, problem.column);
+}
+
+std::string described(const admin::PlannedChange& change) {
+    using Op = admin::PlannedChange::Op;
+    std::string text = change.what;
+    if (!change.key.empty()) text += " " + change.key;
+    switch (change.op) {
+        case Op::add: text = "+ " + text; break;
+        case Op::remove: text = "- " + text; break;
+        case Op::change: text = "~ " + text; break;
+        default: text = "! " + text;
+    }
+    if (!change.from.empty() && !change.to.empty())
+        text += fmt::format(": {} -> {}", change.from, change.to);
+    else if (!change.from.empty() || !change.to.empty())
+        text += fmt::format(": {}", change.from.empty() ? change.to : change.from);
+    return text;
+}
+
+std::string by(const std::string& actor) { return actor.empty() ? "" : ", by " + actor; }
+
+}  // namespace
+
+struct Reloader::Prepared {
+    Server::Change server;
+    AdminApi::Change admin;
+    std::function<void()> log;  // empty: it stays as it is
+};
+
+Reloader::Reloader(const Parts& parts, std::string file, std::vector<std::string> files)
+    : parts_(parts),
+      file_(std::move(file)),
+      watch_(parts.context, parts.log),
+      turn_(parts.context),
+      last_{.time = wall_now()},
+      last_success_(last_.time) {
+    follow_files(std::move(files));
+}
+
+void Reloader::stop() {
+    stopped_ = true;
+    watch_.stop();
+    turn_.cancel();
+}
+
+awaitable<void> Reloader::take_turn() {
+    while (busy_ && !stopped_) {
+        turn_.expires_at(asio::steady_timer::time_point::max());
+        auto waiting = turn_.async_wait(as_result);
+        co_await std::move(waiting);
+    }
+    busy_ = true;
+}
+
+void Reloader::give_turn() {
+    busy_ = false;
+    turn_.cancel();
+}
+
+awaitable<Candidate> Reloader::read(admin::PlanRequest request) {
+    auto reading = off_thread(parts_.context, parts_.monitors.builder(),
+                              [asked = std::move(request), file = file_,
+                               running = parts_.server.config_ptr()] {
+                                  return read_candidate(asked, file, running);
+                              });
+    co_return co_await std::move(reading);
+}
+
+LiveState Reloader::live_state(const Candidate& candidate) const {
+    LiveState live{.moved = candidate.moved};
+    const auto& config = parts_.server.config();
+    for (std::size_t i = 0; i < config.listeners.size(); ++i)
+        live.listeners[config.listeners[i].name] =
+            parts_.server.listeners()[i]->account->connections.used();
+    for (std::size_t i = 0; i < config.upstreams.size(); ++i) {
+        auto& monitor = parts_.monitors.of(i);
+        for (const auto& status : monitor.backends())
+            live.backends[{monitor.name(), status.backend->name()}] += status.backend->active();
+        for (const auto& [name, kept] : monitor.overrides())
+            live.overrides[{monitor.name(), name}] = {kept.state, kept.weight};
+    }
+    return live;
+}
+
+Plan Reloader::plan_of(const Candidate& candidate) const {
+    Plan plan;
+    if (candidate.valid())
+        plan = make_plan(parts_.server.config(), *candidate.wanted, live_state(candidate));
+    plan.problems = candidate.problems;
+    return plan;
+}
+
+awaitable<Outcome<Plan>> Reloader::plan(admin::PlanRequest request) {
+    if (file_.empty() && !request.text)
+        co_return std::unexpected(Refusal{409, "this proxy runs without a configuration file"});
+    auto reading = read(std::move(request));
+    const Candidate candidate = co_await std::move(reading);
+    co_return plan_of(candidate);
+}
+
+awaitable<Outcome<Reloaded>> Reloader::reload(admin::ReloadRequest request, std::string actor) {
+    if (file_.empty())
+        co_return std::unexpected(Refusal{409, "this proxy runs without a configuration file"});
+    auto turn = take_turn();
+    co_await std::move(turn);
+    if (stopped_) {
+        give_turn();
+        co_return std::unexpected(Refusal{409, "the proxy is stopping"});
+    }
+    notify_service_manager(reloading_lines(SteadyClock().now()));
+    auto doing = carry_out(std::move(request), std::move(actor));
+    auto outcome = co_await std::move(doing);
+    notify_service_manager("READY=1");
+    give_turn();
+    co_return outcome;
+}
+
+void Reloader::request(std::string actor) {
+    requester_ = std::move(actor);
+    if (std::exchange(requested_, true) || stopped_) return;
+    asio::co_spawn(
+        parts_.context,
+        [](Reloader& self) -> awaitable<void> {
+            auto turn = self.take_turn();
+            co_await std::move(turn);
+            self.give_turn();
+            // Whoever asks from here on may have changed the file after it is read now.
+            self.requested_ = false;
+            if (self.stopped_) co_return;
+            auto reloading = self.reload({}, self.requester_);
+            auto outcome = co_await std::move(reloading);
+            if (!outcome) self.parts_.log.error("reload: {}", outcome.error().error);
+        }(*this),
+        rethrow_failure);
+}
+
+awaitable<Outcome<Reloaded>> Reloader::carry_out(admin::ReloadRequest request, std::string actor) {
+    auto reading = read({});
+    Candidate candidate = co_await std::move(reading);
+    Reloaded reloaded{.plan = plan_of(candidate)};
+    if (!candidate.valid()) {
+        std::vector<std::string> errors;
+        for (const auto& problem : candidate.problems)
+            if (problem.severity == config::Severity::error)
+                errors.push_back(fmt::format("{}: {}", place_of(problem), problem.message));
+        reloaded.error = "the configuration is not valid; the one of before stays in force";
+        note_failure(std::move(errors), actor);
+        co_return reloaded;
+    }
+    if (!request.expect.empty() && request.expect != reloaded.plan.digest) {
+        reloaded.error = fmt::format(
+            "the plan is another one now ({}): nothing was changed",
+            reloaded.plan.digest.empty() ? "nothing to change" : "digest " + reloaded.plan.digest);
+        co_return reloaded;
+    }
+    if (!reloaded.plan.changes.empty()) {
+        auto prepared = prepare(candidate);
+        if (!prepared) {
+            reloaded.error = prepared.error();
+            note_failure({prepared.error()}, actor);
+            co_return reloaded;
+        }
+        auto changing = put_in_force(candidate, *std::move(prepared));
+        co_await std::move(changing);
+    }
+    follow_files(candidate.files);
+    note_success(candidate, reloaded.plan, actor);
+    co_return reloaded;
+}
+
+std::expected<Reloader::Prepared, std::string> Reloader::prepare(const Candidate& candidate) {
+    Prepared prepared;
+    const auto& running = parts_.server.config();
+    if (candidate.effective->log != running.log) {
+        auto log = parts_.log.prepare(logger_options(candidate.effective->log));
+        if (!log) return std::unexpected("cannot open the log: " + log.error());
+        prepared.log = *std::move(log);
+    }
+    auto doors = parts_.admin.prepare(candidate.effective->admin);
+    if (!doors) return std::unexpected(doors.error());
+    prepared.admin = *std::move(doors);
+    auto server = parts_.server.prepare(candidate.effective);
+    if (!server) {
+        parts_.admin.withdraw();
+        return std::unexpected(server.error());
+    }
+    prepared.server = *std::move(server);
+    prepared.server.max_connections = candidate.limit->connections;
+    prepared.server.access = candidate.access.policies;
+    return prepared;
+}
+
+// Nothing here can fail.
+awaitable<void> Reloader::put_in_force(Candidate& candidate, Prepared prepared) {
+    auto& monitors = parts_.monitors;
+    const ConfigPtr before = parts_.server.config_ptr();
+    const ConfigPtr config = candidate.effective;
+    auto making = off_thread(parts_.context, monitors.builder(),
+                             [&monitors, before, config, passwords = candidate.passwords] {
+                                 return monitors.make_fresh(*before, *config, passwords);
+                             });
+    auto fresh = co_await std::move(making);
+    auto change = monitors.begin_change(std::move(fresh), *before, *config, candidate.passwords);
+    auto verdicts = monitors.first_verdicts(change);
+    co_await std::move(verdicts);
+    Monitors::plan(change);
+    auto building = off_thread(parts_.context, monitors.builder(),
+                               [plans = change.plans] { return Monitors::build(plans); });
+    change.sets = co_await std::move(building);
+    // From here to the end without a pause: nobody sees one half of it.
+    prepared.server.snapshots = monitors.finish_change(change, *config);
+    if (prepared.log) prepared.log();
+    const auto applied = std::make_shared<asio::steady_timer>(parts_.context);
+    const auto all_have_it = std::make_shared<bool>(false);
+    parts_.server.apply(std::move(prepared.server), [&context = parts_.context, applied,
+                                                     all_have_it] {
+        asio::post(context, [applied, all_have_it] {
+            *all_have_it = true;
+            applied->cancel();
+        });
+    });
+    monitors.follow_change(std::move(change), *config);
+    parts_.access_files.follow(config, std::move(candidate.access.files));
+    parts_.admin.service().follow_configuration(*before, *candidate.limit);
+    parts_.admin.apply(std::move(prepared.admin));
+    applied->expires_after(std::chrono::seconds(2));  // a worker that is stuck has it in its mail
+    while (!*all_have_it && SteadyClock().now() < TimePoint(applied->expiry().time_since_epoch())) {
+        auto waiting = applied->async_wait(as_result);
+        co_await std::move(waiting);
+    }
+    if (*all_have_it) parts_.server.settle();
+}
+
+void Reloader::note_success(const Candidate& candidate, const Plan& plan,
+                            const std::string& actor) {
+    ++succeeded_;
+    last_ = {.time = wall_now(), .ok = true, .errors = {}};
+    last_success_ = last_.time;
+    restart_required_.clear();
+    std::size_t changes = 0;
+    for (const auto& change : plan.changes) {
+        using Op = admin::PlannedChange::Op;
+        if (change.op == Op::restart) restart_required_.push_back(change.what + "." + change.key);
+        if (change.op == Op::restart || change.op == Op::kept_override) continue;
+        ++changes;
+        parts_.log.info("reload: {}{}{}", described(change), change.effect.empty() ? "" : "; ",
+                        change.effect);
+    }
+    for (const auto& problem : candidate.problems)
+        parts_.log.warn("reload: {}: {}", place_of(problem), problem.message);
+    for (const auto& key : restart_required_)
+        parts_.log.warn("reload: {} needs a restart; the value of before stays", key);
+    const auto text = changes == 0 ? std::string("nothing has changed")
+                                   : fmt::format("{} change{} in force", with_commas(changes),
+                                                 changes == 1 ? " is" : "s are");
+    parts_.log.info("reload: {}{}", text, by(actor));
+    parts_.admin.service().record_reload(true, text, actor);
+}
+
+void Reloader::note_failure(std::vector<std::string> errors, const std::string& actor) {
+    ++failed_;
+    for (const auto& error : errors) parts_.log.error("reload: {}", error);
+    parts_.log.error("reload: nothing was changed{}", by(actor));
+    parts_.admin.service().record_reload(
+        false, errors.empty() ? "nothing was changed" : errors.front(), actor);
+    last_ = {.time = wall_now(), .ok = false, .errors = std::move(errors)};
+}
+
+void Reloader::follow_files(std::vector<std::string> files) {
+    watch_.clear();
+    if (parts_.server.config().process.watch_config == config::WatchConfig::off) return;
+    for (const auto& path : files) watch_.add(path, [this] { on_files_changed(); });
+}
+
+void Reloader::on_files_changed() {
+    if (stopped_) return;
+    if (parts_.server.config().process.watch_config == config::WatchConfig::apply)
+        return request("changed file");
+    asio::co_spawn(parts_.context, check_changed_files(), rethrow_failure);
+}
+
+awaitable<void> Reloader::check_changed_files() {
+    auto planning = plan({});
+    const auto plan = co_await std::move(planning);
+    if (!plan || stopped_) co_return;
+    if (!plan->valid()) {
+        for (const auto& problem : plan->problems)
+            if (problem.severity == config::Severity::error)
+                parts_.log.error("configuration: {}: {}", place_of(problem), problem.message);
+        parts_.log.error("configuration: a reload would be refused; the one in force stays");
+        co_return;
+    }
+    for (const auto& change : plan->changes)
+        parts_.log.info("configuration: {}{}{}", described(change),
+                        change.effect.empty() ? "" : "; ", change.effect);
+    if (plan->changes.empty())
+        parts_.log.info("configuration: a file has changed, what it says has not");
+    else
+        parts_.log.warn(
+            "configuration: {} change{} on disk; apply with: penstock reload --expect {}",
+            with_commas(plan->changes.size()), plan->changes.size() == 1 ? "" : "s", plan->digest);
+}
+
+}  // namespace penstock::app

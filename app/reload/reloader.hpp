@@ -1,0 +1,105 @@
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include "admin/model.hpp"
+#include "admin/operations.hpp"
+#include "app/access_files.hpp"
+#include "app/admin_api.hpp"
+#include "app/monitors.hpp"
+#include "app/reload/candidate.hpp"
+#include "app/reload/planner.hpp"
+#include "app/server.hpp"
+#include "net/file_watch.hpp"
+#include "net/logger.hpp"
+
+namespace penstock::app {
+
+/// Changes the configuration of the running proxy: all of it or nothing. Whatever takes long or may
+/// fail comes first, on a thread of its own (reading, checking, comparing) or without any effect
+/// (opening sockets and files); then new backends are checked; then everybody gets the new
+/// configuration at once. One change at a time: who asks meanwhile waits, and signals that come
+/// while one waits are one. Control thread.
+class Reloader {
+public:
+    struct Parts {
+        boost::asio::io_context& context;
+        Server& server;
+        Monitors& monitors;
+        AccessFiles& access_files;
+        AdminApi& admin;
+        net::ProcessLog& log;
+    };
+    /// `file`: the configuration's, absolute; "" = the process has none, and cannot reload.
+    /// `files`: all that were read at the start.
+    Reloader(const Parts& parts, std::string file, std::vector<std::string> files);
+    Reloader(const Reloader&) = delete;
+    Reloader& operator=(const Reloader&) = delete;
+
+    [[nodiscard]] boost::asio::awaitable<admin::Outcome<admin::Plan>> plan(
+        admin::PlanRequest request);
+    [[nodiscard]] boost::asio::awaitable<admin::Outcome<admin::Reloaded>> reload(
+        admin::ReloadRequest request, std::string actor);
+    /// A reload that nobody waits for: a signal, a changed file.
+    void request(std::string actor);
+    /// Nothing is changed any more; what is under way ends.
+    void stop();
+
+    [[nodiscard]] bool busy() const noexcept { return busy_; }
+    /// What of the configuration the process has to be started anew for.
+    [[nodiscard]] const std::vector<std::string>& restart_required() const noexcept {
+        return restart_required_;
+    }
+    [[nodiscard]] const admin::LastReload& last() const noexcept { return last_; }
+    [[nodiscard]] WallTime last_success() const noexcept { return last_success_; }
+    [[nodiscard]] std::uint64_t succeeded() const noexcept { return succeeded_; }
+    [[nodiscard]] std::uint64_t failed() const noexcept { return failed_; }
+    /// Seen on the way out of the loop: none is under way.
+    [[nodiscard]] const std::string& file() const noexcept { return file_; }
+
+private:
+    /// What a change has opened and built so far.
+    struct Prepared;
+
+    boost::asio::awaitable<void> take_turn();
+    void give_turn();
+    boost::asio::awaitable<Candidate> read(admin::PlanRequest request);
+    [[nodiscard]] LiveState live_state(const Candidate& candidate) const;
+    [[nodiscard]] admin::Plan plan_of(const Candidate& candidate) const;
+    boost::asio::awaitable<admin::Outcome<admin::Reloaded>> carry_out(admin::ReloadRequest request,
+                                                                      std::string actor);
+    [[nodiscard]] std::expected<Prepared, std::string> prepare(const Candidate& candidate);
+    void withdraw(const Prepared& prepared);
+    boost::asio::awaitable<void> put_in_force(Candidate& candidate, Prepared prepared);
+    void note_success(const Candidate& candidate, const admin::Plan& plan,
+                      const std::string& actor);
+    void note_failure(std::vector<std::string> errors, const std::string& actor);
+    void follow_files(std::vector<std::string> files);
+    void on_files_changed();
+    boost::asio::awaitable<void> check_changed_files();
+
+    Parts parts_;
+    std::string file_;
+    net::FileWatch watch_;
+    boost::asio::steady_timer turn_;
+    bool busy_ = false;
+    bool requested_ = false;
+    std::string requester_;
+    bool stopped_ = false;
+    admin::LastReload last_;
+    WallTime last_success_{};
+    std::uint64_t succeeded_ = 0;
+    std::uint64_t failed_ = 0;
+    std::vector<std::string> restart_required_;
+};
+
+}  // namespace penstock::app
