@@ -10,7 +10,8 @@
 #include <fmt/chrono.h>
 
 #include "app/limits.hpp"
-#include "app/process.hpp"
+#include "app/reload/reloader.hpp"
+#include "app/service_manager.hpp"
 
 namespace penstock::app {
 
@@ -28,16 +29,14 @@ void rethrow_failure(std::exception_ptr error) {
     if (error) std::rethrow_exception(error);
 }
 
-Control::Control(asio::io_context& context, Signals& signals, Server& server,
-                 const config::Process& settings, net::ProcessLog& log,
-                 std::function<void()> on_stopping)
-    : context_(context),
-      signals_(signals),
-      server_(server),
-      settings_(settings),
-      log_(log),
+Control::Control(const Parts& parts, std::function<void()> on_stopping)
+    : context_(parts.context),
+      signals_(parts.signals),
+      server_(parts.server),
+      reloader_(parts.reloader),
+      log_(parts.log),
       on_stopping_(std::move(on_stopping)),
-      event_(context) {}
+      event_(parts.context) {}
 
 asio::awaitable<void> Control::run() {
     for (;;) {
@@ -61,7 +60,7 @@ void Control::on_signal(int signal) {
             server_.reopen_access_log();
             return;
         case SIGHUP:
-            log_.warn("SIGHUP: reloading is not supported yet; the configuration stays as it is");
+            reloader_.request("SIGHUP");
             return;
         default: log_.warn("SIGUSR2: upgrading is not supported yet; this process goes on");
     }
@@ -70,13 +69,13 @@ void Control::on_signal(int signal) {
 asio::awaitable<void> Control::stop_gracefully() {
     notify_service_manager("STOPPING=1");
     on_stopping_();
-    if (settings_.shutdown_delay > Duration::zero()) {
-        log_.info("stopping in {} s; still accepting", seconds(settings_.shutdown_delay));
-        co_await wait(settings_.shutdown_delay);
+    if (server_.config().process.shutdown_delay > Duration::zero()) {
+        log_.info("stopping in {} s; still accepting", seconds(server_.config().process.shutdown_delay));
+        co_await wait(server_.config().process.shutdown_delay);
     }
     server_.stop_accepting([this] { report_event(); });
     co_await wait_for_event();
-    const auto [drain_wait, close_over] = settings_.drain;
+    const auto [drain_wait, close_over] = server_.config().process.drain;
     if (!at_once_ && server_.connections() > 0)
         log_.info("draining {} connections: {} s to end by themselves, then closed over {} s",
                   with_commas(server_.connections()), seconds(drain_wait), seconds(close_over));

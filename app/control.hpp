@@ -14,16 +14,22 @@
 
 namespace penstock::app {
 
+class Reloader;
+
 /// The control thread's part of a running proxy: signals, and the graceful stop. All of it runs on
 /// the io_context's thread.
 class Control {
 public:
     using Signals = boost::asio::basic_signal_set<boost::asio::io_context::executor_type>;
 
-    /// `signals` has been registered early, so that a signal during start-up is not lost.
-    Control(boost::asio::io_context& context, Signals& signals, Server& server,
-            const config::Process& settings, net::ProcessLog& log,
-            std::function<void()> on_stopping);
+    struct Parts {
+        boost::asio::io_context& context;
+        Signals& signals;  // registered early, so that one during start-up is not lost
+        Server& server;
+        Reloader& reloader;
+        net::ProcessLog& log;
+    };
+    Control(const Parts& parts, std::function<void()> on_stopping);
 
     /// Handles signals until a graceful stop has ended.
     boost::asio::awaitable<void> run();
@@ -40,7 +46,7 @@ private:
     boost::asio::io_context& context_;
     Signals& signals_;
     Server& server_;
-    const config::Process& settings_;
+    Reloader& reloader_;
     net::ProcessLog& log_;
     std::function<void()> on_stopping_;  // a graceful stop begins
     boost::asio::basic_waitable_timer<std::chrono::steady_clock,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
@@ -11,8 +12,11 @@
 #include "app/access_files.hpp"
 #include "app/admin_api.hpp"
 #include "app/diagnostics.hpp"
+#include "app/log_options.hpp"
 #include "app/monitors.hpp"
 #include "app/process.hpp"
+#include "app/reload/reloader.hpp"
+#include "app/service_manager.hpp"
 #include "app/version.hpp"
 
 namespace penstock::app {
@@ -69,23 +73,92 @@ bool await_verdicts(ControlLoop& loop, Monitors& monitors, Logger& log) {
     return !stopped;
 }
 
+/// All of a running proxy, in the order in which its parts need each other.
+struct Proxy {
+    std::unique_ptr<Monitors> monitors;
+    std::unique_ptr<Server> server;
+    std::unique_ptr<AdminApi> admin;
+    std::unique_ptr<AccessFiles> access_files;
+    std::unique_ptr<Reloader> reloader;
+};
+
+struct Failure {
+    std::string message;
+    ExitStatus status;
+};
+
+void wire(Proxy& proxy, ControlLoop& loop) {
+    auto& service = proxy.admin->service();
+    service.set_reloader(*proxy.reloader);
+    proxy.monitors->on_event([&service](const auto& upstream, const auto& event) {
+        service.on_health_event(upstream, event);
+    });
+    proxy.monitors->on_backends([&service](const auto& upstream) { service.follow(upstream); });
+    proxy.server->shared().on_limit = [&context = loop.context, &service](
+                                          const std::string& listener, CloseReason reason,
+                                          std::string text) {
+        boost::asio::post(context, [&service, listener, reason, told = std::move(text)] {
+            service.on_limit(listener, reason, told);
+        });
+    };
+}
+
+// Everything that can fail; nothing is accepted yet.
+std::expected<Proxy, Failure> open(const Origin& origin, const Capacity& capacity,
+                                   ControlLoop& loop, net::ProcessLog& log) {
+    const auto& config = *origin.config;
+    const auto invalid = [](std::string message) {
+        return std::unexpected(Failure{std::move(message), ExitStatus::invalid_usage});
+    };
+    const auto failed = [](std::string message) {
+        return std::unexpected(Failure{std::move(message), ExitStatus::failure});
+    };
+    auto access = AccessFiles::load(config);
+    if (!access) return invalid(access.error());
+    const auto passwords = Monitors::read_passwords(config);
+    if (!passwords) return invalid(passwords.error());
+    Proxy proxy;
+    proxy.monitors =
+        std::make_unique<Monitors>(loop.context, config, *passwords, capacity.workers, log);
+    auto server = Server::open(origin.config,
+                               {capacity.workers, capacity.limit.connections, buffer_cap(),
+                                access->policies, proxy.monitors->first()},
+                               log);
+    if (!server) return failed(server.error());
+    proxy.server = *std::move(server);
+    auto admin =
+        AdminApi::open({loop.context, *proxy.server, *proxy.monitors, log}, capacity.limit);
+    if (!admin) return failed(admin.error());
+    proxy.admin = *std::move(admin);
+    if (auto switched = switch_user(config.process.user, config.process.group); !switched)
+        return failed(switched.error());
+    proxy.access_files = std::make_unique<AccessFiles>(loop.context, *proxy.server, log);
+    proxy.access_files->follow(origin.config, std::move(access->files));
+    proxy.reloader = std::make_unique<Reloader>(
+        Reloader::Parts{loop.context, *proxy.server, *proxy.monitors, *proxy.access_files,
+                        *proxy.admin, log},
+        origin.file, origin.files);
+    wire(proxy, loop);
+    return proxy;
+}
+
 // Until a graceful stop has ended.
-void operate(const config::Config& config, ControlLoop& loop, net::ProcessLog& log, Server& server,
-             Monitors& monitors, AdminApi& admin, std::vector<proxy::AccessPolicy::Files> access) {
-    AccessFiles access_files(loop.context, config, std::move(access), server, log);
-    Control control(loop.context, loop.signals, server, config.process, log,
-                    [&admin] { admin.service().set_stopping(); });
+void operate(ControlLoop& loop, net::ProcessLog& log, Proxy& proxy) {
+    Control control({loop.context, loop.signals, *proxy.server, *proxy.reloader, log},
+                    [&proxy] { proxy.admin->service().set_stopping(); });
     boost::asio::co_spawn(loop.context, control.run(), [&](std::exception_ptr error) {
-        admin.service().stop();
-        access_files.stop();
-        monitors.stop();
+        proxy.reloader->stop();
+        proxy.admin->service().stop();
+        proxy.access_files->stop();
+        proxy.monitors->stop();
         loop.context.stop();  // nobody waits for the end of a check
         rethrow_failure(std::move(error));
     });
     loop.context.run();
-    admin.stop();
-    server.join();
-    log.info("stopped: {}", server.summary() + access_files.summary() + monitors.summary());
+    proxy.admin->stop();
+    proxy.server->join();
+    log.info("stopped: {}", proxy.server->summary() + proxy.access_files->summary() +
+                                proxy.monitors->summary());
 }
 
 }  // namespace
@@ -107,77 +180,41 @@ ControlLoop::ControlLoop() : signals(context) {
     for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2}) signals.add(signal);
 }
 
-int serve(const config::Config& config, ControlLoop& loop, net::ProcessLog& log,
+int serve(const Origin& origin, ControlLoop& loop, net::ProcessLog& log,
           const std::function<void(const Server&, const AdminApi&)>& when_ready) {
-    const auto capacity = plan_capacity(config);
+    const auto capacity = plan_capacity(*origin.config);
     if (!capacity) {
         report(capacity.error());
         return ExitStatus::invalid_usage;
     }
-    auto access = AccessFiles::load(config);
-    if (!access) {
-        report(access.error());
-        return ExitStatus::invalid_usage;
+    auto proxy = open(origin, *capacity, loop, log);
+    if (!proxy) {
+        report(proxy.error().message);
+        return proxy.error().status;
     }
-    auto monitors = Monitors::make(loop.context, config, capacity->workers, log);
-    if (!monitors) {
-        report(monitors.error());
-        return ExitStatus::invalid_usage;
-    }
-    auto server = Server::open(config,
-                               {capacity->workers, capacity->limit.connections, buffer_cap(),
-                                *access, (*monitors)->first()},
-                               log);
-    if (!server) {
-        report(server.error());
-        return ExitStatus::failure;
-    }
-    auto admin = AdminApi::open({loop.context, config, **server, **monitors, log, capacity->limit});
-    if (!admin) {
-        report(admin.error());
-        return ExitStatus::failure;
-    }
-    if (auto switched = switch_user(config.process.user, config.process.group); !switched) {
-        report(switched.error());
-        return ExitStatus::failure;
-    }
-    (*monitors)->on_event(
-        [&service = (*admin)->service()](const auto& upstream, const auto& event) {
-            service.on_health_event(upstream, event);
-        });
-    (*server)->shared().on_limit = [&context = loop.context, &service = (*admin)->service()](
-                                       const std::string& listener, CloseReason reason,
-                                       std::string text) {
-        boost::asio::post(context, [&service, listener, reason, told = std::move(text)] {
-            service.on_limit(listener, reason, told);
-        });
-    };
-    (*monitors)->on_backends(
-        [&service = (*admin)->service()](const auto& upstream) { service.follow(upstream); });
-    (*monitors)->start(**server);
-    (*admin)->start();
-    if (!await_verdicts(loop, **monitors, log)) {
-        (*admin)->stop();
-        (*server)->withdraw();
+    proxy->monitors->start(*proxy->server);
+    proxy->admin->start();
+    if (!await_verdicts(loop, *proxy->monitors, log)) {
+        proxy->admin->stop();
+        proxy->server->withdraw();
         return ExitStatus::success;
     }
-    if (auto started = (*server)->start(); !started) {
+    if (auto started = proxy->server->start(); !started) {
         report(started.error());
         return ExitStatus::failure;
     }
-    warn_of_clamped_backlogs(config, log);
+    warn_of_clamped_backlogs(*origin.config, log);
     log.info("penstock {}: {} workers, at most {} connections ({})", version(), capacity->workers,
              with_commas(capacity->limit.connections), capacity->limit.cause);
-    when_ready(**server, **admin);
+    when_ready(*proxy->server, *proxy->admin);
     notify_service_manager("READY=1");
-
-    operate(config, loop, log, **server, **monitors, **admin, *std::move(access));
+    operate(loop, log, *proxy);
     return ExitStatus::success;
 }
 
 int run(const std::string& config_file) {
     ControlLoop loop;
-    const auto loaded = load_configuration(config_file);
+    auto loaded = load_configuration(config_file);
     print_diagnostics(loaded.diagnostics);
     if (!loaded.ok()) {
         report(fmt::format("{}; nothing was started", count_diagnostics(loaded.diagnostics)));
@@ -188,7 +225,10 @@ int run(const std::string& config_file) {
         report(fmt::format("cannot open the log: {}", log.error()));
         return ExitStatus::failure;
     }
-    return serve(loaded.config, loop, **log, [](const Server& server, const AdminApi&) {
+    const Origin origin{std::make_shared<const config::Config>(std::move(loaded.config)),
+                        std::filesystem::absolute(config_file).lexically_normal().string(),
+                        std::move(loaded.files)};
+    return serve(origin, loop, **log, [](const Server& server, const AdminApi&) {
         for (const auto& [listener, address] : server.bound())
             print_line(fmt::format("listening {} {}", listener, address.to_string()));
         print_line("ready");

@@ -2,11 +2,13 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include <boost/asio/io_context.hpp>
 
 #include "app/control.hpp"
 #include "app/limits.hpp"
+#include "app/server.hpp"
 #include "config/config.hpp"
 
 namespace penstock::app {
@@ -36,9 +38,16 @@ struct ControlLoop {
 
 class AdminApi;
 
-/// Serves `config` until it is stopped: sockets, workers, signals, drain. `when_ready` is called
+/// What to serve, and where it came from.
+struct Origin {
+    ConfigPtr config;
+    std::string file{};                // the configuration's, absolute; "" = there is none to reload
+    std::vector<std::string> files{};  // all that were read
+};
+
+/// Serves until it is stopped: sockets, workers, signals, reloads, drain. `when_ready` is called
 /// once every listener accepts. Returns the exit status.
-int serve(const config::Config& config, ControlLoop& loop, net::ProcessLog& log,
+int serve(const Origin& origin, ControlLoop& loop, net::ProcessLog& log,
           const std::function<void(const Server&, const AdminApi&)>& when_ready);
 
 /// `penstock run`.
