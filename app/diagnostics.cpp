@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <filesystem>
-#include <iostream>
 #include <iterator>
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include "app/token_file.hpp"
+#include "config/source.hpp"
 
 namespace penstock::app {
 
@@ -20,10 +20,10 @@ std::string counted(std::size_t n, const char* what) {
 
 config::LoadResult load(const std::string& path) {
     const auto environment = config::process_environment();
-    if (path != "-") return config::load_file(path, environment);
-    const std::string text{std::istreambuf_iterator<char>(std::cin), {}};
-    return config::load_text(text, "<stdin>", std::filesystem::current_path().string(),
-                             environment);
+    if (path == "-") return config::load_stream(STDIN_FILENO, "<stdin>", environment);
+    if (const auto pipe = config::piped_descriptor(path))
+        return config::load_stream(*pipe, path, environment);
+    return config::load_file(path, environment);
 }
 
 }  // namespace

@@ -6,7 +6,8 @@
 
 namespace penstock::app {
 
-/// Loads `path`, or standard input for "-", and looks into the token files that it names.
+/// Loads `path`, standard input for "-", or a pipe named `/dev/fd/N`, and looks into the token
+/// files that it names.
 [[nodiscard]] config::LoadResult load_configuration(const std::string& path);
 
 /// Prints errors and warnings to standard error as the command line's contract shows.

@@ -20,9 +20,10 @@ constexpr std::size_t longest_name = 255;  // FDNAME_MAX of systemd
 
 std::expected<Bind, std::string> parse_fd(std::string_view digits) {
     Bind bind;
-    const auto* end = digits.data() + digits.size();
-    const auto [rest, error] = std::from_chars(digits.data(), end, bind.fd);
-    if (error != std::errc{} || rest != end || bind.fd < 0 || digits != std::to_string(bind.fd))
+    const auto [rest, error] =
+        std::from_chars(digits.data(), digits.data() + digits.size(), bind.fd);
+    // No sign and no leading zero: one socket, one spelling.
+    if (error != std::errc{} || digits != std::to_string(bind.fd) || bind.fd < 0)
         return std::unexpected("has no number of a descriptor after fd:, as \"fd:3\"");
     if (bind.fd < first_fd)
         return std::unexpected(fmt::format(

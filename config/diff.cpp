@@ -86,6 +86,13 @@ Change row_subject(const Change& around, const Key& key, const std::string& labe
     return subject;
 }
 
+std::vector<std::string> names_of(const std::vector<Backend>& backends) {
+    std::vector<std::string> names;
+    names.reserve(backends.size());
+    for (const auto& backend : backends) names.push_back(backend.name);
+    return names;
+}
+
 class Differ {
 public:
     /// Both tables are described by `spec`; `prefix` leads from the subject to them.
@@ -140,6 +147,7 @@ private:
         for (std::size_t j = 0; j < after.size(); ++j) {
             auto row = row_subject(subject, key, after[j].label);
             if (const auto i = matches.partner(j)) {
+                if (before[*i].text == after[j].text) continue;
                 compare(row, "", spec, before[*i].object, after[j].object, effect);
                 continue;
             }
@@ -162,10 +170,8 @@ private:
     /// What `first` goes by: whoever stays in the same order, new ones behind them, is no change.
     void compare_order(const Change& subject, const Upstream& from, const Upstream& to) {
         if (from.balance != Balance::first || to.balance != Balance::first) return;
-        std::vector<std::string> before;
-        std::vector<std::string> after;
-        for (const auto& backend : from.backends) before.push_back(backend.name);
-        for (const auto& backend : to.backends) after.push_back(backend.name);
+        const auto before = names_of(from.backends);
+        const auto after = names_of(to.backends);
         const std::unordered_set<std::string_view> old_names(before.begin(), before.end());
         const std::unordered_set<std::string_view> new_names(after.begin(), after.end());
         auto expected = before;

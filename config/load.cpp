@@ -35,6 +35,10 @@ public:
         if (!path.empty()) result_.files.push_back(path);
         if (!parse(0)) return;
         reader_.read_include(documents_.front().table, 0, root_);
+        for (const auto& pattern : root_.include)
+            if (!pattern.empty())
+                result_.include_patterns.push_back(
+                    absolute_path(pattern, reporter_.source(0).directory()));
         bool parsed = true;
         for (const auto& file : expand_includes(root_.include, path, origins_, reporter_))
             parsed = add(file) && parsed;
@@ -120,6 +124,16 @@ LoadResult load_file(const std::string& path, const Environment& environment) {
         loader.load({path, directory, *std::move(text)}, absolute.string());
     else
         loader.fail({path, directory, {}}, text.error().append(advice_for(path)));
+    return loader.finish();
+}
+
+LoadResult load_stream(int fd, std::string_view name, const Environment& environment) {
+    std::error_code ignored;
+    const auto directory = std::filesystem::current_path(ignored).string();
+    auto text = read_stream(fd);
+    if (text) return load_text(*text, name, directory, environment);
+    Loader loader(environment);
+    loader.fail({std::string(name), directory, {}}, std::move(text.error()));
     return loader.finish();
 }
 

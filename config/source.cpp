@@ -1,6 +1,7 @@
 #include "config/source.hpp"
 
 #include <cerrno>
+#include <charconv>
 #include <system_error>
 #include <utility>
 
@@ -81,16 +82,35 @@ std::expected<std::string, std::string> read_source(const std::string& path) {
         return std::unexpected(
             "can be written by every user of this machine; take that away: "
             "chmod o-w");
+    return read_stream(file.get());
+}
+
+std::expected<std::string, std::string> read_stream(int fd) {
     std::string text;
     char buffer[65536];
     for (;;) {
-        const auto count = ::read(file.get(), buffer, sizeof buffer);
+        const auto count = ::read(fd, buffer, sizeof buffer);
         if (count < 0 && errno == EINTR) continue;
         if (count < 0) return std::unexpected(describe_open_error(errno));
         if (count == 0) return text;
         text.append(buffer, static_cast<std::size_t>(count));
         if (text.size() > max_source_size) return std::unexpected(too_large());
     }
+}
+
+std::optional<int> piped_descriptor(const std::string& path) {
+    constexpr std::string_view directory = "/dev/fd/";
+    int fd = STDIN_FILENO;
+    if (path.starts_with(directory)) {
+        const auto* end = path.data() + path.size();
+        const auto [rest, error] = std::from_chars(path.data() + directory.size(), end, fd);
+        if (error != std::errc{} || rest != end || fd < 0) return std::nullopt;
+    } else if (path != "/dev/stdin") {
+        return std::nullopt;
+    }
+    struct stat status{};
+    if (::fstat(fd, &status) != 0 || !S_ISFIFO(status.st_mode)) return std::nullopt;
+    return fd;
 }
 
 bool is_readable_by_others(const std::string& path) {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <expected>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,11 +42,20 @@ struct Region {
 /// is.
 inline constexpr std::size_t max_source_size = 16U << 20U;
 
-/// Reads a regular file. The error is a sentence without the name of the file; it covers what is
-/// no regular file (never waits for the writer of a FIFO), what others may write, and sizes.
 /// Every user of this machine may read it.
 [[nodiscard]] bool is_readable_by_others(const std::string& path);
 
+/// Reads a regular file. The error is a sentence without the name of the file; it covers what is
+/// no regular file (never waits for the writer of a FIFO), what others may write, and sizes.
 [[nodiscard]] std::expected<std::string, std::string> read_source(const std::string& path);
+
+/// Reads a descriptor to its end, however long its writer takes; it stays open. Only for what
+/// whoever starts the program has given it: standard input, a pipe of the shell.
+[[nodiscard]] std::expected<std::string, std::string> read_stream(int fd);
+
+/// The descriptor that `path` means if that is a pipe: `/dev/stdin`, `/dev/fd/63`, as shells name
+/// what
+/// `<(...)` writes. Anything else is read by read_source().
+[[nodiscard]] std::optional<int> piped_descriptor(const std::string& path);
 
 }  // namespace penstock::config

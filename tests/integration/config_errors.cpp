@@ -1,6 +1,7 @@
 // What the program says about a wrong configuration: exit status 2, every error at once with
 // file:line:column, nothing half-started.
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <fstream>
@@ -242,6 +243,42 @@ TEST(FaultsC, C3_numeric_edges) {
         expect_refused(in_upstream(std::string("attempts = ") + value), "attempts");
     // Beyond 64 bit the TOML reader itself has to refuse.
     expect_refused(in_process("workers = 99999999999999999999"));
+}
+
+/// As users pipe a configuration: `command` of the shell, where `"$@"` is the program.
+Finished check_by_shell(const std::string& command, const std::vector<std::string>& arguments) {
+    std::vector<std::string> all{"check"};
+    all.insert(all.end(), arguments.begin(), arguments.end());
+    return run_penstock(all, patience, {"bash", "-c", command, "bash"});
+}
+
+TEST(Check, reads_standard_input_and_what_the_shell_pipes) {
+    TempDir directory;
+    const auto file = directory.write("penstock.toml", good());
+    const auto wrong = directory.write("wrong.toml", in_process("workers = 0"));
+    const auto expect = [](const Finished& run, int status, const std::string& words) {
+        EXPECT_EQ(run.exit_status, status) << run.errors;
+        EXPECT_NE((run.output + run.errors).find(words), std::string::npos)
+            << run.output << run.errors;
+    };
+    expect(check_by_shell("cat " + file + " | \"$@\"", {"-c", "-"}), 0, "1 listener");
+    expect(check_by_shell("\"$@\" < " + file, {"-c", "-"}), 0, "1 listener");
+    expect(check_by_shell("cat " + file + " | \"$@\"", {"-c", "/dev/stdin"}), 0, "1 listener");
+    expect(check_by_shell("\"$@\" -c <(cat " + file + ")", {}), 0, "1 listener");
+    expect(check_by_shell("\"$@\" -c <(cat " + wrong + ")", {}), 2, ":2:11: error: 'workers'");
+    expect(check_by_shell("\"$@\" -c -", {}), 2, "there is no [[listener]]");
+}
+
+TEST(FaultsC, C8_what_is_no_file_is_refused_at_once) {
+    TempDir directory;
+    const auto fifo = directory.path("fifo");
+    ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+    for (const auto& path : {fifo, directory.path().string(), std::string("/dev/zero")})
+        for (const char* command : {"run", "check"}) {
+            const Finished run = run_penstock({command, "-c", path});
+            EXPECT_EQ(run.exit_status, 2) << run.errors;
+            EXPECT_TRUE(run.errors.starts_with(path + ": error: is ")) << run.errors;
+        }
 }
 
 TEST(FaultsC, C3_edges_that_are_allowed) {

@@ -91,9 +91,9 @@ struct Mutation {
         value->burst += upto(9);
     }
     void operator()(PeerList* value) const {
-        Prefix prefix{.bytes = {0x20, 0x01, static_cast<std::uint8_t>(upto(250)),
-                                static_cast<std::uint8_t>(upto(250))},
-                      .length = 32};
+        const Prefix prefix{.bytes = {0x20, 0x01, static_cast<std::uint8_t>(upto(250)),
+                                      static_cast<std::uint8_t>(upto(250))},
+                            .length = 32};
         value->prefixes.push_back(prefix);
     }
     void operator()(const AddressSlot& slot) const {

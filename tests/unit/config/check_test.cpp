@@ -74,6 +74,18 @@ TEST(ConfigC2, WithoutAListener) {
               "      | ^\n");
 }
 
+TEST(ConfigC2, InheritedSocketUsedTwice) {
+    EXPECT_EQ(short_messages(listener("a", "fd:3") + listener("b", "fd:3") + upstream("u"))[0],
+              "7:8 error: the inherited socket fd:3 is used twice");
+    const auto result =
+        load(listener("a", "systemd:x") + listener("b", "systemd:x") + upstream("u"));
+    ASSERT_EQ(result.diagnostics.size(), 1U) << format(result.diagnostics);
+    EXPECT_EQ(result.diagnostics[0].related.at(0).message, "by listener 'a' here");
+    const auto different = listener("a", "fd:3") + listener("b", "fd:4") +
+                           listener("c", "systemd:x") + listener("d", "systemd:y") + upstream("u");
+    EXPECT_TRUE(load(different).ok()) << format(load(different).diagnostics);
+}
+
 TEST(ConfigC2, UnknownUpstream) {
     EXPECT_EQ(short_messages(listener("a", ":1", "wbe") + upstream("web"))[0],
               "4:12 error: there is no upstream 'wbe'; did you mean 'web'? There are: 'web'");

@@ -34,6 +34,30 @@ TEST(ConfigInclude, ListsAppendInTheOrderOfNames) {
     EXPECT_EQ(result.config.log.target, directory.path("conf.d/x.log")) << "starts at its own file";
     EXPECT_EQ(result.config.listeners[0].backlog, 5U) << "defaults are for all files";
     EXPECT_EQ(result.files, (std::vector<std::string>{main, a, b}));
+    EXPECT_EQ(result.include_patterns, (std::vector{directory.path("conf.d/*.toml")}));
+}
+
+// Whoever may write the main file may have any file read that the process may read.
+TEST(ConfigC11, IncludeIsNotConfinedToItsDirectory) {
+    const TemporaryDirectory directory;
+    const auto main =
+        directory.write("site/p.toml", "include = [\"../shared/*.toml\", \"a.toml\"]\n" + valid());
+    const auto shared = directory.write("shared/b.toml", listener("b", ":2"));
+    // A link leads to the same text, but relative paths start where it is named.
+    std::filesystem::create_symlink(directory.write("shared/a", "[log]\ntarget = \"x.log\"\n"),
+                                    directory.path("site/a.toml"));
+    const auto result = load_file(main, no_environment());
+    ASSERT_TRUE(result.diagnostics.empty()) << format(result.diagnostics);
+    EXPECT_EQ(result.files,
+              (std::vector<std::string>{main, shared, directory.path("site/a.toml")}));
+    EXPECT_EQ(result.config.log.target, directory.path("site/x.log"));
+    EXPECT_EQ(result.include_patterns,
+              (std::vector{directory.path("shared/*.toml"), directory.path("site/a.toml")}));
+}
+
+TEST(ConfigInclude, PatternIsToldThoughNothingMatches) {
+    const auto result = testing::load("include = [\"conf.d/*.toml\", \"\"]\n" + valid());
+    EXPECT_EQ(result.include_patterns, (std::vector<std::string>{"/etc/penstock/conf.d/*.toml"}));
 }
 
 TEST(ConfigInclude, ErrorsNameTheFile) {
