@@ -1,4 +1,4 @@
-// Changes under load: nothing is refused, reset or lost.
+// Steady load: nothing is refused, reset or lost. (Under changes: reload_loss.cpp, upgrade.cpp.)
 #include <gtest/gtest.h>
 
 #include "tests/integration/admin_scenario.hpp"
