@@ -66,7 +66,8 @@ void ProxyProcess::start(const std::string& toml) {
     const auto file = directory_ / "penstock.toml";
     std::ofstream(file) << with_directory(toml, directory_);
     std::vector<std::string> argv = options_.wrapper;
-    argv.insert(argv.end(), {penstock_binary(), "run", "-c", file.string()});
+    const std::string binary = options_.binary.empty() ? penstock_binary() : options_.binary;
+    argv.insert(argv.end(), {binary, "run", "-c", file.string()});
     toml_ = toml;
     SpawnOptions spawn = options_.spawn;
     spawn.own_group = !spawn.new_session;

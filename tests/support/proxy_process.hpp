@@ -22,6 +22,7 @@ struct ProxyOptions {
     std::vector<std::string> wrapper{};  // words before the binary, e.g. {"prlimit", "--nofile=64"}
     SpawnOptions spawn{};
     std::filesystem::path directory{};  // empty: a private one of its own
+    std::string binary{};  // empty: penstock_binary()
     bool wait_ready = true;  // throws when "ready" does not come
     /// At the end the counters are compared with the access log. Off where a test makes one of
     /// both impossible.
