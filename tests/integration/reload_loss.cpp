@@ -175,21 +175,47 @@ TEST(FaultsC, C4_counters_never_go_backwards_under_load) {
 std::string large_config(const std::string& backend, int upstreams, int attempts) {
     ConfigText config = one_service({backend}, "", "attempts = " + std::to_string(attempts));
     config.process = "workers = 2";
-    std::string routes;
+    std::string split;
     std::string rest;
     for (int i = 0; i < upstreams; ++i) {
         const std::string name = "u" + std::to_string(i);
         const std::string net = "10." + std::to_string(i / 250) + "." + std::to_string(i % 250);
-        routes +=
-            "\n[[listener.route]]\nsource = [\"" + net + ".0/24\"]\nupstream = \"" + name + "\"\n";
+        split += "{ upstream = \"" + name + "\", weight = 1 }, ";
         rest += "\n[[upstream]]\nname = \"" + name +
                 "\"\nattempts = " + std::to_string(1 + (i + attempts) % 4) + "\nbackend = [";
         for (int j = 1; j <= 10; ++j) rest += "\"" + net + "." + std::to_string(j) + ":80\", ";
         rest += "]\n";
     }
-    std::string toml = config.toml();
-    toml.insert(toml.find("\n[[upstream]]"), routes);
-    return toml + rest;
+    return config.toml() + "\n[[listener]]\nname = \"all\"\nbind = \"127.0.0.2:0\"\nsplit = [" +
+           split + "]\n" + rest;
+}
+
+#ifdef NDEBUG
+constexpr bool optimized = true;
+#else
+constexpr bool optimized = false;
+#endif
+
+// The machine may be busy with other tests: one of five tries must show what the program can do.
+TEST(ReloadLarge, a_thousand_upstreams_within_a_second) {
+    EchoServer echo;
+    const int upstreams = sized(1000);
+    // (A page of metrics of that many backends would take longer than all the rest.)
+    ProxyProcess proxy(large_config(echo.text(), upstreams, 1), {.check_counters = false});
+    EXPECT_TRUE(echo_once(proxy.address()));
+    milliseconds fastest = 1h;
+    for (int i = 2; i < 7; ++i) {
+        Probe probe(proxy.address());
+        proxy.rewrite(large_config(echo.text(), upstreams, i));
+        const auto start = Clock::now();
+        const Answer answer = reload_now(proxy);
+        fastest = std::min(fastest, since(start));
+        ASSERT_EQ(answer.status, 200) << answer.text.substr(0, 2000);
+        EXPECT_GE(changes_in(answer).size(), static_cast<std::size_t>(upstreams));
+        const Probe::Result seen = probe.finish();
+        EXPECT_EQ(seen.failed, 0U);
+    }
+    EXPECT_LT(fastest, scaled(optimized ? 1s : 4s));
 }
 
 /// Turns of any worker that kept others waiting for longer than 10 ms.
@@ -199,33 +225,20 @@ double long_turns(const ProxyProcess& proxy) {
            page.sum("penstock_worker_loop_lag_seconds_bucket", {"le=\"0.01\""});
 }
 
-// The machine may be busy with other tests: one of five tries must show what the program can do.
-TEST(ReloadLarge, a_thousand_upstreams_within_a_second_and_no_worker_notices) {
+TEST(ReloadLarge, no_worker_notices) {
     EchoServer echo;
-    const int upstreams = sized(1000);
+    const int upstreams = optimized && !sanitized ? 500 : 50;
     ProxyProcess proxy(large_config(echo.text(), upstreams, 1));
-    EXPECT_TRUE(echo_once(proxy.address()));
-#ifdef NDEBUG
-    constexpr milliseconds limit = 1s;
-#else
-    constexpr milliseconds limit = 3s;  // of an unoptimized program
-#endif
-    milliseconds fastest = 1h;
-    double fewest_long_turns = 1e9;
-    for (int i = 2; i < 7; ++i) {
-        Probe probe(proxy.address());
+    double fewest = 1e9;
+    for (int i = 2; i < 7 && fewest > 0; ++i) {
         proxy.rewrite(large_config(echo.text(), upstreams, i));
         const double before = long_turns(proxy);
-        const auto start = Clock::now();
-        const Answer answer = reload_now(proxy);
-        const milliseconds took = since(start);
-        ASSERT_EQ(answer.status, 200) << answer.text.substr(0, 2000);
-        fewest_long_turns = std::min(fewest_long_turns, long_turns(proxy) - before);
-        fastest = std::min(fastest, took);
-        EXPECT_EQ(probe.finish().failed, 0U);
+        EXPECT_TRUE(echo_once(proxy.address()));
+        ASSERT_EQ(reload_now(proxy).status, 200);
+        EXPECT_TRUE(echo_once(proxy.address()));
+        fewest = std::min(fewest, long_turns(proxy) - before);
     }
-    EXPECT_LT(fastest, scaled(limit));
-    EXPECT_EQ(fewest_long_turns, 0);
+    EXPECT_EQ(fewest, 0);
 }
 
 }  // namespace
