@@ -318,10 +318,12 @@ TEST(SocketActivation, several_sockets_of_one_name_are_one_listener) {
     EXPECT_TRUE(std::filesystem::exists(directory.path("in.sock"))) << "it is not this program's";
 }
 
-TEST(SocketActivation, a_reload_and_an_upgrade_keep_them) {
+class SocketActivationKept : public testing::TestWithParam<const char*> {};
+
+TEST_P(SocketActivationKept, by_a_reload_and_by_upgrades) {
     EchoServer echo;
     Inheritable socket("127.0.0.1:0", 100);
-    ConfigText config = inherited(echo, "systemd:web");
+    ConfigText config = inherited(echo, GetParam());
     ProxyProcess proxy(config, handing_over({&socket}, "web"));
     socket.close();  // whoever answers now has it from the proxy
     config.services[0].upstream = "attempts = 1";
@@ -336,6 +338,11 @@ TEST(SocketActivation, a_reload_and_an_upgrade_keep_them) {
     ASSERT_TRUE(proxy.change_to(config));
     EXPECT_TRUE(echo_once(socket.address()));
 }
+
+INSTANTIATE_TEST_SUITE_P(Binds, SocketActivationKept, testing::Values("systemd:web", "fd:3"),
+                         [](const auto& row) {
+                             return std::string(row.param).substr(0, 2) == "fd" ? "number" : "name";
+                         });
 
 TEST(SocketActivation, upgrades_of_it_under_load_lose_nothing) {
     Inheritable socket("127.0.0.1:0", 100);
