@@ -49,8 +49,11 @@ std::error_code Poller::add_wake_up(int fd) noexcept {
 }
 
 int Poller::wait(Duration timeout) {
-    const int count = ::epoll_wait(epoll_.get(), events_, max_batch,
-                                   ready_.empty() ? to_epoll_timeout(timeout) : 0);
+    int count = ::epoll_wait(epoll_.get(), events_, max_batch,
+                             ready_.empty() ? to_epoll_timeout(timeout) : 0);
+    // A process that was stopped and goes on gets this, without any handler: what has arrived in
+    // the meantime must still be seen before somebody is timed out for not having sent it.
+    while (count < 0 && errno == EINTR) count = ::epoll_wait(epoll_.get(), events_, max_batch, 0);
     for (int i = 0; i < count; ++i)
         if (auto* watch = static_cast<Watch*>(events_[i].data.ptr); watch != nullptr)
             dispatch(*watch, events_[i].events);

@@ -1,5 +1,7 @@
 #include "tests/integration/scenario.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 
@@ -53,6 +55,23 @@ std::size_t descriptor_baseline(const ProxyProcess& proxy,
         return same == 20;
     });
     return settled;
+}
+
+void expect_no_loss(Traffic& traffic, const ProxyProcess& proxy, std::size_t others) {
+    traffic.finish();
+    EXPECT_GT(traffic.opened(), 0U);
+    EXPECT_EQ(traffic.completed(), traffic.opened());
+    std::string text;
+    for (const std::string& problem : traffic.problems()) text += problem + "\n";
+    EXPECT_EQ(text.substr(0, 3000), "") << proxy.errors().substr(0, 20'000);
+    expect_clean(traffic.ledger(), proxy, others);
+}
+
+// 22 bits of the process id within 127.64.0.0/10, which nobody else's tests use.
+std::string own_address(unsigned port) {
+    const auto pid = static_cast<unsigned>(::getpid()) & 0x3F'FFFF;
+    return "127." + std::to_string(64 + (pid >> 16)) + "." + std::to_string(pid >> 8 & 255) + "." +
+           std::to_string(pid & 255) + ":" + std::to_string(port);
 }
 
 std::vector<LogLine> expect_lines(const ProxyProcess& proxy, std::size_t count,

@@ -12,6 +12,7 @@
 #include "tests/support/echo_server.hpp"
 #include "tests/support/oracle.hpp"
 #include "tests/support/proxy_process.hpp"
+#include "tests/support/traffic.hpp"
 
 /// What the scenarios have in common.
 namespace penstock::test {
@@ -39,6 +40,18 @@ std::size_t descriptor_baseline(const ProxyProcess& proxy,
 /// wrong. `others` is the number of connections that are in the log and not in the ledger
 /// (warm-ups).
 void expect_clean(const Ledger& ledger, const ProxyProcess& proxy, std::size_t others = 0);
+
+/// Ends the traffic and judges it: nothing refused, reset, lost or altered, every connection with
+/// its line in the log, all of them completed.
+void expect_no_loss(Traffic& traffic, const ProxyProcess& proxy, std::size_t others = 0);
+
+/// New connections per second that a test asks for: the full rate on plain builds, less where
+/// sanitizers slow the proxy.
+[[nodiscard]] constexpr double full_rate() { return sanitized ? 150 : 2000; }
+
+/// An address of this test process alone, within 127.0.0.0/8: any port of it is free, where a test
+/// must know the port before the program does.
+[[nodiscard]] std::string own_address(unsigned port);
 
 /// Waits for `count` close lines, checks each against the contract, and returns them.
 std::vector<LogLine> expect_lines(const ProxyProcess& proxy, std::size_t count,

@@ -7,6 +7,7 @@
 #include <map>
 #include <regex>
 #include <sstream>
+#include <utility>
 
 namespace penstock::test {
 
@@ -253,11 +254,17 @@ std::vector<LogLine> AccessLogReader::lines(bool with_partial) const {
 }
 
 std::vector<LogLine> AccessLogReader::wait_for_lines(std::size_t count, milliseconds limit) const {
-    // Counts line ends first: parsing thousands of lines at every look would be the larger load.
+    // Counts line ends first, and only where the file has changed: parsing, or even reading, many
+    // thousands of lines at every look would be the larger load.
+    std::uintmax_t size = 0;
+    std::size_t seen = 0;
     wait_for(
         [&] {
-            const std::string content = read_file(path_);
-            return static_cast<std::size_t>(std::ranges::count(content, '\n')) >= count;
+            std::error_code error;
+            const auto now = std::filesystem::file_size(path_, error);
+            if (error || now != std::exchange(size, now))
+                seen = static_cast<std::size_t>(std::ranges::count(read_file(path_), '\n'));
+            return seen >= count;
         },
         limit);
     return lines();

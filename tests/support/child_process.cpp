@@ -58,6 +58,7 @@ std::vector<char*> pointers(std::vector<std::string>& strings) {
     ::sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
     if (options.new_session) ::setsid();
+    if (options.own_group) ::setpgid(0, 0);
     if (options.close_standard_fds) {
         for (int fd = 0; fd < 3; ++fd) ::close(fd);
     } else {
@@ -84,6 +85,7 @@ ChildProcess::ChildProcess(const std::vector<std::string>& argv, const SpawnOpti
         become(argument_pointers.data(), environment_pointers.data(), options, parent,
                out.writing.get(), err.writing.get());
     }
+    if (options.own_group) ::setpgid(pid_, pid_);  // whoever of both is first
     stdout_ = std::move(out.reading);
     stderr_ = std::move(err.reading);
     wake_ = UniqueFd(::eventfd(0, EFD_CLOEXEC));

@@ -18,6 +18,7 @@ struct SpawnOptions {
     std::map<std::string, std::string> environment{};  // added to the test's own
     bool close_standard_fds = false;  // starts with descriptors 0, 1 and 2 closed
     bool new_session = false;         // setsid: no terminal, no parent's group
+    bool own_group = false;           // a process group of its own, its descendants included
 };
 
 /// A program started by the test: its output is collected, it dies with this object, and with the
@@ -40,6 +41,8 @@ public:
     /// Waits for its end; wait status, or nothing when the time was over.
     std::optional<int> wait_exit(milliseconds limit = patience);
     [[nodiscard]] bool running();
+    /// Wait status, once running() or wait_exit() has seen its end.
+    [[nodiscard]] std::optional<int> status() const { return status_; }
 
     /// Closes the reading ends: from now on the child writes into broken pipes.
     void abandon_output();

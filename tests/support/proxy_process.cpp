@@ -1,17 +1,18 @@
 #include "tests/support/proxy_process.hpp"
 
-#include "tests/support/counter_check.hpp"
-
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
 #include <array>
+#include <boost/json/parse.hpp>
+#include <boost/json/value.hpp>
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
 
+#include "tests/support/counter_check.hpp"
 #include "tests/support/process_stats.hpp"
 
 namespace penstock::test {
@@ -65,9 +66,12 @@ void ProxyProcess::start(const std::string& toml) {
     const auto file = directory_ / "penstock.toml";
     std::ofstream(file) << with_directory(toml, directory_);
     std::vector<std::string> argv = options_.wrapper;
-    argv.insert(argv.end(), {penstock_binary(), "run", "-c", file.string()});
+    const std::string binary = options_.binary.empty() ? penstock_binary() : options_.binary;
+    argv.insert(argv.end(), {binary, "run", "-c", file.string()});
     toml_ = toml;
     SpawnOptions spawn = options_.spawn;
+    spawn.own_group = !spawn.new_session;
+    become_subreaper();  // whoever comes by an upgrade must be ours once its parent has ended
     spawn.environment.emplace("RUNTIME_DIRECTORY", directory_.string());
     child_ = std::make_unique<ChildProcess>(argv, spawn);
     if (!options_.wait_ready) return;
@@ -112,21 +116,154 @@ void ProxyProcess::check_reports() const {
     if (!report.empty()) ADD_FAILURE() << "sanitizer report of penstock:\n" << report;
 }
 
+bool ProxyProcess::expect_clean_exit(const std::optional<int>& status) const {
+    if (status && WIFEXITED(*status) && WEXITSTATUS(*status) == 0) return true;
+    ADD_FAILURE() << "penstock after TERM: " << status_text(status) << "\n" << child_->errors();
+    return false;
+}
+
 void ProxyProcess::stop(milliseconds limit) {
     if (std::exchange(ended_, true)) return;
+    if (!heirs_.empty()) stop_old(limit);
     std::optional<MetricsPage> counters;
-    if (child_->running()) {
+    if (running()) {
         counters = last_counters();
-        child_->signal(SIGTERM);
+        signal(SIGTERM);
     } else {
         ADD_FAILURE() << "penstock had ended before it was stopped";
     }
-    const auto status = child_->wait_exit(limit);
-    const bool clean = status && WIFEXITED(*status) && WEXITSTATUS(*status) == 0;
-    if (!clean)
-        ADD_FAILURE() << "penstock after TERM: " << status_text(status) << "\n" << child_->errors();
+    const bool clean = expect_clean_exit(heirs_.empty() ? child_->wait_exit(limit)
+                                                        : heirs_.back().wait_exit(limit).status);
+    child_->wait_exit(0ms);  // collects the rest of the output, also what the heirs wrote
     check_reports();
     if (clean && counters) check_counters(*counters);
+}
+
+/// The oldest first: the next one is this process's own child then, and tells how it ended. Each
+/// tells the newest what it has counted before it goes.
+void ProxyProcess::stop_old(milliseconds limit) {
+    child_->signal(SIGTERM);
+    for (std::size_t i = 0; i + 1 < heirs_.size(); ++i) heirs_[i].signal(SIGTERM);
+    const bool first_ended = wait_for([&] { return !child_->running(); }, limit);
+    expect_clean_exit(first_ended ? child_->status() : std::nullopt);
+    for (std::size_t i = 0; i + 1 < heirs_.size(); ++i) {
+        const auto end = heirs_[i].wait_exit(limit);
+        // Where its parent has lived longer it alone knows how it ended.
+        if (!end.ended || end.status) expect_clean_exit(end.status);
+    }
+    if (!running()) return;
+    const bool known = wait_for(
+        [&] {
+            const HttpAnswer answer = admin().get("/api/v1/status");
+            if (answer.status != 200) return false;
+            const auto status = boost::json::parse(answer.body);
+            const auto* old = status.as_object().if_contains("old_processes");
+            return old == nullptr || old->as_array().empty();
+        },
+        limit);
+    if (!known) ADD_FAILURE() << "old processes have ended, and status still lists them";
+}
+
+bool ProxyProcess::running() const {
+    return heirs_.empty() ? child_->running() : heirs_.back().running();
+}
+
+void ProxyProcess::signal(int number) const {
+    if (heirs_.empty()) return child_->signal(number);
+    heirs_.back().signal(number);
+}
+
+void ProxyProcess::rewrite(const std::string& toml) {
+    const auto next = directory_ / ".penstock.toml.next";
+    std::ofstream(next) << with_directory(toml, directory_);
+    std::filesystem::rename(next, config_file());
+    toml_ = toml;
+}
+
+double ProxyProcess::reloads(const char* result) const {
+    const HttpAnswer answer = admin().get("/metrics");
+    if (answer.status != 200) return -1;
+    return MetricsPage(answer.body)
+        .sum("penstock_config_reloads_total", {std::string("result=\"") + result + "\""});
+}
+
+bool ProxyProcess::reload(milliseconds limit) {
+    const double succeeded = reloads("success");
+    const double failed = reloads("failure");
+    EXPECT_TRUE(succeeded >= 0 && failed >= 0) << "no metrics\n" << errors();
+    signal(SIGHUP);
+    bool applied = false;
+    const bool over = wait_for(
+        [&] {
+            applied = reloads("success") > succeeded;
+            return applied || reloads("failure") > failed;
+        },
+        limit);
+    if (!over) ADD_FAILURE() << "no end of a reload was counted after HUP\n" << errors();
+    return applied;
+}
+
+bool ProxyProcess::change_to(const ConfigText& config, milliseconds limit) {
+    rewrite(config);
+    return reload(limit);
+}
+
+void ProxyProcess::guard_group() {
+    if (!guard_ && !options_.spawn.new_session)
+        guard_ = std::make_unique<GroupGuard>(child_->pid());
+}
+
+bool ProxyProcess::upgrade(milliseconds limit) {
+    guard_group();
+    pid_t serving = pid();
+    signal(SIGUSR2);
+    const bool changed = wait_for(
+        [&] {
+            const HttpAnswer answer = admin().get("/api/v1/status");
+            if (answer.status != 200) return false;
+            serving = boost::json::parse(answer.body).at("pid").to_number<pid_t>();
+            return serving != pid();
+        },
+        limit);
+    if (changed) {
+        follow_upgrade(serving);
+    } else {
+        ADD_FAILURE() << "no other process serves after USR2\n" << errors();
+    }
+    return changed;
+}
+
+void ProxyProcess::follow_upgrade(pid_t pid) {
+    guard_group();
+    heirs_.emplace_back(pid);
+}
+
+std::vector<pid_t> ProxyProcess::old_pids() const {
+    std::vector<pid_t> pids;
+    if (heirs_.empty()) return pids;
+    pids.push_back(child_->pid());
+    for (std::size_t i = 0; i + 1 < heirs_.size(); ++i) pids.push_back(heirs_[i].pid());
+    return pids;
+}
+
+std::size_t ProxyProcess::old_running() const {
+    if (heirs_.empty()) return 0;
+    std::size_t count = child_->running() ? 1 : 0;
+    for (std::size_t i = 0; i + 1 < heirs_.size(); ++i) count += heirs_[i].running() ? 1 : 0;
+    return count;
+}
+
+std::vector<Address> ProxyProcess::addresses_now(const std::string& listener) const {
+    std::vector<Address> found;
+    const HttpAnswer answer = admin().get("/api/v1/listeners");
+    if (answer.status != 200) return found;
+    const auto listeners = boost::json::parse(answer.body);
+    for (const auto& entry : listeners.as_array()) {
+        if (entry.at("name").as_string() != listener) continue;
+        for (const auto& bind : entry.at("bind").as_array())
+            found.push_back(Address::parse(std::string_view(bind.as_string())));
+    }
+    return found;
 }
 
 AdminClient ProxyProcess::admin() const {
@@ -172,13 +309,14 @@ bool ProxyProcess::logs_every_end() const {
 
 std::optional<int> ProxyProcess::wait_exit(milliseconds limit) {
     ended_ = true;
-    const auto status = child_->wait_exit(limit);
+    const auto status =
+        heirs_.empty() ? child_->wait_exit(limit) : heirs_.back().wait_exit(limit).status;
     check_reports();
     return status;
 }
 
 void ProxyProcess::kill() {
-    child_->signal(SIGKILL);
+    signal(SIGKILL);
     wait_exit();
 }
 

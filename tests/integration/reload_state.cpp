@@ -1,0 +1,657 @@
+// What a reload must leave alone, and what it must really change.
+#include <gtest/gtest.h>
+
+#include <csignal>
+
+#include "tests/integration/change_scenario.hpp"
+#include "tests/support/counting_backend.hpp"
+
+namespace penstock::test {
+namespace {
+
+constexpr const char* quick_check =
+    "panic_threshold = 0\nhealth_check = { type = \"tcp\", interval = \"100ms\", "
+    "fast_interval = \"50ms\", down_interval = { base = \"50ms\", max = \"100ms\" } }\n";
+
+/// Something of the upstream that has nothing to do with the state at hand.
+std::string with_attempts(const std::string& lines, int attempts) {
+    return lines + "attempts = " + std::to_string(attempts) + "\n";
+}
+
+TEST(ReloadKeeps, verdicts_of_checks) {
+    ChaosBackend down(scripts::echo());
+    EchoServer up;
+    down.stop_listening();
+    ConfigText config = one_service({down.text(), up.text()}, "", with_attempts(quick_check, 1));
+    ProxyProcess proxy(config);
+    ASSERT_TRUE(
+        wait_for([&] { return backend_of(proxy, "b0").at("check").at("state") == "down"; }));
+    const auto before = backend_of(proxy, "b0").at("check");
+    const MetricsPage page = metrics_of(proxy);
+    config.services[0].upstream = with_attempts(quick_check, 2);
+    ASSERT_EQ((proxy.rewrite(config), reload_now(proxy)).status, 200);
+    const auto after = backend_of(proxy, "b0").at("check");
+    EXPECT_EQ(after.at("state"), "down");
+    EXPECT_EQ(after.at("since"), before.at("since"));
+    EXPECT_EQ(backend_of(proxy, "b1").at("check").at("state"), "up");
+    for (int i = 0; i < 6; ++i) EXPECT_TRUE(echo_once(proxy.address()));
+    const auto back = went_backwards(page, metrics_of(proxy));
+    EXPECT_TRUE(back.empty()) << back.front();
+    // The checks themselves go on.
+    down.start_listening();
+    EXPECT_TRUE(wait_for([&] { return backend_of(proxy, "b0").at("check").at("state") == "up"; }));
+}
+
+TEST(ReloadKeeps, a_changed_check_starts_from_the_verdict_there_was) {
+    ChaosBackend backend(scripts::echo());
+    ConfigText config = one_service({backend.text()}, "", quick_check);
+    ProxyProcess proxy(config);
+    // Hours between checks: a verdict that began anew would stay unknown.
+    config.services[0].upstream =
+        "health_check = { type = \"tcp\", interval = \"1h\", timeout = \"2s\" }\n";
+    ASSERT_EQ((proxy.rewrite(config), reload_now(proxy)).status, 200);
+    EXPECT_EQ(backend_of(proxy, "b0").at("check").at("state"), "up");
+    EXPECT_TRUE(echo_once(proxy.address()));
+    // And back: the next one is not hours away.
+    config.services[0].upstream = quick_check;
+    ASSERT_TRUE(proxy.change_to(config));
+    backend.stop_listening();
+    EXPECT_TRUE(
+        wait_for([&] { return backend_of(proxy, "b0").at("check").at("state") == "down"; }));
+    backend.start_listening();
+    EXPECT_TRUE(wait_for([&] { return backend_of(proxy, "b0").at("check").at("state") == "up"; }));
+}
+
+TEST(ReloadKeeps, an_open_circuit) {
+    ClosedPort closed;
+    EchoServer echo;
+    const std::string circuit =
+        "panic_threshold = 0\ncircuit_breaker = { consecutive_failures = 2, open_for = { base = "
+        "\"10m\", max = \"20m\" } }\n";
+    ConfigText config =
+        one_service({closed.address.text(), echo.text()}, "", with_attempts(circuit, 3));
+    ProxyProcess proxy(config);
+    const auto state = [&] { return backend_of(proxy, "b0").at("circuit"); };
+    ASSERT_TRUE(wait_for([&] {
+        EXPECT_TRUE(echo_once(proxy.address()));
+        return state().at("state") == "open";
+    }));
+    const double left = number(state().at("retry_in_s"));
+    config.services[0].upstream = with_attempts(circuit, 2);
+    ASSERT_EQ((proxy.rewrite(config), reload_now(proxy)).status, 200);
+    EXPECT_EQ(state().at("state"), "open");
+    EXPECT_LE(number(state().at("retry_in_s")), left);
+    const auto failures = [&] {
+        return metrics_of(proxy).sum("penstock_backend_connect_failures_total", {"backend=\"b0\""});
+    };
+    const double failed = failures();
+    for (int i = 0; i < 6; ++i) EXPECT_TRUE(echo_once(proxy.address()));
+    EXPECT_EQ(failures(), failed) << "it is not tried";
+}
+
+TEST(ReloadKeeps, the_clock_of_a_slow_start) {
+    EchoServer a;
+    EchoServer b;
+    const std::string slow = "slow_start = { window = \"10m\" }\n";
+    ConfigText config = one_service({a.text()}, "", with_attempts(slow, 3));
+    ProxyProcess proxy(config);
+    EXPECT_TRUE(backend_of(proxy, "b0").at("slow_start_s_left").is_null()) << "of the first load";
+    config.services[0].backends.push_back(b.text());
+    ASSERT_TRUE(proxy.change_to(config));
+    EXPECT_TRUE(backend_of(proxy, "b0").at("slow_start_s_left").is_null()) << "it was there before";
+    const auto fresh = backend_of(proxy, "b1");
+    ASSERT_FALSE(fresh.at("slow_start_s_left").is_null()) << text(fresh);
+    EXPECT_LT(number(fresh.at("effective_weight")), 0.5);
+    const double left = number(fresh.at("slow_start_s_left"));
+    config.services[0].upstream = with_attempts(slow, 2);
+    ASSERT_TRUE(proxy.change_to(config));
+    const auto later = backend_of(proxy, "b1");
+    ASSERT_FALSE(later.at("slow_start_s_left").is_null()) << text(later);
+    EXPECT_LE(number(later.at("slow_start_s_left")), left);
+    EXPECT_TRUE(backend_of(proxy, "b0").at("slow_start_s_left").is_null());
+}
+
+TEST(ReloadKeeps, counters) {
+    EchoServer a;
+    EchoServer b;
+    ConfigText config = one_service({a.text(), b.text()});
+    config.services.push_back({.name = "two", .bind = "127.0.0.2:0", .backends = {a.text()}});
+    config.process = "workers = 2";
+    ProxyProcess proxy(config);
+    for (int i = 0; i < 10; ++i) EXPECT_TRUE(echo_once(proxy.address(i % 2 ? "in" : "two")));
+    auto open = established(proxy.address());
+    ASSERT_TRUE(open);
+    MetricsPage before = metrics_of(proxy);
+    for (const char* lines : {"attempts = 2", "balance = \"p2c\"", "max_connections = 50"}) {
+        config.services[0].upstream = std::string(lines).starts_with("balance") ? "" : lines;
+        config.services[0].balance = config.services[0].upstream.empty() ? "p2c" : "round_robin";
+        ASSERT_TRUE(proxy.change_to(config)) << lines;
+        const MetricsPage after = metrics_of(proxy);
+        const auto back = went_backwards(before, after);
+        EXPECT_TRUE(back.empty()) << lines << ": " << back.front();
+        before = after;
+    }
+    open.reset();
+}
+
+TEST(ReloadKeeps, warm_connections) {
+    CountingBackend backend;
+    const std::string pool = "pool = { min_idle = 3, max_age = \"10m\" }\n";
+    ConfigText config = one_service({backend.text()}, "", with_attempts(pool, 3));
+    ProxyProcess proxy(config);
+    ASSERT_TRUE(wait_for([&] { return backend.open() == 3; }));
+    for (int attempts = 4; attempts < 8; ++attempts) {
+        config.services[0].upstream = with_attempts(pool, attempts);
+        ASSERT_TRUE(proxy.change_to(config));
+    }
+    EXPECT_EQ(backend.open(), 3U);
+    EXPECT_EQ(backend.accepted(), 3U);
+    EXPECT_TRUE(echo_once(proxy.address()));
+    EXPECT_TRUE(expect_lines(proxy, 1).at(0).warm);
+    // More of them, none of them: as the file says.
+    config.services[0].upstream = "pool = { min_idle = 5 }\n";
+    ASSERT_TRUE(proxy.change_to(config));
+    EXPECT_TRUE(wait_for([&] { return backend.open() == 5; }));
+    config.services[0].upstream = "";
+    ASSERT_TRUE(proxy.change_to(config));
+    EXPECT_TRUE(wait_for([&] { return backend.open() == 0; }));
+    EXPECT_TRUE(echo_once(proxy.address()));
+}
+
+TEST(ReloadKeeps, overrides_until_the_file_changes_that_very_key) {
+    EchoServer a;
+    EchoServer b;
+    ConfigText config = one_service({a.text(), b.text()});
+    ProxyProcess proxy(config);
+    const std::string target = "/api/v1/upstreams/in/backends/b0";
+    ASSERT_EQ(post(proxy, target, R"({"weight":5})").status, 200);
+    ASSERT_EQ(post(proxy, target, R"({"state":"drain"})").status, 200);
+    const auto override_now = [&] { return backend_of(proxy, "b0").at("override"); };
+    config.services[0].upstream = "attempts = 1";
+    proxy.rewrite(config);
+    const Answer plan = plan_of(proxy);
+    EXPECT_EQ(changes_in(plan),
+              (std::multiset<std::string>{"change upstream in attempts",
+                                          "kept_override upstream in backend b0 state",
+                                          "kept_override upstream in backend b0 weight"}))
+        << plan.text;
+    ASSERT_TRUE(proxy.reload());
+    EXPECT_EQ(override_now().at("weight"), 5) << text(override_now());
+    EXPECT_EQ(override_now().at("state"), "drain");
+    EXPECT_EQ(served_by(proxy.address(), {&a, &b}), 1U);
+    // The weight in the file changes: that one is what counts again; the state stays.
+    config.services[0].backends[0] = "address = \"" + a.text() + "\"\nweight = 2";
+    ASSERT_TRUE(proxy.change_to(config));
+    EXPECT_EQ(backend_of(proxy, "b0").at("weight"), 2);
+    EXPECT_EQ(override_now().at("state"), "drain");
+    const auto* weight = override_now().as_object().if_contains("weight");
+    EXPECT_TRUE(weight == nullptr || weight->is_null()) << text(override_now());
+    // The other one as well.
+    config.services[0].backends[0] += "\nstate = \"maintenance\"";
+    ASSERT_TRUE(proxy.change_to(config));
+    EXPECT_TRUE(override_now().is_null()) << text(override_now());
+    EXPECT_EQ(backend_of(proxy, "b0").at("state"), "maintenance");
+    EXPECT_EQ(metrics_of(proxy).value("penstock_backend_override{upstream=\"in\",backend=\"b0\"}"),
+              0);
+}
+
+TEST(ReloadKeeps, a_splits_weights_that_an_operator_has_set) {
+    EchoServer a;
+    EchoServer b;
+    ConfigText config;
+    config.services = {{.name = "v1", .bind = "127.0.0.2:0", .backends = {a.text()}},
+                       {.name = "v2", .bind = "127.0.0.3:0", .backends = {b.text()}}};
+    const auto with_split = [&](int one, int two) {
+        return config.toml() +
+               "\n[[listener]]\nname = \"both\"\nbind = \"127.0.0.1:0\"\nsplit = [ " +
+               "{ upstream = \"v1\", weight = " + std::to_string(one) +
+               " }, { upstream = \"v2\", weight = " + std::to_string(two) + " } ]\n";
+    };
+    ProxyProcess proxy(with_split(1, 1));
+    ASSERT_EQ(post(proxy, "/api/v1/listeners/both/split", R"({"v1":9,"v2":1})").status, 200);
+    const auto weight = [&] {
+        const auto listeners = get_json(proxy.admin(), "/api/v1/listeners");
+        for (const auto& listener : listeners.as_array())
+            if (listener.at("name") == "both") return number(listener.at("split").at("v1"));
+        return -1.0;
+    };
+    config.services[0].upstream = "attempts = 1";
+    proxy.rewrite(with_split(1, 1));
+    ASSERT_TRUE(proxy.reload());
+    EXPECT_EQ(weight(), 9);
+    proxy.rewrite(with_split(3, 1));
+    ASSERT_TRUE(proxy.reload());
+    EXPECT_EQ(weight(), 3);
+}
+
+TEST(ReloadKeeps, a_pause_and_those_who_are_held) {
+    EchoServer echo;
+    ConfigText config = one_service({echo.text()});
+    ProxyProcess proxy(config);
+    ASSERT_EQ(post(proxy, "/api/v1/upstreams/in/pause", R"({"max":"10m"})").status, 200);
+    auto client = Socket::connect(proxy.address());
+    ASSERT_TRUE(client && client->send("hello"));
+    ASSERT_TRUE(wait_for([&] { return upstream_of(proxy).at("held") == 1; }));
+    config.services[0].upstream = "attempts = 1";
+    ASSERT_TRUE(proxy.change_to(config));
+    EXPECT_EQ(upstream_of(proxy).at("paused"), true);
+    EXPECT_EQ(upstream_of(proxy).at("held"), 1);
+    ASSERT_EQ(post(proxy, "/api/v1/upstreams/in/resume").status, 200);
+    EXPECT_EQ(client->receive_text(5), "hello");
+}
+
+TEST(ReloadKeeps, those_who_wait_for_a_slot) {
+    EchoServer echo;
+    const std::string one_slot = "max_connections = 1\nqueue = { timeout = \"10m\" }\n";
+    ConfigText config = one_service({echo.text()}, "", one_slot);
+    ProxyProcess proxy(config);
+    auto first = established(proxy.address());
+    auto second = Socket::connect(proxy.address());
+    ASSERT_TRUE(first && second && second->send("hello"));
+    ASSERT_TRUE(wait_for([&] { return upstream_of(proxy).at("queue").at("length") == 1; }));
+    config.services[0].upstream = with_attempts(one_slot, 2);
+    ASSERT_TRUE(proxy.change_to(config));
+    EXPECT_EQ(upstream_of(proxy).at("queue").at("length"), 1);
+    first->finish();
+    EXPECT_EQ(second->receive_text(5), "hello");
+    // Raised while somebody waits: who waits is called.
+    auto third = Socket::connect(proxy.address());
+    ASSERT_TRUE(third && third->send("there"));
+    ASSERT_TRUE(wait_for([&] { return upstream_of(proxy).at("queue").at("length") == 1; }));
+    config.services[0].upstream = "max_connections = 2\nqueue = { timeout = \"10m\" }\n";
+    ASSERT_TRUE(proxy.change_to(config));
+    EXPECT_EQ(third->receive_text(5), "there");
+}
+
+TEST(ReloadKeeps, the_time_outs_of_live_sessions) {
+    EchoServer echo;
+    ConfigText config = one_service({echo.text()}, "idle = \"1h\"");
+    ProxyProcess proxy(config);
+    auto old = established(proxy.address());
+    ASSERT_TRUE(old);
+    config.services[0].timeouts = "idle = \"500ms\"";
+    ASSERT_TRUE(proxy.change_to(config));
+    for (int i = 0; i < 2; ++i) {  // by the second one's end the old one has been idle for longer
+        auto fresh = established(proxy.address());
+        ASSERT_TRUE(fresh);
+        EXPECT_EQ(fresh->wait_end(), End::reset);
+    }
+    EXPECT_TRUE(ping(*old));
+    const auto lines = expect_lines(proxy, 2);
+    EXPECT_EQ(reasons_other_than(lines, "idle_timeout"), "");
+}
+
+/// Connections that wait in the kernel's queues while the proxy stands still, and are served when
+/// it goes on with something else in force.
+void expect_queue_served(ConfigText before, const ConfigText& after, const Address& address) {
+    constexpr std::size_t count = 60;
+    before.process = "workers = 2";
+    ProxyProcess proxy(before);
+    proxy.signal(SIGSTOP);
+    std::vector<Socket> clients;
+    for (std::size_t i = 0; i < count; ++i) {
+        auto client = Socket::connect(address);
+        ASSERT_TRUE(client && client->send("hello"));
+        clients.push_back(std::move(*client));
+    }
+    proxy.rewrite(after);
+    proxy.signal(SIGHUP);
+    proxy.signal(SIGCONT);
+    for (Socket& client : clients) EXPECT_EQ(client.receive_text(5), "hello");
+    for (Socket& client : clients) client.finish();
+    for (Socket& client : clients) EXPECT_EQ(client.wait_end(), End::fin);
+    EXPECT_TRUE(
+        wait_for([&] { return metrics_of(proxy).sum("penstock_config_reloads_total") == 1; }));
+    EXPECT_EQ(reasons_other_than(expect_lines(proxy, count), "completed"), "");
+}
+
+TEST(ReloadKeeps, the_accept_queue_of_a_listener_that_stays) {
+    EchoServer echo;
+    ConfigText config = one_service({echo.text()});
+    config.services[0].bind = own_address(7001);
+    ConfigText after = config;
+    after.process = "workers = 2";
+    after.services[0].upstream = "attempts = 1";
+    expect_queue_served(config, after, Address::parse(own_address(7001)));
+}
+
+TEST(ReloadKeeps, the_accept_queue_of_a_listener_with_another_name_and_upstream) {
+    EchoServer a;
+    EchoServer b;
+    ConfigText config = one_service({a.text()});
+    config.services[0].bind = own_address(7001);
+    ConfigText after = config;
+    after.process = "workers = 2";
+    after.services[0].name = "renamed";
+    after.services[0].backends = {b.text()};
+    after.services[0].listener = "backlog = 100\nkeepalive = { idle = \"10s\" }";
+    expect_queue_served(config, after, Address::parse(own_address(7001)));
+}
+
+TEST(ReloadChanges, an_address_that_moves_from_one_listener_to_another) {
+    EchoServer a;
+    EchoServer b;
+    ConfigText config = one_service({a.text()});
+    config.drain = patient_drain;
+    config.services[0].bind = own_address(7001);
+    config.services.push_back({.name = "two", .bind = own_address(7002), .backends = {b.text()}});
+    ProxyProcess proxy(config);
+    const Address first = Address::parse(own_address(7001));
+    const Address second = Address::parse(own_address(7002));
+    auto old = established(first);
+    ASSERT_TRUE(old);
+    EXPECT_EQ(served_by(second, {&a, &b}), 1U);
+    std::swap(config.services[0].bind, config.services[1].bind);
+    ASSERT_TRUE(proxy.change_to(config));
+    EXPECT_EQ(served_by(first, {&a, &b}), 1U);
+    EXPECT_EQ(served_by(second, {&a, &b}), 0U);
+    EXPECT_TRUE(ping(*old));
+    EXPECT_EQ(proxy.addresses_now("in").at(0).text(), own_address(7002));
+    // One goes, the other takes both.
+    std::string toml = config.toml();
+    const std::string both =
+        "bind = [\"" + own_address(7002) + "\", \"" + own_address(7001) + "\"]";
+    config.services.pop_back();
+    toml = config.toml();
+    const std::string alone = "bind = \"" + own_address(7002) + "\"";
+    toml.replace(toml.find(alone), alone.size(), both);
+    proxy.rewrite(toml);
+    ASSERT_TRUE(proxy.reload());
+    EXPECT_EQ(served_by(first, {&a, &b}), 0U);
+    EXPECT_EQ(served_by(second, {&a, &b}), 0U);
+    EXPECT_EQ(proxy.addresses_now("in").size(), 2U);
+    EXPECT_TRUE(ping(*old));
+}
+
+TEST(ReloadChanges, a_name_of_a_listener) {
+    EchoServer echo;
+    ConfigText config = one_service({echo.text()});
+    config.drain = patient_drain;
+    config.services[0].bind = own_address(7001);
+    ProxyProcess proxy(config, {.check_counters = false});
+    const Address address = proxy.address();
+    auto old = established(address);
+    ASSERT_TRUE(old);
+    const std::string toml = config.toml();
+    std::string renamed = toml;
+    const std::string name = "[[listener]]\nname = \"in\"";
+    renamed.replace(renamed.find(name), name.size(), "[[listener]]\nname = \"door\"");
+    proxy.rewrite(renamed);
+    ASSERT_TRUE(proxy.reload());
+    EXPECT_TRUE(echo_once(address));
+    EXPECT_TRUE(ping(*old));
+    old->finish();
+    EXPECT_EQ(old->wait_end(), End::fin);
+    const auto lines = expect_lines(proxy, 2);
+    EXPECT_EQ(std::ranges::count(lines, "in", &LogLine::listener), 1) << "who came by that name";
+    EXPECT_EQ(std::ranges::count(lines, "door", &LogLine::listener), 1);
+    EXPECT_EQ(metrics_of(proxy).value("penstock_listener_connections_total{listener=\"door\"}"), 1);
+}
+
+// An exact address beside the wildcard with the same port: no other program, but this one's own
+// socket is there.
+TEST(ReloadChanges, an_exact_address_beside_the_wildcard) {
+    EchoServer a;
+    EchoServer b;
+    ConfigText config = one_service({a.text()});
+    config.services[0].bind = "0.0.0.0:0";
+    ProxyProcess proxy(config);
+    const std::string port = std::to_string(proxy.address().port());
+    const std::string host = own_address(0).substr(0, own_address(0).rfind(':'));
+    const Address exact = Address::parse(host + ":" + port);
+    EXPECT_EQ(served_by(exact, {&a, &b}), 0U);
+    config.services.push_back({.name = "exact", .bind = exact.text(), .backends = {b.text()}});
+    ASSERT_TRUE(proxy.change_to(config)) << proxy.errors();
+    EXPECT_EQ(served_by(exact, {&a, &b}), 1U);
+    EXPECT_EQ(served_by(Address::parse("127.0.0.1:" + port), {&a, &b}), 0U);
+    config.services.pop_back();
+    ASSERT_TRUE(proxy.change_to(config));
+    EXPECT_TRUE(wait_for([&] { return served_by(exact, {&a, &b}) == 0U; }));
+}
+
+TEST(ReloadChanges, the_limit_of_a_listener_up_and_down) {
+    EchoServer echo;
+    ConfigText config = one_service({echo.text()}, "", "", "max_connections = 2");
+    ProxyProcess proxy(config);
+    auto clients = clients_of(proxy, 2);
+    const auto refused = [&] {
+        auto client = Socket::connect(proxy.address());
+        return client && !ping(*client);
+    };
+    EXPECT_TRUE(refused());
+    config.services[0].listener = "max_connections = 3";
+    ASSERT_TRUE(proxy.change_to(config));
+    auto third = established(proxy.address());
+    ASSERT_TRUE(third) << "the two that are there still count";
+    EXPECT_TRUE(refused());
+    config.services[0].listener = "max_connections = 1";
+    ASSERT_TRUE(proxy.change_to(config));
+    for (Socket& client : clients) EXPECT_TRUE(ping(client)) << "nobody is closed";
+    EXPECT_TRUE(refused());
+    clients.clear();
+    EXPECT_TRUE(wait_for([&] {
+        return metrics_of(proxy).value("penstock_listener_connections_active{listener=\"in\"}") ==
+               1;
+    }));
+    EXPECT_TRUE(refused());
+    third->close();
+    EXPECT_TRUE(wait_for([&] {
+        return metrics_of(proxy).value("penstock_listener_connections_active{listener=\"in\"}") ==
+               0;
+    }));
+    EXPECT_TRUE(echo_once(proxy.address()));
+    EXPECT_EQ(metrics_of(proxy).value("penstock_listener_connections_limit{listener=\"in\"}"), 1);
+}
+
+TEST(ReloadChanges, the_limit_of_a_backend_and_its_queue) {
+    CountingBackend backend;
+    const auto with_limit = [&](int limit) {
+        return "address = \"" + backend.text() + "\"\nmax_connections = " + std::to_string(limit);
+    };
+    ConfigText config = one_service({with_limit(1)}, "", "queue = { max_length = 0 }");
+    ProxyProcess proxy(config);
+    auto first = established(proxy.address());
+    ASSERT_TRUE(first);
+    EXPECT_FALSE(echo_once(proxy.address()));
+    config.services[0].backends = {with_limit(2)};
+    ASSERT_TRUE(proxy.change_to(config));
+    auto second = established(proxy.address());
+    ASSERT_TRUE(second);
+    EXPECT_FALSE(echo_once(proxy.address()));
+    EXPECT_EQ(backend.accepted(), 2U) << "the same backend, and its connections count";
+    config.services[0].backends = {with_limit(1)};
+    config.services[0].upstream = "queue = { max_length = 5, timeout = \"10m\" }";
+    ASSERT_TRUE(proxy.change_to(config));
+    auto third = Socket::connect(proxy.address());
+    ASSERT_TRUE(third && third->send("hello"));
+    ASSERT_TRUE(wait_for([&] { return upstream_of(proxy).at("queue").at("length") == 1; }));
+    first->close();
+    ASSERT_TRUE(wait_for([&] { return backend.open() == 1; }));
+    EXPECT_TRUE(ping(*second));
+    EXPECT_EQ(upstream_of(proxy).at("queue").at("length"), 1) << "one is the limit now";
+    second->close();
+    EXPECT_EQ(third->receive_text(5), "hello");
+}
+
+TEST(ReloadChanges, rates) {
+    EchoServer echo;
+    ConfigText config = one_service({echo.text()}, "", "", "accept_rate = \"1/h burst 1\"");
+    ProxyProcess proxy(config);
+    EXPECT_TRUE(echo_once(proxy.address()));
+    EXPECT_FALSE(echo_once(proxy.address()));
+    config.services[0].listener = "accept_rate = \"1/h burst 1\"\nbacklog = 2000";
+    ASSERT_TRUE(proxy.change_to(config));
+    EXPECT_FALSE(echo_once(proxy.address())) << "no reload fills the bucket of a rate that stays";
+    config.services[0].listener = "";
+    ASSERT_TRUE(proxy.change_to(config));
+    for (int i = 0; i < 5; ++i) EXPECT_TRUE(echo_once(proxy.address()));
+    config.services[0].listener = "accept_rate_per_source = \"1/h burst 2\"";
+    ASSERT_TRUE(proxy.change_to(config));
+    int served = 0;
+    for (int i = 0; i < 5; ++i) served += echo_once(proxy.address()) ? 1 : 0;
+    EXPECT_EQ(served, 2);
+}
+
+TEST(ReloadChanges, who_may_come) {
+    EchoServer echo;
+    ConfigText config = one_service({echo.text()});
+    ProxyProcess proxy(config);
+    auto open = established(proxy.address());
+    ASSERT_TRUE(open);
+    config.services[0].listener = "deny = [\"127.0.0.0/8\"]";
+    ASSERT_TRUE(proxy.change_to(config));
+    EXPECT_FALSE(echo_once(proxy.address()));
+    EXPECT_TRUE(ping(*open)) << "lists are about new connections";
+    config.services[0].listener = "";
+    ASSERT_TRUE(proxy.change_to(config));
+    EXPECT_TRUE(echo_once(proxy.address()));
+}
+
+TEST(ReloadChanges, the_level_of_the_log) {
+    EchoServer echo;
+    ConfigText config = one_service({echo.text()});
+    ProxyProcess proxy(config);
+    const auto times_told = [&] {
+        std::size_t count = 0;
+        const std::string log = proxy.errors();
+        for (auto at = log.find("reopening log files"); at != std::string::npos;
+             at = log.find("reopening log files", at + 1))
+            ++count;
+        return count;
+    };
+    proxy.signal(SIGUSR1);
+    ASSERT_TRUE(wait_for([&] { return times_told() == 1; }));
+    config.log = "level = \"error\"";
+    ASSERT_TRUE(proxy.change_to(config));
+    proxy.signal(SIGUSR1);
+    config.log = "level = \"info\"";
+    ASSERT_TRUE(proxy.change_to(config));  // handled after that signal
+    proxy.signal(SIGUSR1);
+    ASSERT_TRUE(wait_for([&] { return times_told() >= 2; }));
+    EXPECT_EQ(times_told(), 2U);
+}
+
+TEST(ReloadChanges, where_the_process_log_goes) {
+    EchoServer echo;
+    ConfigText config = one_service({echo.text()});
+    ProxyProcess proxy(config);
+    const auto file = proxy.directory() / "penstock.log";
+    config.log = "target = \"@DIR@/penstock.log\"\nformat = \"json\"";
+    ASSERT_TRUE(proxy.change_to(config));
+    proxy.signal(SIGUSR1);
+    EXPECT_TRUE(
+        wait_for([&] { return read_file(file).find("reopening log files") != std::string::npos; }));
+    EXPECT_EQ(proxy.errors().find("reopening log files"), std::string::npos);
+    config.log = "target = \"@DIR@/no/such/directory/penstock.log\"";
+    EXPECT_FALSE(proxy.change_to(config)) << "cannot be carried out, and is no half of a reload";
+    config.log = "target = \"stderr\"";
+    ASSERT_TRUE(proxy.change_to(config));
+    proxy.signal(SIGUSR1);
+    EXPECT_TRUE(
+        wait_for([&] { return proxy.errors().find("reopening log files") != std::string::npos; }));
+}
+
+TEST(ReloadChanges, where_the_access_log_goes) {
+    EchoServer echo;
+    ConfigText config = one_service({echo.text()});
+    ProxyProcess proxy(config, {.check_counters = false});
+    EXPECT_TRUE(echo_once(proxy.address()));
+    auto across = established(proxy.address());
+    ASSERT_TRUE(across);
+    config.access_log = "target = \"@DIR@/second.log\"\nflush_interval = \"50ms\"";
+    ASSERT_TRUE(proxy.change_to(config));
+    const AccessLogReader second(proxy.directory() / "second.log");
+    EXPECT_EQ(proxy.access_log().wait_for_lines(1).size(), 1U) << "nothing buffered is lost";
+    EXPECT_TRUE(echo_once(proxy.address()));
+    across->finish();
+    EXPECT_EQ(across->wait_end(), End::fin);
+    EXPECT_EQ(second.wait_for_lines(2).size(), 2U);
+    config.access_log = "target = \"off\"";
+    ASSERT_TRUE(proxy.change_to(config));
+    EXPECT_TRUE(echo_once(proxy.address()));
+    config.access_log =
+        "target = \"@DIR@/second.log\"\nflush_interval = \"50ms\"\n"
+        "events = [\"open\", \"close\"]";
+    ASSERT_TRUE(proxy.change_to(config));
+    EXPECT_TRUE(echo_once(proxy.address()));
+    EXPECT_EQ(second.wait_for_lines(4).size(), 4U);
+    EXPECT_EQ(proxy.access_log().lines().size(), 1U);
+}
+
+TEST(ReloadChanges, listeners_of_the_admin_api) {
+    EchoServer echo;
+    ConfigText config = one_service({echo.text()});
+    ProxyProcess proxy(config);
+    const std::string keep = "[[admin.listener]]\nbind = \"unix:@DIR@/admin.sock\"\n";
+    const std::string tcp = own_address(7010);
+    config.admin = keep + "[[admin.listener]]\nbind = \"" + tcp + "\"\naccess = \"read\"\n";
+    ASSERT_TRUE(proxy.change_to(config));
+    const AdminClient second(tcp);
+    EXPECT_EQ(second.get("/api/v1/status").status, 200);
+    EXPECT_EQ(second.send({.method = "POST", .target = "/api/v1/drain"}).status, 403);
+    config.admin = keep + "[[admin.listener]]\nbind = \"" + tcp + "\"\naccess = \"metrics\"\n";
+    ASSERT_TRUE(proxy.change_to(config));
+    EXPECT_EQ(second.get("/api/v1/status").status, 403);
+    EXPECT_EQ(second.get("/metrics").status, 200);
+    config.admin = keep;
+    ASSERT_TRUE(proxy.change_to(config));
+    EXPECT_TRUE(stops_accepting(Address::parse(tcp)));
+    EXPECT_EQ(status_of(proxy).at("state"), "running");
+    // Its socket, although the listener is another one: the default.
+    config.admin = "";
+    ASSERT_TRUE(proxy.change_to(config));
+    EXPECT_EQ(status_of(proxy).at("state"), "running");
+}
+
+TEST(ReloadChanges, the_seed_of_the_hashes) {
+    EchoServer a;
+    EchoServer b;
+    ConfigText config = one_service({a.text(), b.text()});
+    config.services[0].balance = "maglev";
+    ProxyProcess proxy(config);
+    const auto checksum = [&] {
+        return metrics_of(proxy).value("penstock_upstream_hash_checksum{upstream=\"in\"}");
+    };
+    const double before = checksum();
+    config.process = "workers = 1\nhash_seed = 42";
+    ASSERT_TRUE(proxy.change_to(config));
+    EXPECT_NE(checksum(), before);
+    ProxyProcess fresh(config);
+    EXPECT_EQ(metrics_of(fresh).value("penstock_upstream_hash_checksum{upstream=\"in\"}"),
+              checksum());
+    config.process = "workers = 1";
+    ASSERT_TRUE(proxy.change_to(config));
+    EXPECT_EQ(checksum(), before);
+    EXPECT_TRUE(echo_once(proxy.address()));
+}
+
+TEST(ReloadChanges, readiness_and_shutdown) {
+    EchoServer echo;
+    ClosedPort closed;
+    ConfigText config = one_service({echo.text()});
+    config.services.push_back({.name = "two",
+                               .bind = "127.0.0.2:0",
+                               .backends = {closed.address.text()},
+                               .upstream = quick_check});
+    ProxyProcess proxy(config);
+    EXPECT_EQ(proxy.admin().get("/readyz").status, 200);
+    config.admin = "[admin]\nready_upstreams = [\"two\"]";
+    ASSERT_TRUE(proxy.change_to(config));
+    EXPECT_TRUE(wait_for([&] { return proxy.admin().get("/readyz").status == 503; }));
+    config.admin = "";
+    config.drain = patient_drain;  // in force for the stop: the session below is waited for
+    ASSERT_TRUE(proxy.change_to(config));
+    EXPECT_EQ(proxy.admin().get("/readyz").status, 200);
+    auto open = established(proxy.address());
+    ASSERT_TRUE(open);
+    const Address address = proxy.address();
+    proxy.signal(SIGTERM);
+    EXPECT_TRUE(stops_accepting(address));
+    EXPECT_TRUE(ping(*open));
+    open->finish();
+    EXPECT_EQ(open->wait_end(), End::fin);
+    proxy.wait_exit();
+}
+
+}  // namespace
+}  // namespace penstock::test
