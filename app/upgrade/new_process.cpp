@@ -14,7 +14,7 @@
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
 #include <fmt/format.h>
 #include <spawn.h>
-#include <sys/pidfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,6 +27,13 @@ namespace asio = boost::asio;
 namespace {
 
 constexpr int channel_fd = 3;  // in the new process
+
+// glibc 2.36 declares its own functions without extern "C".
+int pidfd_open(pid_t pid) noexcept { return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)); }
+
+void pidfd_kill(int pidfd) noexcept {
+    ::syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, nullptr, 0);
+}
 
 std::string message_of(int error) {
     return std::error_code(error, std::generic_category()).message();
@@ -94,14 +101,13 @@ struct NewProcess::State : std::enable_shared_from_this<State> {
 
     [[nodiscard]] std::string name() const { return fmt::format("the new process {}", pid); }
     void kill() noexcept {
-        if (!end && pidfd.is_open())
-            ::pidfd_send_signal(pidfd.native_handle(), SIGKILL, nullptr, 0);
+        if (!end && pidfd.is_open()) pidfd_kill(pidfd.native_handle());
     }
     void reap(int options) noexcept;
 
     static asio::awaitable<void> watch(std::shared_ptr<State> self);
     static asio::awaitable<Answer> hand_over(std::shared_ptr<State> self, Manifest manifest,
-                                             std::vector<int> fds, Duration limit);
+                                             std::vector<int> fds, Patience patience);
 
     pid_t pid;
     Descriptor pidfd;
@@ -112,8 +118,8 @@ struct NewProcess::State : std::enable_shared_from_this<State> {
 
 private:
     // Of a coroutine that holds the state.
-    asio::awaitable<Answer> await_answer(TimePoint deadline, Duration limit);
-    asio::awaitable<Answer> give_up(net::FdChannelError error, Duration limit);
+    asio::awaitable<Answer> await_answer(TimePoint deadline, Patience patience);
+    asio::awaitable<Answer> give_up(net::FdChannelError error, Patience patience);
     asio::awaitable<void> see_it_end(Duration patience);
     asio::awaitable<void> wait_for_end(Duration patience);
 };
@@ -145,32 +151,32 @@ asio::awaitable<void> NewProcess::State::watch(std::shared_ptr<State> self) {
 asio::awaitable<NewProcess::State::Answer> NewProcess::State::hand_over(std::shared_ptr<State> self,
                                                                         Manifest manifest,
                                                                         std::vector<int> fds,
-                                                                        Duration limit) {
-    const TimePoint deadline = deadline_after(SteadyClock().now(), limit);
+                                                                        Patience patience) {
+    const TimePoint deadline = deadline_after(SteadyClock().now(), patience.answer);
     auto text = encode(std::move(manifest));
     auto sending = self->channel.send(std::move(text), std::move(fds), deadline);
     auto sent = co_await std::move(sending);
     // One that ended at once may have said why.
     if (!sent && sent.error().kind != net::FdChannelError::Kind::ended) {
-        auto end = self->give_up(std::move(sent.error()), limit);
+        auto end = self->give_up(std::move(sent.error()), patience);
         co_return co_await std::move(end);
     }
-    auto waiting = self->await_answer(deadline, limit);
+    auto waiting = self->await_answer(deadline, patience);
     co_return co_await std::move(waiting);
 }
 
 asio::awaitable<NewProcess::State::Answer> NewProcess::State::await_answer(TimePoint deadline,
-                                                                           Duration limit) {
+                                                                           Patience patience) {
     for (;;) {
         auto message = co_await channel.receive(deadline);
         if (!message) {
-            auto end_of_it = give_up(std::move(message.error()), limit);
+            auto end_of_it = give_up(std::move(message.error()), patience);
             co_return co_await std::move(end_of_it);
         }
         auto answer = decode(message->bytes);
         if (!answer) {
             net::FdChannelError nonsense{net::FdChannelError::Kind::malformed, answer.error()};
-            auto end_of_it = give_up(std::move(nonsense), limit);
+            auto end_of_it = give_up(std::move(nonsense), patience);
             co_return co_await std::move(end_of_it);
         }
         if (auto* said = std::get_if<Ready>(&*answer)) {
@@ -178,24 +184,25 @@ asio::awaitable<NewProcess::State::Answer> NewProcess::State::await_answer(TimeP
             co_return std::move(*said);
         }
         if (auto* said = std::get_if<Failed>(&*answer)) {
-            co_await see_it_end(grace);
+            co_await see_it_end(patience.end);
             co_return std::unexpected(fmt::format("{} cannot take over: {}", name(), said->reason));
         }
     }
 }
 
 asio::awaitable<NewProcess::State::Answer> NewProcess::State::give_up(net::FdChannelError error,
-                                                                      Duration limit) {
+                                                                      Patience patience) {
     using Kind = net::FdChannelError::Kind;
-    if (error.kind == Kind::ended) co_await wait_for_end(grace);
+    if (error.kind == Kind::ended) co_await wait_for_end(patience.end);
     const auto how = end;
     co_await see_it_end(Duration::zero());
     if (how)
         co_return std::unexpected(fmt::format(
             "{} {} before it was ready; its messages on standard error may say why", name(), *how));
     if (error.kind == Kind::timed_out)
-        co_return std::unexpected(fmt::format("{} was not ready after {} s; it was ended", name(),
-                                              std::chrono::duration<double>(limit).count()));
+        co_return std::unexpected(
+            fmt::format("{} was not ready after {} s; it was ended", name(),
+                        std::chrono::duration<double>(patience.answer).count()));
     if (error.kind == Kind::ended)
         co_return std::unexpected(
             fmt::format("{} does not want to take over, and was ended; is it Penstock?", name()));
@@ -207,7 +214,8 @@ asio::awaitable<void> NewProcess::State::see_it_end(Duration patience) {
     if (patience > Duration::zero()) co_await wait_for_end(patience);
     if (end) co_return;
     kill();
-    co_await wait_for_end(grace);
+    constexpr Duration of_the_kernel = std::chrono::seconds(5);
+    co_await wait_for_end(of_the_kernel);
 }
 
 asio::awaitable<void> NewProcess::State::wait_for_end(Duration patience) {
@@ -230,7 +238,7 @@ std::expected<NewProcess, std::string> NewProcess::start(asio::io_context& conte
     if (!pid)
         return std::unexpected(
             fmt::format("cannot start {}: {}", program.file, message_of(pid.error())));
-    net::UniqueFd pidfd(::pidfd_open(*pid, 0));
+    net::UniqueFd pidfd(pidfd_open(*pid));
     if (!pidfd) {
         const int error = errno;
         ::kill(*pid, SIGKILL);
@@ -256,8 +264,8 @@ NewProcess::~NewProcess() {
 
 asio::awaitable<std::expected<Ready, std::string>> NewProcess::hand_over(Manifest manifest,
                                                                          std::vector<int> fds,
-                                                                         Duration limit) {
-    return State::hand_over(state_, std::move(manifest), std::move(fds), limit);
+                                                                         Patience patience) {
+    return State::hand_over(state_, std::move(manifest), std::move(fds), patience);
 }
 
 net::FdChannel& NewProcess::channel() noexcept { return state_->channel; }

@@ -22,9 +22,11 @@ namespace penstock::app::upgrade {
 /// Thread of the io_context.
 class NewProcess {
 public:
-    static constexpr Duration usual_limit = std::chrono::seconds(60);
-    /// After it said that it failed, or its channel broke: so long it may take to end by itself.
-    static constexpr Duration grace = std::chrono::seconds(5);
+    struct Patience {
+        Duration answer = std::chrono::seconds(60);
+        /// Until it ends by itself, after it said that it failed or closed its channel.
+        Duration end = std::chrono::seconds(5);
+    };
 
     /// Starts the program with the arguments and the environment of this process, its standard
     /// streams, no signal blocked or ignored, and no other descriptor but the channel. From here on
@@ -39,7 +41,7 @@ public:
     /// Hands everything over; `fds` as the manifest counts them, and open until it is done. What
     /// the new process answers, or a sentence that says why there is none any more.
     [[nodiscard]] boost::asio::awaitable<std::expected<Ready, std::string>> hand_over(
-        Manifest manifest, std::vector<int> fds, Duration limit = usual_limit);
+        Manifest manifest, std::vector<int> fds, Patience patience);
 
     /// For what both tell each other once the new process is ready.
     [[nodiscard]] net::FdChannel& channel() noexcept;

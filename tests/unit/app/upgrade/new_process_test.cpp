@@ -42,14 +42,15 @@ protected:
         process.emplace(*std::move(made));
         pid = process->pid();
     }
-    asio::awaitable<void> ask(Manifest manifest, std::vector<int> fds, Duration limit) {
-        auto asked = process->hand_over(std::move(manifest), std::move(fds), limit);
+    asio::awaitable<void> ask(Manifest manifest, std::vector<int> fds,
+                              NewProcess::Patience patience) {
+        auto asked = process->hand_over(std::move(manifest), std::move(fds), patience);
         auto got = co_await std::move(asked);
         answer.emplace(std::move(got));
     }
-    void hand_over(Duration limit = seconds(60), Manifest manifest = {},
+    void hand_over(NewProcess::Patience patience = {}, Manifest manifest = {},
                    std::vector<int> fds = {}) {
-        asio::co_spawn(context, ask(std::move(manifest), std::move(fds), limit), rethrow);
+        asio::co_spawn(context, ask(std::move(manifest), std::move(fds), patience), rethrow);
         while (!answer) ASSERT_NE(context.run_one_for(seconds(60)), 0U);
     }
     [[nodiscard]] std::string refusal() const {
@@ -89,7 +90,7 @@ TEST_F(NewProcessTest, U1_takes_over_with_all_sockets_and_nothing_else) {
                       .admin_sockets = {{.bind = "127.0.0.1:0", .bound = bound, .count = 1}},
                       .older = {{.pid = 12}}};
     start("report");
-    hand_over(seconds(60), std::move(manifest),
+    hand_over({}, std::move(manifest),
               {group->sockets[0].fd(), group->sockets[1].fd(), admin->sockets[0].fd(),
                older->first.get()});
     ::close(leaked);
@@ -142,8 +143,22 @@ TEST_F(NewProcessTest, U2_one_that_is_killed_says_by_what) {
 
 TEST_F(NewProcessTest, U2_one_that_hangs_is_ended) {
     start("hang");
-    hand_over(milliseconds(50));
+    hand_over({.answer = milliseconds(50)});
     expect_refusal("was not ready after 0.05 s");
+    EXPECT_EQ(process->end(), "was killed by signal 9 (Killed)");
+}
+
+TEST_F(NewProcessTest, U2_one_that_fails_and_stays_is_ended) {
+    start("fail and hang");
+    hand_over({.end = milliseconds(20)});
+    expect_refusal("cannot take over: penstock.toml");
+    EXPECT_EQ(process->end(), "was killed by signal 9 (Killed)");
+}
+
+TEST_F(NewProcessTest, U2_one_that_knows_nothing_of_upgrades_is_ended) {
+    start("close");
+    hand_over({.end = milliseconds(20)});
+    expect_refusal("is it Penstock?");
     EXPECT_EQ(process->end(), "was killed by signal 9 (Killed)");
 }
 
