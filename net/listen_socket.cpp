@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <fstream>
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -31,14 +32,24 @@ void set_option(int fd, int level, int name) noexcept {
     ::setsockopt(fd, level, name, &on, sizeof on);
 }
 
+int option_of(int fd, int name) noexcept {
+    int value = 0;
+    socklen_t length = sizeof value;
+    return ::getsockopt(fd, SOL_SOCKET, name, &value, &length) == 0 ? value : 0;
+}
+
 // What accepted sockets inherit is set here once instead of on each of them.
+void set_inherited_options(int fd) noexcept {
+    set_option(fd, IPPROTO_TCP, TCP_NODELAY);
+    set_option(fd, SOL_SOCKET, SO_OOBINLINE);
+}
+
 void set_options(int fd, const Endpoint& address, bool share) noexcept {
     if (address.is_unix()) return;
     set_option(fd, SOL_SOCKET, SO_REUSEADDR);
     if (share) set_option(fd, SOL_SOCKET, SO_REUSEPORT);
     if (address.family() == AF_INET6) set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY);
-    set_option(fd, IPPROTO_TCP, TCP_NODELAY);
-    set_option(fd, SOL_SOCKET, SO_OOBINLINE);
+    set_inherited_options(fd);
 }
 
 Result<UniqueFd> open_bound(const Endpoint& address, bool share) {
@@ -53,7 +64,7 @@ Result<UniqueFd> open_bound(const Endpoint& address, bool share) {
 }
 
 Endpoint bound_address(int fd, const Endpoint& asked) {
-    if (asked.is_unix()) return asked;
+    if (asked.is_unix()) return asked;  // as it was written
     sockaddr_storage raw;
     socklen_t length = sizeof raw;
     if (::getsockname(fd, reinterpret_cast<sockaddr*>(&raw), &length) != 0) return asked;
@@ -124,6 +135,73 @@ std::expected<ListenGroup, ListenError> open_listen_group(const Endpoint& addres
         group.sockets.emplace_back(*std::move(fd), bound);
     }
     return group;
+}
+
+std::expected<InheritedSocket, std::string> inspect_listen_socket(int fd) {
+    if (::fcntl(fd, F_GETFD) < 0) return std::unexpected("is not open");
+    struct stat status{};
+    if (::fstat(fd, &status) != 0 || !S_ISSOCK(status.st_mode))
+        return std::unexpected("is no socket");
+    const int family = option_of(fd, SO_DOMAIN);
+    if (family != AF_INET && family != AF_INET6 && family != AF_UNIX)
+        return std::unexpected("is neither a TCP nor a unix socket");
+    const int protocol = option_of(fd, SO_PROTOCOL);
+    if (option_of(fd, SO_TYPE) != SOCK_STREAM ||
+        (family != AF_UNIX && protocol != IPPROTO_TCP))  // MPTCP and SCTP are streams too
+        return std::unexpected("is no stream socket (TCP or unix)");
+    if (option_of(fd, SO_ACCEPTCONN) == 0) return std::unexpected("does not listen");
+    sockaddr_storage raw;
+    socklen_t length = sizeof raw;
+    if (::getsockname(fd, reinterpret_cast<sockaddr*>(&raw), &length) != 0)
+        return std::unexpected(last_error().message());
+    return InheritedSocket{
+        family, Endpoint::from_sockaddr(reinterpret_cast<const sockaddr*>(&raw), length)};
+}
+
+std::expected<ListenGroup, ListenError> adopt_listen_group(std::vector<UniqueFd> fds,
+                                                           const UnixFile& path) {
+    ListenGroup group;
+    group.unix_device = path.device;
+    group.unix_inode = path.inode;
+    for (auto& fd : fds) {
+        auto socket = inspect_listen_socket(fd.get());
+        if (!socket)
+            return std::unexpected(
+                ListenError{std::make_error_code(std::errc::invalid_argument),
+                            fmt::format("inherited descriptor {} {}", fd.get(), socket.error())});
+        if (!group.sockets.empty() && socket->bound != group.sockets.front().bound())
+            return std::unexpected(ListenError{
+                std::make_error_code(std::errc::invalid_argument),
+                fmt::format("inherited sockets of one name have different addresses, "
+                            "{} and {}; give each address a name of its own",
+                            group.sockets.front().bound().to_string(), socket->bound.to_string())});
+        ::fcntl(fd.get(), F_SETFD, FD_CLOEXEC);
+        ::fcntl(fd.get(), F_SETFL, ::fcntl(fd.get(), F_GETFL) | O_NONBLOCK);
+        if (socket->family != AF_UNIX) set_inherited_options(fd.get());
+        group.sockets.emplace_back(std::move(fd), std::move(socket->bound));
+    }
+    return group;
+}
+
+std::expected<void, ListenError> grow_listen_group(ListenGroup& group, std::size_t count) {
+    if (group.sockets.empty() || group.sockets.size() >= count) return {};
+    const Endpoint bound = group.sockets.front().bound();
+    for (const auto& socket : group.sockets)
+        if (bound.is_unix() || option_of(socket.fd(), SO_REUSEPORT) == 0) return {};
+    std::vector<ListenSocket> missing;
+    while (group.sockets.size() + missing.size() < count) {
+        auto fd = open_bound(bound, true);
+        if (!fd && fd.error() == std::errc::address_in_use)
+            return std::unexpected(ListenError{
+                fd.error(),
+                fmt::format("{}: cannot open more sockets beside {} inherited: these were opened "
+                            "by another user",
+                            bound.to_string(), group.sockets.size())});
+        if (!fd) return fail(bound, "cannot open more sockets beside those inherited", fd.error());
+        missing.emplace_back(*std::move(fd), bound);
+    }
+    for (auto& socket : missing) group.sockets.push_back(std::move(socket));
+    return {};
 }
 
 std::expected<void, ListenError> start_listening(ListenGroup& group, int backlog) {

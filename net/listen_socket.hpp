@@ -47,6 +47,33 @@ struct ListenError {
                                                                         std::size_t count,
                                                                         bool beside_own = false);
 
+/// Where a unix path is, in the file system: what was created, and nothing that took its place.
+struct UnixFile {
+    std::uint64_t device = 0;
+    std::uint64_t inode = 0;  // 0 = none
+};
+
+/// What a descriptor is that another process has opened.
+struct InheritedSocket {
+    int family = 0;
+    Endpoint bound{};
+};
+/// Only a listening stream socket, TCP or unix, will do. The error is half a sentence, without the
+/// number: `is no socket`.
+[[nodiscard]] std::expected<InheritedSocket, std::string> inspect_listen_socket(int fd);
+
+/// A group of sockets that another process has opened, bound and set listening, at least one; all
+/// have the same address. `path`: the file that this process has to remove in the end; without it
+/// a path is somebody else's. The socket's options are set as those of our own sockets are.
+[[nodiscard]] std::expected<ListenGroup, ListenError> adopt_listen_group(std::vector<UniqueFd> fds,
+                                                                         const UnixFile& path);
+
+/// Opens what is missing to `count` sockets, not listening yet, where the group's sockets share
+/// their port (SO_REUSEPORT); others stay as they are. What is there is never closed: its queue
+/// would be lost. After an error the group is as before, and of use.
+[[nodiscard]] std::expected<void, ListenError> grow_listen_group(ListenGroup& group,
+                                                                 std::size_t count);
+
 /// Starts the queue; connections arrive from here on.
 [[nodiscard]] std::expected<void, ListenError> start_listening(ListenGroup& group, int backlog);
 

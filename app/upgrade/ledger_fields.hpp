@@ -12,6 +12,27 @@
 /// stays what it is; what is no longer counted leaves its name unused.
 namespace penstock::app {
 
+/// What is added to a struct has to be named here as well.
+template <typename T>
+constexpr bool has_grown(std::size_t counters, std::size_t histograms) {
+    return sizeof(T) !=
+           counters * sizeof(std::uint64_t) + histograms * sizeof(metrics::HistogramTotals);
+}
+static_assert(!has_grown<metrics::RouteTotals>(close_reason_count, 1));
+static_assert(!has_grown<metrics::ListenerTotals>(3 + metrics::accept_error_count +
+                                                      2 * close_reason_count,
+                                                  1));
+static_assert(!has_grown<metrics::UpstreamTotals>(9, 1));
+static_assert(!has_grown<metrics::BackendTotals>(7 + close_class_count + attempt_error_count +
+                                                     metrics::warm_result_count +
+                                                     2 * metrics::circuit_cause_count,
+                                                 3));
+static_assert(!has_grown<metrics::WorkerTotals>(6, 1));
+static_assert(!has_grown<ProcessTotals>(6, 0));
+static_assert(!has_grown<LookupTotals>(2, 0));
+static_assert(!has_grown<Gauges::Upstream>(3, 0));
+static_assert(!has_grown<Gauges::Backend>(3, 0));
+
 /// The name of the i-th value of an enumeration.
 template <typename Enum>
 constexpr auto nth_name = [](std::size_t i) { return name_of(static_cast<Enum>(i)); };

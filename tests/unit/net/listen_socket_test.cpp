@@ -4,6 +4,7 @@
 #include <fstream>
 #include <set>
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 
 #include "tests/support/temp_dir.hpp"
@@ -82,6 +83,84 @@ TEST_F(ListenSocketTest, X3_removes_its_own_path_but_not_a_successors) {
     EXPECT_TRUE(fs::exists(directory / "s"));
     remove_unix_path(*second);
     EXPECT_FALSE(fs::exists(directory / "s"));
+}
+
+TEST_F(ListenSocketTest, U1_inherited_sockets_become_a_group_and_missing_ones_are_opened) {
+    auto old = open_listen_group(Endpoint::ipv4({127, 0, 0, 1}, 0), 2);
+    ASSERT_TRUE(old);
+    ASSERT_TRUE(start_listening(*old, 8));
+    std::vector<UniqueFd> fds;
+    for (auto& socket : old->sockets) {
+        ::fcntl(socket.fd(), F_SETFL, 0);
+        ::fcntl(socket.fd(), F_SETFD, 0);
+        fds.push_back(socket.take_fd());
+    }
+    auto group = adopt_listen_group(std::move(fds), {});
+    ASSERT_TRUE(group) << group.error().message;
+    ASSERT_EQ(group->sockets.size(), 2U);
+    EXPECT_EQ(group->sockets[0].bound(), old->sockets[0].bound());
+    EXPECT_NE(::fcntl(group->sockets[0].fd(), F_GETFL) & O_NONBLOCK, 0);
+    EXPECT_NE(::fcntl(group->sockets[0].fd(), F_GETFD) & FD_CLOEXEC, 0);
+    ASSERT_TRUE(grow_listen_group(*group, 1));
+    EXPECT_EQ(group->sockets.size(), 2U) << "none is closed: its queue would be lost";
+    ASSERT_TRUE(grow_listen_group(*group, 4));
+    ASSERT_EQ(group->sockets.size(), 4U);
+    ASSERT_TRUE(start_listening(*group, 8));
+    for (const auto& socket : group->sockets)
+        EXPECT_EQ(inspect_listen_socket(socket.fd())->bound, old->sockets[0].bound());
+}
+
+TEST_F(ListenSocketTest, what_cannot_be_cloned_does_not_grow) {
+    const UniqueFd alone(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    ASSERT_EQ(::listen(alone.get(), 8), 0);  // binds it to any port
+    std::vector<UniqueFd> fds;
+    fds.emplace_back(::dup(alone.get()));
+    auto group = adopt_listen_group(std::move(fds), {});
+    ASSERT_TRUE(group) << group.error().message;
+    ASSERT_TRUE(grow_listen_group(*group, 4));
+    EXPECT_EQ(group->sockets.size(), 1U);
+}
+
+TEST_F(ListenSocketTest, U5_an_inherited_path_is_removed_only_by_who_owns_it) {
+    auto old = open_listen_group(path("s"), 1);
+    ASSERT_TRUE(old);
+    ASSERT_TRUE(start_listening(*old, 8));
+    std::vector<UniqueFd> fds;
+    fds.emplace_back(::dup(old->sockets[0].fd()));
+    auto foreign = adopt_listen_group(std::move(fds), {});
+    ASSERT_TRUE(foreign);
+    EXPECT_EQ(foreign->sockets[0].bound(), path("s"));
+    remove_unix_path(*foreign);
+    EXPECT_TRUE(fs::exists(directory / "s")) << "of systemd, which keeps it";
+    fds.clear();
+    fds.push_back(old->sockets[0].take_fd());
+    auto ours = adopt_listen_group(std::move(fds), {old->unix_device, old->unix_inode});
+    ASSERT_TRUE(ours);
+    remove_unix_path(*ours);
+    EXPECT_FALSE(fs::exists(directory / "s")) << "as the process did that is gone";
+}
+
+TEST_F(ListenSocketTest, only_listening_stream_sockets_can_be_inherited) {
+    const auto refusal = [](int fd) {
+        const auto socket = inspect_listen_socket(fd);
+        return socket ? "none" : socket.error();
+    };
+    const UniqueFd file(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    const UniqueFd datagram(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    const UniqueFd packets(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+    const UniqueFd silent(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const UniqueFd netlink(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0));
+    EXPECT_EQ(refusal(-1), "is not open");
+    EXPECT_EQ(refusal(file.get()), "is no socket");
+    EXPECT_EQ(refusal(datagram.get()), "is no stream socket (TCP or unix)");
+    EXPECT_EQ(refusal(packets.get()), "is no stream socket (TCP or unix)");
+    EXPECT_EQ(refusal(silent.get()), "does not listen");
+    EXPECT_EQ(refusal(netlink.get()), "is neither a TCP nor a unix socket");
+    std::vector<UniqueFd> fds;
+    fds.emplace_back(::dup(silent.get()));
+    const auto group = adopt_listen_group(std::move(fds), {});
+    ASSERT_FALSE(group);
+    EXPECT_NE(group.error().message.find("does not listen"), std::string::npos);
 }
 
 TEST_F(ListenSocketTest, R3_every_accept_error_has_its_answer) {

@@ -1,0 +1,275 @@
+#include "app/upgrade/new_process.hpp"
+
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstring>
+#include <exception>
+#include <utility>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/basic_waitable_timer.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/deferred.hpp>
+#include <boost/asio/posix/basic_stream_descriptor.hpp>
+#include <fmt/format.h>
+#include <spawn.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/error.hpp"
+
+namespace penstock::app::upgrade {
+
+namespace asio = boost::asio;
+
+namespace {
+
+constexpr int channel_fd = 3;  // in the new process
+
+// glibc 2.36 declares its own functions without extern "C".
+int pidfd_open(pid_t pid) noexcept { return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)); }
+
+void pidfd_kill(int pidfd) noexcept {
+    ::syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, nullptr, 0);
+}
+
+std::string message_of(int error) {
+    return std::error_code(error, std::generic_category()).message();
+}
+
+std::vector<char*> pointers(std::vector<std::string>& strings) {
+    std::vector<char*> result;
+    for (auto& text : strings) result.push_back(text.data());
+    result.push_back(nullptr);
+    return result;
+}
+
+// posix_spawn(3) is safe with other threads: nothing runs between fork and exec that may lock.
+std::expected<pid_t, int> spawn(const Program& program, int channel) {
+    auto arguments = program.arguments;
+    auto environment = successor_environment(program.environment, channel_fd);
+    sigset_t none;
+    sigset_t all;
+    sigemptyset(&none);
+    sigfillset(&all);
+    posix_spawnattr_t attributes;
+    posix_spawn_file_actions_t files;
+    ::posix_spawnattr_init(&attributes);
+    ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    ::posix_spawnattr_setsigmask(&attributes, &none);
+    ::posix_spawnattr_setsigdefault(&attributes, &all);
+    ::posix_spawn_file_actions_init(&files);
+    ::posix_spawn_file_actions_adddup2(&files, channel, channel_fd);
+    // All of ours are closed by exec anyway; those that we have inherited without knowing are not.
+    ::posix_spawn_file_actions_addclosefrom_np(&files, channel_fd + 1);
+    pid_t pid = -1;
+    const int failed = ::posix_spawn(&pid, program.file.c_str(), &files, &attributes,
+                                     pointers(arguments).data(), pointers(environment).data());
+    ::posix_spawn_file_actions_destroy(&files);
+    ::posix_spawnattr_destroy(&attributes);
+    if (failed != 0) return std::unexpected(failed);
+    return pid;
+}
+
+std::string words_of(const siginfo_t& info) {
+    if (info.si_code == CLD_EXITED) return fmt::format("has ended with status {}", info.si_status);
+    return fmt::format("was killed by signal {} ({})", info.si_status, ::strsignal(info.si_status));
+}
+
+void rethrow(std::exception_ptr error) {
+    if (error) std::rethrow_exception(error);
+}
+
+}  // namespace
+
+// Held by the coroutines too: they may resume when the object is gone.
+struct NewProcess::State : std::enable_shared_from_this<State> {
+    using Executor = asio::io_context::executor_type;
+    using Descriptor = asio::posix::basic_stream_descriptor<Executor>;
+    using Timer =
+        asio::basic_waitable_timer<std::chrono::steady_clock,
+                                   asio::wait_traits<std::chrono::steady_clock>, Executor>;
+    using Answer = std::expected<Ready, std::string>;
+
+    State(asio::io_context& context, pid_t its_pid, net::UniqueFd its_pidfd, net::UniqueFd own_end)
+        : pid(its_pid),
+          pidfd(context, its_pidfd.release()),
+          event(context),
+          channel(context, std::move(own_end)) {}
+
+    [[nodiscard]] std::string name() const { return fmt::format("the new process {}", pid); }
+    void kill() noexcept {
+        if (!end && pidfd.is_open()) pidfd_kill(pidfd.native_handle());
+    }
+    void reap(int options) noexcept;
+
+    static asio::awaitable<void> watch(std::shared_ptr<State> self);
+    static asio::awaitable<Answer> hand_over(std::shared_ptr<State> self, Manifest manifest,
+                                             std::vector<int> fds, Patience patience);
+
+    pid_t pid;
+    Descriptor pidfd;
+    Timer event;  // cancelled when the process has ended
+    net::FdChannel channel;
+    std::optional<std::string> end;
+    bool ready = false;
+
+private:
+    // Of a coroutine that holds the state.
+    asio::awaitable<Answer> await_answer(TimePoint deadline, Patience patience);
+    asio::awaitable<Answer> give_up(net::FdChannelError error, Patience patience);
+    asio::awaitable<void> see_it_end(Duration patience);
+    asio::awaitable<void> wait_for_end(Duration patience);
+};
+
+void NewProcess::State::reap(int options) noexcept {
+    if (end) return;
+    siginfo_t info{};
+    int failed = 0;
+    do
+        failed =
+            ::waitid(P_PIDFD, static_cast<id_t>(pidfd.native_handle()), &info, WEXITED | options);
+    while (failed != 0 && errno == EINTR);
+    if (failed == 0 && info.si_pid == 0) return;  // it lives
+    end = failed == 0 ? words_of(info) : std::string("has ended");
+}
+
+asio::awaitable<void> NewProcess::State::watch(std::shared_ptr<State> self) {
+    while (!self->end && self->pidfd.is_open()) {
+        const auto [error] =
+            co_await self->pidfd.async_wait(Descriptor::wait_read, asio::as_tuple(asio::deferred));
+        if (!error) self->reap(WNOHANG);
+    }
+    if (!self->end) co_return;  // nobody is interested any more
+    // A process of its own may hold the other end of the channel.
+    self->channel.end_reading();
+    self->event.cancel();
+}
+
+asio::awaitable<NewProcess::State::Answer> NewProcess::State::hand_over(std::shared_ptr<State> self,
+                                                                        Manifest manifest,
+                                                                        std::vector<int> fds,
+                                                                        Patience patience) {
+    const TimePoint deadline = deadline_after(SteadyClock().now(), patience.answer);
+    auto text = encode(std::move(manifest));
+    auto sending = self->channel.send(std::move(text), std::move(fds), deadline);
+    auto sent = co_await std::move(sending);
+    // One that ended at once may have said why.
+    if (!sent && sent.error().kind != net::FdChannelError::Kind::ended) {
+        auto end = self->give_up(std::move(sent.error()), patience);
+        co_return co_await std::move(end);
+    }
+    auto waiting = self->await_answer(deadline, patience);
+    co_return co_await std::move(waiting);
+}
+
+asio::awaitable<NewProcess::State::Answer> NewProcess::State::await_answer(TimePoint deadline,
+                                                                           Patience patience) {
+    for (;;) {
+        auto message = co_await channel.receive(deadline);
+        if (!message) {
+            auto end_of_it = give_up(std::move(message.error()), patience);
+            co_return co_await std::move(end_of_it);
+        }
+        auto answer = decode(message->bytes);
+        if (!answer) {
+            net::FdChannelError nonsense{net::FdChannelError::Kind::malformed, answer.error()};
+            auto end_of_it = give_up(std::move(nonsense), patience);
+            co_return co_await std::move(end_of_it);
+        }
+        if (auto* said = std::get_if<Ready>(&*answer)) {
+            ready = true;
+            co_return std::move(*said);
+        }
+        if (auto* said = std::get_if<Failed>(&*answer)) {
+            co_await see_it_end(patience.end);
+            co_return std::unexpected(fmt::format("{} cannot take over: {}", name(), said->reason));
+        }
+    }
+}
+
+asio::awaitable<NewProcess::State::Answer> NewProcess::State::give_up(net::FdChannelError error,
+                                                                      Patience patience) {
+    using Kind = net::FdChannelError::Kind;
+    if (error.kind == Kind::ended) co_await wait_for_end(patience.end);
+    const auto how = end;
+    co_await see_it_end(Duration::zero());
+    if (how)
+        co_return std::unexpected(fmt::format(
+            "{} {} before it was ready; its messages on standard error may say why", name(), *how));
+    if (error.kind == Kind::timed_out)
+        co_return std::unexpected(
+            fmt::format("{} was not ready after {} s; it was ended", name(),
+                        std::chrono::duration<double>(patience.answer).count()));
+    if (error.kind == Kind::ended)
+        co_return std::unexpected(
+            fmt::format("{} does not want to take over, and was ended; is it Penstock?", name()));
+    co_return std::unexpected(fmt::format("{} was ended: {}", name(), error.message));
+}
+
+// By itself within that time, or not.
+asio::awaitable<void> NewProcess::State::see_it_end(Duration patience) {
+    if (patience > Duration::zero()) co_await wait_for_end(patience);
+    if (end) co_return;
+    kill();
+    constexpr Duration of_the_kernel = std::chrono::seconds(5);
+    co_await wait_for_end(of_the_kernel);
+}
+
+asio::awaitable<void> NewProcess::State::wait_for_end(Duration patience) {
+    if (end) co_return;
+    event.expires_after(std::chrono::duration_cast<std::chrono::steady_clock::duration>(patience));
+    co_await event.async_wait(asio::as_tuple(asio::deferred));
+}
+
+std::expected<NewProcess, std::string> NewProcess::start(asio::io_context& context,
+                                                         const Program& program) {
+    if (auto good = check_upgradable(program, ::getpid()); !good)
+        return std::unexpected(good.error());
+    auto ends = net::make_fd_channel();
+    if (!ends)
+        return std::unexpected(
+            fmt::format("cannot open a channel to a new process: {}", ends.error().message()));
+    // The children of a process that ignores SIGCHLD vanish without a word about how they ended.
+    std::signal(SIGCHLD, SIG_DFL);
+    const auto pid = spawn(program, ends->second.get());
+    if (!pid)
+        return std::unexpected(
+            fmt::format("cannot start {}: {}", program.file, message_of(pid.error())));
+    net::UniqueFd pidfd(pidfd_open(*pid));
+    if (!pidfd) {
+        const int error = errno;
+        ::kill(*pid, SIGKILL);
+        ::waitpid(*pid, nullptr, 0);
+        return std::unexpected(fmt::format("cannot watch the new process: {}", message_of(error)));
+    }
+    auto state = std::make_shared<State>(context, *pid, std::move(pidfd), std::move(ends->first));
+    asio::co_spawn(context, State::watch(state), rethrow);
+    return NewProcess(std::move(state));
+}
+
+NewProcess::~NewProcess() {
+    if (!state_) return;
+    if (!state_->ready && !state_->end) {
+        state_->kill();
+        state_->reap(0);
+    }
+    boost::system::error_code ignored;
+    state_->pidfd.close(ignored);
+    state_->event.cancel();
+    state_->channel.close();
+}
+
+asio::awaitable<std::expected<Ready, std::string>> NewProcess::hand_over(Manifest manifest,
+                                                                         std::vector<int> fds,
+                                                                         Patience patience) {
+    return State::hand_over(state_, std::move(manifest), std::move(fds), patience);
+}
+
+net::FdChannel& NewProcess::channel() noexcept { return state_->channel; }
+pid_t NewProcess::pid() const noexcept { return state_->pid; }
+const std::optional<std::string>& NewProcess::end() const noexcept { return state_->end; }
+
+}  // namespace penstock::app::upgrade

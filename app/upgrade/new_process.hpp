@@ -1,0 +1,59 @@
+#pragma once
+
+#include <expected>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <sys/types.h>
+
+#include "app/upgrade/messages.hpp"
+#include "app/upgrade/program.hpp"
+#include "base/clock.hpp"
+#include "net/fd_channel.hpp"
+
+namespace penstock::app::upgrade {
+
+/// The successor of this process, from its start until this one ends. Until it has said that it is
+/// ready, it is nothing but an attempt: whatever goes wrong ends it, and this process goes on.
+/// Thread of the io_context.
+class NewProcess {
+public:
+    struct Patience {
+        Duration answer = std::chrono::seconds(60);
+        /// Until it ends by itself, after it said that it failed or closed its channel.
+        Duration end = std::chrono::seconds(5);
+    };
+
+    /// Starts the program with the arguments and the environment of this process, its standard
+    /// streams, no signal blocked or ignored, and no other descriptor but the channel. From here on
+    /// SIGCHLD is not ignored any more. The error is a sentence.
+    [[nodiscard]] static std::expected<NewProcess, std::string> start(
+        boost::asio::io_context& context, const Program& program);
+    /// One that is not ready is killed.
+    ~NewProcess();
+    NewProcess(NewProcess&&) noexcept = default;
+    NewProcess& operator=(NewProcess&&) = delete;
+
+    /// Hands everything over; `fds` as the manifest counts them, and open until it is done. What
+    /// the new process answers, or a sentence that says why there is none any more.
+    [[nodiscard]] boost::asio::awaitable<std::expected<Ready, std::string>> hand_over(
+        Manifest manifest, std::vector<int> fds, Patience patience);
+
+    /// For what both tell each other once the new process is ready.
+    [[nodiscard]] net::FdChannel& channel() noexcept;
+    [[nodiscard]] pid_t pid() const noexcept;
+    /// How it ended: `has ended with status 3`; nothing = it has not.
+    [[nodiscard]] const std::optional<std::string>& end() const noexcept;
+
+private:
+    struct State;
+    explicit NewProcess(std::shared_ptr<State> state) : state_(std::move(state)) {}
+
+    std::shared_ptr<State> state_;
+};
+
+}  // namespace penstock::app::upgrade
