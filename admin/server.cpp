@@ -356,12 +356,21 @@ void Server::close_all() {
     for (const auto& [connection, gate] : impl_->connections) connection->close();
 }
 
-void Server::leave_paths() { impl_->paths_stay = true; }
+void Server::let_go() {
+    impl_->paths_stay = true;
+    for (const GatePtr& gate : impl_->gates) {
+        // Asio's close() would leave the descriptor in its epoll set: another process holds it.
+        if (gate->acceptor.is_open()) ::close(gate->acceptor.release());
+        impl_->close(*gate);
+    }
+    impl_->gates.clear();
+}
 
-std::vector<std::pair<Endpoint, int>> Server::listening() const {
-    std::vector<std::pair<Endpoint, int>> all;
+std::vector<Server::Listening> Server::listening() const {
+    std::vector<Listening> all;
     for (const GatePtr& gate : impl_->gates)
-        all.emplace_back(gate->listener.bind.front(), gate->acceptor.native_handle());
+        all.push_back({gate->listener.bind.front(), gate->acceptor.native_handle(),
+                       gate->group.unix_device, gate->group.unix_inode});
     return all;
 }
 

@@ -155,6 +155,11 @@ void AdminApi::reload_token(const Endpoint& address) {
     parts_.log.info("admin: the token of {} has changed", address.to_string());
 }
 
+void AdminApi::let_go() {
+    tokens_.clear();
+    server_.let_go();
+}
+
 void AdminApi::stop() {
     if (std::exchange(stopped_, true)) return;
     service_.stop();

@@ -104,7 +104,8 @@ int demo(const DemoOptions& options) try {
         fmt::print(stderr, "penstock: cannot open the log: {}\n", log.error());
         return ExitStatus::failure;
     }
-    return serve({std::make_shared<const config::Config>(config)}, loop, **log, [&](const Server& server, const AdminApi& admin) {
+    Inheritance nothing;
+    return serve({std::make_shared<const config::Config>(config)}, loop, **log, nothing, [&](const Server& server, const AdminApi& admin) {
         print_welcome(server, admin, backends, socket);
         const auto port = server.bound().front().address.port();
         boost::asio::co_spawn(

@@ -84,6 +84,11 @@ std::unique_ptr<health::UpstreamMonitor> Monitors::make(const config::Config& co
         monitor_options(config, upstream, workers_), probe_of(upstream, passwords));
 }
 
+void Monitors::restore(const std::string& upstream,
+                       std::map<std::string, health::UpstreamMonitor::Override> overrides) {
+    if (Upstream* known = find(upstream)) known->monitor->restore_overrides(std::move(overrides));
+}
+
 std::vector<proxy::SnapshotPtr> Monitors::first() const {
     std::vector<proxy::SnapshotPtr> all;
     for (const auto& upstream : upstreams_) all.push_back(upstream.monitor->first());

@@ -35,6 +35,7 @@ public:
         std::size_t buffer_cap_bytes;  // over all workers
         AccessPolicies access;
         std::vector<proxy::SnapshotPtr> first;  // of each upstream
+        InheritedSockets* inherited = nullptr;  // until open() returns
     };
 
     /// Opens every listening socket and the access log; nothing is accepted yet. The error is a
@@ -70,6 +71,8 @@ public:
     void let_go(std::function<void()> done);
     /// After either: closes sessions by `plan`; `done` once none is left.
     void drain(const proxy::DrainPlan& plan, std::function<void()> done);
+    /// While it drains: those that are left end by this plan, if it is the sooner one.
+    void hasten(const proxy::DrainPlan& plan);
     void abort_all();
     /// Ends the threads. No session is left afterwards.
     void join();

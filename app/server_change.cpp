@@ -23,7 +23,7 @@ const T* find_named(const std::vector<T>& all, const std::string& name) {
 
 std::expected<Server::Change, std::string> Server::prepare(ConfigPtr config) const {
     Change change;
-    auto sockets = sockets_.open(*config);
+    auto sockets = sockets_.open(*config, nullptr);
     if (!sockets) return std::unexpected(sockets.error());
     change.sockets = *std::move(sockets);
     if (config->access_log.target != config_->access_log.target) {

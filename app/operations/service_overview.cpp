@@ -45,6 +45,7 @@ admin::Overview Service::overview() {
         overview.listeners.push_back(listener_view(i));
     for (std::size_t i = 0; i < config().upstreams.size(); ++i)
         overview.upstreams.push_back(upstream_view(i, now));
+    add_old_processes(overview);
     return overview;
 }
 

@@ -54,7 +54,9 @@ public:
     /// Nothing is changed any more; what is under way ends.
     void stop();
 
-    [[nodiscard]] bool busy() const noexcept { return busy_; }
+    /// Nothing changes the configuration between the two.
+    [[nodiscard]] boost::asio::awaitable<void> take_turn();
+    void give_turn();
     /// What of the configuration the process has to be started anew for.
     [[nodiscard]] const std::vector<std::string>& restart_required() const noexcept {
         return restart_required_;
@@ -63,15 +65,11 @@ public:
     [[nodiscard]] WallTime last_success() const noexcept { return last_success_; }
     [[nodiscard]] std::uint64_t succeeded() const noexcept { return succeeded_; }
     [[nodiscard]] std::uint64_t failed() const noexcept { return failed_; }
-    /// Seen on the way out of the loop: none is under way.
-    [[nodiscard]] const std::string& file() const noexcept { return file_; }
 
 private:
     /// What a change has opened and built so far.
     struct Prepared;
 
-    boost::asio::awaitable<void> take_turn();
-    void give_turn();
     boost::asio::awaitable<Candidate> read(admin::PlanRequest request);
     [[nodiscard]] LiveState live_state(const Candidate& candidate) const;
     [[nodiscard]] admin::Plan plan_of(const Candidate& candidate) const;
