@@ -28,6 +28,14 @@ void BackendBook::follow(const std::string& upstream, const std::vector<BackendP
     });
 }
 
+void BackendBook::follow_only(const std::set<std::string>& upstreams, TimePoint now) {
+    for (auto& [name, entries] : upstreams_)
+        if (!upstreams.contains(name)) follow(name, {}, now);
+    std::erase_if(upstreams_, [&](const auto& upstream) {
+        return upstream.second.empty() && !upstreams.contains(upstream.first);
+    });
+}
+
 // One whose last session has ended counts nothing more.
 void BackendBook::settle(Entry& entry, TimePoint now) {
     std::erase_if(entry.earlier, [&](const BackendPtr& backend) {
@@ -85,6 +93,14 @@ metrics::BackendTotals BackendBook::totals(const std::string& upstream,
                                            const std::string& backend) const {
     const Entry* entry = find(upstream, backend);
     return entry == nullptr ? metrics::BackendTotals{} : totals(*entry);
+}
+
+std::uint64_t BackendBook::left_sessions(const std::string& upstream,
+                                         const std::string& backend) const {
+    std::uint64_t sum = 0;
+    if (const Entry* entry = find(upstream, backend); entry != nullptr)
+        for (const auto& earlier : entry->earlier) sum += earlier->active();
+    return sum;
 }
 
 const BackendPace* BackendBook::pace(const std::string& upstream,

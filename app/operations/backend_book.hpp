@@ -1,9 +1,11 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -31,6 +33,8 @@ public:
     /// The backends that an upstream has now.
     void follow(const std::string& upstream, const std::vector<BackendPtr>& backends,
                 TimePoint now);
+    /// Upstreams other than these have no backends any more.
+    void follow_only(const std::set<std::string>& upstreams, TimePoint now);
     /// Once a second: rates and times.
     void sample(double elapsed_s);
 
@@ -49,6 +53,9 @@ public:
             for (const auto& [name, entry] : entries)
                 visit(upstream, name, totals(entry), now_of(entry));
     }
+    /// Sessions on backends of that name that are no longer the upstream's.
+    [[nodiscard]] std::uint64_t left_sessions(const std::string& upstream,
+                                              const std::string& backend) const;
     /// Null if it is not known.
     [[nodiscard]] const BackendPace* pace(const std::string& upstream,
                                           const std::string& backend) const;

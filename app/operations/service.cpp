@@ -87,7 +87,12 @@ void Service::sample(TimePoint now, double elapsed_s) {
 }
 
 void Service::follow_backends(TimePoint now) {
-    for (std::size_t i = 0; i < config().upstreams.size(); ++i) follow_backends_of(i, now);
+    std::set<std::string> names;
+    for (std::size_t i = 0; i < config().upstreams.size(); ++i) {
+        follow_backends_of(i, now);
+        names.insert(config().upstreams[i].name);
+    }
+    backends_.follow_only(names, now);
 }
 
 void Service::follow_backends_of(std::size_t upstream, TimePoint now) {

@@ -132,6 +132,8 @@ private:
     [[nodiscard]] admin::ProcessView process_view(TimePoint now) const;
     [[nodiscard]] admin::ListenerView listener_view(std::size_t listener) const;
     [[nodiscard]] admin::UpstreamView upstream_view(std::size_t upstream, TimePoint now) const;
+    [[nodiscard]] std::vector<admin::BackendView> departed_backends(
+        const std::string& upstream) const;
     [[nodiscard]] admin::BackendView backend_view(
         std::size_t upstream, const health::UpstreamMonitor::BackendStatus& status,
         TimePoint now) const;
@@ -145,8 +147,8 @@ private:
     struct Prospect {
         std::map<std::string, std::shared_ptr<const balancer::Backend>> candidates;
         std::set<std::string> available;  // of any tier, full or not
-        std::set<std::string> forced;     // because of panic
-        std::string choice;               // the policy's; "" = nobody
+        std::set<std::string> forced;  // because of panic
+        std::string choice;  // the policy's; "" = nobody
 
         [[nodiscard]] const balancer::Backend* candidate(const std::string& name) const {
             const auto found = candidates.find(name);
@@ -207,7 +209,7 @@ private:
     boost::asio::steady_timer timer_;
     TimePoint last_sample_{};
     std::map<std::string, std::unique_ptr<Pause>> pauses_;  // by upstream
-    std::map<std::string, SplitChange> splits_;             // by listener
+    std::map<std::string, SplitChange> splits_;  // by listener
     std::set<std::string> rebalancing_;  // upstreams whose sessions are about to move
     std::set<std::string> draining_listeners_;
     bool draining_ = false;

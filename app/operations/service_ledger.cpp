@@ -1,5 +1,6 @@
 // What this process has counted and has, for the one that takes over, and what those before it
 // have.
+#include <algorithm>
 #include <utility>
 
 #include "app/operations/service.hpp"
@@ -148,6 +149,48 @@ void add(admin::BackendView& view, const std::string& upstream, const Ledger& le
     }
 }
 
+void add(admin::UpstreamView& view, const Ledger& ledger, const Gauges& gauges) {
+    if (const auto* more = find(ledger.upstreams, view.name)) view.totals += *more;
+    if (const auto* now = find(gauges.upstreams, view.name)) {
+        view.connections += now->connections;
+        view.queued += now->queued;
+        view.held += now->held;
+    }
+    if (const auto* lookups = find(ledger.lookups, view.name)) {
+        const auto source = std::ranges::find(view.sources, true, &admin::SourceView::is_dns);
+        if (source != view.sources.end()) {
+            source->answers += lookups->succeeded;
+            source->failures += lookups->failed;
+        }
+    }
+    for (const auto& [name, totals] : ledger.backends) {
+        if (name.upstream != view.name) continue;
+        const auto is_it = [&](const admin::BackendView& backend) {
+            return backend.name == name.backend;
+        };
+        if (std::ranges::none_of(view.backends, is_it) &&
+            std::ranges::none_of(view.departed, is_it))
+            view.departed.push_back({.name = name.backend});
+    }
+    for (auto& backend : view.backends) add(backend, view.name, ledger, gauges);
+    for (auto& backend : view.departed) add(backend, view.name, ledger, gauges);
+}
+
+void add(admin::ListenerView& view, const Ledger& ledger, const Gauges& gauges) {
+    if (const auto* more = find(ledger.listeners, view.name)) add(view.figures, *more);
+    if (const auto* now = find(gauges.listeners, view.name)) view.active += *now;
+}
+
+// What only old processes know has left for this one.
+template <typename View, typename Counted>
+void add_names(const std::vector<View>& present, std::vector<View>& departed,
+               const std::map<std::string, Counted>& counted) {
+    for (const auto& [name, totals] : counted)
+        if (std::ranges::find(present, name, &View::name) == present.end() &&
+            std::ranges::find(departed, name, &View::name) == departed.end())
+            departed.push_back({.name = name});
+}
+
 }  // namespace
 
 void Service::add_old_processes(admin::Overview& overview) const {
@@ -156,20 +199,12 @@ void Service::add_old_processes(admin::Overview& overview) const {
     const Gauges gauges = old_->gauges();
     overview.process.old_processes = old_->views();
     add(overview.process, ledger, gauges);
-    for (auto& listener : overview.listeners) {
-        if (const auto* more = find(ledger.listeners, listener.name)) add(listener.figures, *more);
-        if (const auto* now = find(gauges.listeners, listener.name)) listener.active += *now;
-    }
-    for (auto& upstream : overview.upstreams) {
-        if (const auto* more = find(ledger.upstreams, upstream.name)) upstream.totals += *more;
-        if (const auto* now = find(gauges.upstreams, upstream.name)) {
-            upstream.connections += now->connections;
-            upstream.queued += now->queued;
-            upstream.held += now->held;
-        }
-        for (auto& backend : upstream.backends) add(backend, upstream.name, ledger, gauges);
-        for (auto& backend : upstream.departed) add(backend, upstream.name, ledger, gauges);
-    }
+    add_names(overview.listeners, overview.departed_listeners, ledger.listeners);
+    add_names(overview.upstreams, overview.departed_upstreams, ledger.upstreams);
+    for (auto* list : {&overview.listeners, &overview.departed_listeners})
+        for (auto& listener : *list) add(listener, ledger, gauges);
+    for (auto* list : {&overview.upstreams, &overview.departed_upstreams})
+        for (auto& upstream : *list) add(upstream, ledger, gauges);
 }
 
 }  // namespace penstock::app

@@ -88,8 +88,9 @@ awaitable<Outcome<Upgraded>> Upgrader::upgrade(std::string actor) {
     }
     notify_service_manager(main_pid_line(ready->pid) + "\nREADY=1");
     const Upgraded upgraded{ready->pid, ready->version, parts_.server.connections()};
-    parts_.log.info("upgrade: process {} (version {}) has taken over; {} connections stay here{}",
+    parts_.log.info("upgrade: process {} (version {}) has taken over; {} connection{} here{}",
                     ready->pid, ready->version, with_commas(upgraded.sessions),
+                    upgraded.sessions == 1 ? " stays" : "s stay",
                     actor.empty() ? "" : ", by " + actor);
     service.record_upgrade(true, fmt::format("process {} has taken over", ready->pid), actor);
     parts_.old.stop();

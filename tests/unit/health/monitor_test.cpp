@@ -65,8 +65,9 @@ struct Plane final : DataPlane {
 
 class Monitored {
 public:
-    explicit Monitored(std::uint16_t backends) {
+    explicit Monitored(std::uint16_t backends, const config::CircuitBreaker& breaker = {}) {
         settings.name = "up";
+        settings.circuit_breaker = breaker;
         settings.panic_threshold = 0;
         settings.health_check = {.type = config::CheckType::tcp,
                                  .interval = 20ms,
@@ -81,8 +82,9 @@ public:
         }
         auto fake = std::make_unique<FakeProbe>(context);
         probe = fake.get();
-        monitor = std::make_unique<UpstreamMonitor>(shared, settings, UpstreamMonitor::Options{},
-                                                    std::move(fake));
+        monitor = std::make_unique<UpstreamMonitor>(
+            shared, std::make_shared<const config::Upstream>(settings), UpstreamMonitor::Options{},
+            std::move(fake));
     }
     ~Monitored() {
         gate.close();
@@ -152,8 +154,7 @@ TEST(Monitor, a_backend_goes_down_and_comes_back_and_the_log_says_so) {
 }
 
 TEST(Monitor, an_alarm_is_looked_at_at_once_and_the_circuit_turns) {
-    Monitored pair(2);
-    pair.settings.circuit_breaker.open_for = {1h, 1h};
+    Monitored pair(2, {.open_for = {1h, 1h}});
     pair.monitor->start(pair.plane);
     ASSERT_TRUE(pair.until([&] { return pair.plane.available() == 2; }));
     auto& backend = pair.plane.last->set->backend(0);

@@ -11,6 +11,7 @@
 
 #include "base/log.hpp"
 #include "net/listen_socket.hpp"
+#include "proxy/figures.hpp"
 #include "proxy/worker.hpp"
 #include "tests/unit/net/socket_pair.hpp"
 
@@ -25,8 +26,9 @@ struct SilentLog final : Logger {
 /// the test plays.
 class RunningWorker {
 public:
-    explicit RunningWorker(config::Listener listener = {}, config::Upstream settings = {},
-                           std::size_t backends = 1) {
+    explicit RunningWorker(config::Listener listener = {}, config::Upstream upstream_settings = {},
+                           std::size_t backends = 1)
+        : settings(std::move(upstream_settings)) {
         std::signal(SIGPIPE, SIG_IGN);  // as the program does: splice() raises it
         for (std::size_t i = 0; i < backends; ++i) add_backend(std::string(1, "bcdef"[i]));
         settings.name = "up";
@@ -41,9 +43,9 @@ public:
         address_ = front->sockets[0].bound();
         WorkerUpdate update;
         update.upstreams.push_back(
-            {upstream, new UpstreamContext(upstream,
-                                           std::make_shared<const config::Upstream>(settings),
-                                           first, 0, 1)});
+            {upstream,
+             new UpstreamContext(upstream, std::make_shared<const config::Upstream>(settings),
+                                 first, 0, 1)});
         update.listeners.push_back({web, {0}});
         socket_ = front->sockets[0].fd();
         update.sockets.push_back({socket_, 0, front->sockets[0].take_fd()});
@@ -114,12 +116,26 @@ public:
         adopt(std::move(snapshot));
     }
     std::uint64_t closed(CloseReason reason) {
-        std::uint64_t sum = worker.listeners()[0]->cells.closed_by(reason).value();
-        for (const auto& route : worker.listeners()[0]->routes)
-            sum += route.cells->closed[std::to_underlying(reason)].value();
-        return sum;
+        return listener_figures(*web->account).closed_by(reason);
     }
 
+    /// Changes nothing: names what the worker has.
+    [[nodiscard]] WorkerUpdate as_it_is() const {
+        WorkerUpdate update;
+        update.upstreams.push_back({.shared = upstream});
+        update.listeners.push_back({web, {0}});
+        update.sockets.push_back({.fd = socket_, .listener = 0});
+        return update;
+    }
+    /// Another configuration; returns once the worker goes by it.
+    void apply(WorkerUpdate update) {
+        on_worker([&] {
+            worker.apply(std::move(update));
+            return 0;
+        });
+    }
+
+    config::Upstream settings;
     SilentLog log;
     WorkersShared shared{1, 20000, 1, log};
     Worker worker{shared, {0, 64U << 20, {}}, nullptr};
