@@ -102,6 +102,9 @@ void Control::stop() {
 void Control::retire() {
     if (stopping_ || std::exchange(retiring_, true)) return;
     reloader_.stop();
+    const config::Drain settings = server_.config().process.upgrade_drain;
+    upgrader_->drains_until(
+        proxy::DrainPlan(SteadyClock().now(), settings.wait, settings.close_over).deadline());
     asio::co_spawn(context_, retire_gracefully(), rethrow_failure);
 }
 
@@ -127,10 +130,7 @@ asio::awaitable<void> Control::retire_gracefully() {
     server_.let_go([this] { report_event(); });
     co_await wait_for_event();
     admin_.let_go();
-    const config::Drain settings = server_.config().process.upgrade_drain;
-    const proxy::DrainPlan plan(SteadyClock().now(), settings.wait, settings.close_over);
-    upgrader_->drains_until(plan.deadline());
-    auto draining = drain(settings);
+    auto draining = drain(server_.config().process.upgrade_drain);
     co_await std::move(draining);
     auto telling = upgrader_->say_last_figures();
     co_await std::move(telling);

@@ -63,7 +63,7 @@ void Inheritance::restore(Service& service) const {
     if (predecessor_) service.take_over(estate_.manifest);
 }
 
-void Inheritance::say_ready(upgrade::OldProcesses& old, Logger& log) {
+void Inheritance::say_ready(upgrade::OldProcesses& old, Service& service, Logger& log) {
     if (!predecessor_) return;
     const auto& manifest = estate_.manifest;
     old.add_gone(manifest.gone);
@@ -74,6 +74,9 @@ void Inheritance::say_ready(upgrade::OldProcesses& old, Logger& log) {
         if (auto figures = predecessor_->receive_figures(in(answer_limit)))
             before.last = *std::move(figures);
         log.info("took over from process {} (version {})", manifest.pid, manifest.version);
+        service.record_upgrade(true, fmt::format("took over from process {} (version {})",
+                                                 manifest.pid, manifest.version),
+                               "");
     } else {
         log.warn("process {}, which this one takes over from, has ended: {}", manifest.pid,
                  told.error());
@@ -82,11 +85,14 @@ void Inheritance::say_ready(upgrade::OldProcesses& old, Logger& log) {
     for (std::size_t i = 0; i < manifest.older.size() && i < estate_.channels.size(); ++i)
         old.add(manifest.older[i], std::move(estate_.channels[i]));
     predecessor_.reset();
+    estate_ = {};
+}
+
+void Inheritance::close_left_over(Logger& log) {
     for (const auto& unused : sockets_.left_over())
         log.warn("no listener uses the socket {}, which is closed: clients in its queue are lost",
                  unused);
     sockets_ = {};
-    estate_ = {};
 }
 
 void Inheritance::say_failed(const std::string& reason) noexcept {

@@ -35,8 +35,10 @@ public:
     void restore(Service& service) const;
 
     /// This process accepts: from now on the other one does not. It, and those before it, are known
-    /// to `old` from now on. `log`: hears of it when they are gone already.
-    void say_ready(upgrade::OldProcesses& old, Logger& log);
+    /// to `old` from now on.
+    void say_ready(upgrade::OldProcesses& old, Service& service, Logger& log);
+    /// Sockets that no listener has taken: their clients would wait for ever.
+    void close_left_over(Logger& log);
     /// This process ends: the other one goes on.
     void say_failed(const std::string& reason) noexcept;
 

@@ -140,7 +140,8 @@ int serve(const Origin& origin, ControlLoop& loop, net::ProcessLog& log,
     if (auto started = proxy.server->start(); !started)
         return give_up(inheritance, started.error(), ExitStatus::failure);
     inheritance.restore(proxy.admin->service());
-    inheritance.say_ready(*proxy.old, log);
+    inheritance.say_ready(*proxy.old, proxy.admin->service(), log);
+    inheritance.close_left_over(log);
     if (takes_over) proxy.admin->start();
     warn_of_clamped_backlogs(*origin.config, log);
     log.info("penstock {}: {} workers, at most {} connections ({})", version(), capacity->workers,

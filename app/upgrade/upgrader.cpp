@@ -94,9 +94,9 @@ awaitable<Outcome<Upgraded>> Upgrader::upgrade(std::string actor) {
                     actor.empty() ? "" : ", by " + actor);
     service.record_upgrade(true, fmt::format("process {} has taken over", ready->pid), actor);
     parts_.old.stop();
+    on_replaced_();
     asio::co_spawn(parts_.context, tell_figures(), rethrow_failure);
     asio::co_spawn(parts_.context, answer_requests(), rethrow_failure);
-    on_replaced_();
     co_return upgraded;
 }
 
