@@ -55,17 +55,19 @@ TEST_P(MovedShare, only_the_lowest_tier_counts) {
     EXPECT_EQ(moved_share(*before, *after), 0);
 }
 
-TEST_P(MovedShare, another_seed_moves_all_but_chance) {
-    const double moved = moved_share(*equal_set(10, GetParam(), 1), *equal_set(10, GetParam(), 2));
-    EXPECT_GT(moved, 0.8);
-    EXPECT_LT(moved, 1.0);
-}
-
 INSTANTIATE_TEST_SUITE_P(Tables, MovedShare,
                          ::testing::Values(HashTables::maglev, HashTables::ring),
                          [](const auto& tables) {
                              return tables.param == HashTables::maglev ? "maglev" : "ring";
                          });
+
+// A ring is the same with any seed: what that changes is how clients' keys are hashed.
+TEST(MovedShareOfOthers, another_seed_spreads_a_maglev_table_anew) {
+    const double moved =
+        moved_share(*equal_set(10, HashTables::maglev, 1), *equal_set(10, HashTables::maglev, 2));
+    EXPECT_GT(moved, 0.8);
+    EXPECT_LT(moved, 1.0);
+}
 
 TEST(MovedShareOfOthers, without_tables_there_are_no_keys_and_between_kinds_all_move) {
     const auto none = equal_set(3, HashTables::none);

@@ -67,6 +67,16 @@ public:
     }
 
     [[nodiscard]] net::UniqueFd connect() const { return connect_to(address_); }
+    [[nodiscard]] static net::UniqueFd connect_to(const Endpoint& to) {
+        net::UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        sockaddr_storage raw;
+        const auto length = to.to_sockaddr(raw);
+        net::require(::connect(fd.get(), reinterpret_cast<sockaddr*>(&raw), length) == 0,
+                     "connect");
+        const timeval limit{20, 0};
+        ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+        return fd;
+    }
     [[nodiscard]] net::UniqueFd accept_backend(std::size_t i = 0) const {
         const int from = backend_listeners.at(i).get();
         pollfd wait{from, POLLIN, 0};
@@ -147,16 +157,6 @@ public:
 
 private:
     static Endpoint loopback() { return Endpoint::ipv4({127, 0, 0, 1}, 0); }
-    static net::UniqueFd connect_to(const Endpoint& to) {
-        net::UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-        sockaddr_storage raw;
-        const auto length = to.to_sockaddr(raw);
-        net::require(::connect(fd.get(), reinterpret_cast<sockaddr*>(&raw), length) == 0,
-                     "connect");
-        const timeval limit{20, 0};
-        ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-        return fd;
-    }
 
     Endpoint address_;
     int socket_ = -1;
