@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <set>
 #include <utility>
 
 #include <boost/asio/buffer.hpp>
@@ -40,10 +39,31 @@ void FileWatch::open() {
 }
 
 void FileWatch::add(const std::string& path, Handler on_change) {
+    follow({path, false, std::move(on_change)});
+}
+
+void FileWatch::add_pattern(const std::string& pattern, Handler on_change) {
+    follow({pattern, true, std::move(on_change)});
+}
+
+void FileWatch::follow(File file) {
     if (!inotify_.is_open() && !polling_) open();
-    files_.push_back({path, std::move(on_change), std::nullopt, {}});
+    files_.push_back(std::move(file));
     rearm();
-    files_.back().hash = hash_of_contents(path);
+    files_.back().hash = hash_of(files_.back());
+}
+
+std::optional<std::uint64_t> FileWatch::hash_of(const File& file) {
+    return file.is_pattern ? hash_of_matches(file.path) : hash_of_contents(file.path);
+}
+
+void FileWatch::keep_only(const std::set<std::string>& paths) {
+    std::erase_if(files_, [&](const File& file) { return !paths.contains(file.path); });
+    if (inotify_.is_open()) rearm();
+}
+
+bool FileWatch::watches(const std::string& path) const {
+    return std::ranges::find(files_, path, &File::path) != files_.end();
 }
 
 void FileWatch::clear() {
@@ -89,7 +109,8 @@ bool FileWatch::concerns(int watch, std::string_view name) const {
     // Two names of one directory have one number.
     return std::ranges::any_of(watches_, [&](const auto& known) {
         return known.second == watch && std::ranges::any_of(files_, [&](const File& file) {
-                   return file.chain.contains({known.first, std::string(name)});
+                   return file.chain.contains({known.first, std::string(name)}) ||
+                          file.chain.contains({known.first, "*"});
                });
     });
 }
@@ -110,7 +131,7 @@ void FileWatch::check() {
     rearm();
     // A handler may add files.
     for (std::size_t i = 0; i < files_.size(); ++i) {
-        const auto hash = hash_of_contents(files_[i].path);
+        const auto hash = hash_of(files_[i]);
         if (hash == files_[i].hash) continue;
         files_[i].hash = hash;
         const Handler handler = files_[i].on_change;
@@ -123,7 +144,8 @@ void FileWatch::rearm() {
     for (int round = 0; round < most_rounds; ++round) {
         bool changed = false;
         for (auto& file : files_) {
-            auto chain = resolve_chain(file.path);
+            auto chain =
+                file.is_pattern ? resolve_pattern_chain(file.path) : resolve_chain(file.path);
             changed |= chain != file.chain;
             file.chain = std::move(chain);
             for (const auto& [directory, name] : file.chain) watch_directory(directory);

@@ -40,7 +40,7 @@ public:
         net::ProcessLog& log;
     };
     /// `file`: the configuration's, absolute; "" = the process has none, and cannot reload.
-    /// `files`: all that were read at the start.
+    /// `files`: all that were read at the start; none = it was a pipe, which cannot be read again.
     Reloader(const Parts& parts, std::string file, std::vector<std::string> files);
     Reloader(const Reloader&) = delete;
     Reloader& operator=(const Reloader&) = delete;
@@ -81,14 +81,21 @@ private:
     void note_success(const Candidate& candidate, const admin::Plan& plan,
                       const std::string& actor);
     void note_failure(std::vector<std::string> errors, const std::string& actor);
-    void follow_files(std::vector<std::string> files);
+    /// What was read, and what may come to be read; `only`: what is watched else is not any more.
+    void follow_files(const std::vector<std::string>& files,
+                      const std::vector<std::string>& patterns, bool only);
     void on_files_changed();
+    boost::asio::awaitable<void> look_again();
+    /// Why there is nothing to reload; for a process without a file.
+    [[nodiscard]] std::string no_file() const;
     boost::asio::awaitable<void> check_changed_files();
 
     Parts parts_;
+    bool from_pipe_;
     std::string file_;
     net::FileWatch watch_;
     boost::asio::steady_timer turn_;
+    boost::asio::steady_timer start_;  // until the server runs
     bool busy_ = false;
     bool requested_ = false;
     std::string requester_;
