@@ -180,7 +180,7 @@ asio::awaitable<void> Server::Impl::accept(GatePtr gate) {
         asio::basic_stream_socket<Protocol, Executor> socket(context);
         auto accepting = gate->acceptor.async_accept(socket, as_result);
         const auto [error] = co_await std::move(accepting);
-        if (gate->closed) co_return;
+        if (error && gate->closed) co_return;
         if (error) {  // descriptors or memory have run out
             gate->pause.expires_after(
                 std::chrono::duration_cast<std::chrono::steady_clock::duration>(accept_pause));
@@ -219,6 +219,7 @@ void Server::Impl::let_in(const GatePtr& gate, Stream stream) {
     const auto connection = std::make_shared<Connection>(std::move(stream), std::move(caller),
                                                          gate->rules, *this, gate->tls);
     connections.push_back({connection, gate});
+    if (gate->closed) connection->finish_soon();  // it came in the last moment
     // One that gave way is in no list any more, and needs its gate nevertheless.
     asio::co_spawn(context, connection->serve(), [this, connection,
                                                   gate](std::exception_ptr error) {
@@ -266,7 +267,7 @@ void Server::Impl::close(Gate& gate) {
     gate.pause.cancel();
     if (!paths_stay) net::remove_unix_path(gate.group);
     for (const auto& [connection, at] : connections)
-        if (at.get() == &gate) connection->finish();
+        if (at.get() == &gate && !stopped) connection->finish_soon();
 }
 
 GatePtr Server::Impl::find(const Endpoint& address) const {
