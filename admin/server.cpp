@@ -56,20 +56,24 @@ struct Gate {
 };
 using GatePtr = std::shared_ptr<Gate>;
 
+// The mode comes last: a group that does not exist changes nothing.
 std::expected<void, std::string> set_owner(const Gate& gate, const std::string& path) {
+    if (!gate.listener.socket_group.empty()) {
+        std::array<char, 4096> memory;
+        group entry{};
+        group* found = nullptr;
+        ::getgrnam_r(gate.listener.socket_group.c_str(), &entry, memory.data(), memory.size(),
+                     &found);
+        if (found == nullptr)
+            return std::unexpected(
+                fmt::format("there is no group '{}'", gate.listener.socket_group));
+        if (::chown(path.c_str(), static_cast<uid_t>(-1), found->gr_gid) != 0)
+            return std::unexpected(fmt::format("cannot give {} to group {}: {}", path,
+                                               gate.listener.socket_group, errno_name(errno)));
+    }
     if (::chmod(path.c_str(), gate.listener.socket_mode) != 0)
         return std::unexpected(
             fmt::format("cannot set the mode of {}: {}", path, errno_name(errno)));
-    if (gate.listener.socket_group.empty()) return {};
-    std::array<char, 4096> memory;
-    group entry{};
-    group* found = nullptr;
-    ::getgrnam_r(gate.listener.socket_group.c_str(), &entry, memory.data(), memory.size(), &found);
-    if (found == nullptr)
-        return std::unexpected(fmt::format("there is no group '{}'", gate.listener.socket_group));
-    if (::chown(path.c_str(), static_cast<uid_t>(-1), found->gr_gid) != 0)
-        return std::unexpected(fmt::format("cannot give {} to group {}: {}", path,
-                                           gate.listener.socket_group, errno_name(errno)));
     return {};
 }
 
@@ -221,17 +225,17 @@ void Server::Impl::let_in(const GatePtr& gate, Stream stream) {
     connections.push_back({connection, gate});
     if (gate->closed) connection->finish_soon();  // it came in the last moment
     // One that gave way is in no list any more, and needs its gate nevertheless.
-    asio::co_spawn(context, connection->serve(), [this, connection,
-                                                  gate](std::exception_ptr error) {
-        std::erase_if(connections,
-                      [&](const Guest& guest) { return guest.connection == connection; });
-        if (!error) return;
-        try {
-            std::rethrow_exception(std::move(error));
-        } catch (const std::exception& e) {  // costs this client its connection
-            log.error("admin: a request failed: {}", e.what());
-        }
-    });
+    asio::co_spawn(
+        context, connection->serve(), [this, connection, gate](std::exception_ptr error) {
+            std::erase_if(connections,
+                          [&](const Guest& guest) { return guest.connection == connection; });
+            if (!error) return;
+            try {
+                std::rethrow_exception(std::move(error));
+            } catch (const std::exception& e) {  // costs this client its connection
+                log.error("admin: a request failed: {}", e.what());
+            }
+        });
 }
 
 std::string Server::Impl::status_text() {
@@ -271,19 +275,17 @@ void Server::Impl::close(Gate& gate) {
 }
 
 GatePtr Server::Impl::find(const Endpoint& address) const {
-    const auto found = std::ranges::find_if(gates, [&](const GatePtr& gate) {
-        return gate->listener.bind.front() == address;
-    });
+    const auto found = std::ranges::find_if(
+        gates, [&](const GatePtr& gate) { return gate->listener.bind.front() == address; });
     return found == gates.end() ? nullptr : *found;
 }
 
-std::expected<Endpoint, std::string> Server::Impl::admit(
-    const GatePtr& gate, std::expected<void, std::string> opened) {
+std::expected<Endpoint, std::string> Server::Impl::admit(const GatePtr& gate,
+                                                         std::expected<void, std::string> opened) {
     if (!opened) {
         net::remove_unix_path(gate->group);
-        return std::unexpected(fmt::format("admin listener {}: {}",
-                                           gate->listener.bind.front().to_string(),
-                                           opened.error()));
+        return std::unexpected(fmt::format(
+            "admin listener {}: {}", gate->listener.bind.front().to_string(), opened.error()));
     }
     gates.push_back(gate);
     return gate->group.sockets.front().bound();
