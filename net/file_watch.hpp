@@ -75,9 +75,10 @@ private:
     [[nodiscard]] bool concerns(int watch, std::string_view name) const;
     void schedule_check();
     void check();
-    /// Watches the directories of all chains as they are now, and no others.
+    /// Watches the files and the directories of all chains as they are now, and no others.
     void rearm();
-    void watch_directory(const std::string& directory);
+    [[nodiscard]] static bool is_file(const File& file);
+    void watch_entry(const std::string& path, std::uint32_t events);
     void poll();
 
     Logger& log_;
@@ -85,7 +86,7 @@ private:
     Timer debounce_;
     Timer poll_;
     std::vector<File> files_;
-    std::map<std::string, int> watches_;  // directory -> inotify's number
+    std::map<std::string, int> watches_;  // path -> inotify's number
     TimePoint first_event_{};
     bool waiting_ = false;
     bool polling_ = false;

@@ -125,6 +125,7 @@ TEST(WatchConfig, a_file_whose_content_stays_is_no_change) {
     }
     proxy.rewrite(watched("apply", echo.text(), 7));
     EXPECT_TRUE(wait_for([&] { return in_force(proxy, 7); }));
+    EXPECT_TRUE(wait_for([&] { return reloads_of(proxy) > 0; })) << "counted when it is over";
     EXPECT_EQ(reloads_of(proxy), 1);
 }
 
