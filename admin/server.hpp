@@ -50,7 +50,8 @@ public:
         const Door& door, const std::vector<std::string>& allowed_hosts);
     /// The same with a socket of the process before this one, which listens already.
     [[nodiscard]] std::expected<Endpoint, std::string> open(
-        const Door& door, const std::vector<std::string>& allowed_hosts, net::ListenGroup inherited);
+        const Door& door, const std::vector<std::string>& allowed_hosts,
+        net::ListenGroup inherited);
 
     /// Whoever was opened since the last call is let in.
     void start();

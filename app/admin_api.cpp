@@ -79,10 +79,9 @@ std::expected<void, std::string> AdminApi::open_new(std::vector<admin::Door>& do
         const Endpoint& address = door.listener.bind.front();
         if (find(address) == nullptr) {
             const auto socket = inherited.find(address);
-            auto opened = socket == inherited.end()
-                              ? server_.open(door, settings.allowed_hosts)
-                              : server_.open(door, settings.allowed_hosts,
-                                             std::move(socket->second));
+            auto opened = socket == inherited.end() ? server_.open(door, settings.allowed_hosts)
+                                                    : server_.open(door, settings.allowed_hosts,
+                                                                   std::move(socket->second));
             if (!opened) {
                 if (!door.optional) {
                     server_.withdraw();

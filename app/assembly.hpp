@@ -31,7 +31,7 @@ struct Capacity {
 /// What to serve, and where it came from.
 struct Origin {
     ConfigPtr config;
-    std::string file{};                // the configuration's, absolute; "" = there is none to reload
+    std::string file{};  // the configuration's, absolute; "" = there is none to reload
     std::vector<std::string> files{};  // all that were read
     std::optional<upgrade::Program> program{};  // nothing: cannot be upgraded
 };

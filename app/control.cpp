@@ -142,7 +142,8 @@ asio::awaitable<void> Control::drain(const config::Drain& drain) {
     const auto [drain_wait, close_over] = drain;
     if (!at_once_ && server_.connections() > 0)
         log_.info("draining {} connection{}: {} s to end by themselves, then closed over {} s",
-                  with_commas(server_.connections()), server_.connections() == 1 ? "" : "s", seconds(drain_wait), seconds(close_over));
+                  with_commas(server_.connections()), server_.connections() == 1 ? "" : "s",
+                  seconds(drain_wait), seconds(close_over));
     server_.drain(at_once_
                       ? proxy::DrainPlan(SteadyClock().now(), Duration::zero(), Duration::zero())
                       : proxy::DrainPlan(SteadyClock().now(), drain_wait, close_over),

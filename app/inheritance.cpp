@@ -43,8 +43,7 @@ std::expected<Inheritance, std::string> Inheritance::take(const config::Environm
         const auto address = Endpoint::parse(entry.bind);
         std::vector<net::UniqueFd> one;
         one.push_back(std::move(admin_fds[i]));
-        auto group =
-            net::adopt_listen_group(std::move(one), {entry.unix_device, entry.unix_inode});
+        auto group = net::adopt_listen_group(std::move(one), {entry.unix_device, entry.unix_inode});
         // One that cannot be used is opened anew.
         if (address && group) taken.admin_sockets_.emplace(*address, *std::move(group));
     }
@@ -74,9 +73,10 @@ void Inheritance::say_ready(upgrade::OldProcesses& old, Service& service, Logger
         if (auto figures = predecessor_->receive_figures(in(answer_limit)))
             before.last = *std::move(figures);
         log.info("took over from process {} (version {})", manifest.pid, manifest.version);
-        service.record_upgrade(true, fmt::format("took over from process {} (version {})",
-                                                 manifest.pid, manifest.version),
-                               "");
+        service.record_upgrade(
+            true,
+            fmt::format("took over from process {} (version {})", manifest.pid, manifest.version),
+            "");
     } else {
         log.warn("process {}, which this one takes over from, has ended: {}", manifest.pid,
                  told.error());

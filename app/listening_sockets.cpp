@@ -11,7 +11,8 @@ namespace {
 
 // While the old one is still there the new one can be bound beside it, as both are this process's.
 bool overlap(const Endpoint& a, const Endpoint& b) noexcept {
-    if (a.is_unix() || b.is_unix() || a.family() != b.family() || a.port() != b.port()) return false;
+    if (a.is_unix() || b.is_unix() || a.family() != b.family() || a.port() != b.port())
+        return false;
     return a.is_any_address() || b.is_any_address();
 }
 
@@ -130,8 +131,9 @@ void ListeningSockets::adopt(Wanted wanted, const config::Config& config) {
             Group& present = groups_[wanted.kept[i]];
             present.listener = group.listener;
             for (const int fd : present.fds)
-                net::set_backlog(fd, static_cast<int>(
-                                         config.listeners[place_of(config, group.listener)].backlog));
+                net::set_backlog(
+                    fd,
+                    static_cast<int>(config.listeners[place_of(config, group.listener)].backlog));
             next.push_back(std::move(present));
             present.sockets = {};
             continue;
@@ -178,8 +180,7 @@ net::AcceptQueueInfo ListeningSockets::queue(const std::string& listener) const 
 std::vector<Endpoint> ListeningSockets::bound(const std::string& listener) const {
     std::vector<Endpoint> addresses;
     for (const Group& group : groups_)
-        if (group.listener == listener)
-            addresses.push_back(group.sockets.sockets.front().bound());
+        if (group.listener == listener) addresses.push_back(group.sockets.sockets.front().bound());
     return addresses;
 }
 

@@ -34,7 +34,7 @@ public:
     /// others are opened. Nothing changes until adopt(). The error is a sentence for the user, and
     /// leaves nothing behind.
     struct Wanted {
-        std::vector<Group> groups{};      // fresh ones; of kept ones only the names
+        std::vector<Group> groups{};  // fresh ones; of kept ones only the names
         std::vector<std::size_t> kept{};  // place among the present groups, or npos
         std::vector<std::string> warnings{};
         static constexpr std::size_t npos = static_cast<std::size_t>(-1);

@@ -21,8 +21,7 @@ void add_run(CLI::App& app, std::function<int()>& action, const upgrade::Program
     static std::string file = default_config;
     auto* command = app.add_subcommand("run", "Run the proxy in the foreground");
     command->add_option("-c,--config", file, "Configuration file")->capture_default_str();
-    command->callback(
-        [&action, &program] { action = [&program] { return run(file, program); }; });
+    command->callback([&action, &program] { action = [&program] { return run(file, program); }; });
 }
 
 void add_check(CLI::App& app, std::function<int()>& action) {

@@ -64,7 +64,7 @@ public:
     struct Change {
         Fresh fresh{};
         std::vector<health::UpstreamMonitor*> changed{};
-        std::vector<health::UpstreamMonitor::SetPlan> plans{};            // of `changed`
+        std::vector<health::UpstreamMonitor::SetPlan> plans{};  // of `changed`
         std::vector<std::shared_ptr<const balancer::BackendSet>> sets{};  // of `plans`
     };
     [[nodiscard]] Change begin_change(Fresh fresh, const config::Config& before,

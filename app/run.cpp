@@ -82,8 +82,8 @@ void operate(ControlLoop& loop, net::ProcessLog& log, Assembly& proxy, bool took
     loop.context.run();
     proxy.admin->stop();
     proxy.server->join();
-    log.info("stopped: {}", proxy.server->summary() + proxy.access_files->summary() +
-                                proxy.monitors->summary());
+    log.info("stopped: {}",
+             proxy.server->summary() + proxy.access_files->summary() + proxy.monitors->summary());
 }
 
 // Everybody who wants to know hears why nothing was started.
@@ -94,8 +94,8 @@ int give_up(Inheritance& inheritance, const std::string& message, int status) {
 }
 
 std::string first_error(const std::vector<config::Diagnostic>& diagnostics) {
-    const auto first = std::ranges::find(diagnostics, config::Severity::error,
-                                         &config::Diagnostic::severity);
+    const auto first =
+        std::ranges::find(diagnostics, config::Severity::error, &config::Diagnostic::severity);
     if (first == diagnostics.end()) return {};
     return fmt::format("{}:{}:{}: {}", first->file, first->line, first->column, first->message);
 }
@@ -119,8 +119,7 @@ ControlLoop::ControlLoop() : signals(context) {
     for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2}) signals.add(signal);
 }
 
-int serve(const Origin& origin, ControlLoop& loop, net::ProcessLog& log,
-          Inheritance& inheritance,
+int serve(const Origin& origin, ControlLoop& loop, net::ProcessLog& log, Inheritance& inheritance,
           const std::function<void(const Server&, const AdminApi&)>& when_ready) {
     const auto capacity = plan_capacity(*origin.config);
     if (!capacity) return give_up(inheritance, capacity.error(), ExitStatus::invalid_usage);

@@ -33,8 +33,7 @@ struct ControlLoop {
 
 /// Serves until it is stopped: sockets, workers, signals, reloads, drain. `when_ready` is called
 /// once every listener accepts. Returns the exit status.
-int serve(const Origin& origin, ControlLoop& loop, net::ProcessLog& log,
-          Inheritance& inheritance,
+int serve(const Origin& origin, ControlLoop& loop, net::ProcessLog& log, Inheritance& inheritance,
           const std::function<void(const Server&, const AdminApi&)>& when_ready);
 
 /// `penstock run`. `program`: how this process was started, for its successor.

@@ -40,8 +40,9 @@ public:
 
     /// Opens every listening socket and the access log; nothing is accepted yet. The error is a
     /// sentence for the user.
-    [[nodiscard]] static std::expected<std::unique_ptr<Server>, std::string> open(
-        ConfigPtr config, Options options, Logger& log);
+    [[nodiscard]] static std::expected<std::unique_ptr<Server>, std::string> open(ConfigPtr config,
+                                                                                  Options options,
+                                                                                  Logger& log);
     ~Server();
 
     /// Begins to accept on every listener, on threads of its own.
@@ -145,7 +146,7 @@ private:
     template <typename T>
     struct Known {
         std::shared_ptr<T> shared{};
-        bool left = false;                   // the configuration
+        bool left = false;  // the configuration
         TimePoint idle_since = no_deadline;  // without a session
     };
 

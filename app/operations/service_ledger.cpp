@@ -37,7 +37,8 @@ upgrade::Figures Service::figures() const {
         add_listener(ledger, gauges, *listener->account);
     for (const auto& account : server.departed_listeners()) add_listener(ledger, gauges, *account);
     for (const auto& upstream : server.upstreams()) add_upstream(ledger, gauges, *upstream);
-    for (const auto& upstream : server.departed_upstreams()) add_upstream(ledger, gauges, *upstream);
+    for (const auto& upstream : server.departed_upstreams())
+        add_upstream(ledger, gauges, *upstream);
     backends_.for_each([&](const std::string& upstream, const std::string& name,
                            const metrics::BackendTotals& totals, const BackendBook::Now& now) {
         ledger.backends[{upstream, name}] = totals;
@@ -63,8 +64,8 @@ void Service::fill_manifest(upgrade::Manifest& manifest) const {
     manifest.started = started_wall_;
     for (std::size_t i = 0; i < config().upstreams.size(); ++i)
         for (const auto& [name, kept] : parts_.monitors.of(i).overrides())
-            manifest.overrides.push_back({{config().upstreams[i].name, name},
-                                          kept.state, kept.weight, kept.by, kept.since});
+            manifest.overrides.push_back(
+                {{config().upstreams[i].name, name}, kept.state, kept.weight, kept.by, kept.since});
     for (const auto& [listener, split] : splits_) {
         upgrade::SplitOverride entry{.listener = listener, .by = split.by};
         const auto& parts = config().listeners[*find_listener(listener)].split;
@@ -129,8 +130,8 @@ void add(admin::ProcessView& view, const Ledger& ledger, const Gauges& gauges) {
 void add(proxy::ListenerFigures& figures, const Ledger::Listener& more) {
     figures.totals += more.totals;
     for (const auto& [upstream, totals] : more.routes) {
-        const auto known = std::ranges::find(figures.routes, upstream,
-                                             &proxy::ListenerFigures::Route::upstream);
+        const auto known =
+            std::ranges::find(figures.routes, upstream, &proxy::ListenerFigures::Route::upstream);
         if (known != figures.routes.end())
             known->totals += totals;
         else

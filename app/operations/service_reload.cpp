@@ -35,18 +35,13 @@ awaitable<boost::json::array> Service::old_sessions(proxy::SessionFilter filter)
 }
 
 void Service::record_upgrade(bool ok, const std::string& text, const std::string& actor) {
-    events_.add({.kind = "upgrade",
-                 .to = ok ? "replaced" : "failed",
-                 .detail = text,
-                 .actor = actor},
-                wall_now());
+    events_.add(
+        {.kind = "upgrade", .to = ok ? "replaced" : "failed", .detail = text, .actor = actor},
+        wall_now());
 }
 
 void Service::record_reload(bool ok, const std::string& text, const std::string& actor) {
-    events_.add({.kind = "reload",
-                 .to = ok ? "applied" : "failed",
-                 .detail = text,
-                 .actor = actor},
+    events_.add({.kind = "reload", .to = ok ? "applied" : "failed", .detail = text, .actor = actor},
                 wall_now());
 }
 

@@ -27,8 +27,8 @@ constexpr auto longest_wait = std::chrono::seconds(2);
 }  // namespace
 
 void OldProcesses::add(OlderProcess last, net::UniqueFd channel) {
-    const auto old = old_.emplace_back(
-        std::make_shared<Old>(context_, std::move(last), std::move(channel)));
+    const auto old =
+        old_.emplace_back(std::make_shared<Old>(context_, std::move(last), std::move(channel)));
     listen(old);
 }
 

@@ -58,10 +58,10 @@ std::optional<Refusal> Upgrader::why_not() const {
         return Refusal{409, possible.error()};
     const auto most = parts_.server.config().process.max_old_processes;
     if (const auto old = parts_.old.with_sessions(); old > most)
-        return Refusal{
-            409, fmt::format("{} old processes have connections yet, more than "
-                             "process.max_old_processes = {}: wait, end one, or raise it",
-                             old, most)};
+        return Refusal{409,
+                       fmt::format("{} old processes have connections yet, more than "
+                                   "process.max_old_processes = {}: wait, end one, or raise it",
+                                   old, most)};
     return std::nullopt;
 }
 
@@ -83,8 +83,8 @@ awaitable<Outcome<Upgraded>> Upgrader::upgrade(std::string actor) {
         parts_.old.take_back();
         parts_.log.error("upgrade: {}; this process goes on", ready.error());
         service.record_upgrade(false, ready.error(), actor);
-        co_return std::unexpected(Refusal{409, fmt::format("{}; this process goes on",
-                                                           ready.error())});
+        co_return std::unexpected(
+            Refusal{409, fmt::format("{}; this process goes on", ready.error())});
     }
     notify_service_manager(main_pid_line(ready->pid) + "\nREADY=1");
     const Upgraded upgraded{ready->pid, ready->version, parts_.server.connections()};
@@ -178,8 +178,7 @@ awaitable<void> Upgrader::answer_requests() {
         auto asking = parts_.admin.service().sessions(request->filter);
         auto sessions = co_await std::move(asking);
         SessionsAnswer answer{request->number, std::move(admin::to_json(sessions).as_array())};
-        auto sending =
-            next_->channel().send(encode(answer), {}, SteadyClock().now() + send_limit);
+        auto sending = next_->channel().send(encode(answer), {}, SteadyClock().now() + send_limit);
         static_cast<void>(co_await std::move(sending));
     }
 }
