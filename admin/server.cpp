@@ -184,7 +184,7 @@ asio::awaitable<void> Server::Impl::accept(GatePtr gate) {
         asio::basic_stream_socket<Protocol, Executor> socket(context);
         auto accepting = gate->acceptor.async_accept(socket, as_result);
         const auto [error] = co_await std::move(accepting);
-        if (gate->closed) co_return;
+        if (error && gate->closed) co_return;
         if (error) {  // descriptors or memory have run out
             gate->pause.expires_after(
                 std::chrono::duration_cast<std::chrono::steady_clock::duration>(accept_pause));
@@ -223,6 +223,7 @@ void Server::Impl::let_in(const GatePtr& gate, Stream stream) {
     const auto connection = std::make_shared<Connection>(std::move(stream), std::move(caller),
                                                          gate->rules, *this, gate->tls);
     connections.push_back({connection, gate});
+    if (gate->closed) connection->finish_soon();  // it came in the last moment
     // One that gave way is in no list any more, and needs its gate nevertheless.
     asio::co_spawn(
         context, connection->serve(), [this, connection, gate](std::exception_ptr error) {
@@ -270,7 +271,7 @@ void Server::Impl::close(Gate& gate) {
     gate.pause.cancel();
     if (!paths_stay) net::remove_unix_path(gate.group);
     for (const auto& [connection, at] : connections)
-        if (at.get() == &gate) connection->finish();
+        if (at.get() == &gate && !stopped) connection->finish_soon();
 }
 
 GatePtr Server::Impl::find(const Endpoint& address) const {
@@ -358,12 +359,21 @@ void Server::close_all() {
     for (const auto& [connection, gate] : impl_->connections) connection->close();
 }
 
-void Server::leave_paths() { impl_->paths_stay = true; }
+void Server::let_go() {
+    impl_->paths_stay = true;
+    for (const GatePtr& gate : impl_->gates) {
+        // Asio's close() would leave the descriptor in its epoll set: another process holds it.
+        if (gate->acceptor.is_open()) ::close(gate->acceptor.release());
+        impl_->close(*gate);
+    }
+    impl_->gates.clear();
+}
 
-std::vector<std::pair<Endpoint, int>> Server::listening() const {
-    std::vector<std::pair<Endpoint, int>> all;
+std::vector<Server::Listening> Server::listening() const {
+    std::vector<Listening> all;
     for (const GatePtr& gate : impl_->gates)
-        all.emplace_back(gate->listener.bind.front(), gate->acceptor.native_handle());
+        all.push_back({gate->listener.bind.front(), gate->acceptor.native_handle(),
+                       gate->group.unix_device, gate->group.unix_inode});
     return all;
 }
 

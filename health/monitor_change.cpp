@@ -22,8 +22,8 @@ void UpstreamMonitor::begin_change(Settings settings, const Options& options,
     discovery_.configure(*settings_, options.discovery.own_addresses);
     const auto& breaker = settings_->circuit_breaker;
     for (const auto& watched : watched_) {
-        watched->placed.backend->outcomes().set_alarm(
-            breaker.enabled ? breaker.consecutive_failures : 0);
+        watched->placed.backend->outcomes().set_alarm(breaker.enabled ? breaker.consecutive_failures
+                                                                      : 0);
         watch(watched);
         watched->timer.cancel();  // its schedule may be another one
     }
@@ -41,6 +41,7 @@ UpstreamMonitor::SetPlan UpstreamMonitor::plan_change() {
         auto watched = find_same(watched_, found);
         if (!watched) {
             watched = admit(found, true);
+            watched->joining = true;
             report({.kind = EventKind::backend_added,
                     .backend = found.name,
                     .text = "was added: " + found.address.to_string()});
@@ -55,6 +56,7 @@ std::shared_ptr<const balancer::Snapshot> UpstreamMonitor::finish_change(
     std::shared_ptr<const balancer::BackendSet> set) {
     changing_ = false;
     ++set_version_;
+    for (const auto& watched : next_) watched->joining = false;
     follow(std::exchange(next_, {}), planned_, now());
     use(std::move(set));
     // Whatever a source has said meanwhile.

@@ -429,13 +429,13 @@ void UpstreamMonitor::rebuild_set() {
         return;
     }
     building_ = true;
-    asio::post(shared_.builder, [this, plan = SetPlan{settings_, placed(), hash_seed_},
-                                 version = set_version_] {
-        auto set = plan.build();
-        asio::post(shared_.context, [this, version, built = std::move(set)]() mutable {
-            on_set_built(version, std::move(built));
-        });
-    });
+    asio::post(shared_.builder,
+               [this, plan = SetPlan{settings_, placed(), hash_seed_}, version = set_version_] {
+                   auto set = plan.build();
+                   asio::post(shared_.context, [this, version, built = std::move(set)]() mutable {
+                       on_set_built(version, std::move(built));
+                   });
+               });
 }
 
 void UpstreamMonitor::on_set_built(std::uint32_t version,
@@ -460,8 +460,9 @@ void UpstreamMonitor::use(std::shared_ptr<const balancer::BackendSet> set) {
 std::vector<UpstreamMonitor::BackendStatus> UpstreamMonitor::backends() const {
     std::vector<BackendStatus> all;
     for (const auto& watched : watched_)
-        all.push_back({watched->placed.backend, watched->placed.as, health_.status(watched->id),
-                       watched->last});
+        if (!watched->joining)
+            all.push_back({watched->placed.backend, watched->placed.as, health_.status(watched->id),
+                           watched->last});
     return all;
 }
 

@@ -172,6 +172,7 @@ private:
         std::optional<bool> told_up;  // what discovery knows
         std::optional<CheckResult> last;
         bool checking = false;  // its coroutine runs
+        bool joining = false;  // of a change that is not in force yet
         bool gone = false;
     };
     using WatchedPtr = std::shared_ptr<Watched>;
@@ -231,9 +232,9 @@ private:
     std::size_t running_ = 0;  // coroutines
     bool reading_outcomes_ = false;
     bool changing_ = false;  // between begin_change() and finish_change()
-    std::vector<WatchedPtr> next_;      // plan_change(): who will be there
-    std::vector<Discovered> planned_;   // as their sources have them
-    std::uint32_t set_version_ = 0;     // one that is built for an older one is dropped
+    std::vector<WatchedPtr> next_;  // plan_change(): who will be there
+    std::vector<Discovered> planned_;  // as their sources have them
+    std::uint32_t set_version_ = 0;  // one that is built for an older one is dropped
     bool publishing_ = false;
     bool building_ = false;
     bool rebuild_ = false;

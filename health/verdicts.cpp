@@ -54,8 +54,8 @@ void UpstreamHealth::Impl::configure(const config::Upstream& changed, const Opti
 // It was believed to be well so far, and is until a check says otherwise: a check that is new must
 // not keep clients away.
 void UpstreamHealth::Impl::begin_checks(Member& member, TimePoint now) {
-    member.check = RiseFall(settings.health_check.rise, settings.health_check.fall,
-                            config::CheckInitial::up);
+    member.check =
+        RiseFall(settings.health_check.rise, settings.health_check.fall, config::CheckInitial::up);
     member.since = now;
     if (member.state != BackendState::maintenance)
         member.schedule.start(now, first_spread(true, now), random);

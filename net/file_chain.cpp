@@ -4,8 +4,10 @@
 #include <filesystem>
 #include <functional>
 #include <string_view>
+#include <vector>
 
 #include <fcntl.h>
+#include <glob.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,6 +26,19 @@ void put_in_front(std::deque<std::string>& names, const fs::path& path) {
     std::deque<std::string> parts;
     for (const auto& part : path.relative_path()) parts.push_back(part.string());
     names.insert(names.begin(), parts.begin(), parts.end());
+}
+
+bool is_pattern(const std::string& name) {
+    return name.find_first_of("*?[\\") != std::string::npos;
+}
+
+std::vector<std::string> matches_of(const std::string& pattern) {
+    glob_t matches{};
+    std::vector<std::string> found;
+    if (::glob(pattern.c_str(), 0, nullptr, &matches) == 0)
+        found.assign(matches.gl_pathv, matches.gl_pathv + matches.gl_pathc);
+    ::globfree(&matches);
+    return found;
 }
 
 }  // namespace
@@ -57,6 +72,35 @@ FileChain resolve_chain(const std::string& path) {
         put_in_front(left, target);
     }
     return chain;
+}
+
+FileChain resolve_pattern_chain(const std::string& pattern) {
+    FileChain chain;
+    std::vector<std::string> directories{"/"};  // that the part so far stands for
+    fs::path so_far = "/";
+    for (const auto& part : fs::path(pattern).relative_path()) {
+        so_far /= part;
+        if (is_pattern(part.string())) {
+            for (const auto& directory : directories) {
+                chain.merge(resolve_chain(directory));
+                chain.emplace(directory, "*");
+            }
+            directories = matches_of(so_far.string());
+            continue;
+        }
+        for (auto& directory : directories) directory = (fs::path(directory) / part).string();
+    }
+    for (const auto& path : directories) chain.merge(resolve_chain(path));
+    return chain;
+}
+
+std::uint64_t hash_of_matches(const std::string& pattern) {
+    std::string names;
+    for (const auto& path : matches_of(pattern)) {
+        names += path;
+        names += '\0';
+    }
+    return std::hash<std::string_view>()(names);
 }
 
 std::optional<std::uint64_t> hash_of_contents(const std::string& path) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <set>
 #include <utility>
 
@@ -16,9 +17,11 @@ namespace penstock::net {
 
 namespace {
 
-constexpr std::uint32_t interesting = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO |
-                                      IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_DELETE_SELF |
-                                      IN_MOVE_SELF | IN_ONLYDIR;
+// Of a directory only the names: others may write into its files all the time. A file that may not
+// be read cannot be watched, but its directory tells when that changes.
+constexpr std::uint32_t of_directory = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO |
+                                       IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
+constexpr std::uint32_t of_file = IN_MODIFY | IN_CLOSE_WRITE;
 constexpr int most_rounds = 8;
 
 }  // namespace
@@ -40,10 +43,31 @@ void FileWatch::open() {
 }
 
 void FileWatch::add(const std::string& path, Handler on_change) {
+    follow({path, false, std::move(on_change)});
+}
+
+void FileWatch::add_pattern(const std::string& pattern, Handler on_change) {
+    follow({pattern, true, std::move(on_change)});
+}
+
+void FileWatch::follow(File file) {
     if (!inotify_.is_open() && !polling_) open();
-    files_.push_back({path, std::move(on_change), std::nullopt, {}});
+    files_.push_back(std::move(file));
     rearm();
-    files_.back().hash = hash_of_contents(path);
+    files_.back().hash = hash_of(files_.back());
+}
+
+std::optional<std::uint64_t> FileWatch::hash_of(const File& file) {
+    return file.is_pattern ? hash_of_matches(file.path) : hash_of_contents(file.path);
+}
+
+void FileWatch::keep_only(const std::set<std::string>& paths) {
+    std::erase_if(files_, [&](const File& file) { return !paths.contains(file.path); });
+    if (inotify_.is_open()) rearm();
+}
+
+bool FileWatch::watches(const std::string& path) const {
+    return std::ranges::find(files_, path, &File::path) != files_.end();
 }
 
 void FileWatch::clear() {
@@ -79,7 +103,8 @@ void FileWatch::on_events(std::size_t bytes) {
         if ((event.mask & IN_IGNORED) != 0)
             std::erase_if(watches_,
                           [gone = event.wd](const auto& watch) { return watch.second == gone; });
-        any |= (event.mask & (IN_Q_OVERFLOW | IN_IGNORED | IN_DELETE_SELF | IN_MOVE_SELF)) != 0 ||
+        any |= (event.mask &
+                (IN_Q_OVERFLOW | IN_IGNORED | IN_DELETE_SELF | IN_MOVE_SELF | of_file)) != 0 ||
                (event.len > 0 && concerns(event.wd, name));
     }
     if (any) schedule_check();
@@ -89,7 +114,8 @@ bool FileWatch::concerns(int watch, std::string_view name) const {
     // Two names of one directory have one number.
     return std::ranges::any_of(watches_, [&](const auto& known) {
         return known.second == watch && std::ranges::any_of(files_, [&](const File& file) {
-                   return file.chain.contains({known.first, std::string(name)});
+                   return file.chain.contains({known.first, std::string(name)}) ||
+                          file.chain.contains({known.first, "*"});
                });
     });
 }
@@ -110,7 +136,7 @@ void FileWatch::check() {
     rearm();
     // A handler may add files.
     for (std::size_t i = 0; i < files_.size(); ++i) {
-        const auto hash = hash_of_contents(files_[i].path);
+        const auto hash = hash_of(files_[i]);
         if (hash == files_[i].hash) continue;
         files_[i].hash = hash;
         const Handler handler = files_[i].on_change;
@@ -123,16 +149,20 @@ void FileWatch::rearm() {
     for (int round = 0; round < most_rounds; ++round) {
         bool changed = false;
         for (auto& file : files_) {
-            auto chain = resolve_chain(file.path);
+            auto chain =
+                file.is_pattern ? resolve_pattern_chain(file.path) : resolve_chain(file.path);
             changed |= chain != file.chain;
             file.chain = std::move(chain);
-            for (const auto& [directory, name] : file.chain) watch_directory(directory);
+            for (const auto& [directory, name] : file.chain) watch_entry(directory, of_directory);
+            if (is_file(file)) watch_entry(file.path, of_file);
         }
         if (!changed) break;
     }
     std::set<std::string> needed;
-    for (const auto& file : files_)
+    for (const auto& file : files_) {
         for (const auto& [directory, name] : file.chain) needed.insert(directory);
+        if (is_file(file)) needed.insert(file.path);
+    }
     for (auto watch = watches_.begin(); watch != watches_.end();) {
         if (needed.contains(watch->first)) {
             ++watch;
@@ -143,19 +173,25 @@ void FileWatch::rearm() {
     }
 }
 
-// A directory that was replaced by another one of its name has another number.
-void FileWatch::watch_directory(const std::string& directory) {
+bool FileWatch::is_file(const File& file) {
+    std::error_code error;
+    return !file.is_pattern && std::filesystem::is_regular_file(file.path, error);
+}
+
+// What was replaced by another one of its name has another number.
+void FileWatch::watch_entry(const std::string& path, std::uint32_t events) {
     if (!inotify_.is_open()) return;
-    const int watch = ::inotify_add_watch(inotify_.native_handle(), directory.c_str(), interesting);
+    const int watch = ::inotify_add_watch(inotify_.native_handle(), path.c_str(), events);
     if (watch >= 0) {
-        const auto [known, fresh] = watches_.try_emplace(directory, watch);
+        const auto [known, fresh] = watches_.try_emplace(path, watch);
         const int before = std::exchange(known->second, watch);
         if (!fresh && before != watch) ::inotify_rm_watch(inotify_.native_handle(), before);
         return;
     }
     if (errno == ENOENT || errno == ENOTDIR) return;  // gone meanwhile: the next round sees it
+    if (errno == EACCES && events == of_file) return;
     if (polling_) return;
-    log_.warn("cannot watch {}: {}; looking at the files every {} s", directory, errno_name(errno),
+    log_.warn("cannot watch {}: {}; looking at the files every {} s", path, errno_name(errno),
               poll_interval.count());
     poll();
 }

@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,11 +20,12 @@
 
 namespace penstock::net {
 
-/// Tells when the contents of files change, by whatever means: written in place, renamed over, a
-/// symbolic link anywhere on the way swapped, removed, back again. Watches with inotify(7) every
-/// entry that the look-up of a path passes; an event there is followed by a pause, after which the
-/// contents are compared by their hash. Where the kernel refuses a watch, the files are looked at
-/// every ten seconds instead. One thread: that of the io_context.
+/// Tells when the contents of files, or the files that match a pattern, change, by whatever means:
+/// written in place, renamed over, a symbolic link anywhere on the way swapped, removed, back
+/// again. Watches with inotify(7) every entry that the look-up of a path passes; an event there is
+/// followed by a pause, after which the contents are compared by their hash. Where the kernel
+/// refuses a watch, the files are looked at every ten seconds instead. One thread: that of the
+/// io_context.
 class FileWatch {
 public:
     using Handler = std::function<void()>;
@@ -38,6 +40,13 @@ public:
     /// Calls `on_change` after each change of the contents from now on, disappearance included. An
     /// absolute path; it need not exist.
     void add(const std::string& path, Handler on_change);
+    /// The same for the paths that match an absolute pattern (glob(7)): some come or go. What the
+    /// files contain is another matter.
+    void add_pattern(const std::string& pattern, Handler on_change);
+    /// Keeps what it knows of these files and patterns, and forgets all others. Not from within a
+    /// handler.
+    void keep_only(const std::set<std::string>& paths);
+    [[nodiscard]] bool watches(const std::string& path) const;
     /// Forgets all files. Not from within a handler.
     void clear();
     /// Ends all waiting, so that the io_context may run out of work. Its handlers may still be
@@ -52,20 +61,24 @@ private:
 
     struct File {
         std::string path;
+        bool is_pattern;
         Handler on_change;
-        std::optional<std::uint64_t> hash;  // nothing: there is none, or it cannot be read
-        FileChain chain;
+        std::optional<std::uint64_t> hash{};  // nothing: there is none, or it cannot be read
+        FileChain chain{};
     };
+    [[nodiscard]] static std::optional<std::uint64_t> hash_of(const File& file);
 
     void open();
+    void follow(File file);
     void read_events();
     void on_events(std::size_t bytes);
     [[nodiscard]] bool concerns(int watch, std::string_view name) const;
     void schedule_check();
     void check();
-    /// Watches the directories of all chains as they are now, and no others.
+    /// Watches the files and the directories of all chains as they are now, and no others.
     void rearm();
-    void watch_directory(const std::string& directory);
+    [[nodiscard]] static bool is_file(const File& file);
+    void watch_entry(const std::string& path, std::uint32_t events);
     void poll();
 
     Logger& log_;
@@ -73,7 +86,7 @@ private:
     Timer debounce_;
     Timer poll_;
     std::vector<File> files_;
-    std::map<std::string, int> watches_;  // directory -> inotify's number
+    std::map<std::string, int> watches_;  // path -> inotify's number
     TimePoint first_event_{};
     bool waiting_ = false;
     bool polling_ = false;

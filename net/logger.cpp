@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <filesystem>
 #include <mutex>
 #include <utility>
 
@@ -124,7 +125,19 @@ struct Target {
     std::shared_ptr<FileSink> file;  // null for standard streams
 };
 
+// spdlog would create what is missing: a slip of the pen would go unnoticed.
+std::expected<void, std::string> require_directory_of(const std::string& path) {
+    const auto directory = std::filesystem::path(path).parent_path();
+    std::error_code error;
+    if (directory.empty() || std::filesystem::is_directory(directory, error)) return {};
+    return std::unexpected(fmt::format("{}: there is no directory {}", path, directory.string()));
+}
+
 std::expected<Target, std::string> open_target(const LoggerOptions& options) {
+    const bool is_file = options.target != "stderr" && options.target != "stdout";
+    if (is_file)
+        if (auto there = require_directory_of(options.target); !there)
+            return std::unexpected(there.error());
     try {
         Target target{options.level, nullptr, nullptr};
         if (options.target == "stderr")

@@ -74,9 +74,9 @@ void Worker::take_listeners(const std::vector<WorkerUpdate::Listener>& listeners
         for (const std::size_t place : places) upstreams.push_back(upstreams_[place]);
         const auto known = before.find(shared.get());
         // One of its upstreams may have gone and come back: by name it is the same.
-        const bool stays = known != before.end() && !seed_changed &&
-                           std::ranges::equal(upstreams, known->second->routes, {}, {},
-                                              &Route::upstream);
+        const bool stays =
+            known != before.end() && !seed_changed &&
+            std::ranges::equal(upstreams, known->second->routes, {}, {}, &Route::upstream);
         ListenerPtr next = stays ? known->second : make_listener(shared, upstreams);
         if (!stays && known != before.end()) next->access = known->second->access;
         if (known != before.end()) before.erase(known);

@@ -68,6 +68,19 @@ metrics::BackendTotals BackendBook::totals(const Entry& entry) const {
     return sum;
 }
 
+BackendBook::Now BackendBook::now_of(const Entry& entry) {
+    Now now;
+    const auto add = [&now](const balancer::Backend& backend) {
+        const std::uint64_t held = backend.slots().used();
+        now.active += backend.active();
+        now.connecting += backend.connecting().used();
+        now.warm += held > backend.active() ? held - backend.active() : 0;
+    };
+    if (entry.current) add(*entry.current);
+    for (const auto& backend : entry.earlier) add(*backend);
+    return now;
+}
+
 const BackendBook::Entry* BackendBook::find(const std::string& upstream,
                                             const std::string& backend) const {
     const auto entries = upstreams_.find(upstream);

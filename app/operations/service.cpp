@@ -46,6 +46,13 @@ void Service::stop() {
     for (const auto& [upstream, pause] : pauses_) pause->timer.cancel();
 }
 
+bool Service::all_workers_answer() const {
+    const TimePoint now = SteadyClock().now();
+    for (std::size_t i = 0; i < parts_.server.workers().size(); ++i)
+        if (watchdog_.stuck(i, now)) return false;
+    return true;
+}
+
 void Service::beat() {
     if (stopped_) return;
     const TimePoint now = SteadyClock().now();

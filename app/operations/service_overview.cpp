@@ -53,6 +53,7 @@ admin::Overview Service::overview() {
         overview.departed_upstreams.push_back({.name = shared->name,
                                                .totals = proxy::upstream_totals(*shared),
                                                .departed = departed_backends(shared->name)});
+    add_old_processes(overview);
     return overview;
 }
 

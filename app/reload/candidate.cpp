@@ -20,8 +20,8 @@ config::LoadResult load(const admin::PlanRequest& request, const std::string& ma
     const auto environment = config::process_environment();
     if (!request.text) return config::load_file(main_file, environment);
     const std::string& file = request.file.empty() ? main_file : request.file;
-    return config::load_text(*request.text, file, std::filesystem::path(file).parent_path().string(),
-                             environment);
+    return config::load_text(*request.text, file,
+                             std::filesystem::path(file).parent_path().string(), environment);
 }
 
 config::Diagnostic as_problem(const std::string& file, std::string message) {
@@ -43,8 +43,9 @@ std::shared_ptr<const balancer::BackendSet> listed_set(const config::Upstream& u
     std::vector<health::Placed> backends;
     for (const auto& backend : upstream.backends) {
         if (!backend.host.empty()) continue;
-        const health::Discovered found{backend.name, backend.address,         {}, backend.weight,
-                                       backend.tier, backend.max_connections, backend.state};
+        const health::Discovered found{backend.name,   backend.address, {},
+                                       backend.weight, backend.tier,    backend.max_connections,
+                                       backend.state};
         backends.push_back({health::make_backend(upstream, found, 1), found});
     }
     return health::make_backend_set(upstream, backends, hash_seed);
@@ -58,12 +59,11 @@ std::map<std::string, double> moved_keys(const config::Config& running,
                             upstream.balance == config::Balance::ring_hash;
         const auto before =
             std::ranges::find(running.upstreams, upstream.name, &config::Upstream::name);
-        if (!hashes || before == running.upstreams.end() ||
-            before->balance != upstream.balance || before->backends == upstream.backends)
+        if (!hashes || before == running.upstreams.end() || before->balance != upstream.balance ||
+            before->backends == upstream.backends)
             continue;
-        const double share =
-            balancer::moved_share(*listed_set(*before, running.process.hash_seed),
-                                  *listed_set(upstream, wanted.process.hash_seed));
+        const double share = balancer::moved_share(*listed_set(*before, running.process.hash_seed),
+                                                   *listed_set(upstream, wanted.process.hash_seed));
         if (share > 0) moved.emplace(upstream.name, share);
     }
     return moved;
@@ -75,16 +75,18 @@ Candidate read_candidate(const admin::PlanRequest& request, const std::string& m
                          const ConfigPtr& running) {
     auto loaded = load(request, main_file);
     const std::string file = request.file.empty() ? main_file : request.file;
-    if (loaded.ok()) std::ranges::move(check_token_files(loaded.config), std::back_inserter(loaded.diagnostics));
+    if (loaded.ok())
+        std::ranges::move(check_token_files(loaded.config), std::back_inserter(loaded.diagnostics));
     Candidate candidate{.problems = std::move(loaded.diagnostics),
-                        .files = std::move(loaded.files)};
+                        .files = std::move(loaded.files),
+                        .patterns = std::move(loaded.include_patterns)};
     if (!candidate.valid()) return candidate;
     const auto fail = [&](const std::string& message) {
         candidate.problems.push_back(as_problem(file, message));
     };
     candidate.wanted = std::make_shared<const config::Config>(std::move(loaded.config));
-    candidate.effective = std::make_shared<const config::Config>(
-        config::with_running(*candidate.wanted, *running));
+    candidate.effective =
+        std::make_shared<const config::Config>(config::with_running(*candidate.wanted, *running));
     if (auto capacity = plan_capacity(*candidate.effective))
         candidate.limit = std::move(capacity->limit);
     else

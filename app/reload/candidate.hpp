@@ -19,7 +19,8 @@ namespace penstock::app {
 /// what a reload puts in force. Nothing of the running proxy was touched.
 struct Candidate {
     std::vector<config::Diagnostic> problems{};  // errors: the rest is not complete
-    std::vector<std::string> files{};  // that were read
+    std::vector<std::string> files{};     // that were read
+    std::vector<std::string> patterns{};  // of included files
     ConfigPtr wanted{};                // as written
     ConfigPtr effective{};             // with the running values of what needs a restart
     std::optional<ConnectionLimit> limit{};

@@ -80,8 +80,8 @@ private:
         if (change.key == "state" || change.key == "weight") end_override(name, change, planned);
         if (const auto moved = live_.moved.find(change.upstream);
             moved != live_.moved.end() && told_moves_.insert(change.upstream).second)
-            planned.effect = join(planned.effect, fmt::format("{:.1f} % of keys move",
-                                                              100 * moved->second));
+            planned.effect =
+                join(planned.effect, fmt::format("{:.1f} % of keys move", 100 * moved->second));
     }
 
     static std::string slow_start_text(const config::Upstream& upstream) {
@@ -149,7 +149,8 @@ private:
         for (const auto& [name, kept] : live_.overrides) {
             const auto* before = find_named(running_.upstreams, name.upstream);
             const auto* after = find_named(wanted_.upstreams, name.upstream);
-            if (before == nullptr || after == nullptr || !touched_.contains(name.upstream)) continue;
+            if (before == nullptr || after == nullptr || !touched_.contains(name.upstream))
+                continue;
             const auto* was = find_named(before->backends, name.backend);
             const auto* is = find_named(after->backends, name.backend);
             if (was == nullptr || is == nullptr) continue;

@@ -1,6 +1,7 @@
 #include "app/reload/reloader.hpp"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include <boost/asio/as_tuple.hpp>
@@ -62,18 +63,21 @@ struct Reloader::Prepared {
 
 Reloader::Reloader(const Parts& parts, std::string file, std::vector<std::string> files)
     : parts_(parts),
-      file_(std::move(file)),
+      from_pipe_(!file.empty() && files.empty()),
+      file_(from_pipe_ ? std::string() : std::move(file)),
       watch_(parts.context, parts.log),
       turn_(parts.context),
+      start_(parts.context),
       last_{.time = wall_now()},
       last_success_(last_.time) {
-    follow_files(std::move(files));
+    follow_files(files, {}, true);
 }
 
 void Reloader::stop() {
     stopped_ = true;
     watch_.stop();
     turn_.cancel();
+    start_.cancel();
 }
 
 awaitable<void> Reloader::take_turn() {
@@ -91,11 +95,11 @@ void Reloader::give_turn() {
 }
 
 awaitable<Candidate> Reloader::read(admin::PlanRequest request) {
-    auto reading = off_thread(parts_.context, parts_.monitors.builder(),
-                              [asked = std::move(request), file = file_,
-                               running = parts_.server.config_ptr()] {
-                                  return read_candidate(asked, file, running);
-                              });
+    auto reading = off_thread(
+        parts_.context, parts_.monitors.builder(),
+        [asked = std::move(request), file = file_, running = parts_.server.config_ptr()] {
+            return read_candidate(asked, file, running);
+        });
     co_return co_await std::move(reading);
 }
 
@@ -124,16 +128,18 @@ Plan Reloader::plan_of(const Candidate& candidate) const {
 }
 
 awaitable<Outcome<Plan>> Reloader::plan(admin::PlanRequest request) {
-    if (file_.empty() && !request.text)
-        co_return std::unexpected(Refusal{409, "this proxy runs without a configuration file"});
+    if (file_.empty() && !request.text) co_return std::unexpected(Refusal{409, no_file()});
     auto reading = read(std::move(request));
     const Candidate candidate = co_await std::move(reading);
     co_return plan_of(candidate);
 }
 
 awaitable<Outcome<Reloaded>> Reloader::reload(admin::ReloadRequest request, std::string actor) {
-    if (file_.empty())
-        co_return std::unexpected(Refusal{409, "this proxy runs without a configuration file"});
+    if (file_.empty()) {
+        ++failed_;
+        last_ = {.time = wall_now(), .ok = false, .errors = {no_file()}};
+        co_return std::unexpected(Refusal{409, no_file()});
+    }
     auto turn = take_turn();
     co_await std::move(turn);
     if (stopped_) {
@@ -161,7 +167,7 @@ void Reloader::request(std::string actor) {
             self.requested_ = false;
             if (self.stopped_) co_return;
             auto reloading = self.reload({}, self.requester_);
-            auto outcome = co_await std::move(reloading);
+            const auto outcome = co_await std::move(reloading);
             if (!outcome) self.parts_.log.error("reload: {}", outcome.error().error);
         }(*this),
         rethrow_failure);
@@ -172,6 +178,7 @@ awaitable<Outcome<Reloaded>> Reloader::carry_out(admin::ReloadRequest request, s
     Candidate candidate = co_await std::move(reading);
     Reloaded reloaded{.plan = plan_of(candidate)};
     if (!candidate.valid()) {
+        follow_files(candidate.files, candidate.patterns, false);  // where it will be mended
         std::vector<std::string> errors;
         for (const auto& problem : candidate.problems)
             if (problem.severity == config::Severity::error)
@@ -196,7 +203,7 @@ awaitable<Outcome<Reloaded>> Reloader::carry_out(admin::ReloadRequest request, s
         auto changing = put_in_force(candidate, *std::move(prepared));
         co_await std::move(changing);
     }
-    follow_files(candidate.files);
+    follow_files(candidate.files, candidate.patterns, true);
     note_success(candidate, reloaded.plan, actor);
     co_return reloaded;
 }
@@ -245,13 +252,13 @@ awaitable<void> Reloader::put_in_force(Candidate& candidate, Prepared prepared) 
     if (prepared.log) prepared.log();
     const auto applied = std::make_shared<asio::steady_timer>(parts_.context);
     const auto all_have_it = std::make_shared<bool>(false);
-    parts_.server.apply(std::move(prepared.server), [&context = parts_.context, applied,
-                                                     all_have_it] {
-        asio::post(context, [applied, all_have_it] {
-            *all_have_it = true;
-            applied->cancel();
-        });
-    });
+    parts_.server.apply(std::move(prepared.server),
+                        [&context = parts_.context, applied, all_have_it] {
+                            asio::post(context, [applied, all_have_it] {
+                                *all_have_it = true;
+                                applied->cancel();
+                            });
+                        });
     monitors.follow_change(std::move(change), *config);
     parts_.access_files.follow(config, std::move(candidate.access.files));
     parts_.admin.service().follow_configuration(*before, *candidate.limit);
@@ -299,10 +306,46 @@ void Reloader::note_failure(std::vector<std::string> errors, const std::string& 
     last_ = {.time = wall_now(), .ok = false, .errors = std::move(errors)};
 }
 
-void Reloader::follow_files(std::vector<std::string> files) {
-    watch_.clear();
-    if (parts_.server.config().process.watch_config == config::WatchConfig::off) return;
-    for (const auto& path : files) watch_.add(path, [this] { on_files_changed(); });
+std::string Reloader::no_file() const {
+    if (from_pipe_)
+        return "the configuration came through a pipe, which cannot be read again; start the "
+               "proxy with -c FILE to be able to reload";
+    return "this proxy runs without a configuration file";
+}
+
+void Reloader::follow_files(const std::vector<std::string>& files,
+                            const std::vector<std::string>& patterns, bool only) {
+    if (parts_.server.config().process.watch_config == config::WatchConfig::off)
+        return watch_.clear();
+    std::set<std::string> all(files.begin(), files.end());
+    all.insert(patterns.begin(), patterns.end());
+    if (only) watch_.keep_only(all);
+    bool any_new = false;
+    const auto watch = [&](const std::vector<std::string>& paths, auto add) {
+        for (const auto& path : paths) {
+            if (watch_.watches(path)) continue;
+            (watch_.*add)(path, [this] { on_files_changed(); });
+            any_new = true;
+        }
+    };
+    watch(files, &net::FileWatch::add);
+    watch(patterns, &net::FileWatch::add_pattern);
+    // What changed since it was read was not watched yet.
+    if (any_new) asio::co_spawn(parts_.context, look_again(), rethrow_failure);
+}
+
+awaitable<void> Reloader::look_again() {
+    constexpr std::chrono::milliseconds a_moment{200};
+    while (!parts_.server.running() && !stopped_) {
+        start_.expires_after(a_moment);
+        auto waiting = start_.async_wait(as_result);
+        co_await std::move(waiting);
+    }
+    auto reading = read({});
+    const Candidate candidate = co_await std::move(reading);
+    if (stopped_) co_return;
+    follow_files(candidate.files, candidate.patterns, candidate.valid());
+    if (!candidate.valid() || !plan_of(candidate).changes.empty()) on_files_changed();
 }
 
 void Reloader::on_files_changed() {

@@ -40,7 +40,7 @@ public:
         net::ProcessLog& log;
     };
     /// `file`: the configuration's, absolute; "" = the process has none, and cannot reload.
-    /// `files`: all that were read at the start.
+    /// `files`: all that were read at the start; none = it was a pipe, which cannot be read again.
     Reloader(const Parts& parts, std::string file, std::vector<std::string> files);
     Reloader(const Reloader&) = delete;
     Reloader& operator=(const Reloader&) = delete;
@@ -54,7 +54,9 @@ public:
     /// Nothing is changed any more; what is under way ends.
     void stop();
 
-    [[nodiscard]] bool busy() const noexcept { return busy_; }
+    /// Nothing changes the configuration between the two.
+    [[nodiscard]] boost::asio::awaitable<void> take_turn();
+    void give_turn();
     /// What of the configuration the process has to be started anew for.
     [[nodiscard]] const std::vector<std::string>& restart_required() const noexcept {
         return restart_required_;
@@ -63,15 +65,11 @@ public:
     [[nodiscard]] WallTime last_success() const noexcept { return last_success_; }
     [[nodiscard]] std::uint64_t succeeded() const noexcept { return succeeded_; }
     [[nodiscard]] std::uint64_t failed() const noexcept { return failed_; }
-    /// Seen on the way out of the loop: none is under way.
-    [[nodiscard]] const std::string& file() const noexcept { return file_; }
 
 private:
     /// What a change has opened and built so far.
     struct Prepared;
 
-    boost::asio::awaitable<void> take_turn();
-    void give_turn();
     boost::asio::awaitable<Candidate> read(admin::PlanRequest request);
     [[nodiscard]] LiveState live_state(const Candidate& candidate) const;
     [[nodiscard]] admin::Plan plan_of(const Candidate& candidate) const;
@@ -83,14 +81,21 @@ private:
     void note_success(const Candidate& candidate, const admin::Plan& plan,
                       const std::string& actor);
     void note_failure(std::vector<std::string> errors, const std::string& actor);
-    void follow_files(std::vector<std::string> files);
+    /// What was read, and what may come to be read; `only`: what is watched else is not any more.
+    void follow_files(const std::vector<std::string>& files,
+                      const std::vector<std::string>& patterns, bool only);
     void on_files_changed();
+    boost::asio::awaitable<void> look_again();
+    /// Why there is nothing to reload; for a process without a file.
+    [[nodiscard]] std::string no_file() const;
     boost::asio::awaitable<void> check_changed_files();
 
     Parts parts_;
+    bool from_pipe_;
     std::string file_;
     net::FileWatch watch_;
     boost::asio::steady_timer turn_;
+    boost::asio::steady_timer start_;  // until the server runs
     bool busy_ = false;
     bool requested_ = false;
     std::string requester_;

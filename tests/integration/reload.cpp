@@ -373,6 +373,21 @@ TEST(Reload, C6_an_upstream_is_removed_with_its_listener) {
     EXPECT_TRUE(echo_once(proxy.address()));
 }
 
+TEST(Reload, what_came_through_a_pipe_cannot_be_read_again) {
+    EchoServer echo;
+    const ConfigText config = one_service({echo.text()});
+    ProxyProcess proxy(config, {.wrapper = {"sh", "-c", "exec \"$0\" run -c - < \"$3\""}});
+    for (const Answer& answer : {reload_now(proxy), plan_of(proxy)}) {
+        EXPECT_EQ(answer.status, 409) << answer.text;
+        EXPECT_NE(text(answer.body.at("error")).find("pipe"), std::string::npos) << answer.text;
+    }
+    EXPECT_FALSE(proxy.reload());
+    EXPECT_NE(proxy.errors().find("pipe"), std::string::npos) << proxy.errors();
+    EXPECT_EQ(status_of(proxy).at("last_reload").at("ok"), false);
+    EXPECT_EQ(post(proxy, "/api/v1/plan", config.toml()).status, 200)
+        << "of a text there is a plan";
+}
+
 TEST(Reload, C10_the_effective_configuration_is_one_that_changes_nothing) {
     EchoServer echo;
     ConfigText config = one_service({echo.text()}, "idle = \"30m\"", "attempts = 2");

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <optional>
 
 #include "tests/integration/change_scenario.hpp"
 #include "tests/support/counter_check.hpp"
@@ -230,9 +231,13 @@ TEST(ReloadKeeps, a_pause_and_those_who_are_held) {
     ConfigText config = one_service({echo.text()});
     ProxyProcess proxy(config);
     ASSERT_EQ(post(proxy, "/api/v1/upstreams/in/pause", R"({"max":"10m"})").status, 200);
-    auto client = Socket::connect(proxy.address());
-    ASSERT_TRUE(client && client->send("hello"));
-    ASSERT_TRUE(wait_for([&] { return upstream_of(proxy).at("held") == 1; }));
+    std::optional<Socket> client;
+    ASSERT_TRUE(wait_for([&] {  // until the worker knows of the pause clients are served
+        auto next = Socket::connect(proxy.address());
+        EXPECT_TRUE(next && next->send("hello"));
+        client = std::move(*next);
+        return wait_for([&] { return upstream_of(proxy).at("held") == 1; }, 300ms);
+    }));
     config.services[0].upstream = "attempts = 1";
     ASSERT_TRUE(proxy.change_to(config));
     EXPECT_EQ(upstream_of(proxy).at("paused"), true);

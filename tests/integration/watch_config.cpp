@@ -1,6 +1,7 @@
 // process.watch_config: who writes the file need not signal.
 #include <gtest/gtest.h>
 
+#include <csignal>
 #include <fstream>
 
 #include "tests/integration/change_scenario.hpp"
@@ -124,6 +125,7 @@ TEST(WatchConfig, a_file_whose_content_stays_is_no_change) {
     }
     proxy.rewrite(watched("apply", echo.text(), 7));
     EXPECT_TRUE(wait_for([&] { return in_force(proxy, 7); }));
+    EXPECT_TRUE(wait_for([&] { return reloads_of(proxy) > 0; })) << "counted when it is over";
     EXPECT_EQ(reloads_of(proxy), 1);
 }
 
@@ -183,6 +185,36 @@ TEST(WatchConfig, apply_sees_included_files_come_change_and_go) {
     EXPECT_TRUE(wait_for([&] { return !there("two"); })) << proxy.errors();
     EXPECT_FALSE(there("three"));
     EXPECT_TRUE(echo_once(proxy.address()));
+}
+
+TEST(WatchConfig, apply_takes_what_was_mended_in_a_file_that_was_not_in_force) {
+    EchoServer echo;
+    TempDir directory;
+    ProxyProcess proxy(watched("apply", echo.text()), {.directory = directory.path()});
+    const auto part = directory.path() / "part.toml";
+    std::ofstream(part) << "no_such_key = 1\n";
+    proxy.rewrite("include = [\"part.toml\"]\n" + watched("apply", echo.text(), 7).toml());
+    EXPECT_TRUE(wait_for([&] { return proxy.errors().find("no_such_key") != std::string::npos; }));
+    EXPECT_TRUE(in_force(proxy, 3));
+    std::ofstream(part) << "# nothing\n";
+    EXPECT_TRUE(wait_for([&] { return in_force(proxy, 7); })) << proxy.errors();
+}
+
+TEST(WatchConfig, apply_loses_no_change_that_comes_during_a_reload) {
+    EchoServer echo;
+    ConfigText config = watched("apply", echo.text());
+    ProxyProcess proxy(config);
+    // The reload waits for the verdict of checks that are new: shorter than the watcher's pause.
+    const std::string check =
+        "\nhealth_check = { type = \"exchange\", exchange = { send = \"a\", expect = \"b\" }, "
+        "timeout = \"100ms\" }";
+    config.services[0].upstream = "attempts = 7" + check;
+    proxy.rewrite(config);
+    proxy.signal(SIGHUP);
+    ASSERT_TRUE(wait_for([&] { return echo.accepted() > 0; }));
+    config.services[0].upstream = "attempts = 8" + check;
+    proxy.rewrite(config);
+    EXPECT_TRUE(wait_for([&] { return in_force(proxy, 8); })) << proxy.errors();
 }
 
 TEST(WatchConfig, apply_survives_a_file_that_is_away_for_a_while) {

@@ -160,6 +160,43 @@ TEST_F(FileWatchTest, directories_that_come_later_and_are_replaced) {
     EXPECT_TRUE(sees_change());
 }
 
+TEST_F(FileWatchTest, names_that_come_to_match_a_pattern_and_go) {
+    const auto folder = directory / "conf.d";
+    const auto pattern = (directory / "*.d" / "*.toml").string();
+    watch.add_pattern(pattern, [this] { ++changes; });
+    watch.add((directory / "end").string(), [this] { changes += 1000; });
+    fs::create_directory(folder);
+    write(folder / "a.toml", "1");
+    EXPECT_TRUE(sees_change());
+    EXPECT_EQ(changes, 1);
+    write(folder / "a.toml", "2");  // the same name
+    write(folder / "b.txt", "1");
+    write(directory / "end", "1");
+    EXPECT_TRUE(sees_change());
+    EXPECT_EQ(changes, 1001);
+    fs::rename(folder / "b.txt", folder / "b.toml");
+    EXPECT_TRUE(sees_change());
+    EXPECT_EQ(changes, 1002);
+    fs::remove(folder / "a.toml");
+    EXPECT_TRUE(sees_change());
+    EXPECT_EQ(changes, 1003);
+}
+
+TEST_F(FileWatchTest, who_stays_keeps_what_was_known_of_it) {
+    const auto file = directory / "list";
+    const auto other = directory / "other";
+    write(file, "a");
+    watch_path(file);
+    watch.add(other.string(), [this] { changes += 1000; });
+    write(file, "b");
+    write(other, "b");
+    watch.keep_only({file.string()});  // before anybody has looked
+    EXPECT_TRUE(watch.watches(file.string()));
+    EXPECT_FALSE(watch.watches(other.string()));
+    EXPECT_TRUE(sees_change());
+    EXPECT_EQ(changes, 1);
+}
+
 TEST_F(FileWatchTest, what_changes_no_contents_is_no_change) {
     const auto file = directory / "list";
     const auto other = directory / "other";
