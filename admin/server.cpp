@@ -302,6 +302,7 @@ std::expected<Endpoint, std::string> Server::open(const Door& door,
                                                   net::ListenGroup inherited) {
     const auto gate = std::make_shared<Gate>(impl_->context, door, allowed_hosts);
     gate->group = std::move(inherited);
+    gate->group.path_stays = true;
     return impl_->admit(gate, impl_->adopt(*gate));
 }
 
@@ -357,6 +358,10 @@ void Server::stop() {
 
 void Server::close_all() {
     for (const auto& [connection, gate] : impl_->connections) connection->close();
+}
+
+void Server::own_paths() noexcept {
+    for (const GatePtr& gate : impl_->gates) gate->group.path_stays = false;
 }
 
 void Server::let_go() {

@@ -71,6 +71,9 @@ public:
     /// Nobody is connected.
     [[nodiscard]] bool idle() const noexcept;
 
+    /// The process that inherited sockets came from has let them go: their paths are removed in the
+    /// end.
+    void own_paths() noexcept;
     /// For another process: each listening socket, with its address as it was given to open().
     struct Listening {
         Endpoint address;

@@ -120,6 +120,7 @@ asio::awaitable<void> Control::stop_gracefully() {
     }
     server_.stop_accepting([this] { report_event(); });
     co_await wait_for_event();
+    server_.forget_sockets(true);
     auto draining = drain(server_.config().process.drain);
     co_await std::move(draining);
     signals_.cancel();
@@ -129,6 +130,7 @@ asio::awaitable<void> Control::stop_gracefully() {
 asio::awaitable<void> Control::retire_gracefully() {
     server_.let_go([this] { report_event(); });
     co_await wait_for_event();
+    server_.forget_sockets(false);
     admin_.let_go();
     auto draining = drain(server_.config().process.upgrade_drain);
     co_await std::move(draining);

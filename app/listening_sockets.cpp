@@ -98,6 +98,7 @@ std::expected<bool, std::string> ListeningSockets::inherit(const std::string& li
             wanted.warnings.push_back(
                 fmt::format("listener {}: {}; its workers share fewer sockets", listener,
                             grown.error().message));
+        group.path_stays = true;
         wanted.groups.push_back({listener, bind.to_string(), std::move(group)});
         wanted.kept.push_back(Wanted::npos);
     }
@@ -162,6 +163,10 @@ std::vector<proxy::WorkerUpdate::Socket> ListeningSockets::update_for(
 
 void ListeningSockets::settle() {
     for (Group& group : groups_) group.fresh = false;
+}
+
+void ListeningSockets::own_paths() noexcept {
+    for (Group& group : groups_) group.sockets.path_stays = false;
 }
 
 net::AcceptQueueInfo ListeningSockets::queue(const std::string& listener) const noexcept {

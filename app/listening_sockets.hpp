@@ -23,7 +23,7 @@ public:
     struct Group {
         std::string listener;
         std::string bind;  // as the configuration has it
-        net::ListenGroup sockets;  // their descriptors are the workers' from take_update() on
+        net::ListenGroup sockets;  // their descriptors are the workers' from update_for() on
         std::vector<int> fds{};
         bool fresh = true;  // no worker has them yet
     };
@@ -54,6 +54,8 @@ public:
                                                                       const config::Config& config);
     /// Every worker has had its update.
     void settle();
+    /// The process that inherited sockets came from has let them go.
+    void own_paths() noexcept;
 
     /// Clients that the kernel holds for the listener; nothing of unix sockets.
     [[nodiscard]] net::AcceptQueueInfo queue(const std::string& listener) const noexcept;

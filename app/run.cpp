@@ -136,10 +136,13 @@ int serve(const Origin& origin, ControlLoop& loop, net::ProcessLog& log, Inherit
         if (!takes_over) proxy.server->withdraw();
         return ExitStatus::success;
     }
+    // Before anybody is accepted: pauses and splits count for the first client.
+    inheritance.restore(proxy.admin->service());
     if (auto started = proxy.server->start(); !started)
         return give_up(inheritance, started.error(), ExitStatus::failure);
-    inheritance.restore(proxy.admin->service());
     inheritance.say_ready(*proxy.old, proxy.admin->service(), log);
+    proxy.server->own_paths();
+    proxy.admin->server().own_paths();
     inheritance.close_left_over(log);
     if (takes_over) proxy.admin->start();
     warn_of_clamped_backlogs(*origin.config, log);

@@ -96,10 +96,7 @@ void Server::stop_accepting(std::function<void()> done) {
             worker.stop_accepting();
             finished();
         },
-        [this, done = std::move(done)] {
-            sockets_.forget(true);
-            done();
-        });
+        std::move(done));
 }
 
 void Server::let_go(std::function<void()> done) {
@@ -109,10 +106,7 @@ void Server::let_go(std::function<void()> done) {
             worker.let_go();
             finished();
         },
-        [this, done = std::move(done)] {
-            sockets_.forget(false);
-            done();
-        });
+        std::move(done));
 }
 
 void Server::withdraw() { ListeningSockets::withdraw(first_sockets_); }

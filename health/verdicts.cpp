@@ -44,6 +44,8 @@ void UpstreamHealth::Impl::configure(const config::Upstream& changed, const Opti
             end_checks(member);
         else if (paces_changed)
             member.schedule.configure(now, random);
+        // A check that runs is one of before.
+        if (paces_changed && member.schedule.running()) member.excused = true;
         if (settings.on_backend_down == config::OnBackendDown::keep) member.down_due = no_deadline;
         configure_breaker(member);
         refile(member);

@@ -128,6 +128,12 @@ void Worker::take_sockets(std::vector<WorkerUpdate::Socket> sockets) {
         if (running_) start(*acceptors_.back());
     }
     for (auto& [fd, acceptor] : before) {
+        // Who waits in its queue comes to the listener as it is now, if there still is one.
+        const auto& account = acceptor->listener().shared->account;
+        const auto follower = std::ranges::find_if(listeners_, [&](const ListenerPtr& listener) {
+            return listener->shared->account == account;
+        });
+        if (follower != listeners_.end()) acceptor->serve(*follower);
         acceptor->stop();
         stopped_acceptors_.push_back(std::move(acceptor));
     }

@@ -178,6 +178,8 @@ private:
     [[nodiscard]] std::shared_ptr<const balancer::Backend> find_backend(
         std::size_t upstream, const std::string& name) const;
     void record(admin::Event event);
+    /// What is to last cannot be changed while another process takes over: it would not know.
+    [[nodiscard]] std::optional<admin::Refusal> why_no_change() const;
     void end_pause(const std::string& name, const std::string& actor);
     void rebalance_after(const std::string& upstream);
     using Backends = std::vector<std::shared_ptr<const balancer::Backend>>;

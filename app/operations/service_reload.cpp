@@ -28,6 +28,11 @@ awaitable<admin::Outcome<admin::Upgraded>> Service::upgrade(std::string actor) {
     co_return co_await std::move(upgrading);
 }
 
+std::optional<admin::Refusal> Service::why_no_change() const {
+    if (upgrader_ == nullptr || !upgrader_->busy()) return std::nullopt;
+    return admin::Refusal{409, "another process is taking over; ask again in a moment"};
+}
+
 awaitable<boost::json::array> Service::old_sessions(proxy::SessionFilter filter) {
     if (old_ == nullptr) co_return boost::json::array();
     auto asking = old_->sessions(filter);

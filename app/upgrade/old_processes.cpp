@@ -83,7 +83,6 @@ void OldProcesses::end(const OldPtr& old) {
               old->process.pid, old->process.version);
     std::erase(old_, old);
     old->answered.cancel();
-    if (on_end_) on_end_(old->process.pid);
 }
 
 Ledger OldProcesses::ledger() const {
@@ -119,6 +118,12 @@ awaitable<json::array> OldProcesses::sessions(const proxy::SessionFilter& filter
     json::array all;
     const auto asked = old_;  // one may end meanwhile
     for (const OldPtr& old : asked) {
+        while (old->asking && is_known(old)) {  // somebody else does
+            auto waiting = old->answered.async_wait(as_result);
+            co_await std::move(waiting);
+        }
+        if (!is_known(old) || old->paused) continue;
+        const Asking asking(*old);
         old->answer.reset();
         const std::string request = encode(SessionsRequest{++old->asked, filter});
         const TimePoint deadline = SteadyClock().now() + longest_wait;
@@ -144,6 +149,7 @@ awaitable<OldProcesses::Handover> OldProcesses::hand_over() {
     for (const OldPtr& old : old_) old->pausing = true;
     const TimePoint deadline = SteadyClock().now() + longest_wait;
     Handover handover;
+    std::vector<OldPtr> stuck;
     const auto all = old_;  // one may end meanwhile
     for (const OldPtr& old : all) {
         old->answered.expires_at(to_asio(deadline));
@@ -154,13 +160,15 @@ awaitable<OldProcesses::Handover> OldProcesses::hand_over() {
         if (!is_known(old)) continue;
         auto channel = old->paused ? old->channel.duplicate() : net::UniqueFd();
         if (!channel) {  // stuck, or no descriptor is left: what it has counted is not lost
-            handover.gone += old->process.last.ledger;
+            stuck.push_back(old);
             continue;
         }
         handover.older.push_back(old->process);
         handover.channels.push_back(std::move(channel));
     }
     handover.gone += gone_;
+    for (const OldPtr& old : stuck)
+        if (is_known(old)) handover.gone += old->process.last.ledger;
     co_return handover;
 }
 

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <list>
 #include <memory>
 #include <optional>
@@ -36,8 +35,6 @@ public:
     void add_gone(const Ledger& ledger) { gone_ += ledger; }
     /// One that drains; `last`: what it said last.
     void add(OlderProcess last, net::UniqueFd channel);
-    /// Told when one of them has ended.
-    void on_end(std::function<void(int pid)> handler) { on_end_ = std::move(handler); }
     /// No more of it: another process listens to them from now on, or nobody.
     void stop();
 
@@ -74,10 +71,25 @@ private:
         boost::asio::steady_timer answered;
         std::uint64_t asked = 0;  // the number of the last request
         std::optional<boost::json::array> answer;
+        bool asking = false;
         bool pausing = false;  // after the next message
         bool paused = false;
     };
     using OldPtr = std::shared_ptr<Old>;
+    /// One question at a time; the next one goes on when it is destroyed.
+    class Asking {
+    public:
+        explicit Asking(Old& old) noexcept : old_(old) { old_.asking = true; }
+        Asking(const Asking&) = delete;
+        Asking& operator=(const Asking&) = delete;
+        ~Asking() {
+            old_.asking = false;
+            old_.answered.cancel();
+        }
+
+    private:
+        Old& old_;
+    };
 
     void listen(const OldPtr& old);
     boost::asio::awaitable<void> receive(OldPtr old);
@@ -89,7 +101,6 @@ private:
     Logger& log_;
     std::list<OldPtr> old_;  // the newest first
     Ledger gone_;
-    std::function<void(int pid)> on_end_;
     bool stopped_ = false;
 };
 

@@ -53,6 +53,8 @@ void Upgrader::request(std::string actor) {
 std::optional<Refusal> Upgrader::why_not() const {
     if (replaced_) return Refusal{409, "another process has taken over from this one already"};
     if (stopped_) return Refusal{409, "the proxy is stopping"};
+    if (!parts_.server.running())
+        return Refusal{409, "the proxy is starting; try again in a moment"};
     if (busy_) return Refusal{409, "an upgrade is under way"};
     if (auto possible = check_upgradable(parts_.program, ::getpid()); !possible)
         return Refusal{409, possible.error()};
@@ -69,20 +71,20 @@ awaitable<Outcome<Upgraded>> Upgrader::upgrade(std::string actor) {
     if (auto refusal = why_not()) co_return std::unexpected(*std::move(refusal));
     busy_ = true;
     // No reload moves the sockets while they are handed over.
-    auto turn = parts_.reloader.take_turn();
-    co_await std::move(turn);
+    auto taking = parts_.reloader.take_turn();
+    const Reloader::Turn turn = co_await std::move(taking);
     notify_service_manager(reloading_lines(SteadyClock().now()));
-    auto replacing = replace();
-    auto ready = co_await std::move(replacing);
-    parts_.reloader.give_turn();
+    std::expected<Ready, std::string> ready;
+    try {
+        auto replacing = replace();
+        ready = co_await std::move(replacing);
+    } catch (const std::exception& e) {  // no memory
+        ready = std::unexpected(std::string(e.what()));
+    }
     busy_ = false;
     auto& service = parts_.admin.service();
     if (!ready) {
-        notify_service_manager("READY=1");
-        next_.reset();
-        parts_.old.take_back();
-        parts_.log.error("upgrade: {}; this process goes on", ready.error());
-        service.record_upgrade(false, ready.error(), actor);
+        fail(ready.error(), actor);
         co_return std::unexpected(
             Refusal{409, fmt::format("{}; this process goes on", ready.error())});
     }
@@ -100,9 +102,18 @@ awaitable<Outcome<Upgraded>> Upgrader::upgrade(std::string actor) {
     co_return upgraded;
 }
 
+void Upgrader::fail(const std::string& reason, const std::string& actor) {
+    notify_service_manager("READY=1");
+    next_.reset();
+    parts_.old.take_back();
+    parts_.log.error("upgrade: {}; this process goes on", reason);
+    parts_.admin.service().record_upgrade(false, reason, actor);
+}
+
 awaitable<std::expected<Ready, std::string>> Upgrader::replace() {
     auto giving = parts_.old.hand_over();
     auto handover = co_await std::move(giving);
+    if (stopped_) co_return std::unexpected("the proxy is stopping");
     auto started = NewProcess::start(parts_.context, parts_.program);
     if (!started) co_return std::unexpected(started.error());
     next_.emplace(*std::move(started));

@@ -51,7 +51,8 @@ public:
     /// Before any upgrade. Told when the new process accepts: this one has to let go of its sockets
     /// and drain.
     void on_replaced(std::function<void()> handler) { on_replaced_ = std::move(handler); }
-    [[nodiscard]] bool replaced() const noexcept { return replaced_; }
+    /// What an operator changes now would be unknown to the new process.
+    [[nodiscard]] bool busy() const noexcept { return busy_ || replaced_; }
     /// When the last sessions are ended at the latest; for the new process.
     void drains_until(TimePoint deadline) noexcept { deadline_ = deadline; }
     /// The last session has ended: the new process gets the last figures.
@@ -59,6 +60,7 @@ public:
 
 private:
     boost::asio::awaitable<std::expected<Ready, std::string>> replace();
+    void fail(const std::string& reason, const std::string& actor);
     [[nodiscard]] std::optional<admin::Refusal> why_not() const;
     [[nodiscard]] Manifest make_manifest(OldProcesses::Handover& handover,
                                          std::vector<int>& fds) const;
