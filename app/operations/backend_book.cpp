@@ -1,6 +1,7 @@
 #include "app/operations/backend_book.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <numeric>
 
 namespace penstock::app {
@@ -36,10 +37,13 @@ void BackendBook::follow_only(const std::set<std::string>& upstreams, TimePoint 
     });
 }
 
-// One whose last session has ended counts nothing more.
+// One that nobody else knows counts nothing more. Without sessions alone it may: a worker that has
+// not heard yet that it left may still choose it.
 void BackendBook::settle(Entry& entry, TimePoint now) {
     std::erase_if(entry.earlier, [&](const BackendPtr& backend) {
-        if (backend->active() != 0 || backend->slots().used() != 0) return false;
+        if (backend.use_count() != 1) return false;
+        std::atomic_thread_fence(
+            std::memory_order_acquire);  // what they counted before they let go
         entry.base += sum_(*backend);
         entry.idle_since = now;
         return true;

@@ -65,7 +65,7 @@ public:
 private:
     struct Entry {
         BackendPtr current;  // null = it has left
-        std::vector<BackendPtr> earlier;  // of the same name, with sessions
+        std::vector<BackendPtr> earlier;  // of the same name, that somebody may still count for
         metrics::BackendTotals base;  // of those that are gone for good
         TimePoint idle_since{};  // since when nothing of it is left
         BackendPace pace;

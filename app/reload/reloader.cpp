@@ -125,19 +125,27 @@ LiveState Reloader::live_state(const Candidate& candidate) const {
     return live;
 }
 
-Plan Reloader::plan_of(const Candidate& candidate) const {
+// Comparing takes a while, too.
+awaitable<Plan> Reloader::plan_of(const Candidate& candidate) {
     Plan plan;
-    if (candidate.valid())
-        plan = make_plan(parts_.server.config(), *candidate.wanted, live_state(candidate));
+    if (candidate.valid()) {
+        auto making = off_thread(
+            parts_.context, parts_.monitors.builder(),
+            [running = parts_.server.config_ptr(), wanted = candidate.wanted,
+             live = live_state(candidate)] { return make_plan(*running, *wanted, live); });
+        plan = co_await std::move(making);
+    }
     plan.problems = candidate.problems;
-    return plan;
+    co_return plan;
 }
 
 awaitable<Outcome<Plan>> Reloader::plan(admin::PlanRequest request) {
     if (file_.empty() && !request.text) co_return std::unexpected(Refusal{409, no_file()});
     auto reading = read(std::move(request));
     const Candidate candidate = co_await std::move(reading);
-    co_return plan_of(candidate);
+    auto planning = plan_of(candidate);
+    auto plan = co_await std::move(planning);
+    co_return plan;
 }
 
 awaitable<Outcome<Reloaded>> Reloader::reload(admin::ReloadRequest request, std::string actor) {
@@ -192,8 +200,10 @@ void Reloader::request(std::string actor) {
 awaitable<Outcome<Reloaded>> Reloader::carry_out(admin::ReloadRequest request, std::string actor) {
     auto reading = read({});
     Candidate candidate = co_await std::move(reading);
+    auto planning = plan_of(candidate);
+    Reloaded reloaded;
+    reloaded.plan = co_await std::move(planning);
     if (auto refusal = why_not()) co_return std::unexpected(*std::move(refusal));
-    Reloaded reloaded{.plan = plan_of(candidate)};
     if (!candidate.valid()) {
         follow_files(candidate.files, candidate.patterns, false);  // where it will be mended
         std::vector<std::string> errors;
@@ -373,7 +383,9 @@ awaitable<void> Reloader::look_again() {
     const Candidate candidate = co_await std::move(reading);
     if (stopped_) co_return;
     follow_files(candidate.files, candidate.patterns, candidate.valid());
-    if (!candidate.valid() || !plan_of(candidate).changes.empty()) on_files_changed();
+    auto planning = plan_of(candidate);
+    const Plan plan = co_await std::move(planning);
+    if (!stopped_ && (!plan.valid() || !plan.changes.empty())) on_files_changed();
 }
 
 void Reloader::on_files_changed() {

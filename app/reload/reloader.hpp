@@ -88,7 +88,7 @@ private:
     void give_turn();
     boost::asio::awaitable<Candidate> read(admin::PlanRequest request);
     [[nodiscard]] LiveState live_state(const Candidate& candidate) const;
-    [[nodiscard]] admin::Plan plan_of(const Candidate& candidate) const;
+    boost::asio::awaitable<admin::Plan> plan_of(const Candidate& candidate);
     boost::asio::awaitable<admin::Outcome<admin::Reloaded>> carry_out(admin::ReloadRequest request,
                                                                       std::string actor);
     [[nodiscard]] std::expected<Prepared, std::string> prepare(const Candidate& candidate);

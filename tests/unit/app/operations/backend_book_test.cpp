@@ -40,6 +40,19 @@ TEST_F(Book, M8_a_backend_that_comes_again_goes_on_where_it_ended) {
     EXPECT_EQ(established("a"), 9U);
 }
 
+TEST_F(Book, M8_whoever_learns_late_that_a_backend_left_still_counts) {
+    auto first = backend("a");
+    follow({first});
+    follow({});
+    now += minutes(10);
+    follow({backend("a")});
+    first->cells(0).established.add(7);  // nobody had a session there meanwhile
+    EXPECT_EQ(established("a"), 7U);
+    first.reset();
+    follow({});
+    EXPECT_EQ(established("a"), 7U);
+}
+
 TEST_F(Book, M8_sessions_that_outlive_their_backend_still_count) {
     const auto first = backend("a");
     first->session_started();
