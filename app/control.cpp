@@ -101,6 +101,8 @@ void Control::stop() {
 
 void Control::retire() {
     if (stopping_ || std::exchange(retiring_, true)) return;
+    // At once: whoever asks after the answer to the upgrade asks the new process.
+    admin_.let_go();
     reloader_.stop();
     const config::Drain settings = server_.config().process.upgrade_drain;
     upgrader_->drains_until(
@@ -131,7 +133,6 @@ asio::awaitable<void> Control::retire_gracefully() {
     server_.let_go([this] { report_event(); });
     co_await wait_for_event();
     server_.forget_sockets(false);
-    admin_.let_go();
     auto draining = drain(server_.config().process.upgrade_drain);
     co_await std::move(draining);
     auto telling = upgrader_->say_last_figures();
