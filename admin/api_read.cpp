@@ -95,9 +95,16 @@ awaitable<HttpResponse> Api::sessions(ApiRequest request) {
             arguments.complain(fmt::format("source '{}': {}", source, prefix.error()));
     }
     if (auto refusal = arguments.refusal()) co_return refuse(*refusal);
-    auto asking = operations_.sessions(std::move(filter));
+    const std::size_t limit = filter.limit;
+    auto asking = operations_.sessions(filter);
     const auto found = co_await std::move(asking);
-    co_return json_response(to_json(found));
+    auto shown = to_json(found);
+    auto& all = shown.as_array();
+    auto asking_old = operations_.old_sessions(std::move(filter));
+    auto old = co_await std::move(asking_old);
+    for (auto& session : old)
+        if (all.size() < limit) all.push_back(std::move(session));
+    co_return json_response(shown);
 }
 
 awaitable<HttpResponse> Api::closes(ApiRequest request) {

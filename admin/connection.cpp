@@ -69,6 +69,12 @@ void Connection::finish() noexcept {
     end_stream_();
 }
 
+void Connection::finish_soon() noexcept {
+    if (end_stream_ || !waiting_) return finish();
+    closed_ = true;  // after the next answer
+    stream_.expires_after(std::chrono::milliseconds(500));
+}
+
 awaitable<void> Connection::serve() {
     if (tls_ == nullptr) {
         auto serving = serve_on(stream_);
@@ -90,11 +96,12 @@ awaitable<void> Connection::serve() {
 
 template <typename S>
 awaitable<void> Connection::serve_on(S& stream) {
-    for (bool more = true; more && !closed_;) {
+    bool more = true;
+    do {
         waiting_ = SteadyClock().now();
         auto answering = answer_next(stream);
         more = co_await std::move(answering);
-    }
+    } while (more && !closed_);
 }
 
 template <typename S>
@@ -103,7 +110,7 @@ awaitable<bool> Connection::answer_next(S& stream) {
     http::request_parser<http::string_body> parser;
     if (buffer_.empty()) {
         // The first byte may take its time; from then on the request has to arrive.
-        stream_.expires_after(Server::idle_time);
+        if (!closed_) stream_.expires_after(Server::idle_time);
         auto waiting = stream.async_read_some(buffer.prepare(first_read), as_result);
         const auto [error, size] = co_await std::move(waiting);
         if (error) co_return false;

@@ -58,6 +58,9 @@ public:
     /// The proxy ends, or the listener is closed: a stream says so to its client, and whoever waits
     /// for an answer gets it.
     void finish() noexcept;
+    /// The listener is closed, the proxy goes on: as finish(), but a request that is on its way, or
+    /// comes within half a second, is answered.
+    void finish_soon() noexcept;
     /// Since when it waits for a request; nothing while one is being answered.
     [[nodiscard]] bool over_unix() const noexcept { return caller_.over_unix; }
     [[nodiscard]] std::optional<TimePoint> waiting_since() const noexcept { return waiting_; }

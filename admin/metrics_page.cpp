@@ -55,6 +55,20 @@ constexpr CloseReason gate_reasons[] = {CloseReason::limit_process, CloseReason:
                                         CloseReason::limit_source,  CloseReason::rate_listener,
                                         CloseReason::rate_source,   CloseReason::denied};
 
+using Listeners = std::vector<const ListenerView*>;
+using Upstreams = std::vector<const UpstreamView*>;
+
+/// `departed` after `present`.
+template <typename View>
+std::vector<const View*> list(const std::vector<View>& present,
+                              const std::vector<View>& departed = {}) {
+    std::vector<const View*> all;
+    all.reserve(present.size() + departed.size());
+    for (const View& view : present) all.push_back(&view);
+    for (const View& view : departed) all.push_back(&view);
+    return all;
+}
+
 template <typename F>
 void each_reason(F function) {
     for (std::size_t i = 1; i < close_reason_count; ++i) function(static_cast<CloseReason>(i));
@@ -145,10 +159,10 @@ void add_usage(Exposition& page, const ProcessUsage& usage) {
 using ListenerSeries =
     std::function<void(Exposition& page, const ListenerView& listener, const Labels& labels)>;
 
-void for_listeners(Exposition& page, const std::vector<ListenerView>& listeners, Type type,
-                   std::string_view name, std::string_view help, const ListenerSeries& add) {
+void for_listeners(Exposition& page, const Listeners& listeners, Type type, std::string_view name,
+                   std::string_view help, const ListenerSeries& add) {
     begin(page, type, name, help);
-    for (const auto& listener : listeners) add(page, listener, {{"listener", listener.name}});
+    for (const auto* listener : listeners) add(page, *listener, {{"listener", listener->name}});
 }
 
 Labels with(Labels labels, std::string name, std::string_view value) {
@@ -156,7 +170,8 @@ Labels with(Labels labels, std::string name, std::string_view value) {
     return labels;
 }
 
-void add_listener_counts(Exposition& page, const std::vector<ListenerView>& listeners) {
+// Also of those that have left.
+void add_listener_counts(Exposition& page, const Listeners& listeners) {
     for_listeners(page, listeners, Type::counter, "listener_connections_total",
                   "Connections that were accepted.",
                   [](auto& p, const auto& l, const auto& labels) {
@@ -189,12 +204,16 @@ void add_listener_counts(Exposition& page, const std::vector<ListenerView>& list
             p.add(with(labels, "direction", "to_backend"), l.figures.totals.bytes_to_backend);
             p.add(with(labels, "direction", "to_client"), l.figures.totals.bytes_to_client);
         });
-}
-
-void add_listener_gauges(Exposition& page, const std::vector<ListenerView>& listeners) {
     for_listeners(page, listeners, Type::gauge, "listener_connections_active",
                   "Clients connected now.",
                   [](auto& p, const auto& l, const auto& labels) { p.add(labels, l.active); });
+    for_listeners(page, listeners, Type::histogram, "session_duration_seconds",
+                  "From accepted to closed.", [](auto& p, const auto& l, const auto& labels) {
+                      p.add(labels, l.figures.totals.duration, metrics::life_bounds_us);
+                  });
+}
+
+void add_listener_gauges(Exposition& page, const Listeners& listeners) {
     for_listeners(page, listeners, Type::gauge, "listener_connections_limit",
                   "The listener's own limit; 0 = only that of the process.",
                   [](auto& p, const auto& l, const auto& labels) { p.add(labels, l.limit); });
@@ -205,10 +224,6 @@ void add_listener_gauges(Exposition& page, const std::vector<ListenerView>& list
     for_listeners(page, listeners, Type::gauge, "listener_accept_queue_limit",
                   "The most connections that the kernel holds for the listener.",
                   [](auto& p, const auto& l, const auto& labels) { p.add(labels, l.queue.limit); });
-    for_listeners(page, listeners, Type::histogram, "session_duration_seconds",
-                  "From accepted to closed.", [](auto& p, const auto& l, const auto& labels) {
-                      p.add(labels, l.figures.totals.duration, metrics::life_bounds_us);
-                  });
 }
 
 Labels closed_labels(const std::string& listener, const std::string& upstream, CloseReason reason) {
@@ -218,28 +233,28 @@ Labels closed_labels(const std::string& listener, const std::string& upstream, C
             {"class", std::string(name_of(class_of(reason)))}};
 }
 
-void add_sessions(Exposition& page, const std::vector<ListenerView>& listeners) {
+void add_sessions(Exposition& page, const Listeners& listeners) {
     begin(page, Type::counter, "sessions_closed_total",
           "Connections that have ended, each with one reason; upstream is empty where none was "
           "chosen.");
-    for (const auto& listener : listeners) {
+    for (const auto* listener : listeners) {
         each_reason([&](CloseReason reason) {
-            const auto ended = listener.figures.totals.closed[std::to_underlying(reason)];
+            const auto ended = listener->figures.totals.closed[std::to_underlying(reason)];
             if (before_routing(reason) || ended != 0)
-                page.add(closed_labels(listener.name, "", reason), ended);
+                page.add(closed_labels(listener->name, "", reason), ended);
         });
-        for (const auto& route : listener.figures.routes)
+        for (const auto& route : listener->figures.routes)
             each_reason([&](CloseReason reason) {
                 const auto ended = route.totals.closed[std::to_underlying(reason)];
                 if (!before_routing(reason) || ended != 0)
-                    page.add(closed_labels(listener.name, route.upstream, reason), ended);
+                    page.add(closed_labels(listener->name, route.upstream, reason), ended);
             });
     }
     begin(page, Type::histogram, "session_setup_seconds",
           "From accepted until the connection to the backend is there.");
-    for (const auto& listener : listeners)
-        for (const auto& route : listener.figures.routes)
-            page.add({{"listener", listener.name}, {"upstream", route.upstream}},
+    for (const auto* listener : listeners)
+        for (const auto& route : listener->figures.routes)
+            page.add({{"listener", listener->name}, {"upstream", route.upstream}},
                      route.totals.setup, metrics::wait_bounds_us);
 }
 
@@ -248,13 +263,13 @@ void add_sessions(Exposition& page, const std::vector<ListenerView>& listeners) 
 using UpstreamSeries =
     std::function<void(Exposition& page, const UpstreamView& upstream, const Labels& labels)>;
 
-void for_upstreams(Exposition& page, const std::vector<UpstreamView>& upstreams, Type type,
-                   std::string_view name, std::string_view help, const UpstreamSeries& add) {
+void for_upstreams(Exposition& page, const Upstreams& upstreams, Type type, std::string_view name,
+                   std::string_view help, const UpstreamSeries& add) {
     begin(page, type, name, help);
-    for (const auto& upstream : upstreams) add(page, upstream, {{"upstream", upstream.name}});
+    for (const auto* upstream : upstreams) add(page, *upstream, {{"upstream", upstream->name}});
 }
 
-void add_upstream_gauges(Exposition& page, const std::vector<UpstreamView>& upstreams) {
+void add_upstream_gauges(Exposition& page, const Upstreams& upstreams) {
     const std::pair<std::pair<const char*, const char*>, std::uint64_t (*)(const UpstreamView&)>
         gauges[] = {
             {{"upstream_queue_length", "Clients that wait for a free slot."},
@@ -283,7 +298,7 @@ void add_upstream_gauges(Exposition& page, const std::vector<UpstreamView>& upst
                   });
 }
 
-void add_upstream_counts(Exposition& page, const std::vector<UpstreamView>& upstreams) {
+void add_upstream_counts(Exposition& page, const Upstreams& upstreams) {
     for_upstreams(page, upstreams, Type::histogram, "upstream_queue_seconds",
                   "How long clients waited for a slot or a backend.",
                   [](auto& p, const auto& u, const auto& labels) {
@@ -303,32 +318,32 @@ void add_upstream_counts(Exposition& page, const std::vector<UpstreamView>& upst
         [](auto& p, const auto& u, const auto& labels) { p.add(labels, u.totals.panic_picks); });
 }
 
-void add_sources(Exposition& page, const std::vector<UpstreamView>& upstreams) {
+void add_sources(Exposition& page, const Upstreams& upstreams) {
     begin(page, Type::counter, "dns_queries_total", "Look-ups of an upstream's names.");
-    for (const auto& upstream : upstreams) {
+    for (const auto* upstream : upstreams) {
         std::uint64_t ok = 0;
         std::uint64_t failed = 0;
-        for (const auto& source : upstream.sources)
+        for (const auto& source : upstream->sources)
             if (source.is_dns) {
                 ok += source.answers;
                 failed += source.failures;
             }
-        if (!upstream.looks_up()) continue;
-        page.add({{"upstream", upstream.name}, {"result", "ok"}}, ok);
-        page.add({{"upstream", upstream.name}, {"result", "failed"}}, failed);
+        if (!upstream->looks_up()) continue;
+        page.add({{"upstream", upstream->name}, {"result", "ok"}}, ok);
+        page.add({{"upstream", upstream->name}, {"result", "failed"}}, failed);
     }
     begin(page, Type::gauge, "dns_last_success_timestamp_seconds",
           "When a name server last gave a good answer, since the epoch; of several names, the "
           "one that has waited longest. 0 = not yet.");
-    for (const auto& upstream : upstreams) {
-        if (!upstream.looks_up()) continue;
+    for (const auto* upstream : upstreams) {
+        if (!upstream->looks_up()) continue;
         double oldest = -1;
-        for (const auto& source : upstream.sources) {
+        for (const auto& source : upstream->sources) {
             if (!source.is_dns) continue;
             const double at = source.last_success ? epoch_seconds(*source.last_success) : 0;
             oldest = oldest < 0 ? at : std::min(oldest, at);
         }
-        page.add({{"upstream", upstream.name}}, std::max(oldest, 0.0));
+        page.add({{"upstream", upstream->name}}, std::max(oldest, 0.0));
     }
 }
 
@@ -337,18 +352,18 @@ void add_sources(Exposition& page, const std::vector<UpstreamView>& upstreams) {
 using BackendSeries =
     std::function<void(Exposition& page, const BackendView& backend, const Labels& labels)>;
 
-void each_backend(Exposition& page, const std::vector<UpstreamView>& upstreams, bool departed_too,
+void each_backend(Exposition& page, const Upstreams& upstreams, bool departed_too,
                   const BackendSeries& add) {
-    for (const auto& upstream : upstreams) {
+    for (const auto* upstream : upstreams) {
         const auto show = [&](const BackendView& backend) {
-            add(page, backend, {{"upstream", upstream.name}, {"backend", backend.name}});
+            add(page, backend, {{"upstream", upstream->name}, {"backend", backend.name}});
         };
-        std::ranges::for_each(upstream.backends, show);
-        if (departed_too) std::ranges::for_each(upstream.departed, show);
+        std::ranges::for_each(upstream->backends, show);
+        if (departed_too) std::ranges::for_each(upstream->departed, show);
     }
 }
 
-void add_backend_gauges(Exposition& page, const std::vector<UpstreamView>& upstreams) {
+void add_backend_gauges(Exposition& page, const Upstreams& upstreams) {
     begin(page, Type::gauge, "backend_info", "Where a backend is; always 1.");
     each_backend(page, upstreams, false, [](auto& p, const auto& b, Labels labels) {
         labels.emplace_back("address", b.address);
@@ -368,8 +383,6 @@ void add_backend_gauges(Exposition& page, const std::vector<UpstreamView>& upstr
         return [value](const BackendView& b) { return static_cast<double>(value(b)); };
     };
     const Gauge gauges[] = {
-        {"backend_connections_active", "Sessions on the backend, connecting ones included.",
-         integer([](const BackendView& b) { return b.active; })},
         {"backend_connections_limit", "The backend's limit on connections; 0 = none.",
          integer([](const BackendView& b) { return b.limit; })},
         {"backend_connecting", "Connections that are being made.",
@@ -410,7 +423,11 @@ void add_backend_gauges(Exposition& page, const std::vector<UpstreamView>& upstr
     }
 }
 
-void add_backend_counts(Exposition& page, const std::vector<UpstreamView>& upstreams) {
+void add_backend_counts(Exposition& page, const Upstreams& upstreams) {
+    begin(page, Type::gauge, "backend_connections_active",
+          "Sessions on the backend, connecting ones included.");
+    each_backend(page, upstreams, true,
+                 [](auto& p, const auto& b, const auto& labels) { p.add(labels, b.active); });
     begin(page, Type::counter, "backend_connections_total",
           "Connections that were established, warm ones included.");
     each_backend(page, upstreams, true, [](auto& p, const auto& b, const auto& labels) {
@@ -443,7 +460,7 @@ void add_backend_counts(Exposition& page, const std::vector<UpstreamView>& upstr
     });
 }
 
-void add_backend_verdicts(Exposition& page, const std::vector<UpstreamView>& upstreams) {
+void add_backend_verdicts(Exposition& page, const Upstreams& upstreams) {
     begin(page, Type::counter, "backend_check_results_total", "Checks that have ended.");
     each_backend(page, upstreams, true, [](auto& p, const auto& b, const auto& labels) {
         p.add(with(labels, "result", "ok"), b.totals.checks_ok);
@@ -469,7 +486,7 @@ void add_backend_verdicts(Exposition& page, const std::vector<UpstreamView>& ups
            &metrics::BackendTotals::circuit_would_open);
 }
 
-void add_backend_times(Exposition& page, const std::vector<UpstreamView>& upstreams) {
+void add_backend_times(Exposition& page, const Upstreams& upstreams) {
     const std::pair<std::pair<const char*, const char*>,
                     metrics::HistogramTotals metrics::BackendTotals::*>
         histograms[] = {
@@ -495,16 +512,20 @@ std::string metrics_page(const Overview& overview) {
     add_process(page, overview.process);
     add_configuration(page, overview.process);
     add_workers(page, overview.process);
-    add_listener_counts(page, overview.listeners);
-    add_listener_gauges(page, overview.listeners);
-    add_sessions(page, overview.listeners);
-    add_upstream_gauges(page, overview.upstreams);
-    add_upstream_counts(page, overview.upstreams);
-    add_sources(page, overview.upstreams);
-    add_backend_gauges(page, overview.upstreams);
-    add_backend_counts(page, overview.upstreams);
-    add_backend_verdicts(page, overview.upstreams);
-    add_backend_times(page, overview.upstreams);
+    const auto listeners = list(overview.listeners);
+    const auto known_listeners = list(overview.listeners, overview.departed_listeners);
+    add_listener_counts(page, known_listeners);
+    add_listener_gauges(page, listeners);
+    add_sessions(page, known_listeners);
+    const auto upstreams = list(overview.upstreams);
+    const auto known_upstreams = list(overview.upstreams, overview.departed_upstreams);
+    add_upstream_gauges(page, upstreams);
+    add_upstream_counts(page, known_upstreams);
+    add_sources(page, upstreams);
+    add_backend_gauges(page, upstreams);
+    add_backend_counts(page, known_upstreams);
+    add_backend_verdicts(page, known_upstreams);
+    add_backend_times(page, known_upstreams);
     add_usage(page, overview.process.usage);
     return page.text();
 }

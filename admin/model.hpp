@@ -214,6 +214,10 @@ struct Overview {
     ProcessView process{};
     std::vector<ListenerView> listeners{};
     std::vector<UpstreamView> upstreams{};
+    // The configuration has left them not long ago, or they still have sessions: for the metrics.
+    // Name, figures and who is connected; of upstreams name, totals and `departed`.
+    std::vector<ListenerView> departed_listeners{};
+    std::vector<UpstreamView> departed_upstreams{};
 };
 
 /// Who would get a connection now, and why not the others.

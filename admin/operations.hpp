@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <boost/asio/awaitable.hpp>
+#include <boost/json/array.hpp>
 
 #include "admin/events.hpp"
 #include "admin/model.hpp"
@@ -67,6 +68,9 @@ public:
 
     [[nodiscard]] virtual Overview overview() = 0;
     [[nodiscard]] virtual boost::asio::awaitable<std::vector<proxy::SessionInfo>> sessions(
+        proxy::SessionFilter filter) = 0;
+    /// Those of processes that this one has taken over from, as objects of the API.
+    [[nodiscard]] virtual boost::asio::awaitable<boost::json::array> old_sessions(
         proxy::SessionFilter filter) = 0;
     /// The newest first.
     [[nodiscard]] virtual boost::asio::awaitable<std::vector<proxy::ClosedLine>> closes(

@@ -33,7 +33,7 @@ struct Plan {
     std::string digest{};  // of both configurations; "" if there are errors
     std::vector<PlannedChange> changes{};  // empty = nothing changes
     std::uint64_t closed_now = 0;  // sessions that end at once
-    std::uint64_t draining = 0;    // sessions that end by and by
+    std::uint64_t draining = 0;  // sessions that end by and by
     std::vector<config::Diagnostic> problems{};  // errors and warnings of the new configuration
 
     [[nodiscard]] bool valid() const { return !config::has_errors(problems); }

@@ -56,20 +56,24 @@ struct Gate {
 };
 using GatePtr = std::shared_ptr<Gate>;
 
+// The mode comes last: a group that does not exist changes nothing.
 std::expected<void, std::string> set_owner(const Gate& gate, const std::string& path) {
+    if (!gate.listener.socket_group.empty()) {
+        std::array<char, 4096> memory;
+        group entry{};
+        group* found = nullptr;
+        ::getgrnam_r(gate.listener.socket_group.c_str(), &entry, memory.data(), memory.size(),
+                     &found);
+        if (found == nullptr)
+            return std::unexpected(
+                fmt::format("there is no group '{}'", gate.listener.socket_group));
+        if (::chown(path.c_str(), static_cast<uid_t>(-1), found->gr_gid) != 0)
+            return std::unexpected(fmt::format("cannot give {} to group {}: {}", path,
+                                               gate.listener.socket_group, errno_name(errno)));
+    }
     if (::chmod(path.c_str(), gate.listener.socket_mode) != 0)
         return std::unexpected(
             fmt::format("cannot set the mode of {}: {}", path, errno_name(errno)));
-    if (gate.listener.socket_group.empty()) return {};
-    std::array<char, 4096> memory;
-    group entry{};
-    group* found = nullptr;
-    ::getgrnam_r(gate.listener.socket_group.c_str(), &entry, memory.data(), memory.size(), &found);
-    if (found == nullptr)
-        return std::unexpected(fmt::format("there is no group '{}'", gate.listener.socket_group));
-    if (::chown(path.c_str(), static_cast<uid_t>(-1), found->gr_gid) != 0)
-        return std::unexpected(fmt::format("cannot give {} to group {}: {}", path,
-                                           gate.listener.socket_group, errno_name(errno)));
     return {};
 }
 
@@ -180,7 +184,7 @@ asio::awaitable<void> Server::Impl::accept(GatePtr gate) {
         asio::basic_stream_socket<Protocol, Executor> socket(context);
         auto accepting = gate->acceptor.async_accept(socket, as_result);
         const auto [error] = co_await std::move(accepting);
-        if (gate->closed) co_return;
+        if (error && gate->closed) co_return;
         if (error) {  // descriptors or memory have run out
             gate->pause.expires_after(
                 std::chrono::duration_cast<std::chrono::steady_clock::duration>(accept_pause));
@@ -219,18 +223,19 @@ void Server::Impl::let_in(const GatePtr& gate, Stream stream) {
     const auto connection = std::make_shared<Connection>(std::move(stream), std::move(caller),
                                                          gate->rules, *this, gate->tls);
     connections.push_back({connection, gate});
+    if (gate->closed) connection->finish_soon();  // it came in the last moment
     // One that gave way is in no list any more, and needs its gate nevertheless.
-    asio::co_spawn(context, connection->serve(), [this, connection,
-                                                  gate](std::exception_ptr error) {
-        std::erase_if(connections,
-                      [&](const Guest& guest) { return guest.connection == connection; });
-        if (!error) return;
-        try {
-            std::rethrow_exception(std::move(error));
-        } catch (const std::exception& e) {  // costs this client its connection
-            log.error("admin: a request failed: {}", e.what());
-        }
-    });
+    asio::co_spawn(
+        context, connection->serve(), [this, connection, gate](std::exception_ptr error) {
+            std::erase_if(connections,
+                          [&](const Guest& guest) { return guest.connection == connection; });
+            if (!error) return;
+            try {
+                std::rethrow_exception(std::move(error));
+            } catch (const std::exception& e) {  // costs this client its connection
+                log.error("admin: a request failed: {}", e.what());
+            }
+        });
 }
 
 std::string Server::Impl::status_text() {
@@ -266,23 +271,21 @@ void Server::Impl::close(Gate& gate) {
     gate.pause.cancel();
     if (!paths_stay) net::remove_unix_path(gate.group);
     for (const auto& [connection, at] : connections)
-        if (at.get() == &gate) connection->finish();
+        if (at.get() == &gate && !stopped) connection->finish_soon();
 }
 
 GatePtr Server::Impl::find(const Endpoint& address) const {
-    const auto found = std::ranges::find_if(gates, [&](const GatePtr& gate) {
-        return gate->listener.bind.front() == address;
-    });
+    const auto found = std::ranges::find_if(
+        gates, [&](const GatePtr& gate) { return gate->listener.bind.front() == address; });
     return found == gates.end() ? nullptr : *found;
 }
 
-std::expected<Endpoint, std::string> Server::Impl::admit(
-    const GatePtr& gate, std::expected<void, std::string> opened) {
+std::expected<Endpoint, std::string> Server::Impl::admit(const GatePtr& gate,
+                                                         std::expected<void, std::string> opened) {
     if (!opened) {
         net::remove_unix_path(gate->group);
-        return std::unexpected(fmt::format("admin listener {}: {}",
-                                           gate->listener.bind.front().to_string(),
-                                           opened.error()));
+        return std::unexpected(fmt::format(
+            "admin listener {}: {}", gate->listener.bind.front().to_string(), opened.error()));
     }
     gates.push_back(gate);
     return gate->group.sockets.front().bound();
@@ -299,6 +302,7 @@ std::expected<Endpoint, std::string> Server::open(const Door& door,
                                                   net::ListenGroup inherited) {
     const auto gate = std::make_shared<Gate>(impl_->context, door, allowed_hosts);
     gate->group = std::move(inherited);
+    gate->group.path_stays = true;
     return impl_->admit(gate, impl_->adopt(*gate));
 }
 
@@ -356,12 +360,25 @@ void Server::close_all() {
     for (const auto& [connection, gate] : impl_->connections) connection->close();
 }
 
-void Server::leave_paths() { impl_->paths_stay = true; }
+void Server::own_paths() noexcept {
+    for (const GatePtr& gate : impl_->gates) gate->group.path_stays = false;
+}
 
-std::vector<std::pair<Endpoint, int>> Server::listening() const {
-    std::vector<std::pair<Endpoint, int>> all;
+void Server::let_go() {
+    impl_->paths_stay = true;
+    for (const GatePtr& gate : impl_->gates) {
+        // Asio's close() would leave the descriptor in its epoll set: another process holds it.
+        if (gate->acceptor.is_open()) ::close(gate->acceptor.release());
+        impl_->close(*gate);
+    }
+    impl_->gates.clear();
+}
+
+std::vector<Server::Listening> Server::listening() const {
+    std::vector<Listening> all;
     for (const GatePtr& gate : impl_->gates)
-        all.emplace_back(gate->listener.bind.front(), gate->acceptor.native_handle());
+        all.push_back({gate->listener.bind.front(), gate->acceptor.native_handle(),
+                       gate->group.unix_device, gate->group.unix_inode});
     return all;
 }
 

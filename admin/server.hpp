@@ -50,7 +50,8 @@ public:
         const Door& door, const std::vector<std::string>& allowed_hosts);
     /// The same with a socket of the process before this one, which listens already.
     [[nodiscard]] std::expected<Endpoint, std::string> open(
-        const Door& door, const std::vector<std::string>& allowed_hosts, net::ListenGroup inherited);
+        const Door& door, const std::vector<std::string>& allowed_hosts,
+        net::ListenGroup inherited);
 
     /// Whoever was opened since the last call is let in.
     void start();
@@ -70,11 +71,20 @@ public:
     /// Nobody is connected.
     [[nodiscard]] bool idle() const noexcept;
 
-    /// For another process: the descriptor of each listening socket, with its address as it was
-    /// given to open().
-    [[nodiscard]] std::vector<std::pair<Endpoint, int>> listening() const;
-    /// Another process serves them: stop() leaves the paths of unix sockets alone.
-    void leave_paths();
+    /// The process that inherited sockets came from has let them go: their paths are removed in the
+    /// end.
+    void own_paths() noexcept;
+    /// For another process: each listening socket, with its address as it was given to open().
+    struct Listening {
+        Endpoint address;
+        int fd;
+        std::uint64_t unix_device;
+        std::uint64_t unix_inode;
+    };
+    [[nodiscard]] std::vector<Listening> listening() const;
+    /// Another process has them: closes them here, without their paths. Who is connected gets the
+    /// answer to its request.
+    void let_go();
 
     /// The real addresses of what is open.
     [[nodiscard]] std::vector<Endpoint> bound() const;

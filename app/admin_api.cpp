@@ -79,10 +79,9 @@ std::expected<void, std::string> AdminApi::open_new(std::vector<admin::Door>& do
         const Endpoint& address = door.listener.bind.front();
         if (find(address) == nullptr) {
             const auto socket = inherited.find(address);
-            auto opened = socket == inherited.end()
-                              ? server_.open(door, settings.allowed_hosts)
-                              : server_.open(door, settings.allowed_hosts,
-                                             std::move(socket->second));
+            auto opened = socket == inherited.end() ? server_.open(door, settings.allowed_hosts)
+                                                    : server_.open(door, settings.allowed_hosts,
+                                                                   std::move(socket->second));
             if (!opened) {
                 if (!door.optional) {
                     server_.withdraw();
@@ -153,6 +152,11 @@ void AdminApi::reload_token(const Endpoint& address) {
     if (!token) return parts_.log.error("admin: {}; the old token goes on counting", token.error());
     server_.set_token(address, *std::move(token));
     parts_.log.info("admin: the token of {} has changed", address.to_string());
+}
+
+void AdminApi::let_go() {
+    tokens_.clear();
+    server_.let_go();
 }
 
 void AdminApi::stop() {

@@ -45,6 +45,9 @@ public:
     /// From now on. Listeners of addresses that stay keep their sockets and their clients.
     void apply(Change change);
 
+    /// Another process has the listeners' sockets: nobody is let in here any more.
+    void let_go();
+
     [[nodiscard]] Service& service() noexcept { return service_; }
     [[nodiscard]] std::vector<Endpoint> bound() const { return server_.bound(); }
     [[nodiscard]] admin::Server& server() noexcept { return server_; }

@@ -9,9 +9,11 @@
 #include <boost/asio/post.hpp>
 #include <fmt/chrono.h>
 
+#include "app/admin_api.hpp"
 #include "app/limits.hpp"
 #include "app/reload/reloader.hpp"
 #include "app/service_manager.hpp"
+#include "app/upgrade/upgrader.hpp"
 
 namespace penstock::app {
 
@@ -29,14 +31,32 @@ void rethrow_failure(std::exception_ptr error) {
     if (error) std::rethrow_exception(error);
 }
 
-Control::Control(const Parts& parts, std::function<void()> on_stopping)
+Control::Control(const Parts& parts)
     : context_(parts.context),
       signals_(parts.signals),
       server_(parts.server),
       reloader_(parts.reloader),
+      upgrader_(parts.upgrader),
+      admin_(parts.admin),
       log_(parts.log),
-      on_stopping_(std::move(on_stopping)),
-      event_(parts.context) {}
+      event_(parts.context),
+      ping_(parts.context) {}
+
+void Control::ping_service_manager(std::optional<Duration> interval) {
+    if (interval) asio::co_spawn(context_, ping(*interval), rethrow_failure);
+}
+
+// The workers' loops answer within this, or the manager may start the program anew. Once another
+// process has taken over it is that one's business.
+asio::awaitable<void> Control::ping(Duration interval) {
+    while (!retiring_) {
+        if (admin_.service().all_workers_answer()) notify_service_manager("WATCHDOG=1");
+        ping_.expires_after(
+            std::chrono::duration_cast<std::chrono::steady_clock::duration>(interval));
+        const auto [error] = co_await ping_.async_wait(as_result);
+        if (error) co_return;
+    }
+}
 
 asio::awaitable<void> Control::run() {
     for (;;) {
@@ -49,43 +69,89 @@ asio::awaitable<void> Control::run() {
 void Control::on_signal(int signal) {
     switch (signal) {
         case SIGTERM:
-        case SIGINT:
-            if (stopping_) return stop_at_once();
-            stopping_ = true;
-            asio::co_spawn(context_, stop_gracefully(), rethrow_failure);
-            return;
+        case SIGINT: return stop();
         case SIGUSR1:
             log_.info("reopening log files");
             log_.reopen();
             server_.reopen_access_log();
             return;
         case SIGHUP:
-            reloader_.request("SIGHUP");
-            return;
-        default: log_.warn("SIGUSR2: upgrading is not supported yet; this process goes on");
+            if (retiring_) return log_.warn("SIGHUP: another process has taken over; ask that one");
+            return reloader_.request("SIGHUP");
+        default:
+            if (upgrader_ == nullptr)
+                return log_.warn("SIGUSR2: this process cannot be upgraded while it runs");
+            upgrader_->request("SIGUSR2");
     }
+}
+
+void Control::stop() {
+    if (stopping_) return stop_at_once();
+    stopping_ = true;
+    if (!retiring_) {
+        asio::co_spawn(context_, stop_gracefully(), rethrow_failure);
+        return;
+    }
+    // It drains already, but nobody wants to wait so long any more.
+    const auto [drain_wait, close_over] = server_.config().process.drain;
+    log_.info("stopping: {} s for connections to end by themselves, then closed over {} s",
+              seconds(drain_wait), seconds(close_over));
+    server_.hasten(proxy::DrainPlan(SteadyClock().now(), drain_wait, close_over));
+}
+
+void Control::retire() {
+    if (stopping_ || std::exchange(retiring_, true)) return;
+    reloader_.stop();
+    const config::Drain settings = server_.config().process.upgrade_drain;
+    upgrader_->drains_until(
+        proxy::DrainPlan(SteadyClock().now(), settings.wait, settings.close_over).deadline());
+    asio::co_spawn(context_, retire_gracefully(), rethrow_failure);
 }
 
 asio::awaitable<void> Control::stop_gracefully() {
     notify_service_manager("STOPPING=1");
-    on_stopping_();
-    if (server_.config().process.shutdown_delay > Duration::zero()) {
-        log_.info("stopping in {} s; still accepting", seconds(server_.config().process.shutdown_delay));
-        co_await wait(server_.config().process.shutdown_delay);
+    admin_.service().set_stopping();
+    reloader_.stop();
+    if (upgrader_ != nullptr) upgrader_->stop();
+    const Duration delay = server_.config().process.shutdown_delay;
+    if (delay > Duration::zero()) {
+        log_.info("stopping in {} s; still accepting", seconds(delay));
+        co_await wait(delay);
     }
     server_.stop_accepting([this] { report_event(); });
     co_await wait_for_event();
-    const auto [drain_wait, close_over] = server_.config().process.drain;
+    server_.forget_sockets(true);
+    auto draining = drain(server_.config().process.drain);
+    co_await std::move(draining);
+    signals_.cancel();
+}
+
+// What waits in the queues is the other process's.
+asio::awaitable<void> Control::retire_gracefully() {
+    server_.let_go([this] { report_event(); });
+    co_await wait_for_event();
+    server_.forget_sockets(false);
+    admin_.let_go();
+    auto draining = drain(server_.config().process.upgrade_drain);
+    co_await std::move(draining);
+    auto telling = upgrader_->say_last_figures();
+    co_await std::move(telling);
+    upgrader_->stop();
+    signals_.cancel();
+}
+
+asio::awaitable<void> Control::drain(const config::Drain& drain) {
+    const auto [drain_wait, close_over] = drain;
     if (!at_once_ && server_.connections() > 0)
-        log_.info("draining {} connections: {} s to end by themselves, then closed over {} s",
-                  with_commas(server_.connections()), seconds(drain_wait), seconds(close_over));
+        log_.info("draining {} connection{}: {} s to end by themselves, then closed over {} s",
+                  with_commas(server_.connections()), server_.connections() == 1 ? "" : "s",
+                  seconds(drain_wait), seconds(close_over));
     server_.drain(at_once_
                       ? proxy::DrainPlan(SteadyClock().now(), Duration::zero(), Duration::zero())
                       : proxy::DrainPlan(SteadyClock().now(), drain_wait, close_over),
                   [this] { report_event(); });
     draining_ = true;
     co_await wait_for_event();
-    signals_.cancel();
 }
 
 void Control::stop_at_once() {

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <functional>
+#include <optional>
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/basic_waitable_timer.hpp>
@@ -14,7 +14,11 @@
 
 namespace penstock::app {
 
+class AdminApi;
 class Reloader;
+namespace upgrade {
+class Upgrader;
+}
 
 /// The control thread's part of a running proxy: signals, and the graceful stop. All of it runs on
 /// the io_context's thread.
@@ -27,16 +31,27 @@ public:
         Signals& signals;  // registered early, so that one during start-up is not lost
         Server& server;
         Reloader& reloader;
+        upgrade::Upgrader* upgrader;  // null = this process cannot be upgraded
+        AdminApi& admin;
         net::ProcessLog& log;
     };
-    Control(const Parts& parts, std::function<void()> on_stopping);
+    explicit Control(const Parts& parts);
 
     /// Handles signals until a graceful stop has ended.
     boost::asio::awaitable<void> run();
+    /// Tells the service manager that all loops turn, so often; nothing = it does not ask.
+    void ping_service_manager(std::optional<Duration> interval);
+    /// Another process has taken over: this one lets go of all sockets, and ends with its last
+    /// session, or when upgrade_drain is over.
+    void retire();
 
 private:
+    boost::asio::awaitable<void> ping(Duration interval);
     void on_signal(int signal);
+    void stop();
     boost::asio::awaitable<void> stop_gracefully();
+    boost::asio::awaitable<void> retire_gracefully();
+    boost::asio::awaitable<void> drain(const config::Drain& drain);
     void stop_at_once();
     boost::asio::awaitable<void> wait(Duration duration);
     /// Any thread: lets wait_for_event() go on.
@@ -47,14 +62,20 @@ private:
     Signals& signals_;
     Server& server_;
     Reloader& reloader_;
+    upgrade::Upgrader* upgrader_;
+    AdminApi& admin_;
     net::ProcessLog& log_;
-    std::function<void()> on_stopping_;  // a graceful stop begins
     boost::asio::basic_waitable_timer<std::chrono::steady_clock,
                                       boost::asio::wait_traits<std::chrono::steady_clock>,
                                       boost::asio::io_context::executor_type>
         event_;
+    boost::asio::basic_waitable_timer<std::chrono::steady_clock,
+                                      boost::asio::wait_traits<std::chrono::steady_clock>,
+                                      boost::asio::io_context::executor_type>
+        ping_;
     bool event_arrived_ = false;
     bool stopping_ = false;
+    bool retiring_ = false;
     bool draining_ = false;
     bool at_once_ = false;
 };

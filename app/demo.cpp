@@ -104,14 +104,17 @@ int demo(const DemoOptions& options) try {
         fmt::print(stderr, "penstock: cannot open the log: {}\n", log.error());
         return ExitStatus::failure;
     }
-    return serve({std::make_shared<const config::Config>(config)}, loop, **log, [&](const Server& server, const AdminApi& admin) {
-        print_welcome(server, admin, backends, socket);
-        const auto port = server.bound().front().address.port();
-        boost::asio::co_spawn(
-            loop.context,
-            demo_traffic(loop.context, {boost::asio::ip::address_v4::loopback(), port}),
-            rethrow_failure);
-    });
+    Inheritance nothing;
+    return serve(
+        {std::make_shared<const config::Config>(config)}, loop, **log, nothing,
+        [&](const Server& server, const AdminApi& admin) {
+            print_welcome(server, admin, backends, socket);
+            const auto port = server.bound().front().address.port();
+            boost::asio::co_spawn(
+                loop.context,
+                demo_traffic(loop.context, {boost::asio::ip::address_v4::loopback(), port}),
+                rethrow_failure);
+        });
 } catch (const boost::system::system_error& e) {
     fmt::print(stderr, "penstock: cannot start the demo's backends: {}\n", e.what());
     return ExitStatus::failure;

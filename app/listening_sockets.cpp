@@ -11,7 +11,8 @@ namespace {
 
 // While the old one is still there the new one can be bound beside it, as both are this process's.
 bool overlap(const Endpoint& a, const Endpoint& b) noexcept {
-    if (a.is_unix() || b.is_unix() || a.family() != b.family() || a.port() != b.port()) return false;
+    if (a.is_unix() || b.is_unix() || a.family() != b.family() || a.port() != b.port())
+        return false;
     return a.is_any_address() || b.is_any_address();
 }
 
@@ -22,59 +23,86 @@ std::size_t place_of(const config::Config& config, const std::string& listener) 
 
 }  // namespace
 
-// The same listener's first: with port 0 the address alone says little.
-std::size_t ListeningSockets::find_present(const std::string& listener, const std::string& bind,
-                                           const std::vector<bool>& claimed) const noexcept {
-    std::size_t found = Wanted::npos;
-    for (std::size_t i = 0; i < groups_.size(); ++i) {
-        if (claimed[i] || groups_[i].bind != bind) continue;
-        if (groups_[i].listener == listener) return i;
-        if (found == Wanted::npos) found = i;
-    }
-    return found;
+void ListeningSockets::keep_present(const config::Config& config, Wanted& wanted) const {
+    std::vector<bool> claimed(groups_.size());
+    for (const bool own_only : {true, false})
+        for (const auto& listener : config.listeners)
+            for (const auto& bind : listener.bind) {
+                const std::string name = bind.to_string();
+                const auto settled = std::ranges::find_if(wanted.groups, [&](const Group& group) {
+                    return group.listener == listener.name && group.bind == name;
+                });
+                // Port 0 and systemd's names may stand for several.
+                if (!own_only && settled != wanted.groups.end()) continue;
+                for (std::size_t i = 0; i < groups_.size(); ++i) {
+                    const Group& group = groups_[i];
+                    if (claimed[i] || group.bind != name) continue;
+                    if (own_only && group.listener != listener.name) continue;
+                    claimed[i] = true;
+                    wanted.groups.push_back({listener.name, name, {}});
+                    wanted.kept.push_back(i);
+                    if (!bind.inherited()) break;
+                }
+            }
 }
 
 std::expected<ListeningSockets::Wanted, std::string> ListeningSockets::open(
-    const config::Config& config) const {
+    const config::Config& config, InheritedSockets* inherited) const {
     Wanted wanted;
-    std::vector<bool> claimed(groups_.size());
-    // Those that stay where they are have the first claim.
-    for (const bool own_only : {true, false}) {
-        std::size_t place = 0;
-        for (const auto& listener : config.listeners)
-            for (const auto& named : listener.bind) {
-                const std::string bind = named.to_string();
-                if (own_only) {
-                    wanted.groups.push_back({listener.name, bind, {}, {}});
-                    wanted.kept.push_back(Wanted::npos);
-                }
-                const std::size_t at = place++;
-                if (wanted.kept[at] != Wanted::npos) continue;
-                const std::size_t present = find_present(listener.name, bind, claimed);
-                if (present == Wanted::npos) continue;
-                if (own_only && groups_[present].listener != listener.name) continue;
-                wanted.kept[at] = present;
-                claimed[present] = true;
-            }
-    }
-    std::size_t place = 0;
+    keep_present(config, wanted);
+    const std::size_t kept = wanted.groups.size();
     for (const auto& listener : config.listeners)
         for (const auto& bind : listener.bind) {
-            const std::size_t at = place++;
-            if (wanted.kept[at] != Wanted::npos) continue;
-            const Endpoint& address = bind.address;
-            const bool beside_own = std::ranges::any_of(groups_, [&](const Group& group) {
-                return overlap(group.sockets.sockets.front().bound(), address);
+            const auto end = wanted.groups.begin() + static_cast<std::ptrdiff_t>(kept);
+            const bool present = std::any_of(wanted.groups.begin(), end, [&](const Group& group) {
+                return group.listener == listener.name && group.bind == bind.to_string();
             });
-            auto opened = net::open_listen_group(address, workers_, beside_own);
-            if (!opened) {
+            if (present) continue;
+            if (auto opened = open_bind(listener, bind, inherited, wanted); !opened) {
                 withdraw(wanted);
                 return std::unexpected(
-                    fmt::format("listener {}: {}", listener.name, opened.error().message));
+                    fmt::format("listener {}: {}", listener.name, opened.error()));
             }
-            wanted.groups[at].sockets = *std::move(opened);
         }
     return wanted;
+}
+
+std::expected<void, std::string> ListeningSockets::open_bind(const config::Listener& listener,
+                                                             const config::Bind& bind,
+                                                             InheritedSockets* inherited,
+                                                             Wanted& wanted) const {
+    InheritedSockets none;
+    const auto taken =
+        inherit(listener.name, bind, inherited != nullptr ? *inherited : none, wanted);
+    if (!taken) return std::unexpected(taken.error());
+    if (*taken) return {};
+    const bool beside_own = std::ranges::any_of(groups_, [&](const Group& group) {
+        return overlap(group.sockets.sockets.front().bound(), bind.address);
+    });
+    auto opened = net::open_listen_group(bind.address, workers_, beside_own);
+    if (!opened) return std::unexpected(opened.error().message);
+    wanted.groups.push_back({listener.name, bind.to_string(), *std::move(opened)});
+    wanted.kept.push_back(Wanted::npos);
+    return {};
+}
+
+// True: there were some. They listen already; those that are missing for the workers are opened.
+std::expected<bool, std::string> ListeningSockets::inherit(const std::string& listener,
+                                                           const config::Bind& bind,
+                                                           InheritedSockets& inherited,
+                                                           Wanted& wanted) const {
+    auto groups = inherited.take(bind.to_string());
+    if (!groups) return std::unexpected(groups.error());
+    for (auto& group : *groups) {
+        if (auto grown = net::grow_listen_group(group, workers_); !grown)
+            wanted.warnings.push_back(
+                fmt::format("listener {}: {}; its workers share fewer sockets", listener,
+                            grown.error().message));
+        group.path_stays = true;
+        wanted.groups.push_back({listener, bind.to_string(), std::move(group)});
+        wanted.kept.push_back(Wanted::npos);
+    }
+    return !groups->empty();
 }
 
 std::expected<void, std::string> ListeningSockets::listen(Wanted& wanted,
@@ -104,8 +132,9 @@ void ListeningSockets::adopt(Wanted wanted, const config::Config& config) {
             Group& present = groups_[wanted.kept[i]];
             present.listener = group.listener;
             for (const int fd : present.fds)
-                net::set_backlog(fd, static_cast<int>(
-                                         config.listeners[place_of(config, group.listener)].backlog));
+                net::set_backlog(
+                    fd,
+                    static_cast<int>(config.listeners[place_of(config, group.listener)].backlog));
             next.push_back(std::move(present));
             present.sockets = {};
             continue;
@@ -136,6 +165,10 @@ void ListeningSockets::settle() {
     for (Group& group : groups_) group.fresh = false;
 }
 
+void ListeningSockets::own_paths() noexcept {
+    for (Group& group : groups_) group.sockets.path_stays = false;
+}
+
 net::AcceptQueueInfo ListeningSockets::queue(const std::string& listener) const noexcept {
     net::AcceptQueueInfo sum{0, 0};
     for (const Group& group : groups_) {
@@ -152,8 +185,7 @@ net::AcceptQueueInfo ListeningSockets::queue(const std::string& listener) const 
 std::vector<Endpoint> ListeningSockets::bound(const std::string& listener) const {
     std::vector<Endpoint> addresses;
     for (const Group& group : groups_)
-        if (group.listener == listener)
-            addresses.push_back(group.sockets.sockets.front().bound());
+        if (group.listener == listener) addresses.push_back(group.sockets.sockets.front().bound());
     return addresses;
 }
 

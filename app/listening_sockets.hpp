@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "app/inherited_sockets.hpp"
 #include "config/config.hpp"
 #include "net/listen_socket.hpp"
 #include "net/tcp_info.hpp"
@@ -22,8 +23,8 @@ public:
     struct Group {
         std::string listener;
         std::string bind;  // as the configuration has it
-        net::ListenGroup sockets;  // their descriptors are the workers' from take_update() on
-        std::vector<int> fds;
+        net::ListenGroup sockets;  // their descriptors are the workers' from update_for() on
+        std::vector<int> fds{};
         bool fresh = true;  // no worker has them yet
     };
 
@@ -33,11 +34,14 @@ public:
     /// others are opened. Nothing changes until adopt(). The error is a sentence for the user, and
     /// leaves nothing behind.
     struct Wanted {
-        std::vector<Group> groups;       // fresh ones; of kept ones only the names
-        std::vector<std::size_t> kept;   // place among the present groups, or npos
+        std::vector<Group> groups{};  // fresh ones; of kept ones only the names
+        std::vector<std::size_t> kept{};  // place among the present groups, or npos
+        std::vector<std::string> warnings{};
         static constexpr std::size_t npos = static_cast<std::size_t>(-1);
     };
-    [[nodiscard]] std::expected<Wanted, std::string> open(const config::Config& config) const;
+    /// `inherited`: sockets from outside, which are taken before any is opened; may be null.
+    [[nodiscard]] std::expected<Wanted, std::string> open(const config::Config& config,
+                                                          InheritedSockets* inherited) const;
     /// Fresh ones listen from now on: clients queue up. As open() on failure.
     [[nodiscard]] static std::expected<void, std::string> listen(Wanted& wanted,
                                                                  const config::Config& config);
@@ -50,6 +54,8 @@ public:
                                                                       const config::Config& config);
     /// Every worker has had its update.
     void settle();
+    /// The process that inherited sockets came from has let them go.
+    void own_paths() noexcept;
 
     /// Clients that the kernel holds for the listener; nothing of unix sockets.
     [[nodiscard]] net::AcceptQueueInfo queue(const std::string& listener) const noexcept;
@@ -63,8 +69,16 @@ public:
     static void withdraw(const Wanted& wanted) noexcept;
 
 private:
-    [[nodiscard]] std::size_t find_present(const std::string& listener, const std::string& bind,
-                                           const std::vector<bool>& claimed) const noexcept;
+    /// Which of the present groups stay; those that stay where they are have the first claim.
+    void keep_present(const config::Config& config, Wanted& wanted) const;
+    [[nodiscard]] std::expected<void, std::string> open_bind(const config::Listener& listener,
+                                                             const config::Bind& bind,
+                                                             InheritedSockets* inherited,
+                                                             Wanted& wanted) const;
+    [[nodiscard]] std::expected<bool, std::string> inherit(const std::string& listener,
+                                                           const config::Bind& bind,
+                                                           InheritedSockets& inherited,
+                                                           Wanted& wanted) const;
 
     std::size_t workers_;
     std::vector<Group> groups_;

@@ -17,11 +17,11 @@ using namespace penstock::app;
 
 constexpr const char* default_config = "/etc/penstock/penstock.toml";
 
-void add_run(CLI::App& app, std::function<int()>& action) {
+void add_run(CLI::App& app, std::function<int()>& action, const upgrade::Program& program) {
     static std::string file = default_config;
     auto* command = app.add_subcommand("run", "Run the proxy in the foreground");
     command->add_option("-c,--config", file, "Configuration file")->capture_default_str();
-    command->callback([&action] { action = [] { return run(file); }; });
+    command->callback([&action, &program] { action = [&program] { return run(file, program); }; });
 }
 
 void add_check(CLI::App& app, std::function<int()>& action) {
@@ -61,12 +61,12 @@ void add_version(CLI::App& app, std::function<int()>& action) {
     });
 }
 
-int run_command(int argc, char** argv) {
+int run_command(int argc, char** argv, const upgrade::Program& program) {
     CLI::App app("Penstock, a load-balancing TCP reverse proxy", "penstock");
     app.require_subcommand(1);
     app.set_version_flag("-V,--version", "penstock " + std::string(version()));
     std::function<int()> action;
-    add_run(app, action);
+    add_run(app, action, program);
     add_check(app, action);
     add_demo(app, action);
     client::add_commands(app, action);
@@ -82,10 +82,12 @@ int run_command(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    // First: nothing of how it was started may have changed.
+    const auto program = upgrade::own_program(argc, argv);
     fill_standard_streams();
     ignore_stray_signals();
     try {
-        return run_command(argc, argv);
+        return run_command(argc, argv, program);
     } catch (const std::exception& e) {
         fmt::print(stderr, "penstock: {}\n", e.what());
         return ExitStatus::failure;

@@ -84,6 +84,11 @@ std::unique_ptr<health::UpstreamMonitor> Monitors::make(const config::Config& co
         monitor_options(config, upstream, workers_), probe_of(upstream, passwords));
 }
 
+void Monitors::restore(const std::string& upstream,
+                       std::map<std::string, health::UpstreamMonitor::Override> overrides) {
+    if (Upstream* known = find(upstream)) known->monitor->restore_overrides(std::move(overrides));
+}
+
 std::vector<proxy::SnapshotPtr> Monitors::first() const {
     std::vector<proxy::SnapshotPtr> all;
     for (const auto& upstream : upstreams_) all.push_back(upstream.monitor->first());
@@ -107,8 +112,8 @@ void Monitors::start(Server& server) {
 
 void Monitors::start(Upstream& upstream, const config::Upstream& settings) {
     const auto& all = server_->upstreams();
-    const auto shared = std::ranges::find(
-        all, upstream.name, [](const auto& candidate) { return candidate->name; });
+    const auto shared = std::ranges::find(all, upstream.name,
+                                          [](const auto& candidate) { return candidate->name; });
     upstream.plane = std::make_unique<UpstreamPlane>(*server_, *shared, settings.drain);
     upstream.monitor->start(*upstream.plane);
 }
@@ -206,8 +211,7 @@ std::string Monitors::summary() const {
         for (const auto& [kind, what] : rows) add(monitor.events().count(kind), what);
         for (const auto& source : monitor.discovery().sources())
             add(source.failures, fmt::format("failures of {}", source.what));
-        if (!events.empty())
-            text += fmt::format("; health of {}: {}", upstream.name, events);
+        if (!events.empty()) text += fmt::format("; health of {}: {}", upstream.name, events);
     }
     return text;
 }

@@ -42,6 +42,9 @@ public:
     Monitors(const Monitors&) = delete;
     Monitors& operator=(const Monitors&) = delete;
 
+    /// Before first(): what operators have changed of an upstream's backends, in another process.
+    void restore(const std::string& upstream,
+                 std::map<std::string, health::UpstreamMonitor::Override> overrides);
     /// What the workers start with, one per upstream.
     [[nodiscard]] std::vector<proxy::SnapshotPtr> first() const;
     /// Begins to look after the backends; `server` must outlive stop().
@@ -61,7 +64,7 @@ public:
     struct Change {
         Fresh fresh{};
         std::vector<health::UpstreamMonitor*> changed{};
-        std::vector<health::UpstreamMonitor::SetPlan> plans{};            // of `changed`
+        std::vector<health::UpstreamMonitor::SetPlan> plans{};  // of `changed`
         std::vector<std::shared_ptr<const balancer::BackendSet>> sets{};  // of `plans`
     };
     [[nodiscard]] Change begin_change(Fresh fresh, const config::Config& before,

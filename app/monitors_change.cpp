@@ -3,8 +3,8 @@
 #include <set>
 #include <utility>
 
-#include "app/monitors.hpp"
 #include "app/monitor_options.hpp"
+#include "app/monitors.hpp"
 #include "health/probe/make_probe.hpp"
 
 namespace penstock::app {

@@ -6,16 +6,14 @@
 #include <filesystem>
 
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/post.hpp>
 #include <fmt/format.h>
+#include <unistd.h>
 
-#include "app/access_files.hpp"
-#include "app/admin_api.hpp"
+#include "app/assembly.hpp"
+#include "app/control.hpp"
 #include "app/diagnostics.hpp"
 #include "app/log_options.hpp"
-#include "app/monitors.hpp"
 #include "app/process.hpp"
-#include "app/reload/reloader.hpp"
 #include "app/service_manager.hpp"
 #include "app/version.hpp"
 
@@ -23,15 +21,7 @@ namespace penstock::app {
 
 namespace {
 
-constexpr std::uint64_t buffer_share_of_memory = 4;  // a quarter
-constexpr std::uint64_t smallest_buffer_cap = 16U << 20;
-
 void report(std::string_view message) { fmt::print(stderr, "penstock: {}\n", message); }
-
-std::size_t buffer_cap() {
-    return static_cast<std::size_t>(
-        std::max(usable_memory() / buffer_share_of_memory, smallest_buffer_cap));
-}
 
 void warn_of_clamped_backlogs(const config::Config& config, Logger& log) {
     const auto limit = net::kernel_backlog_limit();
@@ -73,81 +63,16 @@ bool await_verdicts(ControlLoop& loop, Monitors& monitors, Logger& log) {
     return !stopped;
 }
 
-/// All of a running proxy, in the order in which its parts need each other.
-struct Proxy {
-    std::unique_ptr<Monitors> monitors;
-    std::unique_ptr<Server> server;
-    std::unique_ptr<AdminApi> admin;
-    std::unique_ptr<AccessFiles> access_files;
-    std::unique_ptr<Reloader> reloader;
-};
-
-struct Failure {
-    std::string message;
-    ExitStatus status;
-};
-
-void wire(Proxy& proxy, ControlLoop& loop) {
-    auto& service = proxy.admin->service();
-    service.set_reloader(*proxy.reloader);
-    proxy.monitors->on_event([&service](const auto& upstream, const auto& event) {
-        service.on_health_event(upstream, event);
-    });
-    proxy.monitors->on_backends([&service](const auto& upstream) { service.follow(upstream); });
-    proxy.server->shared().on_limit = [&context = loop.context, &service](
-                                          const std::string& listener, CloseReason reason,
-                                          std::string text) {
-        boost::asio::post(context, [&service, listener, reason, told = std::move(text)] {
-            service.on_limit(listener, reason, told);
-        });
-    };
-}
-
-// Everything that can fail; nothing is accepted yet.
-std::expected<Proxy, Failure> open(const Origin& origin, const Capacity& capacity,
-                                   ControlLoop& loop, net::ProcessLog& log) {
-    const auto& config = *origin.config;
-    const auto invalid = [](std::string message) {
-        return std::unexpected(Failure{std::move(message), ExitStatus::invalid_usage});
-    };
-    const auto failed = [](std::string message) {
-        return std::unexpected(Failure{std::move(message), ExitStatus::failure});
-    };
-    auto access = AccessFiles::load(config);
-    if (!access) return invalid(access.error());
-    const auto passwords = Monitors::read_passwords(config);
-    if (!passwords) return invalid(passwords.error());
-    Proxy proxy;
-    proxy.monitors =
-        std::make_unique<Monitors>(loop.context, config, *passwords, capacity.workers, log);
-    auto server = Server::open(origin.config,
-                               {capacity.workers, capacity.limit.connections, buffer_cap(),
-                                access->policies, proxy.monitors->first()},
-                               log);
-    if (!server) return failed(server.error());
-    proxy.server = *std::move(server);
-    auto admin =
-        AdminApi::open({loop.context, *proxy.server, *proxy.monitors, log}, capacity.limit);
-    if (!admin) return failed(admin.error());
-    proxy.admin = *std::move(admin);
-    if (auto switched = switch_user(config.process.user, config.process.group); !switched)
-        return failed(switched.error());
-    proxy.access_files = std::make_unique<AccessFiles>(loop.context, *proxy.server, log);
-    proxy.access_files->follow(origin.config, std::move(access->files));
-    proxy.reloader = std::make_unique<Reloader>(
-        Reloader::Parts{loop.context, *proxy.server, *proxy.monitors, *proxy.access_files,
-                        *proxy.admin, log},
-        origin.file, origin.files);
-    wire(proxy, loop);
-    return proxy;
-}
-
 // Until a graceful stop has ended.
-void operate(ControlLoop& loop, net::ProcessLog& log, Proxy& proxy) {
-    Control control({loop.context, loop.signals, *proxy.server, *proxy.reloader, log},
-                    [&proxy] { proxy.admin->service().set_stopping(); });
+void operate(ControlLoop& loop, net::ProcessLog& log, Assembly& proxy, bool took_over) {
+    Control control({loop.context, loop.signals, *proxy.server, *proxy.reloader,
+                     proxy.upgrader.get(), *proxy.admin, log});
+    if (proxy.upgrader) proxy.upgrader->on_replaced([&control] { control.retire(); });
+    control.ping_service_manager(
+        watchdog_interval(config::process_environment(), ::getpid(), took_over));
     boost::asio::co_spawn(loop.context, control.run(), [&](std::exception_ptr error) {
         proxy.reloader->stop();
+        proxy.old->stop();
         proxy.admin->service().stop();
         proxy.access_files->stop();
         proxy.monitors->stop();
@@ -157,8 +82,22 @@ void operate(ControlLoop& loop, net::ProcessLog& log, Proxy& proxy) {
     loop.context.run();
     proxy.admin->stop();
     proxy.server->join();
-    log.info("stopped: {}", proxy.server->summary() + proxy.access_files->summary() +
-                                proxy.monitors->summary());
+    log.info("stopped: {}",
+             proxy.server->summary() + proxy.access_files->summary() + proxy.monitors->summary());
+}
+
+// Everybody who wants to know hears why nothing was started.
+int give_up(Inheritance& inheritance, const std::string& message, int status) {
+    report(message);
+    inheritance.say_failed(message);
+    return status;
+}
+
+std::string first_error(const std::vector<config::Diagnostic>& diagnostics) {
+    const auto first =
+        std::ranges::find(diagnostics, config::Severity::error, &config::Diagnostic::severity);
+    if (first == diagnostics.end()) return {};
+    return fmt::format("{}:{}:{}: {}", first->file, first->line, first->column, first->message);
 }
 
 }  // namespace
@@ -180,55 +119,64 @@ ControlLoop::ControlLoop() : signals(context) {
     for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2}) signals.add(signal);
 }
 
-int serve(const Origin& origin, ControlLoop& loop, net::ProcessLog& log,
+int serve(const Origin& origin, ControlLoop& loop, net::ProcessLog& log, Inheritance& inheritance,
           const std::function<void(const Server&, const AdminApi&)>& when_ready) {
     const auto capacity = plan_capacity(*origin.config);
-    if (!capacity) {
-        report(capacity.error());
-        return ExitStatus::invalid_usage;
-    }
-    auto proxy = open(origin, *capacity, loop, log);
-    if (!proxy) {
-        report(proxy.error().message);
-        return proxy.error().status;
-    }
-    proxy->monitors->start(*proxy->server);
-    proxy->admin->start();
-    if (!await_verdicts(loop, *proxy->monitors, log)) {
-        proxy->admin->stop();
-        proxy->server->withdraw();
+    if (!capacity) return give_up(inheritance, capacity.error(), ExitStatus::invalid_usage);
+    auto opened = Assembly::open(origin, *capacity, loop.context, log, inheritance);
+    if (!opened) return give_up(inheritance, opened.error().message, opened.error().status);
+    Assembly& proxy = **opened;
+    const bool takes_over = inheritance.takes_over();
+    proxy.monitors->start(*proxy.server);
+    // One that takes over answers only when it knows what the other one has counted.
+    if (!takes_over) proxy.admin->start();
+    if (!await_verdicts(loop, *proxy.monitors, log)) {
+        inheritance.say_failed("it was told to stop before it was ready");
+        proxy.admin->stop();
+        if (!takes_over) proxy.server->withdraw();
         return ExitStatus::success;
     }
-    if (auto started = proxy->server->start(); !started) {
-        report(started.error());
-        return ExitStatus::failure;
-    }
+    // Before anybody is accepted: pauses and splits count for the first client.
+    inheritance.restore(proxy.admin->service());
+    if (auto started = proxy.server->start(); !started)
+        return give_up(inheritance, started.error(), ExitStatus::failure);
+    inheritance.say_ready(*proxy.old, proxy.admin->service(), log);
+    proxy.server->own_paths();
+    proxy.admin->server().own_paths();
+    inheritance.close_left_over(log);
+    if (takes_over) proxy.admin->start();
     warn_of_clamped_backlogs(*origin.config, log);
     log.info("penstock {}: {} workers, at most {} connections ({})", version(), capacity->workers,
              with_commas(capacity->limit.connections), capacity->limit.cause);
-    when_ready(*proxy->server, *proxy->admin);
+    when_ready(*proxy.server, *proxy.admin);
     notify_service_manager("READY=1");
-    operate(loop, log, *proxy);
+    operate(loop, log, proxy, takes_over);
     return ExitStatus::success;
 }
 
-int run(const std::string& config_file) {
+int run(const std::string& config_file, upgrade::Program program) {
+    auto inheritance = Inheritance::take(config::process_environment());
+    if (!inheritance) {
+        report(inheritance.error());
+        return ExitStatus::failure;
+    }
     ControlLoop loop;
     auto loaded = load_configuration(config_file);
     print_diagnostics(loaded.diagnostics);
     if (!loaded.ok()) {
         report(fmt::format("{}; nothing was started", count_diagnostics(loaded.diagnostics)));
+        inheritance->say_failed("the configuration is not valid: " +
+                                first_error(loaded.diagnostics));
         return ExitStatus::invalid_usage;
     }
     auto log = net::ProcessLog::open(logger_options(loaded.config.log));
-    if (!log) {
-        report(fmt::format("cannot open the log: {}", log.error()));
-        return ExitStatus::failure;
-    }
+    if (!log)
+        return give_up(*inheritance, fmt::format("cannot open the log: {}", log.error()),
+                       ExitStatus::failure);
     const Origin origin{std::make_shared<const config::Config>(std::move(loaded.config)),
                         std::filesystem::absolute(config_file).lexically_normal().string(),
-                        std::move(loaded.files)};
-    return serve(origin, loop, **log, [](const Server& server, const AdminApi&) {
+                        std::move(loaded.files), std::move(program)};
+    return serve(origin, loop, **log, *inheritance, [](const Server& server, const AdminApi&) {
         for (const auto& [listener, address] : server.bound())
             print_line(fmt::format("listening {} {}", listener, address.to_string()));
         print_line("ready");

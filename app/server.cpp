@@ -21,8 +21,9 @@ Server::~Server() { join(); }
 std::expected<std::unique_ptr<Server>, std::string> Server::open(ConfigPtr config, Options options,
                                                                  Logger& log) {
     std::unique_ptr<Server> server(new Server(std::move(config), std::move(options), log));
-    auto sockets = server->sockets_.open(*server->config_);
+    auto sockets = server->sockets_.open(*server->config_, server->options_.inherited);
     if (!sockets) return std::unexpected(sockets.error());
+    for (const auto& warning : sockets->warnings) log.warn("{}", warning);
     server->first_sockets_ = *std::move(sockets);
     auto writer = server->open_log(*server->config_);
     if (!writer) return std::unexpected(writer.error());
@@ -46,9 +47,8 @@ void Server::make_workers() {
         workers_.push_back(std::make_unique<proxy::Worker>(shared_, options, log_writer_.get()));
         shared_.workers.push_back(workers_.back().get());
     }
-    Change first{.config = config_,
-                 .max_connections = options_.max_connections,
-                 .access = options_.access};
+    Change first{
+        .config = config_, .max_connections = options_.max_connections, .access = options_.access};
     for (std::size_t i = 0; i < config_->upstreams.size(); ++i) {
         // Instances that shall choose alike can be compared by it.
         const auto& name = config_->upstreams[i].name;
@@ -96,10 +96,7 @@ void Server::stop_accepting(std::function<void()> done) {
             worker.stop_accepting();
             finished();
         },
-        [this, done = std::move(done)] {
-            sockets_.forget(true);
-            done();
-        });
+        std::move(done));
 }
 
 void Server::let_go(std::function<void()> done) {
@@ -109,10 +106,7 @@ void Server::let_go(std::function<void()> done) {
             worker.let_go();
             finished();
         },
-        [this, done = std::move(done)] {
-            sockets_.forget(false);
-            done();
-        });
+        std::move(done));
 }
 
 void Server::withdraw() { ListeningSockets::withdraw(first_sockets_); }
@@ -121,6 +115,13 @@ void Server::drain(const proxy::DrainPlan& plan, std::function<void()> done) {
     on_each_worker([plan](proxy::Worker& worker,
                           const std::function<void()>& finished) { worker.drain(plan, finished); },
                    std::move(done));
+}
+
+void Server::hasten(const proxy::DrainPlan& plan) {
+    for (auto& worker : workers_)
+        worker->send([&worker = *worker, plan] {
+            worker.add_drain(proxy::SessionDrain({}, plan, CloseReason::drained));
+        });
 }
 
 void Server::abort_all() {

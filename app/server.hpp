@@ -35,12 +35,14 @@ public:
         std::size_t buffer_cap_bytes;  // over all workers
         AccessPolicies access;
         std::vector<proxy::SnapshotPtr> first;  // of each upstream
+        InheritedSockets* inherited = nullptr;  // until open() returns
     };
 
     /// Opens every listening socket and the access log; nothing is accepted yet. The error is a
     /// sentence for the user.
-    [[nodiscard]] static std::expected<std::unique_ptr<Server>, std::string> open(
-        ConfigPtr config, Options options, Logger& log);
+    [[nodiscard]] static std::expected<std::unique_ptr<Server>, std::string> open(ConfigPtr config,
+                                                                                  Options options,
+                                                                                  Logger& log);
     ~Server();
 
     /// Begins to accept on every listener, on threads of its own.
@@ -68,8 +70,14 @@ public:
     void stop_accepting(std::function<void()> done);
     /// Another process has the listening sockets too: closes them without taking what is queued.
     void let_go(std::function<void()> done);
+    /// After either is done. `remove_paths`: of unix sockets.
+    void forget_sockets(bool remove_paths) { sockets_.forget(remove_paths); }
+    /// Unix sockets of the process before this one are this one's: it removes their paths.
+    void own_paths() noexcept { sockets_.own_paths(); }
     /// After either: closes sessions by `plan`; `done` once none is left.
     void drain(const proxy::DrainPlan& plan, std::function<void()> done);
+    /// While it drains: those that are left end by this plan, if it is the sooner one.
+    void hasten(const proxy::DrainPlan& plan);
     void abort_all();
     /// Ends the threads. No session is left afterwards.
     void join();
@@ -142,7 +150,7 @@ private:
     template <typename T>
     struct Known {
         std::shared_ptr<T> shared{};
-        bool left = false;                   // the configuration
+        bool left = false;  // the configuration
         TimePoint idle_since = no_deadline;  // without a session
     };
 

@@ -23,7 +23,7 @@ const T* find_named(const std::vector<T>& all, const std::string& name) {
 
 std::expected<Server::Change, std::string> Server::prepare(ConfigPtr config) const {
     Change change;
-    auto sockets = sockets_.open(*config);
+    auto sockets = sockets_.open(*config, nullptr);
     if (!sockets) return std::unexpected(sockets.error());
     change.sockets = *std::move(sockets);
     if (config->access_log.target != config_->access_log.target) {
@@ -40,9 +40,7 @@ std::expected<Server::Change, std::string> Server::prepare(ConfigPtr config) con
     return change;
 }
 
-void Server::withdraw(const Change& change) noexcept {
-    ListeningSockets::withdraw(change.sockets);
-}
+void Server::withdraw(const Change& change) noexcept { ListeningSockets::withdraw(change.sockets); }
 
 void Server::apply(Change change, std::function<void()> done) {
     const ConfigPtr before = std::exchange(config_, change.config);
@@ -55,8 +53,7 @@ void Server::apply(Change change, std::function<void()> done) {
             if (log_writer_) old_log_writers_.push_back(std::move(log_writer_));
             log_writer_ = std::move(change.log_writer);
         }
-        for (auto& update : updates)
-            update.access_log = {config_->access_log, log_writer_.get()};
+        for (auto& update : updates) update.access_log = {config_->access_log, log_writer_.get()};
     }
     auto left = std::make_shared<std::atomic<std::size_t>>(workers_.size());
     for (std::size_t i = 0; i < workers_.size(); ++i) {
@@ -142,8 +139,7 @@ void Server::take_listeners(const Change& change, const config::Config& before,
         const auto& settings = config_->listeners[i];
         auto& known = known_listeners_[settings.name];
         if (!known.shared)
-            known.shared =
-                std::make_shared<proxy::ListenerAccount>(settings.name, workers_.size());
+            known.shared = std::make_shared<proxy::ListenerAccount>(settings.name, workers_.size());
         known.idle_since = no_deadline;
         auto& listener = present[settings.name];
         const auto* old = find_named(before.listeners, settings.name);

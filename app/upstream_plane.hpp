@@ -11,7 +11,8 @@ namespace penstock::app {
 /// The workers, as one upstream's health sees them.
 class UpstreamPlane final : public health::DataPlane {
 public:
-    UpstreamPlane(Server& server, std::shared_ptr<proxy::UpstreamShared> upstream, config::Drain drain)
+    UpstreamPlane(Server& server, std::shared_ptr<proxy::UpstreamShared> upstream,
+                  config::Drain drain)
         : server_(server), upstream_(std::move(upstream)), drain_(drain) {}
 
     void publish(std::shared_ptr<const balancer::Snapshot> snapshot) override {

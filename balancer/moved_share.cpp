@@ -44,6 +44,7 @@ Owner ring_owner(const BackendSet& set) {
 
 double moved_share(const BackendSet& before, const BackendSet& after) {
     if (before.hash_checksum() == 0 || after.hash_checksum() == 0) return 0;
+    if (before.size() == 0 || after.size() == 0) return 0;  // they have no tables
     if (before.has_maglev() != after.has_maglev()) return 1;
     if (before.has_maglev()) {
         const auto slots = before.maglev_table(0).owners().size();

@@ -44,9 +44,8 @@ public:
     /// An empty token where the budget is used up. `sessions`: those of the upstream now.
     [[nodiscard]] Token try_begin(std::uint64_t sessions) noexcept {
         const auto most = std::max(
-            always_allowed,
-            static_cast<std::uint64_t>(share_.load(std::memory_order_relaxed) *
-                                       static_cast<double>(sessions)));
+            always_allowed, static_cast<std::uint64_t>(share_.load(std::memory_order_relaxed) *
+                                                       static_cast<double>(sessions)));
         std::uint64_t now = in_flight_.load();
         do {
             if (now >= most) return {};

@@ -15,6 +15,7 @@ TimePoint now() noexcept { return SteadyClock().now(); }
 void UpstreamMonitor::begin_change(Settings settings, const Options& options,
                                    std::unique_ptr<Probe> probe) {
     changing_ = true;
+    awaited_since_ = now();
     settings_ = std::move(settings);
     hash_seed_ = options.hash_seed;
     probe_ = std::move(probe);
@@ -59,7 +60,8 @@ std::shared_ptr<const balancer::Snapshot> UpstreamMonitor::finish_change(
     for (const auto& watched : next_) watched->joining = false;
     follow(std::exchange(next_, {}), planned_, now());
     use(std::move(set));
-    // Whatever a source has said meanwhile.
+    // What an operator, or a source, has said meanwhile.
+    if (std::exchange(rebuild_, false)) rebuild_set();
     if (discovery_.list() != planned_) on_found(discovery_.list());
     return snapshot();
 }

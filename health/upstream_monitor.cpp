@@ -80,6 +80,7 @@ void UpstreamMonitor::start(DataPlane& plane) {
 
 void UpstreamMonitor::begin() {
     if (std::exchange(begun_, true)) return;
+    awaited_since_ = now();
     for (const auto& watched : watched_) watch(watched);
     watch_outcomes();
     discovery_.start([this](const std::vector<Discovered>& found) { on_found(found); });
@@ -328,7 +329,7 @@ asio::awaitable<void> UpstreamMonitor::first_verdicts() {
         (looks_up ? longest_look_up : Duration::zero()) +
         (probe_ ? settings_->health_check.fast_interval + settings_->health_check.timeout
                 : Duration::zero());
-    const TimePoint deadline = deadline_after(now(), longest);
+    const TimePoint deadline = deadline_after(awaited_since_, longest);
     while (!stopped_ && now() < deadline && !(discovery_.settled() && health_.settled())) {
         expire_at(verdicts_, deadline);
         co_await verdicts_.async_wait(as_result);
@@ -424,7 +425,8 @@ std::vector<Placed> UpstreamMonitor::placed() const {
 
 // Off this thread; changes that come meanwhile are for the next one.
 void UpstreamMonitor::rebuild_set() {
-    if (building_) {
+    // Nor while the settings change: the set would be one of the new ones for workers of the old.
+    if (building_ || changing_) {
         rebuild_ = true;
         return;
     }
@@ -447,7 +449,7 @@ void UpstreamMonitor::on_set_built(std::uint32_t version,
         rebuild_ = true;
     if (stopped_) return;
     publish();
-    if (std::exchange(rebuild_, false)) rebuild_set();
+    if (!changing_ && std::exchange(rebuild_, false)) rebuild_set();
 }
 
 void UpstreamMonitor::use(std::shared_ptr<const balancer::BackendSet> set) {

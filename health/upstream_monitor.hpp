@@ -228,6 +228,7 @@ private:
     TimePoint armed_ = no_deadline;
     Checks checks_;
     bool begun_ = false;
+    TimePoint awaited_since_{};  // begin(), begin_change(): first_verdicts() counts from there
     bool loaded_ = false;  // whatever comes now is new
     std::size_t running_ = 0;  // coroutines
     bool reading_outcomes_ = false;

@@ -44,6 +44,8 @@ void UpstreamHealth::Impl::configure(const config::Upstream& changed, const Opti
             end_checks(member);
         else if (paces_changed)
             member.schedule.configure(now, random);
+        // A check that runs is one of before.
+        if (paces_changed && member.schedule.running()) member.excused = true;
         if (settings.on_backend_down == config::OnBackendDown::keep) member.down_due = no_deadline;
         configure_breaker(member);
         refile(member);
@@ -54,8 +56,8 @@ void UpstreamHealth::Impl::configure(const config::Upstream& changed, const Opti
 // It was believed to be well so far, and is until a check says otherwise: a check that is new must
 // not keep clients away.
 void UpstreamHealth::Impl::begin_checks(Member& member, TimePoint now) {
-    member.check = RiseFall(settings.health_check.rise, settings.health_check.fall,
-                            config::CheckInitial::up);
+    member.check =
+        RiseFall(settings.health_check.rise, settings.health_check.fall, config::CheckInitial::up);
     member.since = now;
     if (member.state != BackendState::maintenance)
         member.schedule.start(now, first_spread(true, now), random);

@@ -214,7 +214,7 @@ std::expected<void, ListenError> start_listening(ListenGroup& group, int backlog
 void set_backlog(int fd, int backlog) noexcept { ::listen(fd, backlog); }
 
 void remove_unix_path(const ListenGroup& group) noexcept {
-    if (group.unix_inode == 0 || group.sockets.empty()) return;
+    if (group.path_stays || group.unix_inode == 0 || group.sockets.empty()) return;
     const std::string& path = group.sockets.front().bound().path();
     struct stat status{};
     if (::lstat(path.c_str(), &status) == 0 && status.st_ino == group.unix_inode &&

@@ -32,6 +32,7 @@ struct ListenGroup {
     std::vector<ListenSocket> sockets;
     std::uint64_t unix_inode = 0;  // of the path that was created; 0 = not a path
     std::uint64_t unix_device = 0;
+    bool path_stays = false;  // another process may go on with it: the path is not removed
 };
 
 struct ListenError {

@@ -181,7 +181,7 @@ void Acceptor::refuse(Accepted accepted, CloseReason reason) {
 
 void Acceptor::note(GateLog::Event event, CloseReason reason, const CompactEndpoint& peer) {
     auto told = listener_->account().gate_log.report(worker_.shared().log, listener_->settings(),
-                                                   event, reason, peer, worker_.loop().now());
+                                                     event, reason, peer, worker_.loop().now());
     if (told && worker_.shared().on_limit)
         worker_.shared().on_limit(listener_->settings().name, reason, *std::move(told));
 }

@@ -22,8 +22,7 @@ ListenerShared::ListenerShared(config::Listener from, std::shared_ptr<ListenerAc
            before != nullptr ? &before->gate : nullptr),
       access(AccessPolicy::make(settings, {})) {
     const auto add = [this](const std::string& upstream) {
-        const bool known =
-            std::ranges::find(routes, upstream, &Route::upstream) != routes.end();
+        const bool known = std::ranges::find(routes, upstream, &Route::upstream) != routes.end();
         if (upstream.empty() || known) return;
         routes.push_back({upstream, account->route(upstream)});
     };

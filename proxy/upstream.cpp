@@ -113,8 +113,8 @@ Lane& UpstreamContext::lane(Role asked) {
     const auto found =
         std::ranges::find(lanes_, asked, [](const auto& lane) { return lane->role; });
     if (found != lanes_.end()) return **found;
-    return *lanes_.emplace_back(std::make_unique<Lane>(asked, snapshot_,
-                                                       selector_options(settings()), lane_seed()));
+    return *lanes_.emplace_back(
+        std::make_unique<Lane>(asked, snapshot_, selector_options(settings()), lane_seed()));
 }
 
 std::uint64_t UpstreamContext::lane_seed() noexcept { return Random(seed_++).next(); }

@@ -82,12 +82,24 @@ void Worker::admit(ListenerContext& listener, Accepted accepted) {
 }
 
 // The configuration reaches the workers one after the other: one that is behind has it in its mail.
-void Worker::take_over(const std::shared_ptr<ListenerShared>& listener, Accepted accepted) {
-    if (ListenerContext* context = context_of(*listener->account))
-        return start_session(*context, std::move(accepted));
-    send([this, listener, fresh = std::move(accepted)]() mutable {
-        take_over(listener, std::move(fresh));
-    });
+void Worker::take_over(const std::shared_ptr<ListenerShared>& listener, Accepted accepted,
+                       unsigned tries) {
+    constexpr unsigned most_tries = 1000;
+    ListenerContext* const context = context_of(*listener->account);
+    if (context == nullptr && tries < most_tries) {
+        send([this, listener, tries, fresh = std::move(accepted)]() mutable {
+            take_over(listener, std::move(fresh), tries + 1);
+        });
+        return;
+    }
+    if (context == nullptr) {  // it is two changes behind, and the listener has come and gone
+        shared_.loads.remove(index_);
+        listener->account->cells[index_].closed_by(CloseReason::overload).add();
+        return;
+    }
+    // A session gives its source's place back to the gate of its own listener: it may be another.
+    if (!context->shared->gate.shares_sources(listener->gate)) accepted.source_permit.release();
+    start_session(*context, std::move(accepted));
 }
 
 void Worker::start_session(ListenerContext& listener, Accepted accepted) {
@@ -127,7 +139,10 @@ void Worker::wake_one(WaitingWorkers& waiting) noexcept {
     }
 }
 
-void Worker::call_waiting(UpstreamContext& upstream) noexcept {
+void Worker::call_waiting(UpstreamContext& of) noexcept {
+    // One that has left and come back has another context, for the same line.
+    UpstreamContext* const present = of.left ? context_of(*of.shared) : nullptr;
+    UpstreamContext& upstream = present != nullptr ? *present : of;
     for (const auto& lane : upstream.lanes())
         if (upstream.shared->line(lane->role).waiting() != 0 && upstream.has_room(*lane))
             call_next(upstream, *lane);

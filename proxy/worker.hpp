@@ -116,7 +116,7 @@ public:
     // For sessions and pools.
     /// A slot of `upstream` may be free: if one is, calls the session whose turn it is, on its
     /// worker. Costs one load while nobody waits.
-    void call_waiting(UpstreamContext& upstream) noexcept;
+    void call_waiting(UpstreamContext& of) noexcept;
     /// A session waits for a slot of `upstream`: some worker gives up a warm connection.
     void ask_for_warm(UpstreamShared& upstream) noexcept;
 
@@ -177,7 +177,8 @@ private:
     void finish();
     void start_session(ListenerContext& listener, Accepted accepted);
     /// One that another worker has accepted, for its listener as it is here.
-    void take_over(const std::shared_ptr<ListenerShared>& listener, Accepted accepted);
+    void take_over(const std::shared_ptr<ListenerShared>& listener, Accepted accepted,
+                   unsigned tries = 0);
     /// Calls all who wait in a lane: they find out that nobody is available.
     void call_all(UpstreamContext& upstream, const Lane& lane);
     void call_next(UpstreamContext& upstream, const Lane& lane) noexcept;

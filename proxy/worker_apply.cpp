@@ -74,9 +74,9 @@ void Worker::take_listeners(const std::vector<WorkerUpdate::Listener>& listeners
         for (const std::size_t place : places) upstreams.push_back(upstreams_[place]);
         const auto known = before.find(shared.get());
         // One of its upstreams may have gone and come back: by name it is the same.
-        const bool stays = known != before.end() && !seed_changed &&
-                           std::ranges::equal(upstreams, known->second->routes, {}, {},
-                                              &Route::upstream);
+        const bool stays =
+            known != before.end() && !seed_changed &&
+            std::ranges::equal(upstreams, known->second->routes, {}, {}, &Route::upstream);
         ListenerPtr next = stays ? known->second : make_listener(shared, upstreams);
         if (!stays && known != before.end()) next->access = known->second->access;
         if (known != before.end()) before.erase(known);
@@ -128,6 +128,12 @@ void Worker::take_sockets(std::vector<WorkerUpdate::Socket> sockets) {
         if (running_) start(*acceptors_.back());
     }
     for (auto& [fd, acceptor] : before) {
+        // Who waits in its queue comes to the listener as it is now, if there still is one.
+        const auto& account = acceptor->listener().shared->account;
+        const auto follower = std::ranges::find_if(listeners_, [&](const ListenerPtr& listener) {
+            return listener->shared->account == account;
+        });
+        if (follower != listeners_.end()) acceptor->serve(*follower);
         acceptor->stop();
         stopped_acceptors_.push_back(std::move(acceptor));
     }

@@ -29,13 +29,21 @@ void BackendBook::follow(const std::string& upstream, const std::vector<BackendP
     });
 }
 
+void BackendBook::follow_only(const std::set<std::string>& upstreams, TimePoint now) {
+    for (auto& [name, entries] : upstreams_)
+        if (!upstreams.contains(name)) follow(name, {}, now);
+    std::erase_if(upstreams_, [&](const auto& upstream) {
+        return upstream.second.empty() && !upstreams.contains(upstream.first);
+    });
+}
+
 // One that nobody else knows counts nothing more. Without sessions alone it may: a worker that has
 // not heard yet that it left may still choose it.
 void BackendBook::settle(Entry& entry, TimePoint now) {
     std::erase_if(entry.earlier, [&](const BackendPtr& backend) {
         if (backend.use_count() != 1) return false;
-        std::atomic_thread_fence(
-            std::memory_order_acquire);  // what they counted before they let go
+        // What they counted before they let go.
+        std::atomic_thread_fence(std::memory_order_acquire);
         entry.base += sum_(*backend);
         entry.idle_since = now;
         return true;
@@ -64,6 +72,19 @@ metrics::BackendTotals BackendBook::totals(const Entry& entry) const {
     return sum;
 }
 
+BackendBook::Now BackendBook::now_of(const Entry& entry) {
+    Now now;
+    const auto add = [&now](const balancer::Backend& backend) {
+        const std::uint64_t held = backend.slots().used();
+        now.active += backend.active();
+        now.connecting += backend.connecting().used();
+        now.warm += held > backend.active() ? held - backend.active() : 0;
+    };
+    if (entry.current) add(*entry.current);
+    for (const auto& backend : entry.earlier) add(*backend);
+    return now;
+}
+
 const BackendBook::Entry* BackendBook::find(const std::string& upstream,
                                             const std::string& backend) const {
     const auto entries = upstreams_.find(upstream);
@@ -76,6 +97,14 @@ metrics::BackendTotals BackendBook::totals(const std::string& upstream,
                                            const std::string& backend) const {
     const Entry* entry = find(upstream, backend);
     return entry == nullptr ? metrics::BackendTotals{} : totals(*entry);
+}
+
+std::uint64_t BackendBook::left_sessions(const std::string& upstream,
+                                         const std::string& backend) const {
+    std::uint64_t sum = 0;
+    if (const Entry* entry = find(upstream, backend); entry != nullptr)
+        for (const auto& earlier : entry->earlier) sum += earlier->active();
+    return sum;
 }
 
 const BackendPace* BackendBook::pace(const std::string& upstream,

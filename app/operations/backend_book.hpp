@@ -1,9 +1,11 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -31,11 +33,29 @@ public:
     /// The backends that an upstream has now.
     void follow(const std::string& upstream, const std::vector<BackendPtr>& backends,
                 TimePoint now);
+    /// Upstreams other than these have no backends any more.
+    void follow_only(const std::set<std::string>& upstreams, TimePoint now);
     /// Once a second: rates and times.
     void sample(double elapsed_s);
 
     [[nodiscard]] metrics::BackendTotals totals(const std::string& upstream,
                                                 const std::string& backend) const;
+    /// What all backends of one name have now.
+    struct Now {
+        std::uint64_t active = 0;
+        std::uint64_t connecting = 0;
+        std::uint64_t warm = 0;
+    };
+    /// `visit(upstream, backend, totals, now)` for everything that is remembered.
+    template <typename Visit>
+    void for_each(Visit visit) const {
+        for (const auto& [upstream, entries] : upstreams_)
+            for (const auto& [name, entry] : entries)
+                visit(upstream, name, totals(entry), now_of(entry));
+    }
+    /// Sessions on backends of that name that are no longer the upstream's.
+    [[nodiscard]] std::uint64_t left_sessions(const std::string& upstream,
+                                              const std::string& backend) const;
     /// Null if it is not known.
     [[nodiscard]] const BackendPace* pace(const std::string& upstream,
                                           const std::string& backend) const;
@@ -52,6 +72,7 @@ private:
     };
     using Entries = std::map<std::string, Entry>;
 
+    [[nodiscard]] static Now now_of(const Entry& entry);
     void settle(Entry& entry, TimePoint now);
     [[nodiscard]] metrics::BackendTotals totals(const Entry& entry) const;
     [[nodiscard]] const Entry* find(const std::string& upstream, const std::string& backend) const;

@@ -46,6 +46,13 @@ void Service::stop() {
     for (const auto& [upstream, pause] : pauses_) pause->timer.cancel();
 }
 
+bool Service::all_workers_answer() const {
+    const TimePoint now = SteadyClock().now();
+    for (std::size_t i = 0; i < parts_.server.workers().size(); ++i)
+        if (watchdog_.stuck(i, now)) return false;
+    return true;
+}
+
 void Service::beat() {
     if (stopped_) return;
     const TimePoint now = SteadyClock().now();
@@ -80,7 +87,12 @@ void Service::sample(TimePoint now, double elapsed_s) {
 }
 
 void Service::follow_backends(TimePoint now) {
-    for (std::size_t i = 0; i < config().upstreams.size(); ++i) follow_backends_of(i, now);
+    std::set<std::string> names;
+    for (std::size_t i = 0; i < config().upstreams.size(); ++i) {
+        follow_backends_of(i, now);
+        names.insert(config().upstreams[i].name);
+    }
+    backends_.follow_only(names, now);
 }
 
 void Service::follow_backends_of(std::size_t upstream, TimePoint now) {

@@ -16,6 +16,7 @@
 #include "app/operations/rates.hpp"
 #include "app/operations/watchdog.hpp"
 #include "app/server.hpp"
+#include "app/upgrade/messages.hpp"
 #include "balancer/rebalance.hpp"
 #include "base/random.hpp"
 #include "net/logger.hpp"
@@ -23,6 +24,10 @@
 namespace penstock::app {
 
 class Reloader;
+namespace upgrade {
+class OldProcesses;
+class Upgrader;
+}  // namespace upgrade
 
 /// The running proxy, for its operator: shows it, and does what is asked. Remembers who changed
 /// what. Control thread.
@@ -47,6 +52,8 @@ public:
     void start();
     /// No worker is asked any more.
     void stop();
+    /// Every worker's loop turns, as far as is known.
+    [[nodiscard]] bool all_workers_answer() const;
     /// The graceful stop has begun: nobody shall come here any more.
     void set_stopping() { stopping_ = true; }
     /// Plans and reloads are its work; before start().
@@ -54,7 +61,18 @@ public:
     /// The server has another configuration than before: what was changed by operators goes on,
     /// unless the file has changed that very thing.
     void follow_configuration(const config::Config& before, ConnectionLimit limit);
+    /// The processes before this one, whose figures are part of every answer; before start().
+    void set_old_processes(upgrade::OldProcesses& old) { old_ = &old; }
+    /// Upgrades are its work; before start().
+    void set_upgrader(upgrade::Upgrader& upgrader) { upgrader_ = &upgrader; }
+    /// What this process alone has counted and has.
+    [[nodiscard]] upgrade::Figures figures() const;
+    /// What operators have changed, for the process that takes over.
+    void fill_manifest(upgrade::Manifest& manifest) const;
+    /// The same, in that process; overrides of backends are up to the monitors.
+    void take_over(const upgrade::Manifest& manifest);
     void record_reload(bool ok, const std::string& text, const std::string& actor);
+    void record_upgrade(bool ok, const std::string& text, const std::string& actor);
     /// The upstream has other backends than before.
     void follow(const std::string& upstream);
     void on_limit(const std::string& listener, CloseReason reason, const std::string& text);
@@ -62,6 +80,8 @@ public:
 
     [[nodiscard]] admin::Overview overview() override;
     [[nodiscard]] boost::asio::awaitable<std::vector<proxy::SessionInfo>> sessions(
+        proxy::SessionFilter filter) override;
+    [[nodiscard]] boost::asio::awaitable<boost::json::array> old_sessions(
         proxy::SessionFilter filter) override;
     [[nodiscard]] boost::asio::awaitable<std::vector<proxy::ClosedLine>> closes(
         proxy::ClosedFilter filter) override;
@@ -106,10 +126,14 @@ private:
         std::string by;
     };
 
+    void add_old_processes(admin::Overview& overview) const;
+
     // What is shown (service_overview.cpp).
     [[nodiscard]] admin::ProcessView process_view(TimePoint now) const;
     [[nodiscard]] admin::ListenerView listener_view(std::size_t listener) const;
     [[nodiscard]] admin::UpstreamView upstream_view(std::size_t upstream, TimePoint now) const;
+    [[nodiscard]] std::vector<admin::BackendView> departed_backends(
+        const std::string& upstream) const;
     [[nodiscard]] admin::BackendView backend_view(
         std::size_t upstream, const health::UpstreamMonitor::BackendStatus& status,
         TimePoint now) const;
@@ -123,8 +147,8 @@ private:
     struct Prospect {
         std::map<std::string, std::shared_ptr<const balancer::Backend>> candidates;
         std::set<std::string> available;  // of any tier, full or not
-        std::set<std::string> forced;     // because of panic
-        std::string choice;               // the policy's; "" = nobody
+        std::set<std::string> forced;  // because of panic
+        std::string choice;  // the policy's; "" = nobody
 
         [[nodiscard]] const balancer::Backend* candidate(const std::string& name) const {
             const auto found = candidates.find(name);
@@ -154,6 +178,8 @@ private:
     [[nodiscard]] std::shared_ptr<const balancer::Backend> find_backend(
         std::size_t upstream, const std::string& name) const;
     void record(admin::Event event);
+    /// What is to last cannot be changed while another process takes over: it would not know.
+    [[nodiscard]] std::optional<admin::Refusal> why_no_change() const;
     void end_pause(const std::string& name, const std::string& actor);
     void rebalance_after(const std::string& upstream);
     using Backends = std::vector<std::shared_ptr<const balancer::Backend>>;
@@ -171,6 +197,8 @@ private:
 
     Parts parts_;
     Reloader* reloader_ = nullptr;
+    upgrade::OldProcesses* old_ = nullptr;
+    upgrade::Upgrader* upgrader_ = nullptr;
     ConnectionLimit limit_;
     Random random_ = Random::from_entropy();
     TimePoint started_;
@@ -183,7 +211,7 @@ private:
     boost::asio::steady_timer timer_;
     TimePoint last_sample_{};
     std::map<std::string, std::unique_ptr<Pause>> pauses_;  // by upstream
-    std::map<std::string, SplitChange> splits_;             // by listener
+    std::map<std::string, SplitChange> splits_;  // by listener
     std::set<std::string> rebalancing_;  // upstreams whose sessions are about to move
     std::set<std::string> draining_listeners_;
     bool draining_ = false;

@@ -50,6 +50,7 @@ std::vector<std::size_t> old_enough(const std::vector<Service::SessionCount>& co
 Outcome<void> Service::change_backend(const std::string& upstream, const std::string& backend,
                                       const admin::BackendChange& change,
                                       const std::string& actor) {
+    if (auto refusal = why_no_change()) return std::unexpected(*std::move(refusal));
     const auto index = find_upstream(upstream);
     if (!index) return no_upstream(upstream);
     auto& monitor = parts_.monitors.of(*index);
@@ -256,6 +257,7 @@ awaitable<Outcome<Ending>> Service::rebalance(std::string upstream, admin::Rebal
 }
 
 Outcome<void> Service::pause(const std::string& upstream, Duration max, const std::string& actor) {
+    if (auto refusal = why_no_change()) return std::unexpected(*std::move(refusal));
     const auto index = find_upstream(upstream);
     if (!index) return no_upstream(upstream);
     auto& pause = pauses_[upstream];
@@ -279,6 +281,7 @@ Outcome<void> Service::pause(const std::string& upstream, Duration max, const st
 }
 
 Outcome<void> Service::resume(const std::string& upstream, const std::string& actor) {
+    if (auto refusal = why_no_change()) return std::unexpected(*std::move(refusal));
     const auto index = find_upstream(upstream);
     if (!index) return no_upstream(upstream);
     if (!pauses_.contains(upstream))
@@ -303,6 +306,7 @@ void Service::end_pause(const std::string& name, const std::string& actor) {
 Outcome<void> Service::split(const std::string& listener,
                              const std::map<std::string, std::uint32_t>& weights,
                              const std::string& actor) {
+    if (auto refusal = why_no_change()) return std::unexpected(*std::move(refusal));
     const auto index = find_listener(listener);
     if (!index) return no_listener(listener);
     const auto& parts = config().listeners[*index].split;
@@ -341,6 +345,7 @@ Outcome<void> Service::split(const std::string& listener,
 
 Outcome<void> Service::set_draining(const std::string& listener, bool draining,
                                     const std::string& actor) {
+    if (auto refusal = why_no_change()) return std::unexpected(*std::move(refusal));
     if (!listener.empty() && !find_listener(listener)) return no_listener(listener);
     if (listener.empty())
         draining_ = draining;

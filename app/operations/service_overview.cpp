@@ -45,6 +45,15 @@ admin::Overview Service::overview() {
         overview.listeners.push_back(listener_view(i));
     for (std::size_t i = 0; i < config().upstreams.size(); ++i)
         overview.upstreams.push_back(upstream_view(i, now));
+    for (const auto& account : parts_.server.departed_listeners())
+        overview.departed_listeners.push_back({.name = account->name,
+                                               .active = account->connections.used(),
+                                               .figures = proxy::listener_figures(*account)});
+    for (const auto& shared : parts_.server.departed_upstreams())
+        overview.departed_upstreams.push_back({.name = shared->name,
+                                               .totals = proxy::upstream_totals(*shared),
+                                               .departed = departed_backends(shared->name)});
+    add_old_processes(overview);
     return overview;
 }
 
@@ -92,16 +101,17 @@ ListenerView Service::listener_view(std::size_t listener) const {
     const auto found = listener_paces_.find(settings.name);
     const ListenerPace pace = found == listener_paces_.end() ? ListenerPace{} : found->second;
     const auto queue = parts_.server.accept_queue(listener);
-    ListenerView view{.name = settings.name,
-                      .upstream = settings.upstream,
-                      .role = settings.role,
-                      .active = parts_.server.listeners()[listener]->gate.connections().used(),
-                      .limit = settings.max_connections,
-                      .queue = {queue.length, queue.limit},
-                      .draining = draining_listeners_.contains(settings.name),
-                      .figures = proxy::listener_figures(*parts_.server.listeners()[listener]->account),
-                      .rates = {pace.accepted.per_second(), pace.bytes_to_backend.per_second(),
-                                pace.bytes_to_client.per_second()}};
+    ListenerView view{
+        .name = settings.name,
+        .upstream = settings.upstream,
+        .role = settings.role,
+        .active = parts_.server.listeners()[listener]->gate.connections().used(),
+        .limit = settings.max_connections,
+        .queue = {queue.length, queue.limit},
+        .draining = draining_listeners_.contains(settings.name),
+        .figures = proxy::listener_figures(*parts_.server.listeners()[listener]->account),
+        .rates = {pace.accepted.per_second(), pace.bytes_to_backend.per_second(),
+                  pace.bytes_to_client.per_second()}};
     for (const auto& address : parts_.server.sockets().bound(settings.name))
         view.bind.push_back(address.to_string());
     const auto changed = splits_.find(settings.name);
@@ -150,12 +160,19 @@ UpstreamView Service::upstream_view(std::size_t upstream, TimePoint now) const {
         if (view.backends.back().available) ++view.available;
         if (view.backends.back().eligible) ++view.eligible;
     }
-    for (auto& name : backends_.departed(settings.name)) {
-        BackendView gone{.name = std::move(name)};
-        add_totals(gone, settings.name);
-        view.departed.push_back(std::move(gone));
-    }
+    view.departed = departed_backends(settings.name);
     return view;
+}
+
+std::vector<BackendView> Service::departed_backends(const std::string& upstream) const {
+    std::vector<BackendView> all;
+    for (auto& name : backends_.departed(upstream)) {
+        BackendView gone{.name = std::move(name)};
+        gone.active = backends_.left_sessions(upstream, gone.name);
+        add_totals(gone, upstream);
+        all.push_back(std::move(gone));
+    }
+    return all;
 }
 
 BackendView Service::backend_view(std::size_t upstream,

@@ -4,6 +4,8 @@
 
 #include "app/operations/service.hpp"
 #include "app/reload/reloader.hpp"
+#include "app/upgrade/old_processes.hpp"
+#include "app/upgrade/upgrader.hpp"
 
 namespace penstock::app {
 
@@ -18,15 +20,33 @@ awaitable<admin::Outcome<admin::Reloaded>> Service::reload(admin::ReloadRequest 
     return reloader_->reload(std::move(request), std::move(actor));
 }
 
-awaitable<admin::Outcome<admin::Upgraded>> Service::upgrade(std::string) {
-    co_return std::unexpected(admin::Refusal{.status = 503, .error = "no upgrades yet"});
+awaitable<admin::Outcome<admin::Upgraded>> Service::upgrade(std::string actor) {
+    if (upgrader_ == nullptr)
+        co_return std::unexpected(
+            admin::Refusal{.status = 409, .error = "this proxy cannot be upgraded while it runs"});
+    auto upgrading = upgrader_->upgrade(std::move(actor));
+    co_return co_await std::move(upgrading);
+}
+
+std::optional<admin::Refusal> Service::why_no_change() const {
+    if (upgrader_ == nullptr || !upgrader_->busy()) return std::nullopt;
+    return admin::Refusal{409, "another process is taking over; ask again in a moment"};
+}
+
+awaitable<boost::json::array> Service::old_sessions(proxy::SessionFilter filter) {
+    if (old_ == nullptr) co_return boost::json::array();
+    auto asking = old_->sessions(filter);
+    co_return co_await std::move(asking);
+}
+
+void Service::record_upgrade(bool ok, const std::string& text, const std::string& actor) {
+    events_.add(
+        {.kind = "upgrade", .to = ok ? "replaced" : "failed", .detail = text, .actor = actor},
+        wall_now());
 }
 
 void Service::record_reload(bool ok, const std::string& text, const std::string& actor) {
-    events_.add({.kind = "reload",
-                 .to = ok ? "applied" : "failed",
-                 .detail = text,
-                 .actor = actor},
+    events_.add({.kind = "reload", .to = ok ? "applied" : "failed", .detail = text, .actor = actor},
                 wall_now());
 }
 

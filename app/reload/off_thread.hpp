@@ -1,5 +1,6 @@
 #pragma once
 
+#include <exception>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -14,8 +15,8 @@
 
 namespace penstock::app {
 
-/// Runs `work()` on `pool` while the io_context goes on, and gives what it returns. `work` is
-/// destroyed there. Control thread.
+/// Runs `work()` on `pool` while the io_context goes on, and gives what it returns or throws.
+/// `work` is destroyed there. Control thread.
 template <typename Work>
 auto off_thread(boost::asio::io_context& context, boost::asio::thread_pool& pool, Work work)
     -> boost::asio::awaitable<decltype(work())> {
@@ -24,21 +25,29 @@ auto off_thread(boost::asio::io_context& context, boost::asio::thread_pool& pool
     struct State {
         explicit State(asio::io_context& its_context) : done(its_context) {}
         asio::steady_timer done;
+        bool is_done = false;
         std::optional<Result> result;
+        std::exception_ptr failure;
     };
     const auto state = std::make_shared<State>(context);
     asio::post(pool, [&context, state, task = std::move(work)]() mutable {
-        auto result = std::make_shared<Result>(task());
-        asio::post(context, [state, result] {
-            state->result.emplace(std::move(*result));
+        // Read there only after the mail that says so.
+        try {
+            state->result.emplace(task());
+        } catch (...) {
+            state->failure = std::current_exception();
+        }
+        asio::post(context, [state] {
+            state->is_done = true;
             state->done.cancel();
         });
     });
-    while (!state->result) {
+    while (!state->is_done) {
         state->done.expires_at(asio::steady_timer::time_point::max());
         auto waiting = state->done.async_wait(asio::as_tuple(asio::deferred));
         co_await std::move(waiting);
     }
+    if (state->failure) std::rethrow_exception(state->failure);
     co_return std::move(*state->result);
 }
 

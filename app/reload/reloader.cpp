@@ -7,11 +7,13 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/deferred.hpp>
+#include <boost/asio/post.hpp>
 #include <fmt/format.h>
 
 #include "app/control.hpp"
 #include "app/limits.hpp"
 #include "app/log_options.hpp"
+#include "app/process.hpp"
 #include "app/reload/off_thread.hpp"
 #include "app/service_manager.hpp"
 
@@ -70,8 +72,11 @@ Reloader::Reloader(const Parts& parts, std::string file, std::vector<std::string
       start_(parts.context),
       last_{.time = wall_now()},
       last_success_(last_.time) {
+    asio::post(reader_, block_signals);
     follow_files(files, {}, true);
 }
+
+Reloader::~Reloader() { reader_.join(); }
 
 void Reloader::stop() {
     stopped_ = true;
@@ -80,13 +85,14 @@ void Reloader::stop() {
     start_.cancel();
 }
 
-awaitable<void> Reloader::take_turn() {
+awaitable<Reloader::Turn> Reloader::take_turn() {
     while (busy_ && !stopped_) {
         turn_.expires_at(asio::steady_timer::time_point::max());
         auto waiting = turn_.async_wait(as_result);
         co_await std::move(waiting);
     }
     busy_ = true;
+    co_return Turn(*this);
 }
 
 void Reloader::give_turn() {
@@ -96,7 +102,7 @@ void Reloader::give_turn() {
 
 awaitable<Candidate> Reloader::read(admin::PlanRequest request) {
     auto reading = off_thread(
-        parts_.context, parts_.monitors.builder(),
+        parts_.context, reader_,
         [asked = std::move(request), file = file_, running = parts_.server.config_ptr()] {
             return read_candidate(asked, file, running);
         });
@@ -124,7 +130,7 @@ awaitable<Plan> Reloader::plan_of(const Candidate& candidate) {
     Plan plan;
     if (candidate.valid()) {
         auto making = off_thread(
-            parts_.context, parts_.monitors.builder(),
+            parts_.context, reader_,
             [running = parts_.server.config_ptr(), wanted = candidate.wanted,
              live = live_state(candidate)] { return make_plan(*running, *wanted, live); });
         plan = co_await std::move(making);
@@ -148,18 +154,27 @@ awaitable<Outcome<Reloaded>> Reloader::reload(admin::ReloadRequest request, std:
         last_ = {.time = wall_now(), .ok = false, .errors = {no_file()}};
         co_return std::unexpected(Refusal{409, no_file()});
     }
-    auto turn = take_turn();
-    co_await std::move(turn);
-    if (stopped_) {
-        give_turn();
-        co_return std::unexpected(Refusal{409, "the proxy is stopping"});
-    }
+    auto taking = take_turn();
+    const Turn turn = co_await std::move(taking);
+    if (auto refusal = why_not()) co_return std::unexpected(*std::move(refusal));
     notify_service_manager(reloading_lines(SteadyClock().now()));
-    auto doing = carry_out(std::move(request), std::move(actor));
-    auto outcome = co_await std::move(doing);
+    Outcome<Reloaded> outcome;
+    try {
+        auto doing = carry_out(std::move(request), actor);
+        outcome = co_await std::move(doing);
+    } catch (const std::exception& e) {  // no memory
+        note_failure({e.what()}, actor);
+        outcome = std::unexpected(Refusal{500, fmt::format("the reload failed: {}", e.what())});
+    }
     notify_service_manager("READY=1");
-    give_turn();
     co_return outcome;
+}
+
+std::optional<Refusal> Reloader::why_not() const {
+    if (stopped_) return Refusal{409, "the proxy is stopping"};
+    if (!parts_.server.running())
+        return Refusal{409, "the proxy is starting; try again in a moment"};
+    return std::nullopt;
 }
 
 void Reloader::request(std::string actor) {
@@ -168,9 +183,10 @@ void Reloader::request(std::string actor) {
     asio::co_spawn(
         parts_.context,
         [](Reloader& self) -> awaitable<void> {
-            auto turn = self.take_turn();
-            co_await std::move(turn);
-            self.give_turn();
+            {
+                auto taking = self.take_turn();
+                const Turn turn = co_await std::move(taking);
+            }
             // Whoever asks from here on may have changed the file after it is read now.
             self.requested_ = false;
             if (self.stopped_) co_return;
@@ -187,6 +203,7 @@ awaitable<Outcome<Reloaded>> Reloader::carry_out(admin::ReloadRequest request, s
     auto planning = plan_of(candidate);
     Reloaded reloaded;
     reloaded.plan = co_await std::move(planning);
+    if (auto refusal = why_not()) co_return std::unexpected(*std::move(refusal));
     if (!candidate.valid()) {
         follow_files(candidate.files, candidate.patterns, false);  // where it will be mended
         std::vector<std::string> errors;
@@ -211,7 +228,8 @@ awaitable<Outcome<Reloaded>> Reloader::carry_out(admin::ReloadRequest request, s
             co_return reloaded;
         }
         auto changing = put_in_force(candidate, *std::move(prepared));
-        co_await std::move(changing);
+        if (!co_await std::move(changing))
+            co_return std::unexpected(Refusal{409, "the proxy is stopping"});
     }
     follow_files(candidate.files, candidate.patterns, true);
     note_success(candidate, reloaded.plan, actor);
@@ -240,8 +258,13 @@ std::expected<Reloader::Prepared, std::string> Reloader::prepare(const Candidate
     return prepared;
 }
 
-// Nothing here can fail.
-awaitable<void> Reloader::put_in_force(Candidate& candidate, Prepared prepared) {
+void Reloader::withdraw(const Prepared& prepared) {
+    parts_.admin.withdraw();
+    Server::withdraw(prepared.server);
+}
+
+// Nothing here can fail; the process may begin to stop as long as it waits.
+awaitable<bool> Reloader::put_in_force(Candidate& candidate, Prepared prepared) {
     auto& monitors = parts_.monitors;
     const ConfigPtr before = parts_.server.config_ptr();
     const ConfigPtr config = candidate.effective;
@@ -257,6 +280,10 @@ awaitable<void> Reloader::put_in_force(Candidate& candidate, Prepared prepared) 
     auto building = off_thread(parts_.context, monitors.builder(),
                                [plans = change.plans] { return Monitors::build(plans); });
     change.sets = co_await std::move(building);
+    if (stopped_) {
+        withdraw(prepared);
+        co_return false;
+    }
     // From here to the end without a pause: nobody sees one half of it.
     prepared.server.snapshots = monitors.finish_change(change, *config);
     if (prepared.log) prepared.log();
@@ -279,6 +306,7 @@ awaitable<void> Reloader::put_in_force(Candidate& candidate, Prepared prepared) 
         co_await std::move(waiting);
     }
     if (*all_have_it) parts_.server.settle();
+    co_return true;
 }
 
 void Reloader::note_success(const Candidate& candidate, const Plan& plan,

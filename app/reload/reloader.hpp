@@ -5,11 +5,13 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
 
 #include "admin/model.hpp"
 #include "admin/operations.hpp"
@@ -42,6 +44,7 @@ public:
     /// `file`: the configuration's, absolute; "" = the process has none, and cannot reload.
     /// `files`: all that were read at the start; none = it was a pipe, which cannot be read again.
     Reloader(const Parts& parts, std::string file, std::vector<std::string> files);
+    ~Reloader();
     Reloader(const Reloader&) = delete;
     Reloader& operator=(const Reloader&) = delete;
 
@@ -54,7 +57,21 @@ public:
     /// Nothing is changed any more; what is under way ends.
     void stop();
 
-    [[nodiscard]] bool busy() const noexcept { return busy_; }
+    /// Nothing changes the configuration while somebody has the turn. It is given back when it is
+    /// destroyed.
+    class Turn {
+    public:
+        explicit Turn(Reloader& of) noexcept : of_(&of) {}
+        Turn(Turn&& other) noexcept : of_(std::exchange(other.of_, nullptr)) {}
+        Turn& operator=(Turn&&) = delete;
+        ~Turn() {
+            if (of_ != nullptr) of_->give_turn();
+        }
+
+    private:
+        Reloader* of_;
+    };
+    [[nodiscard]] boost::asio::awaitable<Turn> take_turn();
     /// What of the configuration the process has to be started anew for.
     [[nodiscard]] const std::vector<std::string>& restart_required() const noexcept {
         return restart_required_;
@@ -63,14 +80,11 @@ public:
     [[nodiscard]] WallTime last_success() const noexcept { return last_success_; }
     [[nodiscard]] std::uint64_t succeeded() const noexcept { return succeeded_; }
     [[nodiscard]] std::uint64_t failed() const noexcept { return failed_; }
-    /// Seen on the way out of the loop: none is under way.
-    [[nodiscard]] const std::string& file() const noexcept { return file_; }
 
 private:
     /// What a change has opened and built so far.
     struct Prepared;
 
-    boost::asio::awaitable<void> take_turn();
     void give_turn();
     boost::asio::awaitable<Candidate> read(admin::PlanRequest request);
     [[nodiscard]] LiveState live_state(const Candidate& candidate) const;
@@ -79,7 +93,10 @@ private:
                                                                       std::string actor);
     [[nodiscard]] std::expected<Prepared, std::string> prepare(const Candidate& candidate);
     void withdraw(const Prepared& prepared);
-    boost::asio::awaitable<void> put_in_force(Candidate& candidate, Prepared prepared);
+    /// False, and nothing has changed: the process began to stop meanwhile.
+    boost::asio::awaitable<bool> put_in_force(Candidate& candidate, Prepared prepared);
+    /// Why nothing can be changed now; nothing = it can.
+    [[nodiscard]] std::optional<admin::Refusal> why_not() const;
     void note_success(const Candidate& candidate, const admin::Plan& plan,
                       const std::string& actor);
     void note_failure(std::vector<std::string> errors, const std::string& actor);
@@ -98,6 +115,8 @@ private:
     net::FileWatch watch_;
     boost::asio::steady_timer turn_;
     boost::asio::steady_timer start_;  // until the server runs
+    // Files may be on a disk that hangs: nothing else waits for that.
+    boost::asio::thread_pool reader_{1};
     bool busy_ = false;
     bool requested_ = false;
     std::string requester_;

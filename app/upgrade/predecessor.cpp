@@ -85,6 +85,16 @@ std::expected<void, std::string> Predecessor::say_ready(const Ready& ready, Time
     return {};
 }
 
+std::expected<Figures, std::string> Predecessor::receive_figures(TimePoint deadline) {
+    auto message = channel_.receive(deadline);
+    if (!message) return std::unexpected(message.error().message);
+    auto decoded = decode(message->bytes);
+    if (!decoded) return std::unexpected(decoded.error());
+    auto* figures = std::get_if<Figures>(&*decoded);
+    if (figures == nullptr) return std::unexpected("it says something else than its figures");
+    return std::move(*figures);
+}
+
 void Predecessor::say_failed(const std::string& reason, TimePoint deadline) noexcept {
     // If it is not heard, the end of this process is.
     static_cast<void>(channel_.send(encode(Failed{reason}), {}, deadline));

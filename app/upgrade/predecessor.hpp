@@ -39,6 +39,8 @@ public:
     /// it has ended or does not listen.
     [[nodiscard]] std::expected<void, std::string> say_ready(const Ready& ready,
                                                              TimePoint deadline);
+    /// What it has counted, which it says first once it knows that this one is ready.
+    [[nodiscard]] std::expected<Figures, std::string> receive_figures(TimePoint deadline);
     /// The reason is shown to who asked for the upgrade. This process has to end then.
     void say_failed(const std::string& reason, TimePoint deadline) noexcept;
     /// The channel to it as to an old process from now on.

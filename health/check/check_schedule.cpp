@@ -21,7 +21,8 @@ void CheckSchedule::start(TimePoint now, Duration spread, Random& random) noexce
 
 void CheckSchedule::configure(TimePoint now, Random& random) noexcept {
     backoff_ = Backoff(settings_.down_interval.base, settings_.down_interval.max);
-    if (next_ != no_deadline) next_ = std::min(next_, now + random_part(settings_.interval, random));
+    if (next_ != no_deadline)
+        next_ = std::min(next_, now + random_part(settings_.interval, random));
 }
 
 void CheckSchedule::stop() noexcept {

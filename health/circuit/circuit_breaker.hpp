@@ -35,7 +35,8 @@ public:
     static constexpr Duration trial_slack = std::chrono::seconds(12);
     static constexpr double max_jitter = 0.1;
 
-    /// `settings` must outlive the object, and may change where they are: then configure(). `counted` is what the backend's counters show already.
+    /// `settings` must outlive the object, and may change where they are: then configure().
+    /// `counted` is what the backend's counters show already.
     CircuitBreaker(const config::CircuitBreaker& settings, Duration connect_timeout,
                    const balancer::OutcomeTotals& counted) noexcept;
 

@@ -91,8 +91,7 @@ struct Discovery::Impl {
          const config::Upstream& upstream, Discovery::Options options, Logger& log)
         : name(upstream.name),
           filter(std::move(options.own_addresses)),
-          shared{context, reader,       name,                   filter,
-                 log,     options.seed, [this] { look_soon(); }} {
+          shared{context, reader, name, filter, log, options.seed, [this] { look_soon(); }} {
         entries = make_entries(upstream);
         for (Entry& entry : entries) entry.source = make(entry);
         list = collect();

@@ -32,8 +32,8 @@ public:
         std::uint64_t seed = 0;
     };
 
-    /// `context`, `reader` and `log` must outlive the object; `reader`, which reads files, must have ended before
-    /// it does.
+    /// `context`, `reader` and `log` must outlive the object; `reader`, which reads files, must
+    /// have ended before it does.
     Discovery(boost::asio::io_context& context, boost::asio::thread_pool& reader,
               const config::Upstream& settings, Options options, Logger& log);
     ~Discovery();

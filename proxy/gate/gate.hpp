@@ -66,6 +66,10 @@ public:
     [[nodiscard]] balancer::SlotLimiter& connections() noexcept { return connections_; }
     /// Connections of that client's source now; nothing where no limit per source touches it.
     [[nodiscard]] std::optional<std::uint32_t> connections_of(const CompactEndpoint& peer);
+    /// Both keep the accounts of sources in one place, or neither has any.
+    [[nodiscard]] bool shares_sources(const Gate& other) const noexcept {
+        return sources_ == other.sources_;
+    }
     /// Gives back the place of a source that was kept.
     void leave(balancer::SourcePermit::Handle source) noexcept { sources_->leave(source); }
     /// Sources that lost their account, or got none, because too many were there.

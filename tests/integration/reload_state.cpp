@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "tests/integration/change_scenario.hpp"
+#include "tests/support/counter_check.hpp"
 #include "tests/support/counting_backend.hpp"
 
 namespace penstock::test {
@@ -656,6 +657,53 @@ TEST(ReloadChanges, readiness_and_shutdown) {
     open->finish();
     EXPECT_EQ(open->wait_end(), End::fin);
     proxy.wait_exit();
+}
+
+// The books must balance without the listener and the upstream that have gone, and go on where the
+// names come back.
+TEST(ReloadRemoves, counters_stay_and_go_on_when_the_names_come_back) {
+    EchoServer a;
+    EchoServer b;
+    ConfigText config = one_service({a.text()});
+    config.services[0].upstream = std::string("drain = ") + patient_drain;
+    ConfigText both = config;
+    both.services.push_back({.name = "two",
+                             .bind = "127.0.0.2:0",
+                             .backends = {b.text()},
+                             .upstream = std::string("drain = ") + patient_drain});
+    ProxyProcess proxy(both);
+    for (int i = 0; i < 3; ++i) EXPECT_TRUE(echo_once(proxy.address("two")));
+    auto open = established(proxy.address("two"));
+    ASSERT_TRUE(open);
+    ASSERT_TRUE(wait_for(
+        [&] { return metrics_of(proxy).sum("penstock_session_duration_seconds_count") == 3; }));
+    const MetricsPage before = metrics_of(proxy);
+    ASSERT_TRUE(proxy.change_to(config));
+    const MetricsPage without = metrics_of(proxy);
+    EXPECT_EQ(without.value("penstock_listener_connections_total{listener=\"two\"}"), 4);
+    EXPECT_EQ(without.value("penstock_listener_connections_active{listener=\"two\"}"), 1);
+    EXPECT_EQ(without.value("penstock_backend_connections_active{upstream=\"two\",backend=\"b0\"}"),
+              1);
+    EXPECT_FALSE(without.has("penstock_listener_connections_limit{listener=\"two\"}"));
+    const auto gone = went_backwards(before, without);
+    EXPECT_TRUE(gone.empty()) << gone.front();
+    open.reset();
+    ASSERT_TRUE(
+        wait_for([&] { return metrics_of(proxy).value("penstock_connections_active") == 0; }));
+    const MetricsPage idle = metrics_of(proxy);
+    const auto wrong = contradictions(idle);
+    EXPECT_TRUE(wrong.empty()) << wrong.front();
+    EXPECT_EQ(idle.sum("penstock_sessions_closed_total", {"listener=\"two\""}), 4);
+    ASSERT_TRUE(proxy.change_to(both));
+    const auto addresses = proxy.addresses_now("two");
+    ASSERT_EQ(addresses.size(), 1U);
+    EXPECT_TRUE(echo_once(addresses[0]));
+    const MetricsPage again = metrics_of(proxy);
+    EXPECT_EQ(again.value("penstock_listener_connections_total{listener=\"two\"}"), 5);
+    EXPECT_EQ(again.value("penstock_backend_connections_total{upstream=\"two\",backend=\"b0\"}"),
+              5);
+    const auto back = went_backwards(idle, again);
+    EXPECT_TRUE(back.empty()) << back.front();
 }
 
 }  // namespace

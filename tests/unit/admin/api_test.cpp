@@ -178,9 +178,9 @@ TEST_F(AdminApi, ready_while_clients_should_come) {
     EXPECT_EQ(db.result_int(), 503U);
     EXPECT_NE(db.body().find("upstream db"), std::string::npos);
     EXPECT_EQ(get("/readyz?upstream=none").result_int(), 503U);
-    settings.ready_upstreams = {"web", "db"};
+    api.configure({.ready_upstreams = {"web", "db"}});
     EXPECT_EQ(get("/readyz").result_int(), 503U);
-    settings.ready_upstreams = {"web"};
+    api.configure({.ready_upstreams = {"web"}});
     EXPECT_EQ(get("/readyz").result_int(), 200U);
 
     operations.shown.listeners.front().draining = true;

@@ -23,6 +23,10 @@ public:
     std::string reload_error{};  // why reload() did not do it
 
     admin::Overview overview() override { return shown; }
+    boost::json::array old{};  // sessions of old processes
+    boost::asio::awaitable<boost::json::array> old_sessions(proxy::SessionFilter) override {
+        co_return old;
+    }
     boost::asio::awaitable<std::vector<proxy::SessionInfo>> sessions(
         proxy::SessionFilter filter) override {
         asked_sessions = std::move(filter);

@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 #include <sstream>
+#include <utility>
 
 namespace penstock::admin {
 namespace {
@@ -24,6 +25,23 @@ Overview example() {
     upstream.backends.push_back({.name = "a", .address = "10.0.0.1:80"});
     upstream.departed.push_back({.name = "gone"});
     overview.upstreams.push_back(upstream);
+    return overview;
+}
+
+// A listener and its upstream that a reload has removed while three sessions went on.
+Overview with_departed() {
+    Overview overview = example();
+    ListenerView listener{.name = "old", .active = 3};
+    listener.figures.totals.accepted = 10;
+    listener.figures.totals.closed[std::to_underlying(CloseReason::denied)] = 1;
+    listener.figures.routes.push_back({.upstream = "past", .totals = {}});
+    listener.figures.routes.back().totals.closed[std::to_underlying(CloseReason::completed)] = 6;
+    overview.departed_listeners.push_back(listener);
+    UpstreamView upstream{.name = "past"};
+    upstream.totals.retries = 4;
+    upstream.departed.push_back({.name = "b", .active = 3});
+    upstream.departed.back().totals.established = 9;
+    overview.departed_upstreams.push_back(upstream);
     return overview;
 }
 
@@ -114,6 +132,35 @@ TEST(MetricsPage, M6_what_may_occur_is_there_from_the_start_at_zero) {
         << "who left is neither up nor down";
     EXPECT_EQ(page.find("upstream=\"\",reason=\"completed\""), std::string::npos)
         << "what cannot occur is not there";
+}
+
+TEST(MetricsPage, M8_who_has_left_keeps_its_counters_and_its_sessions) {
+    const std::string page = metrics_page(with_departed());
+    for (const char* sample : {"listener_connections_total{listener=\"old\"} 10",
+                               "listener_connections_active{listener=\"old\"} 3",
+                               "sessions_closed_total{listener=\"old\",upstream=\"past\",reason="
+                               "\"completed\",class=\"ok\"} 6",
+                               "sessions_closed_total{listener=\"old\",upstream=\"\",reason="
+                               "\"denied\",class=\"policy\"} 1",
+                               "listener_refused_total{listener=\"old\",reason=\"denied\"} 1",
+                               "session_duration_seconds_count{listener=\"old\"} 0",
+                               "session_setup_seconds_count{listener=\"old\",upstream=\"past\"} 0",
+                               "upstream_retries_total{upstream=\"past\"} 4",
+                               "upstream_queue_seconds_count{upstream=\"past\"} 0",
+                               "backend_connections_total{upstream=\"past\",backend=\"b\"} 9",
+                               "backend_connections_active{upstream=\"past\",backend=\"b\"} 3"})
+        EXPECT_TRUE(page.contains(std::string("\npenstock_") + sample + "\n")) << sample;
+}
+
+TEST(MetricsPage, what_is_only_true_of_the_configuration_ends_with_it) {
+    const std::string page = metrics_page(with_departed());
+    for (const char* series :
+         {"listener_connections_limit{listener=\"old\"",
+          "listener_accept_queue_length{listener=\"old\"", "upstream_backends{upstream=\"past\"",
+          "upstream_queue_length{upstream=\"past\"", "upstream_panic{upstream=\"past\"",
+          "backend_up{upstream=\"past\"", "backend_info{upstream=\"past\"",
+          "backend_weight{upstream=\"past\""})
+        EXPECT_FALSE(page.contains(series)) << series;
 }
 
 TEST(MetricsPage, M7_names_are_escaped) {

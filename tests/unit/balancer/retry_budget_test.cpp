@@ -53,5 +53,20 @@ TEST(RetryBudget, shrinks_with_the_sessions) {
     EXPECT_TRUE(budget.try_begin(10));
 }
 
+TEST(RetryBudget, another_share_counts_from_now_on_with_what_is_lent) {
+    RetryBudget budget(0.1);
+    std::vector<RetryBudget::Token> tokens;
+    for (int n = 0; n < 10; ++n) tokens.push_back(budget.try_begin(100));
+    EXPECT_TRUE(tokens.back());
+    EXPECT_FALSE(budget.try_begin(100));
+    budget.set_share(0.2);
+    EXPECT_EQ(lent(budget, 100), 10U) << "beside the ten from before";
+    budget.set_share(0);
+    EXPECT_FALSE(budget.try_begin(100));
+    EXPECT_EQ(budget.in_flight(), 10U);
+    tokens.resize(2);
+    EXPECT_EQ(lent(budget, 100), 1U) << "three are always allowed";
+}
+
 }  // namespace
 }  // namespace penstock::balancer

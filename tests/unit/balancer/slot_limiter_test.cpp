@@ -58,5 +58,32 @@ TEST(SlotLimiter, never_exceeds_its_limit_across_threads) {
     EXPECT_EQ(limiter.used(), 0U);
 }
 
+TEST(SlotLimiter, another_limit_counts_from_now_on_and_takes_nothing_away) {
+    SlotLimiter limiter(3);
+    std::vector<Permit> held;
+    for (int i = 0; i < 3; ++i) held.push_back(limiter.try_acquire());
+    limiter.set_limit(1);
+    EXPECT_EQ(limiter.limit(), 1U);
+    EXPECT_EQ(limiter.used(), 3U);
+    held.pop_back();
+    held.pop_back();
+    EXPECT_TRUE(limiter.full());
+    EXPECT_FALSE(limiter.try_acquire()) << "one is lent, and no more are allowed";
+    held.pop_back();
+    EXPECT_TRUE(limiter.try_acquire());
+    limiter.set_limit(2);
+    held.push_back(limiter.try_acquire());
+    held.push_back(limiter.try_acquire());
+    EXPECT_FALSE(limiter.try_acquire());
+    limiter.set_limit(0);
+    EXPECT_FALSE(limiter.full());
+    held.push_back(limiter.try_acquire());
+    EXPECT_TRUE(held.back());
+    // What was lent without a limit counts when there is one again.
+    limiter.set_limit(3);
+    EXPECT_TRUE(limiter.full());
+    EXPECT_FALSE(limiter.try_acquire());
+}
+
 }  // namespace
 }  // namespace penstock::balancer

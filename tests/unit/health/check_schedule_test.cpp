@@ -170,5 +170,63 @@ TEST_F(Schedule, K2_works_late_on_the_time_line) {
     }
 }
 
+TEST_F(Schedule, a_shorter_interval_counts_for_the_check_that_is_waited_for) {
+    settings_.interval = 1h;
+    CheckSchedule schedule(settings_);
+    schedule.start(noon, 1s, random_);
+    step(schedule, Pace::steady);
+    step(schedule, Pace::steady);
+    const TimePoint now = schedule.next() - 30min;
+    settings_.interval = 2s;
+    schedule.configure(now, random_);
+    EXPECT_GE(schedule.next(), now);
+    EXPECT_LE(schedule.next(), now + 2s);
+    step(schedule, Pace::steady);
+    EXPECT_LE(step(schedule, Pace::steady), 2200ms);
+}
+
+TEST_F(Schedule, a_longer_interval_delays_nothing_that_was_due) {
+    CheckSchedule schedule(settings_);
+    schedule.start(noon, 1s, random_);
+    step(schedule, Pace::steady);
+    const TimePoint due = schedule.next();
+    settings_.interval = 1h;
+    schedule.configure(due - 1ms, random_);
+    EXPECT_LE(schedule.next(), due);
+    step(schedule, Pace::steady);
+    EXPECT_GT(step(schedule, Pace::steady), 50min);
+}
+
+TEST_F(Schedule, settings_change_neither_a_check_that_runs_nor_one_that_is_stopped) {
+    CheckSchedule schedule(settings_);
+    schedule.configure(noon, random_);
+    EXPECT_EQ(schedule.next(), no_deadline) << "not started";
+    schedule.start(noon, 1s, random_);
+    schedule.on_started(schedule.next());
+    schedule.configure(noon + 1s, random_);
+    EXPECT_EQ(schedule.next(), no_deadline) << "never two at a time";
+    EXPECT_TRUE(schedule.running());
+    schedule.on_ended(Pace::steady, noon + 2s, random_);
+    schedule.stop();
+    schedule.configure(noon + 3s, random_);
+    EXPECT_EQ(schedule.next(), no_deadline);
+}
+
+// Backends must not be checked in step because all were configured at once.
+TEST_F(Schedule, checks_that_were_far_away_are_spread_when_the_interval_shrinks) {
+    std::vector<Duration> delays;
+    for (int i = 0; i < 2000; ++i) {
+        settings_.interval = 10h;
+        CheckSchedule schedule(settings_);
+        schedule.start(noon, 1s, random_);
+        schedule.on_started(noon);
+        schedule.on_ended(Pace::steady, noon, random_);
+        settings_.interval = 1s;
+        schedule.configure(noon, random_);
+        delays.push_back(schedule.next() - noon);
+    }
+    EXPECT_LT(testing::chi_square(delays, 1s, 20), testing::chi_square_limit_20);
+}
+
 }  // namespace
 }  // namespace penstock::health

@@ -310,5 +310,56 @@ TEST_F(Breaker, K2_a_time_out_without_end_does_not_hold_a_permit_for_ever) {
     EXPECT_LE(breaker_->next_timer(), now_ + 2h);
 }
 
+TEST_F(Breaker, another_threshold_counts_for_the_row_there_is) {
+    make();
+    ASSERT_EQ(outcome(0, 3), Wish::nothing);
+    settings_.consecutive_failures = 3;
+    breaker_->configure(connect_timeout);
+    EXPECT_EQ(outcome(0, 0), Wish::nothing) << "what opens it is another failure";
+    EXPECT_EQ(outcome(0, 1), Wish::open);
+}
+
+TEST_F(Breaker, an_open_one_stays_open_as_long_as_it_was_to_be) {
+    make();
+    trip();
+    const TimePoint until = breaker_->next_timer();
+    settings_.open_for = {1h, 2h};
+    settings_.consecutive_failures = 1;
+    breaker_->configure(connect_timeout);
+    EXPECT_EQ(breaker_->state(), CircuitState::open);
+    EXPECT_EQ(breaker_->next_timer(), until);
+    wait();
+    EXPECT_EQ(trials({.left = 0, .succeeded = 0, .failed = 1}), Wish::open);
+    open();
+    EXPECT_GE(breaker_->open_time(), 1h) << "the next time is the new one";
+}
+
+TEST_F(Breaker, another_number_of_trials_counts_while_it_is_half_open) {
+    settings_.half_open_trials = 3;
+    make();
+    trip();
+    wait();
+    EXPECT_EQ(trials({.left = 1, .succeeded = 2, .failed = 0}), Wish::nothing);
+    settings_.half_open_trials = 2;
+    breaker_->configure(connect_timeout);
+    EXPECT_EQ(trials({.left = 1, .succeeded = 2, .failed = 0}), Wish::close);
+}
+
+TEST_F(Breaker, another_window_begins_empty_and_the_same_one_goes_on) {
+    settings_.consecutive_failures = 1000;
+    settings_.min_samples = 20;
+    settings_.failure_rate = 0.5;
+    make();
+    ASSERT_EQ(outcome(9, 9), Wish::nothing);
+    breaker_->configure(connect_timeout);
+    EXPECT_EQ(outcome(0, 2), Wish::open) << "20 samples, 11 of them failures";
+    breaker_->close(now_);
+    totals_.consecutive = 0;
+    ASSERT_EQ(outcome(9, 9), Wish::nothing);
+    settings_.window = 20s;
+    breaker_->configure(connect_timeout);
+    EXPECT_EQ(outcome(0, 2), Wish::nothing) << "two samples";
+}
+
 }  // namespace
 }  // namespace penstock::health

@@ -5,113 +5,15 @@
 #include <gtest/gtest.h>
 
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/deferred.hpp>
 
-#include "tests/support/deadline.hpp"
+#include "monitored.hpp"
 
 namespace penstock::health {
 namespace {
 
 using namespace std::chrono_literals;
-
-struct Recorder final : Logger {
-    [[nodiscard]] bool enabled(LogLevel) const noexcept override { return true; }
-    void write(LogLevel, std::string_view message) override { lines.emplace_back(message); }
-    std::vector<std::string> lines;
-};
-
-/// Answers as the test says, after a turn of the loop.
-class FakeProbe final : public Probe {
-public:
-    explicit FakeProbe(boost::asio::io_context& context) : context_(context) {}
-    boost::asio::awaitable<ProbeResult> check(ProbeTarget target, TimePoint deadline) override {
-        ++running;
-        most = std::max(most, running);
-        Timer pause(context_);
-        if (hang)
-            pause.expires_at(std::chrono::steady_clock::time_point(deadline.time_since_epoch()));
-        else
-            pause.expires_after(1ms);
-        co_await pause.async_wait(boost::asio::deferred);
-        --running;
-        ++done;
-        const bool good = up && target.address.port() != 9;
-        co_return ProbeResult{.ok = good, .role = Role::none, .detail = good ? "" : "it says no"};
-    }
-    bool up = true;
-    bool hang = false;
-    int running = 0;
-    int most = 0;
-    int done = 0;
-
-private:
-    boost::asio::io_context& context_;
-};
-
-struct Plane final : DataPlane {
-    void publish(std::shared_ptr<const balancer::Snapshot> snapshot) override {
-        ++published;
-        last = std::move(snapshot);
-    }
-    void end_sessions(const EndSessions& which) override { ended.push_back(which); }
-    void keep_sessions(const std::shared_ptr<const balancer::Backend>&, EndCause) override {}
-    [[nodiscard]] std::size_t available() const {
-        return last ? last->view(Role::none).available.count() : 0;
-    }
-    int published = 0;
-    std::shared_ptr<const balancer::Snapshot> last;
-    std::vector<EndSessions> ended;
-};
-
-class Monitored {
-public:
-    explicit Monitored(std::uint16_t backends) {
-        settings.name = "up";
-        settings.panic_threshold = 0;
-        settings.health_check = {.type = config::CheckType::tcp,
-                                 .interval = 20ms,
-                                 .fast_interval = 10ms,
-                                 .down_interval = {5ms, 10ms},
-                                 .timeout = 200ms};
-        for (std::uint16_t i = 0; i < backends; ++i) {
-            config::Backend backend;
-            backend.name = "b" + std::to_string(i);
-            backend.address = Endpoint::ipv4({127, 0, 0, 1}, static_cast<std::uint16_t>(1000 + i));
-            settings.backends.push_back(backend);
-        }
-        auto fake = std::make_unique<FakeProbe>(context);
-        probe = fake.get();
-        monitor = std::make_unique<UpstreamMonitor>(shared, settings, UpstreamMonitor::Options{},
-                                                    std::move(fake));
-    }
-    ~Monitored() {
-        gate.close();
-        monitor->stop();
-        builder.join();
-        context.restart();
-        context.run();
-    }
-    template <typename Condition>
-    bool until(Condition holds) {
-        const auto end = test::Clock::now() + test::scaled(test::patience);
-        while (!holds()) {
-            if (test::Clock::now() >= end) return holds();
-            context.restart();
-            context.run_one_for(10ms);
-        }
-        return true;
-    }
-
-    Recorder log;
-    boost::asio::io_context context{1};
-    boost::asio::thread_pool builder{1};
-    CheckGate gate{context};
-    MonitorShared shared{context, builder, gate, log};
-    config::Upstream settings;
-    Plane plane;
-    FakeProbe* probe = nullptr;
-    std::unique_ptr<UpstreamMonitor> monitor;
-};
+using testing::Monitored;
+using testing::Recorder;
 
 TEST(Monitor, nobody_is_available_before_the_first_verdict_and_many_verdicts_are_one_message) {
     Monitored all(50);
@@ -152,8 +54,7 @@ TEST(Monitor, a_backend_goes_down_and_comes_back_and_the_log_says_so) {
 }
 
 TEST(Monitor, an_alarm_is_looked_at_at_once_and_the_circuit_turns) {
-    Monitored pair(2);
-    pair.settings.circuit_breaker.open_for = {1h, 1h};
+    Monitored pair(2, {.open_for = {1h, 1h}});
     pair.monitor->start(pair.plane);
     ASSERT_TRUE(pair.until([&] { return pair.plane.available() == 2; }));
     auto& backend = pair.plane.last->set->backend(0);

@@ -94,5 +94,27 @@ TEST(RiseFall, after_a_restart_the_first_result_decides_whatever_was_before) {
     }
 }
 
+TEST(RiseFall, another_rise_and_fall_count_from_the_next_result_and_the_verdict_stays) {
+    RiseFall check(2, 3, CheckInitial::up);
+    check.on_result(false);
+    check.configure(2, 2);
+    EXPECT_TRUE(check.up());
+    EXPECT_EQ(check.against(), 1U) << "what was seen is not forgotten";
+    EXPECT_EQ(check.on_result(false), Change::went_down);
+    check.configure(1, 2);
+    EXPECT_FALSE(check.up());
+    EXPECT_EQ(check.on_result(true), Change::went_up);
+    check.on_result(false);
+    check.configure(1, 5);
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(check.on_result(false), Change::none);
+    EXPECT_EQ(check.on_result(false), Change::went_down);
+    // More are there already than would do.
+    RiseFall other(1, 5, CheckInitial::up);
+    for (int i = 0; i < 4; ++i) other.on_result(false);
+    other.configure(1, 2);
+    EXPECT_TRUE(other.up());
+    EXPECT_EQ(other.on_result(false), Change::went_down);
+}
+
 }  // namespace
 }  // namespace penstock::health

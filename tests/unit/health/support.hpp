@@ -112,6 +112,12 @@ public:
         health_.set_state(id, state, now);
         take();
     }
+    /// Other settings, as a reload brings them.
+    void configure(config::Upstream settings, UpstreamHealth::Options options = {}) {
+        settings_ = std::move(settings);
+        health_.configure(settings_, options, now);
+        take();
+    }
     void remove(MemberId id) {
         health_.remove(id, now);
         take();

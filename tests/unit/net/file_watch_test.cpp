@@ -67,6 +67,26 @@ TEST_F(FileWatchTest, written_in_place) {
     EXPECT_TRUE(sees_change());
 }
 
+TEST_F(FileWatchTest, what_was_forgotten_is_not_told_and_may_be_added_again) {
+    const auto file = directory / "list";
+    const auto other = directory / "other";
+    write(file, "a");
+    watch.add(file.string(), [this] { changes += 100; });
+    write(file, "b");
+    watch.clear();  // before anybody has looked
+    watch_path(other);
+    write(file, "c");
+    write(other, "a");
+    EXPECT_TRUE(sees_change());
+    EXPECT_EQ(changes, 1) << "of the other one alone";
+    watch_path(file);
+    write(file, "d");
+    EXPECT_TRUE(sees_change());
+    EXPECT_EQ(changes, 2);
+    watch.clear();
+    watch.clear();
+}
+
 TEST_F(FileWatchTest, renamed_over) {
     const auto file = directory / "list";
     write(file, "a");

@@ -3,10 +3,12 @@
 #include <filesystem>
 #include <fstream>
 #include <set>
+#include <vector>
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
 
+#include "net/tcp_info.hpp"
 #include "tests/support/temp_dir.hpp"
 #include "tests/unit/net/socket_pair.hpp"
 
@@ -170,6 +172,32 @@ TEST_F(ListenSocketTest, R3_every_accept_error_has_its_answer) {
         EXPECT_EQ(classify_accept_error(error), AcceptFailure::skip);
     EXPECT_EQ(classify_accept_error(EAGAIN), AcceptFailure::again);
     EXPECT_EQ(classify_accept_error(EBADF), AcceptFailure::fatal);
+}
+
+TEST_F(ListenSocketTest, another_backlog_counts_at_once_and_who_waits_stays) {
+    auto group = open_listen_group(Endpoint::ipv4({127, 0, 0, 1}, 0), 1);
+    ASSERT_TRUE(group);
+    ASSERT_TRUE(start_listening(*group, 2));
+    const int listener = group->sockets[0].fd();
+    sockaddr_storage raw;
+    const auto length = group->sockets[0].bound().to_sockaddr(raw);
+    std::vector<UniqueFd> clients;
+    const auto come = [&] {
+        clients.emplace_back(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        return ::connect(clients.back().get(), reinterpret_cast<sockaddr*>(&raw), length) == 0;
+    };
+    ASSERT_TRUE(come() && come());
+    ASSERT_EQ(accept_queue(listener)->limit, 2U);
+    set_backlog(listener, 7);
+    EXPECT_EQ(accept_queue(listener)->limit, 7U);
+    EXPECT_EQ(accept_queue(listener)->length, 2U);
+    for (int i = 0; i < 4; ++i) EXPECT_TRUE(come());
+    set_backlog(listener, 1);
+    EXPECT_EQ(accept_queue(listener)->limit, 1U);
+    EXPECT_EQ(accept_queue(listener)->length, 6U);
+    for (int i = 0; i < 6; ++i)
+        EXPECT_GE(
+            UniqueFd(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)).get(), 0);
 }
 
 }  // namespace

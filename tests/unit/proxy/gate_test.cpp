@@ -1,6 +1,7 @@
 #include "proxy/gate/gate.hpp"
 
 #include <chrono>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -241,6 +242,142 @@ TEST(Gate, room_is_reserved_before_the_accept_and_given_back_unless_used) {
     EXPECT_FALSE(none_left.listener);
     second = {};
     EXPECT_EQ(scene.gate.reserve(none_left, scene.process, start + 1s), none);
+}
+
+/// A gate and those that follow it, as reloads make them: each refers to the one before.
+class Succession {
+public:
+    explicit Succession(const config::Listener& first) { follow(first); }
+
+    /// Another configuration; the limits of what is shared count when take_effect() is called.
+    Gate& follow(const config::Listener& next) {
+        const Gate* before = gates_.empty() ? nullptr : gates_.back().get();
+        settings_.push_back(std::make_unique<config::Listener>(next));
+        gates_.push_back(std::make_unique<Gate>(
+            *settings_.back(), connections, balancer::SourceTable::Size{}, SipHash(1, 2), before));
+        return *gates_.back();
+    }
+    void change_to(const config::Listener& next) { follow(next).take_effect(); }
+    CloseReason enter(const std::string& from, TimePoint now = start) {
+        return enter_by(*gates_.back(), from, now);
+    }
+    CloseReason enter_by(Gate& gate, const std::string& from, TimePoint now = start) {
+        auto admission = gate.admit({peer(from), nullptr, now}, {}, process);
+        const CloseReason refused = admission.refused;
+        if (refused == none) inside.push_back(std::move(admission));
+        return refused;
+    }
+    [[nodiscard]] Gate& gate(std::size_t i) { return *gates_.at(i); }
+
+    balancer::SlotLimiter process{0};
+    balancer::SlotLimiter connections{0};
+
+private:
+    std::vector<std::unique_ptr<config::Listener>> settings_;
+    std::vector<std::unique_ptr<Gate>> gates_;
+
+public:
+    std::vector<Admission> inside;  // goes before the gates
+};
+
+TEST(GateThatFollows, connections_from_before_count_and_the_limit_is_the_new_one) {
+    config::Listener listener;
+    listener.max_connections = 3;
+    Succession gates(listener);
+    gates.gate(0).take_effect();
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(gates.enter("10.0.0.1"), none);
+    listener.max_connections = 2;
+    gates.change_to(listener);
+    EXPECT_EQ(gates.connections.used(), 3U);
+    gates.inside.pop_back();
+    EXPECT_EQ(gates.enter("10.0.0.1"), limit_listener);
+    gates.inside.pop_back();
+    EXPECT_EQ(gates.enter("10.0.0.1"), none);
+    listener.max_connections = 0;
+    gates.change_to(listener);
+    EXPECT_EQ(gates.enter("10.0.0.1"), none);
+}
+
+TEST(GateThatFollows, changes_nothing_before_it_takes_effect) {
+    config::Listener listener;
+    listener.max_connections = 1;
+    listener.max_connections_per_source = 1;
+    Succession gates(listener);
+    gates.gate(0).take_effect();
+    listener.max_connections = 5;
+    listener.max_connections_per_source = 5;
+    Gate& next = gates.follow(listener);
+    EXPECT_EQ(gates.enter_by(gates.gate(0), "10.0.0.1"), none);
+    EXPECT_EQ(gates.enter_by(gates.gate(0), "10.0.0.1"), limit_source);
+    EXPECT_EQ(gates.enter_by(gates.gate(0), "10.0.0.2"), limit_listener);
+    next.take_effect();
+    // Some worker is behind and still has the old gate: the new limits count there too.
+    EXPECT_EQ(gates.enter_by(gates.gate(0), "10.0.0.1"), none);
+    EXPECT_EQ(gates.enter("10.0.0.1"), none);
+}
+
+TEST(GateThatFollows, accounts_of_sources_go_on_unless_the_prefix_is_another_one) {
+    config::Listener listener;
+    listener.max_connections_per_source = 2;
+    Succession gates(listener);
+    gates.gate(0).take_effect();
+    EXPECT_EQ(gates.enter("10.0.0.1"), none);
+    EXPECT_EQ(gates.enter("10.0.0.1"), none);
+    listener.timeouts.idle = 5s;  // something else
+    gates.change_to(listener);
+    EXPECT_EQ(gates.enter("10.0.0.1"), limit_source);
+    listener.max_connections_per_source = 3;
+    gates.change_to(listener);
+    EXPECT_EQ(gates.enter("10.0.0.1"), none);
+    EXPECT_EQ(gates.enter("10.0.0.1"), limit_source);
+    listener.source_prefix = {24, 64};
+    gates.change_to(listener);
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(gates.enter("10.0.0.2"), none);
+    EXPECT_EQ(gates.enter("10.0.0.1"), limit_source) << "the accounts are those of networks now";
+    gates.inside.clear();  // each goes back to the table that it came from
+    for (std::size_t i = 0; i < 4; ++i)
+        EXPECT_EQ(gates.gate(i).connections_of(peer("10.0.0.1")), 0U) << i;
+}
+
+TEST(GateThatFollows, spent_tokens_stay_spent_while_the_rate_is_the_same) {
+    config::Listener listener;
+    listener.accept_rate = rate(1, 1h, 3);
+    listener.accept_rate_per_source = rate(1, 1h, 1);
+    Succession gates(listener);
+    gates.gate(0).take_effect();
+    EXPECT_EQ(gates.enter("10.0.0.1"), none);
+    listener.max_connections_per_source = 9;
+    gates.change_to(listener);
+    EXPECT_EQ(gates.enter("10.0.0.1"), rate_source);
+    EXPECT_EQ(gates.enter("10.0.0.2"), none);
+    EXPECT_EQ(gates.enter("10.0.0.3"), none);
+    EXPECT_EQ(gates.enter("10.0.0.4"), rate_listener) << "two from now, one from before";
+    listener.accept_rate_per_source = rate(1, 1h, 2);
+    listener.accept_rate = rate(1, 1h, 2);
+    gates.change_to(listener);
+    EXPECT_EQ(gates.enter("10.0.0.1"), none);
+    EXPECT_EQ(gates.enter("10.0.0.1"), none);
+    EXPECT_EQ(gates.enter("10.0.0.5"), rate_listener) << "the new burst is used up";
+    listener.accept_rate = {};
+    gates.change_to(listener);
+    EXPECT_EQ(gates.enter("10.0.0.5"), none);
+}
+
+TEST(GateThatFollows, a_limit_that_comes_and_goes_leaves_no_account_open) {
+    config::Listener listener;
+    listener.max_connections_per_source = 1;
+    Succession gates(listener);
+    gates.gate(0).take_effect();
+    EXPECT_EQ(gates.enter("10.0.0.1"), none);
+    gates.change_to({});
+    EXPECT_EQ(gates.enter("10.0.0.1"), none);
+    EXPECT_EQ(gates.gate(1).connections_of(peer("10.0.0.1")), std::nullopt);
+    gates.change_to(listener);
+    EXPECT_EQ(gates.enter("10.0.0.1"), none) << "a new account; those before are not in it";
+    EXPECT_EQ(gates.enter("10.0.0.1"), limit_source);
+    gates.inside.clear();
+    EXPECT_EQ(gates.gate(2).connections_of(peer("10.0.0.1")), 0U);
+    EXPECT_EQ(gates.connections.used(), 0U);
 }
 
 TEST(AccessPolicy, files_count_with_the_lists) {

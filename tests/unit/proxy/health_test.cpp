@@ -42,7 +42,7 @@ config::Upstream one_attempt() {
 }
 
 std::shared_ptr<balancer::Snapshot> nobody(const RunningWorker& running) {
-    auto snapshot = std::make_shared<balancer::Snapshot>(running.upstream->first->set);
+    auto snapshot = std::make_shared<balancer::Snapshot>(running.first->set);
     snapshot->views[0].available = balancer::Bitmap(snapshot->set->size());
     return snapshot;
 }
@@ -153,7 +153,8 @@ TEST(OutcomeAlarm, is_raised_when_the_row_is_long_enough_and_when_a_trial_has_en
     RunningWorker running({}, one_attempt());
     balancer::Backend& backend = *running.all[0];
     running.on_worker([&] {
-        running.shared.on_alarm = [&](const std::shared_ptr<UpstreamShared>& of, const balancer::Backend& which) {
+        running.shared.on_alarm = [&](const std::shared_ptr<UpstreamShared>& of,
+                                      const balancer::Backend& which) {
             EXPECT_EQ(of, running.upstream);
             EXPECT_EQ(&which, running.all[0].get());
             ++alarms;
@@ -202,7 +203,7 @@ TEST(Verdict, roles_have_lanes_of_their_own) {
     ASSERT_TRUE(running.wait_for_sessions(0));
     EXPECT_EQ(running.closed(CloseReason::no_backend), 1U);
     for (const std::uint32_t primary : {1U, 0U}) {
-        auto snapshot = std::make_shared<balancer::Snapshot>(running.upstream->first->set);
+        auto snapshot = std::make_shared<balancer::Snapshot>(running.first->set);
         snapshot->views[std::to_underlying(Role::primary)].available.set(primary);
         running.adopt(snapshot);
         const UniqueFd client = running.connect();
@@ -227,7 +228,7 @@ TEST(Verdict, D9_sessions_outlive_the_set_and_new_ones_go_to_the_new_one) {
     EXPECT_EQ(running.all[0]->active(), 1U);
     const std::weak_ptr<balancer::Backend> left = running.all[0];
     running.all.erase(running.all.begin());
-    running.upstream->first = nullptr;  // only the session needs it now
+    running.first = nullptr;  // only the session needs it now
     EXPECT_FALSE(left.expired());
     EXPECT_TRUE(arrives(old_server, old_client));
     old_server.reset();
@@ -259,7 +260,7 @@ config::Upstream drained_in(Duration wait, Duration close_over) {
 
 void end(RunningWorker& running, const health::EndSessions& which) {
     running.on_worker([&] {
-        running.worker.end_sessions(*running.upstream, which);
+        running.worker.end_sessions(which, running.settings.drain);
         return 0;
     });
 }
@@ -312,10 +313,9 @@ TEST(EndSessions, kept_when_the_backend_is_back_in_time) {
     const UniqueFd server = running.accept_backend();
     ASSERT_TRUE(arrives(client, server));
     running.on_worker([&] {
-        running.worker.end_sessions(*running.upstream,
-                                    {.backend = running.all[0], .cause = health::EndCause::down});
-        running.worker.end_sessions(
-            *running.upstream, {.backend = running.all[0], .cause = health::EndCause::removed});
+        for (const auto cause : {health::EndCause::down, health::EndCause::removed})
+            running.worker.end_sessions({.backend = running.all[0], .cause = cause},
+                                        running.settings.drain);
         running.worker.keep_sessions(*running.all[0], health::EndCause::down);
         return 0;
     });

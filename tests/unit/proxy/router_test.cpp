@@ -18,8 +18,8 @@ UpstreamPtr upstream_called(const std::string& name) {
     auto first = std::make_shared<const balancer::Snapshot>(
         std::make_shared<const balancer::BackendSet>(std::move(entries)));
     return new UpstreamContext(std::make_shared<UpstreamShared>(settings, 1),
-                               std::make_shared<const config::Upstream>(settings),
-                               std::move(first), 0, 1);
+                               std::make_shared<const config::Upstream>(settings), std::move(first),
+                               0, 1);
 }
 
 CompactEndpoint client(std::uint32_t address, std::uint16_t port) {

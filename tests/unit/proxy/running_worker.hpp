@@ -11,6 +11,7 @@
 
 #include "base/log.hpp"
 #include "net/listen_socket.hpp"
+#include "proxy/figures.hpp"
 #include "proxy/worker.hpp"
 #include "tests/unit/net/socket_pair.hpp"
 
@@ -25,8 +26,9 @@ struct SilentLog final : Logger {
 /// the test plays.
 class RunningWorker {
 public:
-    explicit RunningWorker(config::Listener listener = {}, config::Upstream settings = {},
-                           std::size_t backends = 1) {
+    explicit RunningWorker(config::Listener listener = {}, config::Upstream upstream_settings = {},
+                           std::size_t backends = 1)
+        : settings(std::move(upstream_settings)) {
         std::signal(SIGPIPE, SIG_IGN);  // as the program does: splice() raises it
         for (std::size_t i = 0; i < backends; ++i) add_backend(std::string(1, "bcdef"[i]));
         settings.name = "up";
@@ -41,9 +43,9 @@ public:
         address_ = front->sockets[0].bound();
         WorkerUpdate update;
         update.upstreams.push_back(
-            {upstream, new UpstreamContext(upstream,
-                                           std::make_shared<const config::Upstream>(settings),
-                                           first, 0, 1)});
+            {upstream,
+             new UpstreamContext(upstream, std::make_shared<const config::Upstream>(settings),
+                                 first, 0, 1)});
         update.listeners.push_back({web, {0}});
         socket_ = front->sockets[0].fd();
         update.sockets.push_back({socket_, 0, front->sockets[0].take_fd()});
@@ -65,6 +67,16 @@ public:
     }
 
     [[nodiscard]] net::UniqueFd connect() const { return connect_to(address_); }
+    [[nodiscard]] static net::UniqueFd connect_to(const Endpoint& to) {
+        net::UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        sockaddr_storage raw;
+        const auto length = to.to_sockaddr(raw);
+        net::require(::connect(fd.get(), reinterpret_cast<sockaddr*>(&raw), length) == 0,
+                     "connect");
+        const timeval limit{20, 0};
+        ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+        return fd;
+    }
     [[nodiscard]] net::UniqueFd accept_backend(std::size_t i = 0) const {
         const int from = backend_listeners.at(i).get();
         pollfd wait{from, POLLIN, 0};
@@ -114,12 +126,26 @@ public:
         adopt(std::move(snapshot));
     }
     std::uint64_t closed(CloseReason reason) {
-        std::uint64_t sum = worker.listeners()[0]->cells.closed_by(reason).value();
-        for (const auto& route : worker.listeners()[0]->routes)
-            sum += route.cells->closed[std::to_underlying(reason)].value();
-        return sum;
+        return listener_figures(*web->account).closed_by(reason);
     }
 
+    /// Changes nothing: names what the worker has.
+    [[nodiscard]] WorkerUpdate as_it_is() const {
+        WorkerUpdate update;
+        update.upstreams.push_back({.shared = upstream});
+        update.listeners.push_back({web, {0}});
+        update.sockets.push_back({.fd = socket_, .listener = 0});
+        return update;
+    }
+    /// Another configuration; returns once the worker goes by it.
+    void apply(WorkerUpdate update) {
+        on_worker([&] {
+            worker.apply(std::move(update));
+            return 0;
+        });
+    }
+
+    config::Upstream settings;
     SilentLog log;
     WorkersShared shared{1, 20000, 1, log};
     Worker worker{shared, {0, 64U << 20, {}}, nullptr};
@@ -131,16 +157,6 @@ public:
 
 private:
     static Endpoint loopback() { return Endpoint::ipv4({127, 0, 0, 1}, 0); }
-    static net::UniqueFd connect_to(const Endpoint& to) {
-        net::UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-        sockaddr_storage raw;
-        const auto length = to.to_sockaddr(raw);
-        net::require(::connect(fd.get(), reinterpret_cast<sockaddr*>(&raw), length) == 0,
-                     "connect");
-        const timeval limit{20, 0};
-        ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-        return fd;
-    }
 
     Endpoint address_;
     int socket_ = -1;

@@ -240,5 +240,35 @@ TEST(WaitingLine, no_call_is_lost_between_threads) {
     EXPECT_FALSE(line.occupied());
 }
 
+TEST(WaitingLine, another_length_and_order_count_from_now_on_and_who_waits_keeps_its_place) {
+    WaitingLine line(1, 3, QueueOrder::fifo);
+    Waiters w(6);
+    for (std::size_t i = 0; i < 3; ++i) ASSERT_TRUE(line.join(w[i], start));
+    line.configure(1, QueueOrder::fifo);
+    EXPECT_EQ(line.waiting(), 3U) << "nobody is sent away";
+    EXPECT_FALSE(line.join(w[3], start));
+    ASSERT_TRUE(line.call_next(start));
+    ASSERT_EQ(line.take_called(0), &w[0]);
+    EXPECT_TRUE(line.join(w[0], start)) << "who was too slow gets its old place";
+    line.configure(5, QueueOrder::fifo);
+    EXPECT_TRUE(line.join(w[3], start));
+    EXPECT_TRUE(line.join(w[4], start));
+    EXPECT_FALSE(line.join(w[5], start));
+    line.configure(5, QueueOrder::adaptive_lifo);
+    EXPECT_EQ(serve_all(line, start + WaitingLine::standing_after),
+              (std::vector<const Waiter*>{&w[4], &w[3], &w[2], &w[1], &w[0]}));
+}
+
+TEST(WaitingLine, of_length_zero_serves_those_who_were_there_before) {
+    WaitingLine line(1, 2, QueueOrder::fifo);
+    Waiters w(3);
+    ASSERT_TRUE(line.join(w[0], start));
+    ASSERT_TRUE(line.join(w[1], start));
+    line.configure(0, QueueOrder::fifo);
+    EXPECT_FALSE(line.join(w[2], start));
+    EXPECT_EQ(serve_all(line, start), (std::vector<const Waiter*>{&w[0], &w[1]}));
+    EXPECT_FALSE(line.join(w[2], start));
+}
+
 }  // namespace
 }  // namespace penstock::proxy

@@ -81,6 +81,42 @@ TEST_F(Book, M6_what_is_gone_is_forgotten_five_minutes_later) {
     EXPECT_NE(book.pace("web", "b"), nullptr);
 }
 
+TEST_F(Book, M8_backends_of_an_upstream_that_left_count_until_their_last_session_has_ended) {
+    auto first = backend("a");
+    const auto other =
+        std::make_shared<balancer::Backend>("api", "a", *Endpoint::parse("10.0.0.2:80"));
+    first->session_started();
+    follow({first});
+    book.follow("api", {other}, now);
+    first->cells(0).established.add(7);
+    book.follow_only({"api"}, now);
+    EXPECT_EQ(book.departed("web"), std::vector<std::string>{"a"});
+    EXPECT_TRUE(book.departed("api").empty());
+    EXPECT_EQ(book.left_sessions("web", "a"), 1U);
+    EXPECT_EQ(established("a"), 7U);
+    now += minutes(10);
+    first->cells(0).bytes_to_client.add(100);
+    book.follow_only({"api"}, now);
+    EXPECT_EQ(book.totals("web", "a").bytes_to_client, 100U);
+    first->session_ended();
+    first.reset();
+    book.follow_only({"api"}, now);
+    EXPECT_EQ(book.left_sessions("web", "a"), 0U);
+    EXPECT_EQ(established("a"), 7U);
+    // The name comes back in time.
+    now += BackendBook::remembered - minutes(1);
+    auto second = backend("a");
+    follow({second});
+    second->cells(0).established.add(2);
+    EXPECT_EQ(established("a"), 9U);
+    second.reset();
+    book.follow_only({}, now);
+    now += BackendBook::remembered;
+    book.follow_only({}, now);
+    EXPECT_TRUE(book.departed("web").empty());
+    EXPECT_EQ(established("a"), 0U);
+}
+
 TEST_F(Book, M8_random_comings_and_goings_never_take_a_count_back) {
     Random random(1);
     std::vector<std::shared_ptr<balancer::Backend>> present;

@@ -185,5 +185,38 @@ TEST(SourceTable, keeps_its_books_through_evictions) {
     }
 }
 
+TEST(SourceTable, another_limit_counts_from_now_on_for_those_who_are_there) {
+    SourceTable table({3, std::nullopt}, {16, 1}, SipHash(1, 2));
+    std::vector<SourcePermit> held;
+    for (int i = 0; i < 3; ++i) held.push_back(table.enter(key(1), start, enforce));
+    table.set_limits({2, std::nullopt});
+    EXPECT_EQ(table.connections(key(1)), 3U);
+    held.pop_back();
+    EXPECT_FALSE(table.enter(key(1), start, enforce)) << "two are there";
+    EXPECT_TRUE(table.enter(key(2), start, enforce));
+    held.pop_back();
+    EXPECT_TRUE(table.enter(key(1), start, enforce));
+    table.set_limits({0, std::nullopt});
+    for (int i = 0; i < 5; ++i) held.push_back(table.enter(key(1), start, enforce));
+    EXPECT_EQ(table.connections(key(1)), 6U);
+    table.set_limits({6, std::nullopt});
+    EXPECT_FALSE(table.enter(key(1), start, enforce)) << "nobody was lost count of";
+}
+
+TEST(SourceTable, spent_tokens_stay_spent_unless_the_rate_is_another_one) {
+    const TokenLine one_an_hour(1, 1h, 1);
+    SourceTable table({5, one_an_hour}, {16, 1}, SipHash(1, 2));
+    EXPECT_TRUE(table.enter(key(1), start, enforce));
+    EXPECT_FALSE(table.enter(key(1), start, enforce));
+    table.set_limits({7, one_an_hour});
+    EXPECT_FALSE(table.enter(key(1), start, enforce)) << "the rate is the same";
+    table.set_limits({7, TokenLine(2, 1h, 2)});
+    EXPECT_TRUE(table.enter(key(1), start, enforce));
+    EXPECT_TRUE(table.enter(key(1), start, enforce));
+    EXPECT_FALSE(table.enter(key(1), start, enforce)) << "the new burst is used up";
+    table.set_limits({7, std::nullopt});
+    for (int i = 0; i < 3; ++i) EXPECT_TRUE(table.enter(key(1), start, enforce));
+}
+
 }  // namespace
 }  // namespace penstock::balancer

@@ -372,6 +372,100 @@ TEST_F(FromFile, may_name_hosts) {
     EXPECT_TRUE(finder.find("10.0.0.1:80"));
 }
 
+/// The settings change; nothing is told of what follows at once.
+void configure(Finder& finder, config::Upstream changed, std::vector<Endpoint> own = {}) {
+    finder.settings = std::move(changed);
+    finder.settings.name = "up";
+    finder.discovery->configure(finder.settings, std::move(own));
+}
+
+TEST(DiscoveryChange, a_source_that_is_the_same_goes_on_undisturbed) {
+    DnsServer server(first);
+    auto settings = looking_up(server);
+    settings.discovery[0].min_ttl = settings.discovery[0].max_ttl = 1h;
+    Finder finder(settings);
+    ASSERT_TRUE(finder.find("10.0.0.1:80 [2001:db8::1]:80"));
+    const auto asked = server.queries();
+    const auto answers = finder.source().answers;
+    settings.attempts = 1;
+    config::Backend listed;
+    listed.name = "fixed";
+    listed.address = *Endpoint::parse("10.0.0.9:80");
+    settings.backends.push_back(listed);
+    configure(finder, settings);
+    EXPECT_EQ(finder.names(), "fixed 10.0.0.1:80 [2001:db8::1]:80") << "at once";
+    EXPECT_TRUE(finder.discovery->settled());
+    EXPECT_EQ(finder.source().answers, answers);
+    EXPECT_EQ(server.queries(), asked) << "nobody is asked again";
+}
+
+TEST(DiscoveryChange, one_that_looks_in_another_way_replaces_it_with_its_first_answer) {
+    DnsServer server(first);
+    auto settings = looking_up(server);
+    Finder finder(settings);
+    ASSERT_TRUE(finder.find("10.0.0.1:80 [2001:db8::1]:80"));
+    DnsServer silent([](const std::string&, std::uint16_t, bool) { return Reply{.rcode = 2}; });
+    settings.discovery[0].resolver = {*Endpoint::parse(silent.text())};
+    settings.discovery[0].port = 81;
+    configure(finder, settings);
+    EXPECT_EQ(finder.names(), "10.0.0.1:80 [2001:db8::1]:80");
+    // It fails: nobody leaves because of that.
+    ASSERT_TRUE(finder.until([&] { return finder.source().failures >= 3; }));
+    EXPECT_TRUE(finder.discovery->settled());
+    EXPECT_EQ(finder.names(), "10.0.0.1:80 [2001:db8::1]:80");
+    silent.set(DnsServer::always({DnsServer::ipv4("10.0.0.7")}));
+    EXPECT_TRUE(finder.find("10.0.0.7:81"));
+    const auto old = server.queries();
+    const auto asked = silent.queries();
+    ASSERT_TRUE(finder.until([&] { return silent.queries() > asked + 4; }));
+    EXPECT_LE(server.queries(), old + 2) << "the forerunner has ended, but for a query on its way";
+}
+
+TEST(DiscoveryChange, a_second_change_before_the_first_answer_still_keeps_the_old_one) {
+    DnsServer server(first);
+    auto settings = looking_up(server);
+    Finder finder(settings);
+    ASSERT_TRUE(finder.find("10.0.0.1:80 [2001:db8::1]:80"));
+    DnsServer silent([](const std::string&, std::uint16_t, bool) { return Reply{.rcode = 2}; });
+    settings.discovery[0].resolver = {*Endpoint::parse(silent.text())};
+    for (const unsigned port : {81U, 82U, 83U}) {
+        settings.discovery[0].port = port;
+        configure(finder, settings);
+        EXPECT_EQ(finder.names(), "10.0.0.1:80 [2001:db8::1]:80") << port;
+    }
+    silent.set(DnsServer::always({DnsServer::ipv4("10.0.0.7")}));
+    EXPECT_TRUE(finder.find("10.0.0.7:83"));
+}
+
+TEST(DiscoveryChange, another_name_begins_without_anybody_and_the_old_ones_go) {
+    DnsServer server(first);
+    auto settings = looking_up(server);
+    Finder finder(settings);
+    ASSERT_TRUE(finder.find("10.0.0.1:80 [2001:db8::1]:80"));
+    settings.discovery[0].name = "other.test";
+    configure(finder, settings);
+    EXPECT_EQ(finder.names(), "");
+    EXPECT_FALSE(finder.discovery->settled());
+    server.set(DnsServer::always({DnsServer::ipv4("10.0.0.5")}));
+    EXPECT_TRUE(finder.find("10.0.0.5:80"));
+    settings.discovery.clear();
+    configure(finder, settings);
+    EXPECT_EQ(finder.names(), "");
+    EXPECT_FALSE(finder.discovery->is_dynamic());
+    EXPECT_TRUE(finder.discovery->settled());
+}
+
+// A listener of the new file has the address that a name stands for.
+TEST(DiscoveryChange, this_machines_new_addresses_are_no_backends) {
+    DnsServer server(
+        DnsServer::always({DnsServer::ipv4("127.0.0.1"), DnsServer::ipv4("10.0.0.1")}));
+    const auto settings = looking_up(server);
+    Finder finder(settings);
+    ASSERT_TRUE(finder.until([&] { return finder.discovery->list().size() == 2; }));
+    configure(finder, settings, {*Endpoint::parse("127.0.0.1:80")});
+    EXPECT_TRUE(finder.find("10.0.0.1:80"));
+}
+
 TEST(Discovery, of_two_backends_with_one_name_the_first_counts) {
     DnsServer server(first);
     config::Upstream upstream = looking_up(server);

@@ -1,0 +1,90 @@
+#include "app/assembly.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include <boost/asio/post.hpp>
+
+#include "app/process.hpp"
+#include "app/run.hpp"
+
+namespace penstock::app {
+
+namespace {
+
+constexpr std::uint64_t buffer_share_of_memory = 4;  // a quarter
+constexpr std::uint64_t smallest_buffer_cap = 16U << 20;
+
+std::size_t buffer_cap() {
+    return static_cast<std::size_t>(
+        std::max(usable_memory() / buffer_share_of_memory, smallest_buffer_cap));
+}
+
+}  // namespace
+
+std::expected<std::unique_ptr<Assembly>, StartFailure> Assembly::open(
+    const Origin& origin, const Capacity& capacity, boost::asio::io_context& context,
+    net::ProcessLog& log, Inheritance& inheritance) {
+    const auto& config = *origin.config;
+    const auto invalid = [](std::string message) {
+        return std::unexpected(StartFailure{std::move(message), ExitStatus::invalid_usage});
+    };
+    const auto failed = [](std::string message) {
+        return std::unexpected(StartFailure{std::move(message), ExitStatus::failure});
+    };
+    auto access = AccessFiles::load(config);
+    if (!access) return invalid(access.error());
+    const auto passwords = Monitors::read_passwords(config);
+    if (!passwords) return invalid(passwords.error());
+    auto proxy = std::make_unique<Assembly>();
+    proxy->monitors =
+        std::make_unique<Monitors>(context, config, *passwords, capacity.workers, log);
+    inheritance.restore_overrides(*proxy->monitors);
+    auto server = Server::open(origin.config,
+                               {capacity.workers, capacity.limit.connections, buffer_cap(),
+                                access->policies, proxy->monitors->first(), &inheritance.sockets()},
+                               log);
+    if (!server) return failed(server.error());
+    proxy->server = *std::move(server);
+    proxy->old = std::make_unique<upgrade::OldProcesses>(context, log);
+    auto admin = AdminApi::open({context, *proxy->server, *proxy->monitors, log}, capacity.limit,
+                                inheritance.take_admin_sockets());
+    if (!admin) return failed(admin.error());
+    proxy->admin = *std::move(admin);
+    if (auto switched = switch_user(config.process.user, config.process.group); !switched)
+        return failed(switched.error());
+    proxy->access_files = std::make_unique<AccessFiles>(context, *proxy->server, log);
+    proxy->access_files->follow(origin.config, std::move(access->files));
+    proxy->make_changers(origin, context, log);
+    proxy->wire(context);
+    return proxy;
+}
+
+void Assembly::make_changers(const Origin& origin, boost::asio::io_context& context,
+                             net::ProcessLog& log) {
+    reloader = std::make_unique<Reloader>(
+        Reloader::Parts{context, *server, *monitors, *access_files, *admin, log}, origin.file,
+        origin.files);
+    if (origin.program)
+        upgrader = std::make_unique<upgrade::Upgrader>(upgrade::Upgrader::Parts{
+            context, *server, *admin, *reloader, *old, log, *origin.program});
+}
+
+void Assembly::wire(boost::asio::io_context& context) {
+    auto& service = admin->service();
+    service.set_reloader(*reloader);
+    service.set_old_processes(*old);
+    if (upgrader) service.set_upgrader(*upgrader);
+    monitors->on_event([&service](const auto& upstream, const auto& event) {
+        service.on_health_event(upstream, event);
+    });
+    monitors->on_backends([&service](const auto& upstream) { service.follow(upstream); });
+    server->shared().on_limit = [&context, &service](const std::string& listener,
+                                                     CloseReason reason, std::string text) {
+        boost::asio::post(context, [&service, listener, reason, told = std::move(text)] {
+            service.on_limit(listener, reason, told);
+        });
+    };
+}
+
+}  // namespace penstock::app

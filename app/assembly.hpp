@@ -1,0 +1,67 @@
+#pragma once
+
+#include <expected>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <boost/asio/io_context.hpp>
+
+#include "app/access_files.hpp"
+#include "app/admin_api.hpp"
+#include "app/inheritance.hpp"
+#include "app/limits.hpp"
+#include "app/monitors.hpp"
+#include "app/reload/reloader.hpp"
+#include "app/server.hpp"
+#include "app/upgrade/old_processes.hpp"
+#include "app/upgrade/program.hpp"
+#include "app/upgrade/upgrader.hpp"
+#include "net/logger.hpp"
+
+namespace penstock::app {
+
+/// The number of workers and connections that a configuration comes to on this machine.
+struct Capacity {
+    std::size_t workers;
+    ConnectionLimit limit;
+};
+
+/// What to serve, and where it came from.
+struct Origin {
+    ConfigPtr config;
+    std::string file{};  // the configuration's, absolute; "" = there is none to reload
+    std::vector<std::string> files{};  // all that were read
+    std::optional<upgrade::Program> program{};  // nothing: cannot be upgraded
+};
+
+/// Why nothing was started.
+struct StartFailure {
+    std::string message;
+    int status;
+};
+
+/// All parts of a running proxy, wired to each other, in the order in which they need each other.
+/// Control thread.
+struct Assembly {
+    /// Everything that can fail; nothing is accepted yet. What is passed must outlive the result.
+    [[nodiscard]] static std::expected<std::unique_ptr<Assembly>, StartFailure> open(
+        const Origin& origin, const Capacity& capacity, boost::asio::io_context& context,
+        net::ProcessLog& log, Inheritance& inheritance);
+
+    std::unique_ptr<Monitors> monitors;
+    std::unique_ptr<Server> server;
+    std::unique_ptr<upgrade::OldProcesses> old;
+    std::unique_ptr<AdminApi> admin;
+    std::unique_ptr<AccessFiles> access_files;
+    std::unique_ptr<Reloader> reloader;
+    std::unique_ptr<upgrade::Upgrader> upgrader;  // null = cannot be upgraded
+
+private:
+    void make_changers(const Origin& origin, boost::asio::io_context& context,
+                       net::ProcessLog& log);
+    void wire(boost::asio::io_context& context);
+};
+
+}  // namespace penstock::app

@@ -1,0 +1,107 @@
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/json/array.hpp>
+
+#include "admin/model.hpp"
+#include "app/upgrade/messages.hpp"
+#include "base/log.hpp"
+#include "net/fd_channel.hpp"
+
+namespace penstock::app::upgrade {
+
+/// The processes that this one has taken over from, and those before them, as long as they have
+/// sessions: each tells once a second what it has counted and has. What they have counted stays
+/// counted when they end, so that no counter ever goes back. Control thread.
+class OldProcesses {
+public:
+    /// Both must outlive the object.
+    OldProcesses(boost::asio::io_context& context, Logger& log) : context_(context), log_(log) {}
+    ~OldProcesses() { stop(); }
+    OldProcesses(const OldProcesses&) = delete;
+    OldProcesses& operator=(const OldProcesses&) = delete;
+
+    /// What processes have counted that had ended before this one started.
+    void add_gone(const Ledger& ledger) { gone_ += ledger; }
+    /// One that drains; `last`: what it said last.
+    void add(OlderProcess last, net::UniqueFd channel);
+    /// No more of it: another process listens to them from now on, or nobody.
+    void stop();
+
+    /// What all of them, and those that have ended, have counted.
+    [[nodiscard]] Ledger ledger() const;
+    /// What all of them have now.
+    [[nodiscard]] Gauges gauges() const;
+    /// The newest first.
+    [[nodiscard]] std::vector<admin::OldProcess> views() const;
+    /// Those that have sessions.
+    [[nodiscard]] std::size_t with_sessions() const;
+    /// Their sessions, as objects of the API; one that does not answer in two seconds is left out.
+    [[nodiscard]] boost::asio::awaitable<boost::json::array> sessions(
+        const proxy::SessionFilter& filter);
+
+    /// For the process that takes over from this one: the counts of those that have ended, and
+    /// those that drain, with a channel to each. Nothing is received here any more until
+    /// take_back(), or stop(). Waits for the end of what each is saying, which is within a second.
+    struct Handover {
+        Ledger gone{};
+        std::vector<OlderProcess> older{};
+        std::vector<net::UniqueFd> channels{};
+    };
+    [[nodiscard]] boost::asio::awaitable<Handover> hand_over();
+    /// The other process has not become anything.
+    void take_back();
+
+private:
+    struct Old {
+        Old(boost::asio::io_context& context, OlderProcess what, net::UniqueFd fd)
+            : process(std::move(what)), channel(context, std::move(fd)), answered(context) {}
+        OlderProcess process;
+        net::FdChannel channel;
+        boost::asio::steady_timer answered;
+        std::uint64_t asked = 0;  // the number of the last request
+        std::optional<boost::json::array> answer;
+        bool asking = false;
+        bool pausing = false;  // after the next message
+        bool paused = false;
+    };
+    using OldPtr = std::shared_ptr<Old>;
+    /// One question at a time; the next one goes on when it is destroyed.
+    class Asking {
+    public:
+        explicit Asking(Old& old) noexcept : old_(old) { old_.asking = true; }
+        Asking(const Asking&) = delete;
+        Asking& operator=(const Asking&) = delete;
+        ~Asking() {
+            old_.asking = false;
+            old_.answered.cancel();
+        }
+
+    private:
+        Old& old_;
+    };
+
+    void listen(const OldPtr& old);
+    boost::asio::awaitable<void> receive(OldPtr old);
+    void take(Old& old, std::string_view text);
+    void end(const OldPtr& old);
+    [[nodiscard]] bool is_known(const OldPtr& old) const;
+
+    boost::asio::io_context& context_;
+    Logger& log_;
+    std::list<OldPtr> old_;  // the newest first
+    Ledger gone_;
+    bool stopped_ = false;
+};
+
+}  // namespace penstock::app::upgrade

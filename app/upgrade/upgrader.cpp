@@ -1,0 +1,197 @@
+#include "app/upgrade/upgrader.hpp"
+
+#include <utility>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/deferred.hpp>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "admin/bodies.hpp"
+#include "app/control.hpp"
+#include "app/limits.hpp"
+#include "app/service_manager.hpp"
+#include "app/version.hpp"
+
+namespace penstock::app::upgrade {
+
+namespace asio = boost::asio;
+
+using admin::Outcome;
+using admin::Refusal;
+using admin::Upgraded;
+using asio::awaitable;
+
+namespace {
+
+constexpr auto as_result = asio::as_tuple(asio::deferred);
+constexpr Duration figures_interval = std::chrono::seconds(1);
+constexpr Duration send_limit = std::chrono::seconds(5);
+
+}  // namespace
+
+Upgrader::Upgrader(Parts parts) : parts_(std::move(parts)), timer_(parts_.context) {}
+
+void Upgrader::stop() {
+    stopped_ = true;
+    timer_.cancel();
+    if (next_) next_->channel().close();
+}
+
+void Upgrader::request(std::string actor) {
+    asio::co_spawn(
+        parts_.context,
+        [](Upgrader& self, std::string who) -> awaitable<void> {
+            auto upgrading = self.upgrade(std::move(who));
+            const auto outcome = co_await std::move(upgrading);
+            if (!outcome) self.parts_.log.error("upgrade: {}", outcome.error().error);
+        }(*this, std::move(actor)),
+        rethrow_failure);
+}
+
+std::optional<Refusal> Upgrader::why_not() const {
+    if (replaced_) return Refusal{409, "another process has taken over from this one already"};
+    if (stopped_) return Refusal{409, "the proxy is stopping"};
+    if (!parts_.server.running())
+        return Refusal{409, "the proxy is starting; try again in a moment"};
+    if (busy_) return Refusal{409, "an upgrade is under way"};
+    if (auto possible = check_upgradable(parts_.program, ::getpid()); !possible)
+        return Refusal{409, possible.error()};
+    const auto most = parts_.server.config().process.max_old_processes;
+    if (const auto old = parts_.old.with_sessions(); old > most)
+        return Refusal{409,
+                       fmt::format("{} old processes have connections yet, more than "
+                                   "process.max_old_processes = {}: wait, end one, or raise it",
+                                   old, most)};
+    return std::nullopt;
+}
+
+awaitable<Outcome<Upgraded>> Upgrader::upgrade(std::string actor) {
+    if (auto refusal = why_not()) co_return std::unexpected(*std::move(refusal));
+    busy_ = true;
+    // No reload moves the sockets while they are handed over.
+    auto taking = parts_.reloader.take_turn();
+    const Reloader::Turn turn = co_await std::move(taking);
+    notify_service_manager(reloading_lines(SteadyClock().now()));
+    std::expected<Ready, std::string> ready;
+    try {
+        auto replacing = replace();
+        ready = co_await std::move(replacing);
+    } catch (const std::exception& e) {  // no memory
+        ready = std::unexpected(std::string(e.what()));
+    }
+    busy_ = false;
+    auto& service = parts_.admin.service();
+    if (!ready) {
+        fail(ready.error(), actor);
+        co_return std::unexpected(
+            Refusal{409, fmt::format("{}; this process goes on", ready.error())});
+    }
+    notify_service_manager(main_pid_line(ready->pid) + "\nREADY=1");
+    const Upgraded upgraded{ready->pid, ready->version, parts_.server.connections()};
+    parts_.log.info("upgrade: process {} (version {}) has taken over; {} connection{} here{}",
+                    ready->pid, ready->version, with_commas(upgraded.sessions),
+                    upgraded.sessions == 1 ? " stays" : "s stay",
+                    actor.empty() ? "" : ", by " + actor);
+    service.record_upgrade(true, fmt::format("process {} has taken over", ready->pid), actor);
+    parts_.old.stop();
+    on_replaced_();
+    asio::co_spawn(parts_.context, tell_figures(), rethrow_failure);
+    asio::co_spawn(parts_.context, answer_requests(), rethrow_failure);
+    co_return upgraded;
+}
+
+void Upgrader::fail(const std::string& reason, const std::string& actor) {
+    notify_service_manager("READY=1");
+    next_.reset();
+    parts_.old.take_back();
+    parts_.log.error("upgrade: {}; this process goes on", reason);
+    parts_.admin.service().record_upgrade(false, reason, actor);
+}
+
+awaitable<std::expected<Ready, std::string>> Upgrader::replace() {
+    auto giving = parts_.old.hand_over();
+    auto handover = co_await std::move(giving);
+    if (stopped_) co_return std::unexpected("the proxy is stopping");
+    auto started = NewProcess::start(parts_.context, parts_.program);
+    if (!started) co_return std::unexpected(started.error());
+    next_.emplace(*std::move(started));
+    parts_.log.info("upgrade: started process {}", next_->pid());
+    std::vector<int> fds;
+    Manifest manifest = make_manifest(handover, fds);
+    auto handing = next_->hand_over(std::move(manifest), fds, {});
+    auto ready = co_await std::move(handing);
+    // The flag first: whoever runs next must not begin to stop in between.
+    if (ready) replaced_ = true;
+    co_return ready;
+}
+
+Manifest Upgrader::make_manifest(OldProcesses::Handover& handover, std::vector<int>& fds) const {
+    Manifest manifest{.version = std::string(version()), .pid = ::getpid()};
+    parts_.admin.service().fill_manifest(manifest);
+    for (const auto& group : parts_.server.sockets().groups()) {
+        manifest.sockets.push_back({.bind = group.bind,
+                                    .bound = group.sockets.sockets.front().bound().to_string(),
+                                    .count = group.fds.size(),
+                                    .unix_device = group.sockets.unix_device,
+                                    .unix_inode = group.sockets.unix_inode});
+        fds.insert(fds.end(), group.fds.begin(), group.fds.end());
+    }
+    for (const auto& door : parts_.admin.server().listening()) {
+        manifest.admin_sockets.push_back({.bind = door.address.to_string(),
+                                          .bound = door.address.to_string(),
+                                          .count = 1,
+                                          .unix_device = door.unix_device,
+                                          .unix_inode = door.unix_inode});
+        fds.push_back(door.fd);
+    }
+    manifest.gone = std::move(handover.gone);
+    manifest.older = std::move(handover.older);
+    for (const auto& channel : handover.channels) fds.push_back(channel.get());
+    return manifest;
+}
+
+awaitable<bool> Upgrader::send_figures() {
+    Figures figures = parts_.admin.service().figures();
+    const TimePoint now = SteadyClock().now();
+    if (deadline_ != no_deadline) figures.left = std::max(deadline_ - now, Duration{});
+    auto sending = next_->channel().send(encode(figures), {}, now + send_limit);
+    const auto sent = co_await std::move(sending);
+    co_return sent.has_value();
+}
+
+awaitable<void> Upgrader::tell_figures() {
+    while (!stopped_) {
+        auto sending = send_figures();
+        if (!co_await std::move(sending)) co_return;  // nobody wants to know any more
+        timer_.expires_after(
+            std::chrono::duration_cast<std::chrono::steady_clock::duration>(figures_interval));
+        auto waiting = timer_.async_wait(as_result);
+        co_await std::move(waiting);
+    }
+}
+
+awaitable<void> Upgrader::say_last_figures() {
+    if (!replaced_) co_return;
+    auto sending = send_figures();
+    static_cast<void>(co_await std::move(sending));
+}
+
+awaitable<void> Upgrader::answer_requests() {
+    while (!stopped_) {
+        auto receiving = next_->channel().receive(no_deadline);
+        auto message = co_await std::move(receiving);
+        if (!message) co_return;
+        auto decoded = decode(message->bytes);
+        auto* request = decoded ? std::get_if<SessionsRequest>(&*decoded) : nullptr;
+        if (request == nullptr) continue;
+        auto asking = parts_.admin.service().sessions(request->filter);
+        auto sessions = co_await std::move(asking);
+        SessionsAnswer answer{request->number, std::move(admin::to_json(sessions).as_array())};
+        auto sending = next_->channel().send(encode(answer), {}, SteadyClock().now() + send_limit);
+        static_cast<void>(co_await std::move(sending));
+    }
+}
+
+}  // namespace penstock::app::upgrade
