@@ -42,8 +42,8 @@ void BackendBook::follow_only(const std::set<std::string>& upstreams, TimePoint 
 void BackendBook::settle(Entry& entry, TimePoint now) {
     std::erase_if(entry.earlier, [&](const BackendPtr& backend) {
         if (backend.use_count() != 1) return false;
-        std::atomic_thread_fence(
-            std::memory_order_acquire);  // what they counted before they let go
+        // What they counted before they let go.
+        std::atomic_thread_fence(std::memory_order_acquire);
         entry.base += sum_(*backend);
         entry.idle_since = now;
         return true;

@@ -30,6 +30,7 @@ using asio::awaitable;
 namespace {
 
 constexpr auto as_result = asio::as_tuple(asio::deferred);
+constexpr const char* changed_file = "changed file";  // who asks
 
 std::string place_of(const config::Diagnostic& problem) {
     if (problem.line == 0) return problem.file;
@@ -130,7 +131,7 @@ awaitable<Plan> Reloader::plan_of(const Candidate& candidate) {
     Plan plan;
     if (candidate.valid()) {
         auto making = off_thread(
-            parts_.context, parts_.monitors.builder(),
+            parts_.context, reader_,
             [running = parts_.server.config_ptr(), wanted = candidate.wanted,
              live = live_state(candidate)] { return make_plan(*running, *wanted, live); });
         plan = co_await std::move(making);
@@ -232,6 +233,8 @@ awaitable<Outcome<Reloaded>> Reloader::carry_out(admin::ReloadRequest request, s
             co_return std::unexpected(Refusal{409, "the proxy is stopping"});
     }
     follow_files(candidate.files, candidate.patterns, true);
+    // One change may be seen twice, or be in force by a signal already.
+    if (actor == changed_file && reloaded.plan.changes.empty() && last_.ok) co_return reloaded;
     note_success(candidate, reloaded.plan, actor);
     co_return reloaded;
 }
@@ -391,7 +394,7 @@ awaitable<void> Reloader::look_again() {
 void Reloader::on_files_changed() {
     if (stopped_) return;
     if (parts_.server.config().process.watch_config == config::WatchConfig::apply)
-        return request("changed file");
+        return request(changed_file);
     asio::co_spawn(parts_.context, check_changed_files(), rethrow_failure);
 }
 

@@ -20,6 +20,12 @@ std::string with_attempts(const std::string& lines, int attempts) {
     return lines + "attempts = " + std::to_string(attempts) + "\n";
 }
 
+/// Milliseconds of the minute: that clock and the steady one do not tick together.
+int ms_of_minute(const json::value& time) {
+    const std::string digits(time.as_string());
+    return std::stoi(digits.substr(17, 2)) * 1000 + std::stoi(digits.substr(20, 3));
+}
+
 TEST(ReloadKeeps, verdicts_of_checks) {
     ChaosBackend down(scripts::echo());
     EchoServer up;
@@ -34,8 +40,7 @@ TEST(ReloadKeeps, verdicts_of_checks) {
     ASSERT_EQ((proxy.rewrite(config), reload_now(proxy)).status, 200);
     const auto after = backend_of(proxy, "b0").at("check");
     EXPECT_EQ(after.at("state"), "down");
-    // Shown to the millisecond, from two clocks.
-    EXPECT_EQ(text(after.at("since")).substr(0, 20), text(before.at("since")).substr(0, 20));
+    EXPECT_NEAR(ms_of_minute(after.at("since")), ms_of_minute(before.at("since")), 3);
     EXPECT_EQ(backend_of(proxy, "b1").at("check").at("state"), "up");
     for (int i = 0; i < 6; ++i) EXPECT_TRUE(echo_once(proxy.address()));
     const auto back = went_backwards(page, metrics_of(proxy));

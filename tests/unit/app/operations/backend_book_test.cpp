@@ -82,7 +82,7 @@ TEST_F(Book, M6_what_is_gone_is_forgotten_five_minutes_later) {
 }
 
 TEST_F(Book, M8_backends_of_an_upstream_that_left_count_until_their_last_session_has_ended) {
-    const auto first = backend("a");
+    auto first = backend("a");
     const auto other =
         std::make_shared<balancer::Backend>("api", "a", *Endpoint::parse("10.0.0.2:80"));
     first->session_started();
@@ -99,15 +99,17 @@ TEST_F(Book, M8_backends_of_an_upstream_that_left_count_until_their_last_session
     book.follow_only({"api"}, now);
     EXPECT_EQ(book.totals("web", "a").bytes_to_client, 100U);
     first->session_ended();
+    first.reset();
     book.follow_only({"api"}, now);
     EXPECT_EQ(book.left_sessions("web", "a"), 0U);
     EXPECT_EQ(established("a"), 7U);
     // The name comes back in time.
     now += BackendBook::remembered - minutes(1);
-    const auto second = backend("a");
+    auto second = backend("a");
     follow({second});
     second->cells(0).established.add(2);
     EXPECT_EQ(established("a"), 9U);
+    second.reset();
     book.follow_only({}, now);
     now += BackendBook::remembered;
     book.follow_only({}, now);
