@@ -52,7 +52,8 @@ Connection::Connection(Stream stream, Caller caller, const AccessRules& rules, H
       caller_(std::move(caller)),
       rules_(rules),
       host_(host),
-      tls_(std::move(tls)) {}
+      tls_(std::move(tls)),
+      soon_(stream_.get_executor()) {}
 
 Connection::~Connection() = default;
 
@@ -72,7 +73,12 @@ void Connection::finish() noexcept {
 void Connection::finish_soon() noexcept {
     if (end_stream_ || !waiting_) return finish();
     closed_ = true;  // after the next answer
-    stream_.expires_after(std::chrono::milliseconds(500));
+    // The time of a read that is under way cannot be changed any more.
+    soon_.expires_after(std::chrono::milliseconds(500));
+    soon_.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
+        const auto self = weak.lock();
+        if (!error && self && self->waiting_) self->close();
+    });
 }
 
 awaitable<void> Connection::serve() {
@@ -110,7 +116,7 @@ awaitable<bool> Connection::answer_next(S& stream) {
     http::request_parser<http::string_body> parser;
     if (buffer_.empty()) {
         // The first byte may take its time; from then on the request has to arrive.
-        if (!closed_) stream_.expires_after(Server::idle_time);
+        stream_.expires_after(Server::idle_time);
         auto waiting = stream.async_read_some(buffer.prepare(first_read), as_result);
         const auto [error, size] = co_await std::move(waiting);
         if (error) co_return false;

@@ -43,7 +43,7 @@ protected:
 
 /// One client of the API: requests and answers, one after the other, or the stream. Control
 /// thread.
-class Connection {
+class Connection : public std::enable_shared_from_this<Connection> {
 public:
     /// `rules` and `host` must outlive it; `tls` may be null.
     Connection(Stream stream, Caller caller, const AccessRules& rules, Host& host,
@@ -90,6 +90,7 @@ private:
     std::shared_ptr<boost::asio::ssl::context> tls_;
     std::string buffer_;
     std::optional<TimePoint> waiting_;
+    Timer soon_;  // finish_soon()
     std::function<void()> end_stream_;  // set while it streams
     bool closed_ = false;
 };

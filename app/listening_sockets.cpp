@@ -23,6 +23,20 @@ std::size_t place_of(const config::Config& config, const std::string& listener) 
 
 }  // namespace
 
+void ListeningSockets::put_in_order(const config::Config& config, Wanted& wanted) {
+    Wanted ordered{.warnings = std::move(wanted.warnings)};
+    for (const auto& listener : config.listeners)
+        for (const auto& bind : listener.bind)
+            for (std::size_t i = 0; i < wanted.groups.size(); ++i) {
+                Group& group = wanted.groups[i];
+                if (group.listener != listener.name || group.bind != bind.to_string()) continue;
+                ordered.groups.push_back(std::move(group));
+                ordered.kept.push_back(wanted.kept[i]);
+                group.listener.clear();  // it has its place
+            }
+    wanted = std::move(ordered);
+}
+
 void ListeningSockets::keep_present(const config::Config& config, Wanted& wanted) const {
     std::vector<bool> claimed(groups_.size());
     for (const bool own_only : {true, false})
@@ -64,6 +78,7 @@ std::expected<ListeningSockets::Wanted, std::string> ListeningSockets::open(
                     fmt::format("listener {}: {}", listener.name, opened.error()));
             }
         }
+    put_in_order(config, wanted);
     return wanted;
 }
 

@@ -40,8 +40,8 @@ public:
         static constexpr std::size_t npos = static_cast<std::size_t>(-1);
     };
     /// `inherited`: sockets from outside, which are taken before any is opened; may be null.
-    [[nodiscard]] std::expected<Wanted, std::string> open(const config::Config& config,
-                                                          InheritedSockets* inherited) const;
+    [[nodiscard]] std::expected<Wanted, std::string> open(
+        const config::Config& config, InheritedSockets* inherited = nullptr) const;
     /// Fresh ones listen from now on: clients queue up. As open() on failure.
     [[nodiscard]] static std::expected<void, std::string> listen(Wanted& wanted,
                                                                  const config::Config& config);
@@ -69,6 +69,8 @@ public:
     static void withdraw(const Wanted& wanted) noexcept;
 
 private:
+    /// As the configuration has them: so they are shown.
+    static void put_in_order(const config::Config& config, Wanted& wanted);
     /// Which of the present groups stay; those that stay where they are have the first claim.
     void keep_present(const config::Config& config, Wanted& wanted) const;
     [[nodiscard]] std::expected<void, std::string> open_bind(const config::Listener& listener,

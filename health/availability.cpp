@@ -7,8 +7,7 @@ namespace penstock::health {
 
 bool TierCount::in_panic(double threshold) const noexcept {
     if (threshold <= 0 || candidates == healthy + pending) return false;
-    // Of those that something is known of: who is being met does not make the others fewer.
-    return static_cast<double>(healthy) / static_cast<double>(candidates - pending) < threshold;
+    return static_cast<double>(healthy) / static_cast<double>(candidates) < threshold;
 }
 
 Admission admit(const Standing& standing, Role asked, bool tier_in_panic) noexcept {

@@ -41,7 +41,7 @@ UpstreamMonitor::SetPlan UpstreamMonitor::plan_change() {
     for (const auto& found : planned_) {
         auto watched = find_same(watched_, found);
         if (!watched) {
-            watched = admit(found, true);
+            watched = admit(found, Arrival::joining);
             watched->joining = true;
             report({.kind = EventKind::backend_added,
                     .backend = found.name,

@@ -46,13 +46,13 @@ UpstreamMonitor::UpstreamMonitor(const MonitorShared& shared, Settings settings,
       timer_(shared.context),
       outcomes_(shared.context),
       verdicts_(shared.context) {
-    for (const auto& found : discovery_.list()) admit(found, false);
+    for (const auto& found : discovery_.list()) admit(found, Arrival::first);
     set_ = make_backend_set(*settings_, placed(), hash_seed_);
 }
 
 UpstreamMonitor::~UpstreamMonitor() = default;
 
-UpstreamMonitor::WatchedPtr UpstreamMonitor::admit(const Discovered& found, bool fresh) {
+UpstreamMonitor::WatchedPtr UpstreamMonitor::admit(const Discovered& found, Arrival arrival) {
     auto watched = std::make_shared<Watched>(shared_.context);
     watched->found = found;
     const Discovered as = as_overridden(found);
@@ -61,10 +61,10 @@ UpstreamMonitor::WatchedPtr UpstreamMonitor::admit(const Discovered& found, bool
     if (breaker.enabled)
         watched->placed.backend->outcomes().set_alarm(breaker.consecutive_failures);
     watched->id = health_.add({.backend = watched->placed.backend,
-                               .weight = as.weight,
+                               .weight = arrival == Arrival::joining ? 0 : as.weight,
                                .tier = as.tier,
                                .state = as.state,
-                               .fresh = fresh},
+                               .fresh = arrival != Arrival::first},
                               now());
     watched_.push_back(watched);
     if (begun_) watch(watched);
@@ -233,7 +233,7 @@ void UpstreamMonitor::on_found(const std::vector<Discovered>& found) {
     std::vector<WatchedPtr> next;
     for (const auto& backend : found) {
         auto watched = find_same(watched_, backend);
-        next.push_back(watched ? watched : admit(backend, fresh));
+        next.push_back(watched ? watched : admit(backend, fresh ? Arrival::fresh : Arrival::first));
         if (!watched && fresh)
             report({.kind = EventKind::backend_added,
                     .backend = backend.name,

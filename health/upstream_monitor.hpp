@@ -177,7 +177,9 @@ private:
     };
     using WatchedPtr = std::shared_ptr<Watched>;
 
-    WatchedPtr admit(const Discovered& found, bool fresh);
+    enum class Arrival : std::uint8_t { first, fresh, joining };
+    /// `joining`: it is checked, and counts for nothing until put() gives it its weight.
+    WatchedPtr admit(const Discovered& found, Arrival arrival);
     /// One of `among` that is this backend.
     [[nodiscard]] static WatchedPtr find_same(const std::vector<WatchedPtr>& among,
                                               const Discovered& found);
