@@ -323,6 +323,13 @@ void Server::withdraw() {
     });
 }
 
+std::expected<void, std::string> Server::check(const Door& door) {
+    if (auto tls = load_certificate(door.listener.tls); !tls)
+        return std::unexpected(fmt::format("admin listener {}: {}",
+                                           door.listener.bind.front().to_string(), tls.error()));
+    return {};
+}
+
 std::expected<void, std::string> Server::configure(const Door& door,
                                                    const std::vector<std::string>& allowed_hosts) {
     const GatePtr gate = impl_->find(door.listener.bind.front());

@@ -57,6 +57,8 @@ public:
     void start();
     /// What was opened since start() is closed again.
     void withdraw();
+    /// configure() would succeed as far as its files are concerned. The error is for the user.
+    [[nodiscard]] static std::expected<void, std::string> check(const Door& door);
     /// The listener at the address that `door` has: from now on with these settings and token.
     /// Connections stay. The error is a sentence for the user, and changes nothing.
     [[nodiscard]] std::expected<void, std::string> configure(

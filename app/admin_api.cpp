@@ -114,6 +114,9 @@ void AdminApi::start() {
 std::expected<AdminApi::Change, std::string> AdminApi::prepare(const config::Admin& settings) {
     auto doors = doors_of(settings);
     if (!doors) return std::unexpected(doors.error());
+    for (const auto& door : *doors)
+        if (auto usable = admin::Server::check(door); !usable)
+            return std::unexpected(usable.error());
     if (auto opened = open_new(*doors, settings, {}); !opened)
         return std::unexpected(opened.error());
     return Change{*std::move(doors), settings};

@@ -1,7 +1,8 @@
 // The upstreams' health follows a change of the configuration.
 #include <algorithm>
-#include <set>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "app/monitor_options.hpp"
 #include "app/monitors.hpp"
@@ -26,8 +27,13 @@ void forget_overrides(health::UpstreamMonitor& monitor, const config::Upstream& 
     for (const auto& backend : after.backends) {
         const auto old = std::ranges::find(before.backends, backend.name, &config::Backend::name);
         if (old == before.backends.end()) continue;
-        monitor.forget_override(backend.name, old->state != backend.state,
-                                old->weight != backend.weight);
+        const bool state = old->state != backend.state;
+        const bool weight = old->weight != backend.weight;
+        if (!state && !weight) continue;
+        std::vector<std::string> names{backend.name};  // a host name stands for several
+        for (const auto& [name, kept] : monitor.overrides())
+            if (name.starts_with(backend.name + "@")) names.push_back(name);
+        for (const auto& name : names) monitor.forget_override(name, state, weight);
     }
 }
 

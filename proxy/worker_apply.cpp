@@ -1,6 +1,7 @@
 // A worker goes by another configuration.
 #include <algorithm>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "proxy/pool/warm_pool.hpp"
@@ -82,12 +83,11 @@ void Worker::take_listeners(const std::vector<WorkerUpdate::Listener>& listeners
         if (known != before.end()) before.erase(known);
         listeners_.push_back(std::move(next));
     }
-    for (auto& [shared, listener] : before) {
-        const bool followed = std::ranges::any_of(listeners_, [&](const ListenerPtr& other) {
-            return other->shared->account == listener->shared->account;
-        });
-        if (!followed) left_listeners_.push_back(std::move(listener));
-    }
+    std::unordered_set<const ListenerAccount*> present;
+    for (const auto& listener : listeners_) present.insert(listener->shared->account.get());
+    for (auto& [shared, listener] : before)
+        if (!present.contains(shared->account.get()))
+            left_listeners_.push_back(std::move(listener));
 }
 
 ListenerPtr Worker::make_listener(std::shared_ptr<ListenerShared> shared,

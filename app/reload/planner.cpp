@@ -92,7 +92,8 @@ private:
     // The file has the last word on what it changes.
     void end_override(const BackendName& name, const config::Change& change,
                       PlannedChange& planned) const {
-        const auto kept = live_.overrides.find(name);
+        const auto kept = std::ranges::find_if(
+            live_.overrides, [&](const auto& entry) { return is_of(entry.first, name); });
         if (kept == live_.overrides.end()) return;
         std::string value;
         if (change.key == "state" && kept->second.state)
@@ -118,15 +119,17 @@ private:
                 before->split.empty() ? before->upstream : before->split.front().upstream;
             const auto* upstream = find_named(running_.upstreams, first);
             const auto found = live_.listeners.find(change.listener);
-            if (upstream != nullptr)
-                end_sessions(found == live_.listeners.end() ? 0 : found->second, upstream->drain,
-                             planned);
+            if (upstream == nullptr) return;
+            end_sessions(found == live_.listeners.end() ? 0 : found->second, upstream->drain,
+                         planned);
+            // They count once, with their upstream, where that leaves as well.
+            if (find_named(wanted_.upstreams, first) == nullptr) take_back(planned, *upstream);
         }
     }
 
     void end_sessions(std::uint64_t sessions, const config::Drain& drain, PlannedChange& planned) {
         planned.sessions = sessions;
-        const bool at_once = drain.wait == Duration{} && drain.close_over == Duration{};
+        const bool at_once = ends_at_once(drain);
         (at_once ? plan_.closed_now : plan_.draining) += sessions;
         if (sessions == 0)
             planned.effect = "no sessions";
@@ -134,14 +137,25 @@ private:
             planned.effect = at_once ? "end at once" : drain_text(drain);
     }
 
+    void take_back(const PlannedChange& planned, const config::Upstream& upstream) {
+        (ends_at_once(upstream.drain) ? plan_.closed_now : plan_.draining) -= planned.sessions;
+    }
+
+    static bool ends_at_once(const config::Drain& drain) {
+        return drain.wait == Duration{} && drain.close_over == Duration{};
+    }
+
     [[nodiscard]] std::uint64_t sessions_of(const BackendName& name) const {
-        // A host name stands for several.
         std::uint64_t sum = 0;
         for (const auto& [other, count] : live_.backends)
-            if (other.upstream == name.upstream &&
-                (other.backend == name.backend || other.backend.starts_with(name.backend + "@")))
-                sum += count;
+            if (is_of(other, name)) sum += count;
         return sum;
+    }
+
+    // A host name stands for several.
+    static bool is_of(const BackendName& one, const BackendName& listed) {
+        return one.upstream == listed.upstream &&
+               (one.backend == listed.backend || one.backend.starts_with(listed.backend + "@"));
     }
 
     // Of upstreams that the change touches: where they do not go by the file, and go on so.

@@ -214,6 +214,31 @@ TEST(FaultsG, G1_term_during_a_reload_ends_it_cleanly) {
     }
 }
 
+TEST(FaultsG, G1_term_while_a_reload_meets_new_backends) {
+    EchoServer echo;
+    const FullBacklog mute;  // its check takes as long as it may
+    ConfigText config =
+        one_service({echo.text()}, "", "health_check = { type = \"tcp\", timeout = \"3s\" }");
+    ProxyProcess proxy(config);
+    auto open = established(proxy.address());
+    ASSERT_TRUE(open);
+    const std::string fresh = own_address(7012);
+    ConfigText next = config;
+    next.services[0].backends.push_back(mute.text());
+    next.services.push_back({.name = "fresh", .bind = fresh, .backends = {echo.text()}});
+    proxy.rewrite(next);
+    proxy.signal(SIGHUP);
+    const auto listens = [&] { return Socket::connect(Address::parse(fresh)).has_value(); };
+    ASSERT_TRUE(wait_for(listens)) << "sockets are open before new backends are met";
+    proxy.signal(SIGTERM);
+    EXPECT_TRUE(stops_accepting(proxy.address()));
+    EXPECT_TRUE(wait_for([&] { return !listens(); })) << "what the reload has opened is closed";
+    EXPECT_TRUE(ping(*open)) << "and what lives drains";
+    open->finish();
+    EXPECT_EQ(open->wait_end(), End::fin);
+    proxy.stop();
+}
+
 TEST(FaultsG, G1_a_reload_while_it_drains_changes_nothing) {
     EchoServer echo;
     ConfigText config = one_service({echo.text()});

@@ -31,6 +31,8 @@ public:
         fs::copy_file(penstock_binary(), binary_);
         config_ = one_service({echo_.text()});
         config_.process = "workers = 2\nwatch_config = \"off\"";
+        config_.services.push_back(
+            {.name = "local", .bind = "unix:@DIR@/local.sock", .backends = {echo_.text()}});
         proxy_.emplace(config_, ProxyOptions{.binary = binary_.string()});
         proxy_->guard_group();
         open_ = established(proxy_->address());
@@ -63,6 +65,7 @@ public:
         EXPECT_EQ(status_of(*proxy_).at("state"), "running");
         EXPECT_TRUE(open_ && ping(*open_));
         for (int i = 0; i < 10; ++i) EXPECT_TRUE(echo_once(proxy_->address()));
+        EXPECT_TRUE(echo_once(proxy_->address("local"))) << "the path of its unix socket";
         EXPECT_TRUE(wait_for([&] { return children_of(proxy_->pid()).empty(); }))
             << "no child and no zombie is left";
         EXPECT_EQ(proxy_->admin().get("/readyz").status, 200);
@@ -129,6 +132,20 @@ TEST(FaultsU, U2_an_address_that_the_new_process_cannot_open) {
         {.name = "taken", .bind = own_address(7003), .backends = {"127.0.0.1:1"}});
     scene.proxy().rewrite(next);
     scene.expect_refused({own_address(7003)});
+    scene.proxy().rewrite(good);
+    scene.expect_upgrade();
+}
+
+TEST(FaultsU, U2_a_door_of_the_api_that_the_new_process_cannot_open) {
+    FailingUpgrade scene;
+    const UniqueFd occupied = listen_on(Address::parse(own_address(7004)));
+    const std::string good = scene.config().toml();
+    ConfigText next = scene.config();
+    next.admin =
+        "[[admin.listener]]\nbind = \"unix:@DIR@/admin.sock\"\n[[admin.listener]]\nbind = \"" +
+        own_address(7004) + "\"\naccess = \"metrics\"\n";
+    scene.proxy().rewrite(next);
+    scene.expect_refused({own_address(7004)});
     scene.proxy().rewrite(good);
     scene.expect_upgrade();
 }

@@ -406,6 +406,13 @@ protected:
         return update;
     }
 
+    template <typename Condition>
+    static bool until(Condition holds) {
+        const auto end = SteadyClock().now() + 20s;
+        while (!holds() && SteadyClock().now() < end) ::poll(nullptr, 0, 1);
+        return holds();
+    }
+
     SilentLog log;
     WorkersShared shared{2, 1000, 1, log};
     Worker first{shared, {0, 1U << 20, {}}, nullptr};
@@ -428,11 +435,6 @@ TEST_F(TwoWorkers, a_connection_handed_to_one_that_is_behind_waits_until_it_know
     std::thread one([this] { first.run(); });
     std::thread other([this] { second.run(); });
     const UniqueFd client = RunningWorker::connect_to(address);
-    const auto until = [](auto holds) {
-        const auto end = SteadyClock().now() + 20s;
-        while (!holds() && SteadyClock().now() < end) ::poll(nullptr, 0, 1);
-        return holds();
-    };
     EXPECT_TRUE(until([&] { return first.cells().handed_off.value() == 1; }));
     // The turn of the first has ended, then what it has sent is in the second's mail.
     for (Worker* worker : {&first, &second}) {
@@ -454,6 +456,43 @@ TEST_F(TwoWorkers, a_connection_handed_to_one_that_is_behind_waits_until_it_know
     std::atomic<std::size_t> sessions{0};
     second.send([&] { sessions = second.sessions(); });
     EXPECT_TRUE(until([&] { return sessions == 1; }));
+    for (int i = 0; i < 16; ++i) shared.loads.remove(0);
+    first.send([this] { first.stop(); });
+    second.send([this] { second.stop(); });
+    one.join();
+    other.join();
+}
+
+// The other one has the listener with settings under which sources have no accounts.
+TEST_F(TwoWorkers, a_connection_handed_to_one_that_is_ahead_leaves_its_sources_place_where_it_was) {
+    config::Listener limited;
+    limited.name = "web";
+    limited.upstream = "up";
+    limited.max_connections_per_source = 1;
+    web = std::make_shared<ListenerShared>(limited, 2);
+    limited.max_connections_per_source = 0;
+    const auto plain = std::make_shared<ListenerShared>(limited, web->account,
+                                                        balancer::SourceTable::Size{}, web.get());
+    auto complete = update(0, true);
+    const Endpoint address = front.sockets[0].bound();
+    complete.sockets.push_back({front.sockets[0].fd(), 0, front.sockets[0].take_fd()});
+    first.apply(std::move(complete));
+    auto ahead = update(1, false);
+    ahead.listeners.push_back({plain, {0}});
+    second.apply(std::move(ahead));
+    for (int i = 0; i < 16; ++i) shared.loads.add(0);
+    std::thread one([this] { first.run(); });
+    std::thread other([this] { second.run(); });
+    const auto source = Endpoint::ipv4({127, 0, 0, 1}, 1).ip();
+    for (int i = 0; i < 3; ++i) {
+        const UniqueFd client = RunningWorker::connect_to(address);
+        pollfd wait{backends.sockets[0].fd(), POLLIN, 0};
+        ASSERT_EQ(::poll(&wait, 1, 20'000), 1) << "a place that is not given back refuses the next";
+        UniqueFd server(::accept4(backends.sockets[0].fd(), nullptr, nullptr, SOCK_CLOEXEC));
+        EXPECT_TRUE(arrives(client, server));
+    }
+    EXPECT_TRUE(until([&] { return web->account->connections.used() == 0; }));
+    EXPECT_EQ(web->gate.connections_of(source), 0U);
     for (int i = 0; i < 16; ++i) shared.loads.remove(0);
     first.send([this] { first.stop(); });
     second.send([this] { second.stop(); });
