@@ -59,11 +59,18 @@ asio::awaitable<void> Control::ping(Duration interval) {
 }
 
 asio::awaitable<void> Control::run() {
-    for (;;) {
+    while (!ended_) {
         const auto [error, signal] = co_await signals_.async_wait(as_result);
         if (error) co_return;  // cancelled: the stop has ended
         on_signal(signal);
     }
+}
+
+// A signal may be on its way to run() just now, which then waits for nothing that could be
+// cancelled.
+void Control::end() {
+    ended_ = true;
+    signals_.cancel();
 }
 
 void Control::on_signal(int signal) {
@@ -125,7 +132,7 @@ asio::awaitable<void> Control::stop_gracefully() {
     server_.forget_sockets(true);
     auto draining = drain(server_.config().process.drain);
     co_await std::move(draining);
-    signals_.cancel();
+    end();
 }
 
 // What waits in the queues is the other process's.
@@ -138,7 +145,7 @@ asio::awaitable<void> Control::retire_gracefully() {
     auto telling = upgrader_->say_last_figures();
     co_await std::move(telling);
     upgrader_->stop();
-    signals_.cancel();
+    end();
 }
 
 asio::awaitable<void> Control::drain(const config::Drain& drain) {

@@ -53,6 +53,7 @@ private:
     boost::asio::awaitable<void> retire_gracefully();
     boost::asio::awaitable<void> drain(const config::Drain& drain);
     void stop_at_once();
+    void end();
     boost::asio::awaitable<void> wait(Duration duration);
     /// Any thread: lets wait_for_event() go on.
     void report_event();
@@ -78,6 +79,7 @@ private:
     bool retiring_ = false;
     bool draining_ = false;
     bool at_once_ = false;
+    bool ended_ = false;
 };
 
 /// A moment as Asio's timers take it.

@@ -79,6 +79,8 @@ public:
     /// From now on. What the workers have to know, by upstream; they do not hear of it here.
     [[nodiscard]] std::map<std::string, proxy::SnapshotPtr> finish_change(
         Change& change, const config::Config& config);
+    /// Instead of finish_change(): the process stops.
+    void abandon_change(Change change);
     /// Once the workers have been told.
     void follow_change(Change change, const config::Config& config);
 

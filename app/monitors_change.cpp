@@ -118,6 +118,15 @@ std::map<std::string, proxy::SnapshotPtr> Monitors::finish_change(Change& change
     return snapshots;
 }
 
+// Their coroutines run, as those of upstreams that have left do.
+void Monitors::abandon_change(Change change) {
+    for (auto& monitor : change.fresh) {
+        monitor->stop();
+        const std::string name = monitor->name();
+        left_.push_back({{name, std::move(monitor)}, SteadyClock().now()});
+    }
+}
+
 void Monitors::follow_change(Change change, const config::Config& config) {
     for (std::size_t i = 0; i < upstreams_.size(); ++i)
         if (!upstreams_[i].plane) start(upstreams_[i], config.upstreams[i]);

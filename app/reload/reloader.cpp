@@ -284,6 +284,7 @@ awaitable<bool> Reloader::put_in_force(Candidate& candidate, Prepared prepared) 
                                [plans = change.plans] { return Monitors::build(plans); });
     change.sets = co_await std::move(building);
     if (stopped_) {
+        monitors.abandon_change(std::move(change));
         withdraw(prepared);
         co_return false;
     }

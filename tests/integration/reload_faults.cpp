@@ -219,7 +219,8 @@ TEST(FaultsG, G1_term_while_a_reload_meets_new_backends) {
     const FullBacklog mute;  // its check takes as long as it may
     ConfigText config =
         one_service({echo.text()}, "", "health_check = { type = \"tcp\", timeout = \"3s\" }");
-    ProxyProcess proxy(config);
+    config.drain = patient_drain;
+    ProxyProcess proxy(config, {.check_counters = false});  // of a listener that never was
     auto open = established(proxy.address());
     ASSERT_TRUE(open);
     const std::string fresh = own_address(7012);
