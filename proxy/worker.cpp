@@ -84,7 +84,7 @@ void Worker::admit(ListenerContext& listener, Accepted accepted) {
 // The configuration reaches the workers one after the other: one that is behind has it in its mail.
 void Worker::take_over(const std::shared_ptr<ListenerShared>& listener, Accepted accepted,
                        unsigned tries) {
-    constexpr unsigned most_tries = 1000;
+    constexpr unsigned most_tries = 1'000'000;  // turns of the loop: some seconds
     ListenerContext* const context = context_of(*listener->account);
     if (context == nullptr && tries < most_tries) {
         send([this, listener, tries, fresh = std::move(accepted)]() mutable {

@@ -1,11 +1,14 @@
 #include "tests/e2e/prometheus.hpp"
 
+#include <exception>
 #include <fstream>
+#include <stdexcept>
 
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
 #include "tests/e2e/curl.hpp"
+#include "tests/support/deadline.hpp"
 
 namespace penstock::test {
 
@@ -31,6 +34,16 @@ Prometheus::Prometheus(const Address& target) : address_(free_port()) {
                  "--storage.tsdb.path=" + (directory_.path() / "data").string(),
                  "--web.listen-address=" + address_.text(), "--log.level=error"},
         .accepts_on = address_});
+    // It accepts before it can answer.
+    const auto ready = [this] {
+        try {
+            static_cast<void>(curl({"http://" + address_.text() + "/-/ready"}));
+            return true;
+        } catch (const std::exception&) {
+            return false;
+        }
+    };
+    if (!wait_for(ready)) throw std::runtime_error("prometheus does not get ready");
 }
 
 std::map<std::string, double> Prometheus::query(const std::string& expression) const {
