@@ -5,6 +5,7 @@
 #include <boost/asio/post.hpp>
 #include <fmt/format.h>
 
+#include "app/diagnostics.hpp"
 #include "app/limits.hpp"
 #include "app/process.hpp"
 #include "config/peer_file.hpp"
@@ -17,11 +18,6 @@ std::string described(const config::Listener& listener) {
     if (listener.allow_file.empty()) return listener.deny_file;
     if (listener.deny_file.empty()) return listener.allow_file;
     return listener.allow_file + " and " + listener.deny_file;
-}
-
-std::string place_of(const config::Diagnostic& found) {
-    if (found.line == 0) return found.file;
-    return fmt::format("{}:{}:{}", found.file, found.line, found.column);
 }
 
 }  // namespace

@@ -43,6 +43,11 @@ void print_diagnostics(std::span<const config::Diagnostic> diagnostics) {
     std::fwrite(text.data(), 1, text.size(), stderr);
 }
 
+std::string place_of(const config::Diagnostic& diagnostic) {
+    if (diagnostic.line == 0) return diagnostic.file;
+    return fmt::format("{}:{}:{}", diagnostic.file, diagnostic.line, diagnostic.column);
+}
+
 std::string count_diagnostics(std::span<const config::Diagnostic> diagnostics) {
     const auto of = [&](config::Severity severity) {
         return static_cast<std::size_t>(

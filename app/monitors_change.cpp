@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "app/find_named.hpp"
 #include "app/monitor_options.hpp"
 #include "app/monitors.hpp"
 #include "health/probe/make_probe.hpp"
@@ -15,11 +16,6 @@ namespace asio = boost::asio;
 namespace {
 
 constexpr Duration kept_after_leaving = std::chrono::seconds(10);
-
-const config::Upstream* find_upstream(const config::Config& config, const std::string& name) {
-    const auto found = std::ranges::find(config.upstreams, name, &config::Upstream::name);
-    return found == config.upstreams.end() ? nullptr : &*found;
-}
 
 // What an override stands for comes from elsewhere now: the file has the last word.
 void forget_overrides(health::UpstreamMonitor& monitor, const config::Upstream& before,
@@ -43,7 +39,7 @@ Monitors::Fresh Monitors::make_fresh(const config::Config& before, const config:
                                      const Passwords& passwords) const {
     Fresh fresh;
     for (const auto& upstream : config.upstreams)
-        if (find_upstream(before, upstream.name) == nullptr)
+        if (find_named(before.upstreams, upstream.name) == nullptr)
             fresh.push_back(make(config, upstream, passwords));
     return fresh;
 }
@@ -52,7 +48,7 @@ Monitors::Change Monitors::begin_change(Fresh fresh, const config::Config& befor
                                         const config::Config& config, const Passwords& passwords) {
     Change change{.fresh = std::move(fresh)};
     for (const auto& upstream : config.upstreams) {
-        const auto* old = find_upstream(before, upstream.name);
+        const auto* old = find_named(before.upstreams, upstream.name);
         if (old == nullptr) continue;
         auto options = monitor_options(config, upstream, workers_);
         const auto earlier = monitor_options(before, *old, workers_);

@@ -5,8 +5,6 @@
 #include <string>
 #include <string_view>
 
-#include "app/service_manager.hpp"
-
 namespace penstock::app {
 
 /// Opens /dev/null on descriptors 0 to 2 where they are closed, so that no socket ever takes the

@@ -97,7 +97,7 @@ std::string first_error(const std::vector<config::Diagnostic>& diagnostics) {
     const auto first =
         std::ranges::find(diagnostics, config::Severity::error, &config::Diagnostic::severity);
     if (first == diagnostics.end()) return {};
-    return fmt::format("{}:{}:{}: {}", first->file, first->line, first->column, first->message);
+    return fmt::format("{}: {}", place_of(*first), first->message);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "app/find_named.hpp"
 #include "app/server.hpp"
 #include "base/random.hpp"
 
@@ -12,12 +13,6 @@ namespace {
 constexpr std::size_t fewest_sources = std::size_t{1} << 13;
 constexpr std::size_t most_sources = std::size_t{1} << 18;  // 11 MiB per listener, if all are used
 constexpr Duration remembered = std::chrono::minutes(5);
-
-template <typename T>
-const T* find_named(const std::vector<T>& all, const std::string& name) {
-    const auto found = std::ranges::find(all, name, &T::name);
-    return found == all.end() ? nullptr : &*found;
-}
 
 }  // namespace
 

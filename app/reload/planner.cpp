@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "app/find_named.hpp"
 #include "config/diff.hpp"
 #include "config/effect.hpp"
 #include "config/names.hpp"
@@ -16,12 +17,6 @@ namespace penstock::app {
 using admin::PlannedChange;
 
 namespace {
-
-template <typename T>
-const T* find_named(const std::vector<T>& all, const std::string& name) {
-    const auto found = std::ranges::find(all, name, &T::name);
-    return found == all.end() ? nullptr : &*found;
-}
 
 // `drain: wait 5m, then over 30s`; the number of sessions comes before it.
 std::string drain_text(const config::Drain& drain) {

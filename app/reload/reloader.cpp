@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "app/control.hpp"
+#include "app/diagnostics.hpp"
 #include "app/limits.hpp"
 #include "app/log_options.hpp"
 #include "app/process.hpp"
@@ -31,11 +32,6 @@ namespace {
 
 constexpr auto as_result = asio::as_tuple(asio::deferred);
 constexpr const char* changed_file = "changed file";  // who asks
-
-std::string place_of(const config::Diagnostic& problem) {
-    if (problem.line == 0) return problem.file;
-    return fmt::format("{}:{}:{}", problem.file, problem.line, problem.column);
-}
 
 std::string described(const admin::PlannedChange& change) {
     using Op = admin::PlannedChange::Op;

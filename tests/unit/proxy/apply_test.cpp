@@ -20,23 +20,6 @@ namespace {
 using namespace std::chrono_literals;
 using net::UniqueFd;
 
-enum class End { fin, reset, nothing };
-
-End end_of(const UniqueFd& fd) {
-    char bytes[64];
-    ssize_t n;
-    do n = ::recv(fd.get(), bytes, sizeof bytes, 0);
-    while (n > 0);
-    if (n == 0) return End::fin;
-    return errno == ECONNRESET ? End::reset : End::nothing;
-}
-
-bool arrives(const UniqueFd& from, const UniqueFd& to) {
-    net::say(from, "x");
-    char byte = 0;
-    return ::recv(to.get(), &byte, 1, 0) == 1;
-}
-
 config::Listener idle_for(Duration idle) {
     config::Listener listener;
     listener.timeouts.idle = idle;

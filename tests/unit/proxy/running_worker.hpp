@@ -22,6 +22,25 @@ struct SilentLog final : Logger {
     void write(LogLevel, std::string_view) override {}
 };
 
+/// How a connection ended.
+enum class End { fin, reset, nothing };
+
+inline End end_of(const net::UniqueFd& fd) {
+    char bytes[64];
+    ssize_t n;
+    do n = ::recv(fd.get(), bytes, sizeof bytes, 0);
+    while (n > 0);
+    if (n == 0) return End::fin;
+    return errno == ECONNRESET ? End::reset : End::nothing;
+}
+
+/// A byte from one end comes out at the other.
+inline bool arrives(const net::UniqueFd& from, const net::UniqueFd& to) {
+    net::say(from, "x");
+    char byte = 0;
+    return ::recv(to.get(), &byte, 1, 0) == 1;
+}
+
 /// One worker on a thread of its own, with one listener in front of one backend, or several, that
 /// the test plays.
 class RunningWorker {
