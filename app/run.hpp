@@ -24,9 +24,11 @@ enum ExitStatus : int {
 /// the user.
 [[nodiscard]] std::expected<Capacity, std::string> plan_capacity(const config::Config& config);
 
-/// The control thread's loop, with its signals registered before anything takes time.
+/// The control thread's loop, with its signals registered before anything takes time. From its
+/// destruction on they are ignored: the process is about to end by itself, as it was told.
 struct ControlLoop {
     ControlLoop();
+    ~ControlLoop();
     boost::asio::io_context context{1};
     Control::Signals signals;
 };

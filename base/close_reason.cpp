@@ -45,6 +45,15 @@ constexpr std::array<Row, close_reason_count> table{{
     {CloseReason::backend_removed, "backend_removed", op, false},
     {CloseReason::rebalanced, "rebalanced", op, false},
     {CloseReason::killed, "killed", op, false},
+    {CloseReason::proxy_header_invalid, "proxy_header_invalid", client, true},
+    {CloseReason::proxy_header_timeout, "proxy_header_timeout", client, true},
+    {CloseReason::proxy_header_untrusted, "proxy_header_untrusted", client, true},
+    {CloseReason::client_hello_invalid, "client_hello_invalid", client, true},
+    {CloseReason::client_hello_timeout, "client_hello_timeout", client, true},
+    {CloseReason::tls_failed, "tls_failed", client, true},
+    {CloseReason::tls_timeout, "tls_timeout", client, true},
+    {CloseReason::tls_client_cert, "tls_client_cert", client, true},
+    {CloseReason::tls_unknown_name, "tls_unknown_name", client, true},
 }};
 
 constexpr bool in_order() {

@@ -39,8 +39,17 @@ enum class CloseReason : std::uint8_t {
     backend_removed,
     rebalanced,
     killed,
+    proxy_header_invalid,
+    proxy_header_timeout,
+    proxy_header_untrusted,
+    client_hello_invalid,
+    client_hello_timeout,
+    tls_failed,
+    tls_timeout,
+    tls_client_cert,
+    tls_unknown_name,
 };
-inline constexpr std::size_t close_reason_count = 29;
+inline constexpr std::size_t close_reason_count = 38;
 
 /// Some of the reasons.
 class ReasonSet {
@@ -53,18 +62,18 @@ public:
     /// In the order of the enumeration.
     template <typename F>
     void for_each(F function) const {
-        for (std::uint32_t left = bits_; left != 0; left &= left - 1)
+        for (std::uint64_t left = bits_; left != 0; left &= left - 1)
             function(static_cast<CloseReason>(std::countr_zero(left)));
     }
     friend bool operator==(const ReasonSet&, const ReasonSet&) = default;
 
 private:
-    static constexpr std::uint32_t bit(CloseReason reason) noexcept {
-        return std::uint32_t{1} << static_cast<unsigned>(reason);
+    static constexpr std::uint64_t bit(CloseReason reason) noexcept {
+        return std::uint64_t{1} << static_cast<unsigned>(reason);
     }
-    std::uint32_t bits_ = 0;
+    std::uint64_t bits_ = 0;
 };
-static_assert(close_reason_count <= 32);
+static_assert(close_reason_count <= 64);
 
 /// Who has to look at it; a function of the reason.
 enum class CloseClass : std::uint8_t { ok, client, backend, policy, proxy, op };

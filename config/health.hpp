@@ -16,6 +16,8 @@ enum class OnRoleChange : std::uint8_t { keep, kill };
 enum class CheckType : std::uint8_t { none, tcp, tls, http, exchange, redis, postgres, mysql };
 enum class CheckInitial : std::uint8_t { check, up, down };
 enum class CheckTls : std::uint8_t { inherit, on, off };
+/// automatic = as traffic, with LOCAL.
+enum class CheckProxyProtocol : std::uint8_t { automatic, off };
 
 /// HTTP statuses from first to last.
 struct StatusRange {
@@ -54,6 +56,7 @@ struct HealthCheck {
     CheckInitial initial = CheckInitial::check;
     std::uint32_t port = 0;  // 0 = the backend's own
     CheckTls tls = CheckTls::inherit;
+    CheckProxyProtocol send_proxy_protocol = CheckProxyProtocol::automatic;
     HttpCheck http{};
     ExchangeCheck exchange{};
     std::string user{};

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "base/role.hpp"
 #include "config/bind.hpp"
 #include "config/common.hpp"
+#include "config/tls.hpp"
 
 namespace penstock::config {
 
@@ -50,7 +52,39 @@ struct SplitPart {
 enum class OnLimit : std::uint8_t { refuse, wait };
 enum class RefuseWith : std::uint8_t { reset, close };
 
+/// Who sends a PROXY header, and which.
+enum class ProxyProtocol : std::uint8_t { off, v1, v2, any };
+/// What becomes of peers that are not trusted to send one.
+enum class ProxyProtocolUntrusted : std::uint8_t { refuse, direct, ignore };
+/// The protocol whose request for TLS is answered before the ClientHello.
+enum class StartTls : std::uint8_t { none, postgres };
+/// automatic = terminate where the listener has certificates.
+enum class RouteTls : std::uint8_t { automatic, terminate, passthrough };
+
+/// One row of `[listener.sni]`.
+struct SniUpstream {
+    std::string name{};  // lower case; exact, or with one leading `*.`
+    std::string upstream{};
+    bool operator==(const SniUpstream&) const = default;
+};
+
+/// Clients that meet all conditions go there. A condition that is empty holds for everybody.
+struct Route {
+    std::vector<std::string> sni{};   // lower case; exact, or with one leading `*.`; "" = no name
+    std::vector<std::string> alpn{};  // any of them
+    PeerList source{};
+    Role role = Role::none;  // asked of the backends; none = the listener's
+    std::string upstream{};
+    std::vector<SplitPart> split{};  // instead of upstream
+    RouteTls tls = RouteTls::automatic;
+    StartTls starttls = StartTls::none;
+    bool operator==(const Route&) const = default;
+};
+
 struct ListenerTimeouts {
+    Duration proxy_header = std::chrono::seconds(5);
+    Duration client_hello = std::chrono::seconds(5);
+    Duration tls_handshake = std::chrono::seconds(10);
     Duration idle = std::chrono::hours(1);         // `never` allowed
     Duration half_closed = std::chrono::minutes(1);  // `never` allowed
     Duration lifetime = never;
@@ -79,6 +113,14 @@ struct Listener {
     std::string allow_file{};  // absolute; "" = none
     std::string deny_file{};
     DryRun dry_run{};
+    ProxyProtocol proxy_protocol = ProxyProtocol::off;
+    PeerList proxy_protocol_from{};
+    ProxyProtocolUntrusted proxy_protocol_untrusted = ProxyProtocolUntrusted::refuse;
+    std::uint64_t client_hello_max = 16 * 1024;  // bytes
+    StartTls starttls = StartTls::none;
+    std::optional<ListenerTls> tls{};  // nothing = plain, or passed through
+    std::vector<SniUpstream> sni{};    // sorted by name; before routes
+    std::vector<Route> routes{};       // the first that matches
     std::uint64_t download_rate =
         0;  // bytes per second and connection, towards the client; 0 = unlimited
     std::uint64_t upload_rate = 0;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -8,6 +9,7 @@
 #include "base/endpoint.hpp"
 #include "config/common.hpp"
 #include "config/health.hpp"
+#include "config/tls.hpp"
 
 namespace penstock::config {
 
@@ -21,7 +23,20 @@ enum class Balance : std::uint8_t {
     ring_hash,
     first,
 };
-enum class HashKey : std::uint8_t { source_ip, source_ip_port };
+enum class HashKey : std::uint8_t { source_ip, source_ip_port, sni };
+enum class SendProxyProtocol : std::uint8_t { off, v1, v2 };
+
+/// What a v2 header says beyond the addresses.
+struct ProxyTlvs {
+    bool authority = false;
+    bool alpn = false;
+    bool ssl = false;
+    bool unique_id = false;
+    bool crc32c = false;
+    bool passthrough = false;  // those that the client's header had
+    bool operator==(const ProxyTlvs&) const = default;
+};
+
 enum class NoBackend : std::uint8_t { reset, close, hold };
 enum class QueueOrder : std::uint8_t { fifo, adaptive_lifo };
 enum class BackendState : std::uint8_t { ready, drain, maintenance };
@@ -112,6 +127,9 @@ struct Upstream {
     Duration down_grace{};
     OnRoleChange on_role_change = OnRoleChange::keep;
     Drain drain{std::chrono::minutes(5), std::chrono::seconds(30)};  // `never` allowed
+    SendProxyProtocol send_proxy_protocol = SendProxyProtocol::off;
+    ProxyTlvs send_proxy_protocol_tlvs{};
+    std::optional<UpstreamTls> tls{};  // nothing = plain
     std::vector<Endpoint> source_address{};  // port 0; empty = the kernel chooses
     Keepalive keepalive{};
     Queue queue{};

@@ -54,6 +54,19 @@ TEST(FaultsG, G1_term_stops_accepting_and_waits_for_the_last_connection) {
     EXPECT_LT(since(start), scaled(promptly));
 }
 
+// A manager that repeats its signal must not turn a clean stop into a death by signal.
+TEST(FaultsG, G1_signals_until_the_very_end_change_nothing_about_it) {
+    EchoServer echo;
+    for (int round = 0; round < 10; ++round) {
+        ProxyProcess proxy(one_service({echo.text()}));
+        EXPECT_TRUE(echo_once(proxy.address()));
+        const auto deadline = Clock::now() + scaled(promptly);
+        while (proxy.running() && Clock::now() < deadline)
+            for (const int number : {SIGTERM, SIGUSR1, SIGHUP}) proxy.signal(number);
+        EXPECT_TRUE(exited_with(proxy.wait_exit(), 0)) << proxy.errors();
+    }
+}
+
 TEST(FaultsG, G1_second_term_ends_at_once) {
     EchoServer echo;
     ConfigText config = one_service({echo.text()});
