@@ -67,6 +67,12 @@ public:
     /// Calls of recv() have a chance: decrypted bytes may be there although the socket has nothing.
     [[nodiscard]] bool may_read() const noexcept;
 
+    /// Bytes that were taken from the socket already.
+    [[nodiscard]] bool has_pending() const noexcept;
+    [[nodiscard]] Socket& socket() noexcept { return *socket_; }
+    /// The connection belongs to another socket from now on.
+    void rebind(Socket& socket) noexcept;
+
     [[nodiscard]] Failure failure() const noexcept { return failure_; }
     /// OpenSSL's words, `certificate has expired (a.example)`; "" = no error of TLS.
     [[nodiscard]] std::string_view error_text() const noexcept { return error_; }
@@ -90,7 +96,7 @@ private:
     IoStatus handshake_failed() noexcept;
 
     ssl_st* ssl_ = nullptr;
-    Socket& socket_;
+    Socket* socket_;
     std::string error_;
     ClientSession offered_;
     Failure failure_ = Failure::none;
