@@ -75,10 +75,12 @@ SessionInfo Session::info() const {
             .age = now - accepted_at_,
             .idle = now - times_.last_activity,
             .bytes_to_backend = to_backend_.bytes,
-            .bytes_to_client = to_client_.bytes};
+            .bytes_to_client = to_client_.bytes,
+            .server_name = std::string(server_name())};
 }
 
 Activity Session::activity() const noexcept {
+    if (state_ == SessionState::arriving) return Activity::handshake;
     if (state_ == SessionState::connecting) return waiting_;
     return times_.half_closed_since == no_deadline && state_ == SessionState::relaying
                ? Activity::relaying
