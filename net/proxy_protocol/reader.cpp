@@ -133,7 +133,7 @@ Reading read_addresses(int family, Line line) {
     return result;
 }
 
-/// How `text` compares with `word`: equal so far, or not.
+/// Whether `text` begins with `word`, as far as either goes.
 bool begins(std::string_view text, std::string_view word) {
     return text.substr(0, word.size()) == word.substr(0, text.size());
 }
@@ -156,8 +156,9 @@ Reading read_line(Line line) {
         result.status = Status::complete;
         return result;
     }
-    const bool possible = is_unknown || begins(line.text, unknown) || begins(line.text, "TCP4 ") ||
-                          begins(line.text, "TCP6 ");
+    const auto may_become = [&line](std::string_view word) { return word.starts_with(line.text); };
+    const bool possible =
+        is_unknown || may_become(unknown) || may_become("TCP4 ") || may_become("TCP6 ");
     if (line.whole || !possible)
         return refuse(Version::v1, "its protocol is none of TCP4, TCP6 and UNKNOWN");
     return need_more(Version::v1);
