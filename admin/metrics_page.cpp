@@ -45,6 +45,11 @@ bool before_routing(CloseReason reason) noexcept {
         case CloseReason::rate_source:
         case CloseReason::denied:
         case CloseReason::overload:
+        case CloseReason::proxy_header_invalid:
+        case CloseReason::proxy_header_timeout:
+        case CloseReason::proxy_header_untrusted:
+        case CloseReason::client_hello_invalid:
+        case CloseReason::client_hello_timeout:
         case CloseReason::no_route: return true;
         default: return false;
     }
@@ -171,6 +176,42 @@ Labels with(Labels labels, std::string name, std::string_view value) {
 }
 
 // Also of those that have left.
+// Of those where TLS ends, or has ended.
+void add_handshakes(Exposition& page, const Listeners& listeners) {
+    Listeners with_tls;
+    for (const auto* listener : listeners) {
+        const auto& totals = listener->figures.totals;
+        const bool any = std::ranges::any_of(totals.handshakes, [](auto n) { return n != 0; });
+        if (listener->tls || any) with_tls.push_back(listener);
+    }
+    for_listeners(page, with_tls, Type::counter, "tls_handshakes_total",
+                  "Handshakes with clients, by how they ended.",
+                  [](auto& p, const auto& l, const auto& labels) {
+                      for (std::size_t i = 0; i < metrics::handshake_count; ++i)
+                          p.add(with(labels, "result", name_of(static_cast<metrics::Handshake>(i))),
+                                l.figures.totals.handshakes[i]);
+                  });
+    for_listeners(page, with_tls, Type::histogram, "tls_handshake_seconds",
+                  "What a handshake with a client took, waiting included.",
+                  [](auto& p, const auto& l, const auto& labels) {
+                      p.add(labels, l.figures.totals.handshake_time, metrics::wait_bounds_us);
+                  });
+}
+
+void add_certificates(Exposition& page, const Overview& overview) {
+    if (!overview.certificates.empty()) {
+        begin(page, Type::gauge, "tls_certificate_not_after_timestamp_seconds",
+              "When a certificate expires.");
+        for (const auto& certificate : overview.certificates)
+            page.add({{"owner", certificate.owner}, {"file", certificate.file}},
+                     epoch_seconds(certificate.not_after));
+    }
+    begin(page, Type::counter, "tls_certificate_reloads_total",
+          "Changes of certificates and keys on disk, by what became of them.");
+    page.add({{"result", "success"}}, overview.certificate_reloads_ok);
+    page.add({{"result", "failure"}}, overview.certificate_reloads_failed);
+}
+
 void add_listener_counts(Exposition& page, const Listeners& listeners) {
     for_listeners(page, listeners, Type::counter, "listener_connections_total",
                   "Connections that were accepted.",
@@ -211,6 +252,7 @@ void add_listener_counts(Exposition& page, const Listeners& listeners) {
                   "From accepted to closed.", [](auto& p, const auto& l, const auto& labels) {
                       p.add(labels, l.figures.totals.duration, metrics::life_bounds_us);
                   });
+    add_handshakes(page, listeners);
 }
 
 void add_listener_gauges(Exposition& page, const Listeners& listeners) {

@@ -100,6 +100,7 @@ struct ListenerView {
     std::uint64_t limit = 0;  // 0 = only the process limit
     AcceptQueue queue{};
     bool draining = false;
+    bool tls = false;  // ends here
     proxy::ListenerFigures figures{};
     ListenerRates rates{};
 };
@@ -209,6 +210,14 @@ struct UpstreamView {
     }
 };
 
+/// A certificate in force.
+struct CertificateView {
+    std::string owner{};  // the listener or upstream
+    std::string file{};
+    std::string subject{};
+    WallTime not_after{};
+};
+
 /// Everything at one moment.
 struct Overview {
     ProcessView process{};
@@ -218,6 +227,9 @@ struct Overview {
     // Name, figures and who is connected; of upstreams name, totals and `departed`.
     std::vector<ListenerView> departed_listeners{};
     std::vector<UpstreamView> departed_upstreams{};
+    std::vector<CertificateView> certificates{};
+    std::uint64_t certificate_reloads_ok = 0;  // changes on disk that were taken
+    std::uint64_t certificate_reloads_failed = 0;
 };
 
 /// Who would get a connection now, and why not the others.
