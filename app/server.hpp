@@ -85,6 +85,8 @@ public:
     void withdraw();
 
     void reopen_access_log();
+    /// Memory is short, or is not any more.
+    void save_memory(bool is_short);
     /// From now on this policy decides who enters the listener.
     void set_access(const std::string& listener, std::shared_ptr<const proxy::AccessPolicy> policy);
 
