@@ -52,20 +52,43 @@ constexpr std::array<std::string_view, 10> required_on_close{
 
 const std::map<std::string_view, std::string_view>& classes() {
     static const std::map<std::string_view, std::string_view> table{
-        {"completed", "ok"},           {"client_reset", "client"},
-        {"client_lost", "client"},     {"client_gone", "client"},
-        {"backend_reset", "backend"},  {"backend_lost", "backend"},
-        {"connect_failed", "backend"}, {"no_backend", "backend"},
-        {"backend_down", "backend"},   {"role_changed", "operator"},
-        {"idle_timeout", "policy"},    {"half_closed_timeout", "policy"},
-        {"lifetime", "policy"},        {"limit_process", "proxy"},
-        {"overload", "proxy"},         {"internal", "proxy"},
-        {"limit_listener", "policy"},  {"no_route", "policy"},
-        {"limit_source", "policy"},    {"rate_source", "policy"},
-        {"rate_listener", "policy"},   {"denied", "policy"},
-        {"queue_full", "proxy"},       {"queue_timeout", "proxy"},
-        {"drained", "operator"},       {"backend_removed", "operator"},
-        {"rebalanced", "operator"},    {"killed", "operator"}};
+        {"completed", "ok"},
+        {"client_reset", "client"},
+        {"client_lost", "client"},
+        {"client_gone", "client"},
+        {"backend_reset", "backend"},
+        {"backend_lost", "backend"},
+        {"connect_failed", "backend"},
+        {"no_backend", "backend"},
+        {"backend_down", "backend"},
+        {"role_changed", "operator"},
+        {"idle_timeout", "policy"},
+        {"half_closed_timeout", "policy"},
+        {"lifetime", "policy"},
+        {"limit_process", "proxy"},
+        {"overload", "proxy"},
+        {"internal", "proxy"},
+        {"limit_listener", "policy"},
+        {"no_route", "policy"},
+        {"limit_source", "policy"},
+        {"rate_source", "policy"},
+        {"rate_listener", "policy"},
+        {"denied", "policy"},
+        {"queue_full", "proxy"},
+        {"queue_timeout", "proxy"},
+        {"drained", "operator"},
+        {"backend_removed", "operator"},
+        {"rebalanced", "operator"},
+        {"killed", "operator"},
+        {"proxy_header_invalid", "client"},
+        {"proxy_header_timeout", "client"},
+        {"proxy_header_untrusted", "client"},
+        {"client_hello_invalid", "client"},
+        {"client_hello_timeout", "client"},
+        {"tls_failed", "client"},
+        {"tls_timeout", "client"},
+        {"tls_client_cert", "client"},
+        {"tls_unknown_name", "client"}};
     return table;
 }
 
@@ -131,8 +154,8 @@ std::string read_attempts(const json::object& object, LogLine& line) {
     const json::value* value = object.if_contains("attempts");
     if (!value) return {};
     if (!value->is_array()) return "attempts is not an array";
-    static constexpr std::array<std::string_view, 8> errors{
-        "", "refused", "timeout", "unreachable", "reset", "no_port", "no_fd", "other"};
+    static constexpr std::array<std::string_view, 9> errors{
+        "", "refused", "timeout", "unreachable", "reset", "tls", "no_port", "no_fd", "other"};
     for (const json::value& entry : value->as_array()) {
         if (!entry.is_object()) return "an attempt is not an object";
         const json::object& attempt = entry.as_object();
@@ -147,6 +170,21 @@ std::string read_attempts(const json::object& object, LogLine& line) {
             return "unknown error of an attempt: " + line.attempts.back().error;
         if (line.attempts.back().ms < 0) return "an attempt without a time, or a negative one";
     }
+    return {};
+}
+
+std::string read_tls(const json::object& object, LogLine& line) {
+    const json::value* value = object.if_contains("tls");
+    if (!value) return {};
+    if (!value->is_object()) return "tls is not an object";
+    const json::object& tls = value->as_object();
+    for (const auto& member : tls) {
+        const std::string_view key(member.key().data(), member.key().size());
+        if (key != "version" && key != "cipher" && key != "resumed" && key != "client_cert")
+            return "unknown key '" + std::string(key) + "' in tls";
+    }
+    line.tls = {true, text_of(tls, "version"), text_of(tls, "cipher"),
+                text_of(tls, "resumed") == "true", text_of(tls, "client_cert")};
     return {};
 }
 
@@ -175,13 +213,17 @@ std::string check_values(const LogLine& line) {
 
 void read_members(const json::object& object, LogLine& line) {
     using Member = std::pair<std::string_view, std::string LogLine::*>;
-    static constexpr std::array<Member, 15> members{{{"event", &LogLine::event},
+    static constexpr std::array<Member, 19> members{{{"event", &LogLine::event},
                                                      {"time", &LogLine::time},
                                                      {"id", &LogLine::id},
                                                      {"listener", &LogLine::listener},
                                                      {"worker", &LogLine::worker},
                                                      {"client", &LogLine::client},
+                                                     {"peer", &LogLine::peer},
                                                      {"local", &LogLine::local},
+                                                     {"route", &LogLine::route},
+                                                     {"sni", &LogLine::sni},
+                                                     {"alpn", &LogLine::alpn},
                                                      {"upstream", &LogLine::upstream},
                                                      {"backend", &LogLine::backend},
                                                      {"backend_address", &LogLine::backend_address},
@@ -193,6 +235,7 @@ void read_members(const json::object& object, LogLine& line) {
     for (const auto& [key, member] : members) line.*member = text_of(object, key);
     line.queue_ms = number_of(object, "queue_ms");
     line.warm = object.if_contains("warm") != nullptr;
+    line.tls_ms = number_of(object, "tls_ms");
     line.connect_ms = number_of(object, "connect_ms");
     line.first_byte_ms = number_of(object, "first_byte_ms");
     line.duration_ms = number_of(object, "duration_ms").value_or(0);
@@ -216,6 +259,7 @@ std::string check_line(std::string_view text, LogLine& line) {
             if (!object.if_contains(key)) return "key '" + std::string(key) + "' is missing";
     if (auto problem = check_numbers(object); !problem.empty()) return problem;
     if (auto problem = read_attempts(object, line); !problem.empty()) return problem;
+    if (auto problem = read_tls(object, line); !problem.empty()) return problem;
     return check_values(line);
 }
 

@@ -18,15 +18,25 @@ struct LogAttempt {
     double ms = 0;
 };
 
+/// What a line says about TLS with the client.
+struct LogTls {
+    bool present = false;
+    std::string version;
+    std::string cipher;
+    bool resumed = false;
+    std::string client_cert;
+};
+
 /// One line of the JSON access log, checked against the contract.
 struct LogLine {
     std::string raw;
     std::string problem;  // empty, or what the contract forbids about this line
-    std::string event, time, id, listener, client, local, upstream, backend, backend_address,
-        backend_local, closed_by, reason, close_class, detail;
+    std::string event, time, id, listener, client, peer, local, route, sni, alpn, upstream, backend,
+        backend_address, backend_local, closed_by, reason, close_class, detail;
     std::string worker;
     std::vector<LogAttempt> attempts;
-    std::optional<double> queue_ms, connect_ms, first_byte_ms;
+    LogTls tls;
+    std::optional<double> queue_ms, tls_ms, connect_ms, first_byte_ms;
     bool warm = false;
     double duration_ms = 0;
     std::uint64_t bytes_to_backend = 0;

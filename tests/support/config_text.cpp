@@ -31,6 +31,7 @@ std::string ConfigText::toml() const {
                       "\n\n[access_log]\n" + access_log + "\n";
     if (!admin.empty()) out += "\n" + admin + "\n";
     for (const Service& service : services) append_service(out, service);
+    out += more;
     return out;
 }
 

@@ -26,6 +26,7 @@ struct ConfigText {
     std::string access_log = "target = \"@DIR@/access.log\"\nflush_interval = \"50ms\"";
     std::string admin{};  // whole tables of the admin API; empty = the unix socket alone
     std::vector<Service> services{};
+    std::string more{};  // whole tables at the end: upstreams without a listener of their own
 
     [[nodiscard]] std::string toml() const;
 };
