@@ -93,6 +93,11 @@ void add_process(Exposition& page, const ProcessView& process) {
     one(Type::gauge, "connections_active", "Clients connected now.", process.connections);
     one(Type::gauge, "connections_limit", "The most clients that may be connected.",
         process.connection_limit);
+    one(Type::gauge, "memory_limit_bytes", "Memory below which this process stays; 0 = no limit.",
+        process.memory_limit);
+    one(Type::gauge, "overload_active",
+        "Whether new connections are refused because memory is short.",
+        from_bool(process.overload));
     one(Type::gauge, "draining", "Whether /readyz tells clients to go elsewhere.",
         from_bool(process.draining));
     one(Type::counter, "access_log_lines_total", "Lines given to the access log.",
@@ -231,6 +236,8 @@ void add_listener_counts(Exposition& page, const Listeners& listeners) {
                       for (const CloseReason reason : gate_reasons)
                           p.add(with(labels, "reason", name_of(reason)),
                                 l.figures.totals.closed[std::to_underlying(reason)]);
+                      p.add(with(labels, "reason", name_of(CloseReason::overload)),
+                            l.figures.totals.closed[std::to_underlying(CloseReason::overload)]);
                   });
     for_listeners(page, listeners, Type::counter, "listener_would_refuse_total",
                   "Connections that a dry run let pass.",

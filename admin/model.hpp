@@ -64,6 +64,8 @@ struct ProcessView {
     std::uint64_t connections = 0;
     std::uint64_t connection_limit = 0;
     std::string limit_cause{};
+    std::uint64_t memory_limit = 0;  // bytes; 0 = none
+    bool overload = false;           // memory is short, new connections are refused
     std::uint64_t access_log_lines = 0;
     std::uint64_t access_log_dropped = 0;
     std::uint64_t access_log_suppressed = 0;

@@ -220,6 +220,11 @@ void Server::keep_sessions(const std::shared_ptr<const balancer::Backend>& backe
             [&worker = *worker, backend, cause] { worker.keep_sessions(*backend, cause); });
 }
 
+void Server::save_memory(bool is_short) {
+    for (auto& worker : workers_)
+        worker->send([&worker = *worker, is_short] { worker.save_memory(is_short); });
+}
+
 void Server::reopen_access_log() {
     if (!log_writer_) return;
     for (auto& worker : workers_) worker->send([&worker = *worker] { worker.log().flush(); });

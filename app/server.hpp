@@ -93,6 +93,8 @@ public:
                  const std::shared_ptr<const net::tls::ServerContext>& context);
     void set_upstream_tls(const std::string& upstream,
                           const std::shared_ptr<const net::tls::ClientContext>& context);
+    /// Memory is short, or is not any more.
+    void save_memory(bool is_short);
     /// From now on this policy decides who enters the listener.
     void set_access(const std::string& listener, std::shared_ptr<const proxy::AccessPolicy> policy);
 

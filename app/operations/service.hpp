@@ -13,6 +13,7 @@
 #include "app/limits.hpp"
 #include "app/monitors.hpp"
 #include "app/operations/backend_book.hpp"
+#include "app/operations/memory_watch.hpp"
 #include "app/operations/rates.hpp"
 #include "app/operations/watchdog.hpp"
 #include "app/server.hpp"
@@ -210,6 +211,7 @@ private:
     WallTime started_wall_;
     admin::EventRing events_;
     Watchdog watchdog_;
+    MemoryWatch memory_;
     BackendBook backends_;
     std::vector<WorkerPace> worker_paces_;
     std::map<std::string, ListenerPace> listener_paces_;

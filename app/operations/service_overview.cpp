@@ -80,6 +80,8 @@ ProcessView Service::process_view(TimePoint now) const {
                      .connections = shared.connections.used(),
                      .connection_limit = shared.connections.limit(),
                      .limit_cause = limit_.cause,
+                     .memory_limit = shared.memory.limit.load(std::memory_order_relaxed),
+                     .overload = shared.memory.overload(),
                      .access_log_dropped = parts_.server.log_lines_lost(),
                      .log_dropped = parts_.log.dropped(),
                      .usage = process_usage()};
