@@ -141,7 +141,7 @@ void Server::take_listeners(const Change& change, const config::Config& before,
         if (!listener || old == nullptr || *old != settings) {
             listener = std::make_shared<proxy::ListenerShared>(settings, known.shared,
                                                                source_table(), listener.get());
-            listener->gate.take_effect();
+            listener->take_effect();
             listener->access = access_[i];
         }
         listeners_.push_back(listener);

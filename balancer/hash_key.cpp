@@ -28,12 +28,17 @@ std::string_view key_text(std::span<char> room, std::size_t length, HashKey key)
 
 }  // namespace
 
-std::optional<std::uint64_t> KeyHasher::hash(const CompactEndpoint& client) const noexcept {
+std::optional<std::uint64_t> KeyHasher::hash(const CompactEndpoint& client,
+                                             std::string_view server_name) const noexcept {
     const bool ring = policy_ == PolicyKind::ring_hash;
     if (!ring && policy_ != PolicyKind::maglev) return std::nullopt;
-    if (!client.is_ipv4() && !client.is_ipv6()) return std::nullopt;
     std::array<char, CompactEndpoint::max_text_size> room;
-    const auto text = key_text(room, client.format_to(room.data()), key_);
+    std::string_view text = server_name;
+    if (key_ != HashKey::sni) {
+        if (!client.is_ipv4() && !client.is_ipv6()) return std::nullopt;
+        text = key_text(room, client.format_to(room.data()), key_);
+    }
+    if (text.empty()) return std::nullopt;
     if (!ring) return hash64(text, seed_);
     return seed_ == 0 ? crc32(text) : hash64(text, seed_) >> 32;
 }

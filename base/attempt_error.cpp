@@ -7,7 +7,7 @@ namespace penstock {
 
 std::string_view name_of(AttemptError error) noexcept {
     static constexpr std::array<std::string_view, attempt_error_count> names{
-        "", "refused", "timeout", "unreachable", "reset", "no_port", "no_fd", "other"};
+        "", "refused", "timeout", "unreachable", "reset", "no_port", "no_fd", "tls", "other"};
     return names[std::to_underlying(error)];
 }
 

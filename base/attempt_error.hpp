@@ -15,9 +15,10 @@ enum class AttemptError : std::uint8_t {
     reset,
     no_port,  // no local port left for this destination
     no_fd,    // no descriptor left
+    tls,      // the handshake with it failed
     other,
 };
-inline constexpr std::size_t attempt_error_count = 8;
+inline constexpr std::size_t attempt_error_count = 9;
 
 /// Empty for none.
 [[nodiscard]] std::string_view name_of(AttemptError error) noexcept;

@@ -14,6 +14,12 @@ std::string_view name_of(WarmResult result) noexcept {
     return names[std::to_underlying(result)];
 }
 
+std::string_view name_of(Handshake result) noexcept {
+    static constexpr std::array<std::string_view, handshake_count> names{"full", "resumed",
+                                                                         "failed", "timeout"};
+    return names[std::to_underlying(result)];
+}
+
 std::string_view name_of(CircuitCause cause) noexcept {
     static constexpr std::array<std::string_view, circuit_cause_count> names{
         "consecutive_failures", "failure_rate", "trial_failed"};

@@ -22,6 +22,10 @@ struct RouteCells {
     WaitHistogram setup;  // accepted until the backend connection is ready
 };
 
+/// How a handshake with a client ended.
+enum class Handshake : std::uint8_t { full, resumed, failed, timeout };
+inline constexpr std::size_t handshake_count = 4;
+
 /// What one worker counts for one listener.
 struct alignas(64) ListenerCells {
     Counter accepted;
@@ -31,7 +35,12 @@ struct alignas(64) ListenerCells {
     std::array<Counter, close_reason_count> closed;  // of clients that got no upstream
     std::array<Counter, close_reason_count> let_pass;  // would have been refused: dry run
     LifeHistogram duration;
+    std::array<Counter, handshake_count> handshakes;
+    WaitHistogram handshake_time;  // of those that succeeded
 
+    [[nodiscard]] Counter& handshake(Handshake how) noexcept {
+        return handshakes[std::to_underlying(how)];
+    }
     [[nodiscard]] Counter& closed_by(CloseReason reason) noexcept {
         return closed[std::to_underlying(reason)];
     }
@@ -108,6 +117,7 @@ struct alignas(64) WorkerCells {
 
 [[nodiscard]] std::string_view name_of(AcceptError error) noexcept;
 [[nodiscard]] std::string_view name_of(WarmResult result) noexcept;
+[[nodiscard]] std::string_view name_of(Handshake result) noexcept;
 [[nodiscard]] std::string_view name_of(CircuitCause cause) noexcept;
 
 }  // namespace penstock::metrics

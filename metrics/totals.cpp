@@ -66,6 +66,8 @@ ListenerTotals& ListenerTotals::operator+=(const ListenerCells& cells) {
     // Ends before beginnings: nobody sees more connections closed than accepted.
     add(closed, cells.closed);
     duration += cells.duration;
+    add(handshakes, cells.handshakes);
+    handshake_time += cells.handshake_time;
     accepted += cells.accepted.value();
     bytes_to_backend += cells.bytes_to_backend.value();
     bytes_to_client += cells.bytes_to_client.value();
@@ -77,6 +79,8 @@ ListenerTotals& ListenerTotals::operator+=(const ListenerCells& cells) {
 ListenerTotals& ListenerTotals::operator+=(const ListenerTotals& other) {
     add(closed, other.closed);
     duration += other.duration;
+    add(handshakes, other.handshakes);
+    handshake_time += other.handshake_time;
     accepted += other.accepted;
     bytes_to_backend += other.bytes_to_backend;
     bytes_to_client += other.bytes_to_client;

@@ -55,6 +55,8 @@ struct ListenerTotals {
     std::array<std::uint64_t, close_reason_count> closed{};  // without an upstream
     std::array<std::uint64_t, close_reason_count> let_pass{};
     HistogramTotals duration{};
+    std::array<std::uint64_t, handshake_count> handshakes{};
+    HistogramTotals handshake_time{};
 
     ListenerTotals& operator+=(const ListenerCells& cells);
     ListenerTotals& operator+=(const ListenerTotals& other);

@@ -27,7 +27,7 @@ void EventLoop::run() {
 
 void EventLoop::turn(Duration max_wait) {
     Duration wait = max_wait;
-    if (!mailbox_.empty() || retired_ != nullptr) {
+    if (!mailbox_.empty() || retired_ != nullptr || !background_.empty()) {
         wait = Duration::zero();
     } else if (const TimePoint wake_up = wheel_.next_wake_up(); wake_up != no_deadline) {
         wait = std::min(wait, std::max(wake_up - turn_ended_, Duration::zero()));
@@ -37,6 +37,7 @@ void EventLoop::turn(Duration max_wait) {
     ready().run_batch();
     mailbox_.receive();
     run_timers(events);
+    run_background();
     destroy_retired();
     // One reading serves as the end of this turn and the beginning of the next wait.
     turn_ended_ = clock_.now();
@@ -48,6 +49,14 @@ void EventLoop::run_timers(int events) {
     if (more_events && ++turns_without_timers_ < max_turns_without_timers) return;
     turns_without_timers_ = 0;
     wheel_.advance(now_, max_expiries_per_turn);
+}
+
+// At least one, so that a slow machine gets on as well.
+void EventLoop::run_background() {
+    if (background_.empty()) return;
+    const TimePoint ends = clock_.now() + background_slice;
+    do background_.run_one();
+    while (!background_.empty() && clock_.now() < ends);
 }
 
 void EventLoop::retire(Retired* object) noexcept {

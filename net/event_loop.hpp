@@ -38,6 +38,7 @@ class EventLoop {
 public:
     static constexpr std::size_t scratch_size = BufferPool::large;
     static constexpr std::size_t max_expiries_per_turn = 256;
+    static constexpr Duration background_slice = std::chrono::milliseconds(1);
 
     /// Throws std::system_error. `buffer_cap_bytes` bounds what blocked writes may hold.
     explicit EventLoop(std::size_t buffer_cap_bytes);
@@ -64,6 +65,10 @@ public:
     [[nodiscard]] TimePoint now() const noexcept { return now_; }
     [[nodiscard]] Poller& poller() noexcept { return poller_; }
     [[nodiscard]] ReadyQueue& ready() noexcept { return poller_.ready(); }
+    /// Coroutines that have something expensive before them, a handshake: those who await
+    /// `background().yield()` go on after all that was ready, one slice of time per turn, so that
+    /// they slow down nobody who only relays.
+    [[nodiscard]] ReadyQueue& background() noexcept { return background_; }
     [[nodiscard]] TimingWheel& wheel() noexcept { return wheel_; }
     [[nodiscard]] BufferPool& buffers() noexcept { return buffers_; }
     [[nodiscard]] PipePool& pipes() noexcept { return pipes_; }
@@ -75,6 +80,7 @@ public:
 
 private:
     void run_timers(int events);
+    void run_background();
     void destroy_retired() noexcept;
 
     SteadyClock clock_;
@@ -85,6 +91,7 @@ private:
     PipePool pipes_{wheel_};
     Mailbox mailbox_;
     std::unique_ptr<std::byte[]> scratch_;
+    ReadyQueue background_;
     Retired* retired_ = nullptr;
     TurnObserver* observer_ = nullptr;
     TimePoint turn_ended_ = now_;

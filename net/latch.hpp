@@ -28,6 +28,16 @@ public:
         running_.clear();
     }
 
+    /// Resumes the one that has waited longest; there must be one.
+    void run_one() {
+        const auto h = next_[first_++];
+        if (first_ == next_.size()) {
+            next_.clear();
+            first_ = 0;
+        }
+        h.resume();
+    }
+
     /// Suspends the caller to the back of the queue: for one that has used up its budget.
     auto yield() noexcept {
         struct Awaiter {
@@ -44,6 +54,7 @@ private:
         1024;  // two waiters for each of epoll's 256 events, twice
 
     std::vector<std::coroutine_handle<>> next_;
+    std::size_t first_ = 0;  // of next_: run_one() has taken those before
     std::vector<std::coroutine_handle<>> running_;
 };
 

@@ -115,9 +115,7 @@ Acceptor::Outcome Acceptor::accept_one() {
 
 void Acceptor::admit(Accepted fresh, Room room) {
     const bool reserved = static_cast<bool>(room.process);
-    auto admission =
-        listener_->shared->gate.admit({fresh.peer, listener_->access.get(), worker_.loop().now()},
-                                      std::move(room), worker_.shared().connections);
+    auto admission = judge(fresh, std::move(room));
     admission.would_refuse.for_each([&](CloseReason reason) {
         listener_->cells.would_refuse(reason).add();
         note(GateLog::Event::would_refuse, reason, fresh.peer);
@@ -132,6 +130,28 @@ void Acceptor::admit(Accepted fresh, Room room) {
     fresh.listener_permit = std::move(admission.listener);
     fresh.source_permit = std::move(admission.source);
     worker_.admit(*listener_, std::move(fresh));
+}
+
+// Whoever may name another client is no client.
+Admission Acceptor::judge(Accepted& fresh, Room room) {
+    Gate& gate = listener_->shared->gate;
+    const auto& settings = listener_->settings();
+    const TimePoint now = worker_.loop().now();
+    if (settings.proxy_protocol != config::ProxyProtocol::off) {
+        using enum config::ProxyProtocolUntrusted;
+        if (listener_->shared->header_senders.contains(fresh.peer)) {
+            fresh.header = HeaderRule::believe;
+            return gate.admit_connection(now, std::move(room), worker_.shared().connections);
+        }
+        if (settings.proxy_protocol_untrusted == refuse) {
+            Admission refused;
+            refused.refused = CloseReason::proxy_header_untrusted;
+            return refused;
+        }
+        if (settings.proxy_protocol_untrusted == ignore) fresh.header = HeaderRule::ignore;
+    }
+    return gate.admit({fresh.peer, listener_->access.get(), now}, std::move(room),
+                      worker_.shared().connections);
 }
 
 // Only the log asks for it, and only a listener on every address has to ask the kernel.
@@ -180,10 +200,7 @@ void Acceptor::refuse(Accepted accepted, CloseReason reason) {
 }
 
 void Acceptor::note(GateLog::Event event, CloseReason reason, const CompactEndpoint& peer) {
-    auto told = listener_->account().gate_log.report(worker_.shared().log, listener_->settings(),
-                                                     event, reason, peer, worker_.loop().now());
-    if (told && worker_.shared().on_limit)
-        worker_.shared().on_limit(listener_->settings().name, reason, *std::move(told));
+    worker_.note_limit(*listener_, event, reason, peer);
 }
 
 // While stopping nobody can wait any more.

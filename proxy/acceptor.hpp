@@ -48,6 +48,7 @@ private:
     Outcome accept_one();
     Outcome on_accept_error(int error);
     void admit(Accepted accepted, Room room);
+    [[nodiscard]] Admission judge(Accepted& fresh, Room room);
     void refuse(Accepted accepted, CloseReason reason);
     void note(GateLog::Event event, CloseReason reason, const CompactEndpoint& peer);
     [[nodiscard]] bool waits_at_limits() const noexcept;

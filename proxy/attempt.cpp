@@ -33,6 +33,7 @@ std::optional<balancer::Failure> failure_of(AttemptError error) noexcept {
         case AttemptError::timeout: return balancer::Failure::timeout;
         case AttemptError::unreachable: return balancer::Failure::unreachable;
         case AttemptError::reset: return balancer::Failure::early_reset;
+        case AttemptError::tls:
         case AttemptError::other: return balancer::Failure::other;
         case AttemptError::none:
         case AttemptError::no_port:

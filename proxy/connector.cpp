@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "net/connect.hpp"
+#include "proxy/front/introduction.hpp"
 #include "proxy/session.hpp"
 #include "proxy/setup.hpp"
 #include "proxy/worker.hpp"
@@ -43,6 +44,15 @@ net::Task<int> connect_once(Session& session, const Endpoint& address, TimePoint
     co_return ETIMEDOUT;
 }
 
+// The whole attempt: connected, and the backend knows all that it is told before the client's bytes.
+net::Task<AttemptResult> reach(Session& session, const Endpoint& address, TimePoint deadline) {
+    auto connecting = connect_once(session, address, deadline);
+    const AttemptResult result = attempt_result(co_await connecting);
+    if (!result.ok() || !session.is_connecting() || !needs_introduction(session)) co_return result;
+    auto introducing = introduce(session, deadline);
+    co_return co_await introducing;
+}
+
 // Until the session relays or has ended. On its own, so that its place in a queue is given up
 // first.
 net::Task<void> set_up(Session& session) {
@@ -50,22 +60,27 @@ net::Task<void> set_up(Session& session) {
     Setup setup(session);
     while (session.is_connecting()) {
         Setup::Next next = setup.admit();
-        if (next == Setup::Next::connect) {
+        if (next == Setup::Next::connect || next == Setup::Next::relay) {
+            const bool warm = next == Setup::Next::relay;
             const TimePoint started = loop.now();
-            auto attempt = connect_once(
-                session, setup.backend().address(),
-                deadline_after(started, session.upstream().settings().connect_timeout));
-            const int error = co_await attempt;
+            const TimePoint deadline =
+                deadline_after(started, session.upstream().settings().connect_timeout);
+            AttemptResult result;
+            if (!warm) {
+                auto attempt = reach(session, setup.backend().address(), deadline);
+                result = co_await attempt;
+            } else if (needs_introduction(session)) {
+                auto attempt = introduce(session, deadline);
+                result = co_await attempt;
+            }
             if (!session.is_connecting()) co_return;
-            const Duration took = loop.now() - started;
-            if (error == 0) {
-                setup.on_connected(took);
-                session.relay(took, false);
+            const Duration took = warm ? Duration::zero() : loop.now() - started;
+            if (result.ok()) {
+                if (!warm) setup.on_connected(took);
+                session.relay(took, warm);
                 co_return;
             }
-            next = setup.on_failed(error, took);
-        } else if (next == Setup::Next::relay) {
-            session.relay(Duration::zero(), true);
+            next = setup.on_failed(result, took);
         }
         if (next == Setup::Next::wait) {
             session.backend_socket().writable.clear();

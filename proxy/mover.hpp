@@ -17,16 +17,36 @@ inline constexpr unsigned message_budget = 32;
 
 namespace detail {
 
-inline Step wait_readable(net::Watch& from) noexcept {
-    return {StepKind::wait, net::WaitRole::reader, &from.readable};
+// The latches of a stream are those of its socket.
+template <net::Stream S>
+net::Watch& watch_of(S& stream) noexcept {
+    if constexpr (requires { stream.socket(); })
+        return stream.socket();
+    else
+        return stream;
 }
-inline Step wait_writable(net::Watch& to) noexcept {
-    return {StepKind::wait, net::WaitRole::writer, &to.writable};
+// A stream that decrypts may hold bytes that no event tells of.
+template <net::Stream S>
+bool may_read(S& stream) noexcept {
+    if constexpr (requires { stream.may_read(); })
+        return stream.may_read();
+    else
+        return stream.readable.ready();
+}
+template <net::Stream S>
+Step wait_readable(S& from) noexcept {
+    return {StepKind::wait, net::WaitRole::reader, &watch_of(from).readable};
+}
+template <net::Stream S>
+Step wait_writable(S& to) noexcept {
+    return {StepKind::wait, net::WaitRole::writer, &watch_of(to).writable};
 }
 // What a stream asked for, seen from the pump that called it in `role`.
-inline Step wait_for(net::IoStatus status, net::Watch& stream, net::WaitRole role) noexcept {
+template <net::Stream S>
+Step wait_for(net::IoStatus status, S& stream, net::WaitRole role) noexcept {
+    net::Watch& watch = watch_of(stream);
     return {StepKind::wait, role,
-            status == net::IoStatus::want_read ? &stream.readable : &stream.writable};
+            status == net::IoStatus::want_read ? &watch.readable : &watch.writable};
 }
 
 }  // namespace detail
@@ -55,7 +75,7 @@ public:
             if (!flow_.empty())
                 if (const Step step = deliver(); step.kind != StepKind::yield) return step;
             if (moved_ >= budget_ || messages >= message_budget) return rest();
-            if (!from_.readable.ready()) {
+            if (!detail::may_read(from_)) {
                 if (flow_.pipe != nullptr) return_pipe();
                 return detail::wait_readable(from_);
             }
@@ -66,7 +86,7 @@ public:
     /// Sends what the flow holds; `yield` means that all of it went.
     Step deliver() noexcept {
         while (flow_.rest != nullptr) {
-            if (!to_.writable.ready()) return detail::wait_writable(to_);
+            if (!detail::watch_of(to_).writable.ready()) return detail::wait_writable(to_);
             const auto sent = to_.send(flow_.rest->pending());
             if (sent.status == net::IoStatus::error) return {StepKind::write_failed};
             if (!sent.ok()) return detail::wait_for(sent.status, to_, net::WaitRole::writer);

@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "proxy/connector.hpp"
+#include "proxy/front/arrival.hpp"
 #include "proxy/mover.hpp"
 #include "proxy/worker.hpp"
 
@@ -47,7 +48,6 @@ net::SocketKind kind_of(const CompactEndpoint& peer) noexcept {
 Session::Session(Worker& worker, ListenerPtr listener, Accepted accepted, std::uint64_t sequence)
     : worker_(worker),
       listener_(std::move(listener)),
-      upstream_(listener_->router.choose(accepted.peer)),
       client_socket_(*this),
       backend_socket_(*this),
       accepted_at_(worker.loop().now()),
@@ -55,6 +55,7 @@ Session::Session(Worker& worker, ListenerPtr listener, Accepted accepted, std::u
       sequence_(sequence),
       peer_(accepted.peer),
       local_(accepted.local),
+      header_(accepted.header),
       role_(listener_->settings().role) {
     if (!accepted.would_refuse.empty()) extras().would_refuse = accepted.would_refuse;
     slots_.process = accepted.process_permit.keep();
@@ -73,7 +74,17 @@ void Session::start() {
         worker_.log().write(make_record(LogRecord::Event::open), worker_.loop().now());
     if (const auto error = worker_.loop().poller().add(client_socket_, net::Poller::stream_events))
         return abort(CloseReason::internal, error.value());
-    if (!upstream_) return abort(CloseReason::no_route);
+    if (listener_->receives) {
+        state_ = SessionState::arriving;
+        ++coroutines_;
+        receive_client(*this);
+    } else if (choose_upstream()) {
+        begin_connecting();
+    }
+}
+
+void Session::begin_connecting() {
+    state_ = SessionState::connecting;
     ++coroutines_;
     connect_session(*this);
 }
@@ -100,6 +111,8 @@ void Session::take_backend(balancer::Backend& backend, balancer::Permit slot,
 void Session::drop_backend(AttemptError error, Duration took) {
     judge_attempt(error);
     extras().failed_attempts.push_back({backend_->shared_from_this(), error, microseconds(took)});
+    if (secured_) extras_->front->backend.reset();
+    backend_socket_.close();
     backend_->session_ended();
     if (std::exchange(slots_.backend, false)) backend_->slots().give_back();
     backend_ = nullptr;
@@ -156,12 +169,16 @@ void Session::relay(Duration took, bool warm) {
 }
 
 net::Root Session::pump(Session& self, Side from) {
+    bool ended = false;
     while (self.state_ == SessionState::relaying) {
-        const Step step = self.move(from);
+        const Step step = ended ? Step{StepKind::end_of_stream} : self.move(from);
         if (step.kind == StepKind::wait) {
             co_await step.latch->wait(step.role);
         } else if (step.kind == StepKind::yield) {
             co_await self.worker_.loop().ready().yield();
+        } else if (step.kind == StepKind::end_of_stream && !self.pass_end_on(from)) {
+            ended = true;
+            co_await self.socket(opposite(from)).writable.wait(net::WaitRole::writer);
         } else {
             self.on_flow_ended(from, step.kind);
             break;
@@ -172,6 +189,11 @@ net::Root Session::pump(Session& self, Side from) {
 
 Step Session::move(Side from) {
     if (paced_) return move_paced(from);
+    if (secured_) {
+        const auto [step, moved] = move_secured(from, unlimited);
+        if (moved > 0) on_moved(from, moved);
+        return step;
+    }
     Mover mover(worker_.loop(), flow(from), socket(from), socket(opposite(from)));
     const Step step = mover.run();
     if (mover.moved() > 0) on_moved(from, mover.moved());
@@ -183,11 +205,9 @@ Step Session::move(Side from) {
 Step Session::move_paced(Side from) {
     Pace& pace = this->pace(from);
     const TimePoint now = worker_.loop().now();
-    Mover mover(worker_.loop(), flow(from), socket(from), socket(opposite(from)),
-                pace.budget.available(now));
-    const Step step = mover.run();
-    pace.budget.take(mover.moved());
-    if (mover.moved() > 0) on_moved(from, mover.moved());
+    const auto [step, moved] = move_secured(from, pace.budget.available(now));
+    pace.budget.take(moved);
+    if (moved > 0) on_moved(from, moved);
     if (step.kind != StepKind::pause) return step;
     if (has_failed(from)) {
         // What it sent before is all there will be: neither that nor the error is held back.
@@ -222,6 +242,7 @@ void Session::on_moved(Side from, std::size_t bytes) noexcept {
         backend_cells().first_byte.record(first_byte_us_);
         if (upstream().wants_latency) backend_->latency().record(now - ready_at_, now);
         judge_success();
+        keep_backend_session();
     }
     if (times_.peer_check_due == no_deadline && listener_->timeouts.peer != never) {
         times_.peer_check_due = now + DeadPeerJudge::first_sample_after(listener_->timeouts.peer);
@@ -260,14 +281,13 @@ void Session::on_end_of_stream(Side from) noexcept {
         judge_success();
         return close(CloseReason::completed, closed_by_, 0);
     }
-    // If the other side is gone already, its own pump finds out.
-    socket(opposite(from)).shutdown_write();
     times_.half_closed_since = worker_.loop().now();
     file_relay_deadline();
 }
 
 void Session::on_side_failed(Side side) noexcept {
     const int error = socket(side).error().value();
+    note_tls_problem(side);
     const bool lost = means_lost(error);
     if (is_local_failure(error)) return abort(CloseReason::internal, error);
     if (side == Side::client)
@@ -299,9 +319,7 @@ void Session::continue_flush(TimePoint now) noexcept {
     net::Socket& to = socket(flushing_to_);
     const Side failed = opposite(flushing_to_);
     if (!flow(failed).empty()) {
-        Mover mover(worker_.loop(), flow(failed), socket(failed), to);
-        mover.deliver();
-        count_bytes(failed, mover.moved());
+        count_bytes(failed, deliver_rest(failed));
     }
     const bool delivered = flow(failed).empty() && to.unacknowledged() == 0;
     const TimePoint ends = extras().flush_ends;
@@ -318,7 +336,9 @@ void Session::on_hangup(net::Watch& watch) {
     if (state_ == SessionState::connecting && side == Side::client) {
         // A FIN behind data is a half-close and stays; without any it has nothing to wait for.
         std::byte byte;
-        if ((both_ways && hung_up.check_error()) || !hung_up.peek({&byte, 1}).ok())
+        const bool has_data = (secured(side) != nullptr && secured(side)->has_pending()) ||
+                              hung_up.peek({&byte, 1}).ok();
+        if ((both_ways && hung_up.check_error()) || !has_data)
             close(CloseReason::client_gone, ClosedBy::client, hung_up.error().value());
     } else if (state_ == SessionState::relaying) {
         // While a pump still reads here, it finds the error behind the data.
@@ -330,7 +350,13 @@ void Session::on_hangup(net::Watch& watch) {
 
 void Session::on_timer(TimePoint now) {
     switch (state_) {
-        case SessionState::connecting: return wake_up().wake(worker_.loop().ready());
+        case SessionState::arriving:
+            client_socket_.readable.wake(worker_.loop().ready());
+            client_socket_.writable.wake(worker_.loop().ready());
+            return;
+        case SessionState::connecting:
+            backend_socket_.readable.wake(worker_.loop().ready());
+            return wake_up().wake(worker_.loop().ready());
         case SessionState::relaying: return check_relay_deadlines(now);
         case SessionState::flushing: return continue_flush(now);
         case SessionState::closed: return;
@@ -455,22 +481,35 @@ void Session::close_sockets() noexcept {
             backend_socket_.close();
             return;
         case CloseReason::no_route:
+        case CloseReason::denied:
+        case CloseReason::limit_source:
+        case CloseReason::rate_source:
+        case CloseReason::proxy_header_invalid:
+        case CloseReason::proxy_header_timeout:
+        case CloseReason::client_hello_invalid:
+        case CloseReason::client_hello_timeout:
             if (listener_->settings().refuse_with == config::RefuseWith::close)
-                client_socket_.finish();
+                finish_sending(Side::client);
+            break;
+        case CloseReason::tls_failed:
+        case CloseReason::tls_timeout:
+        case CloseReason::tls_client_cert:
+        case CloseReason::tls_unknown_name:
+            client_socket_.finish();  // a reset would overtake the alert
             break;
         case CloseReason::no_backend:
         case CloseReason::connect_failed:
         case CloseReason::queue_full:
         case CloseReason::queue_timeout:
             if (upstream_->settings().no_backend == config::NoBackend::close)
-                client_socket_.finish();
+                finish_sending(Side::client);
             break;
         case CloseReason::drained:
         case CloseReason::backend_removed:
         case CloseReason::rebalanced:
             if (is_quiet(worker_.loop().now())) {
-                client_socket_.finish();
-                backend_socket_.finish();
+                finish_sending(Side::client);
+                finish_sending(Side::backend);
             }
             break;
         default: break;
@@ -510,6 +549,8 @@ void Session::finish() noexcept {
     if (linked_) worker_.unlink(*this, listener_->account());
     worker_.loop().retire(this);
 }
+
+TimePoint Session::now() const noexcept { return worker_.loop().now(); }
 
 metrics::BackendCells& Session::backend_cells() const noexcept {
     return backend_->cells(worker_.index());

@@ -20,6 +20,7 @@
 #include "proxy/dead_peer.hpp"
 #include "proxy/deadlines.hpp"
 #include "proxy/flow.hpp"
+#include "proxy/front/front.hpp"
 #include "proxy/inspect/session_info.hpp"
 #include "proxy/pace.hpp"
 
@@ -30,10 +31,18 @@ class Worker;
 enum class Side : std::uint8_t { client, backend };
 
 enum class SessionState : std::uint8_t {
+    arriving,    // reading what comes before the client is sent anywhere
     connecting,  // choosing a backend, connecting, or waiting to try again
     relaying,
     flushing,  // one side failed: the other gets what was read, then a reset
     closed,
+};
+
+/// What becomes of the PROXY header of a fresh connection.
+enum class HeaderRule : std::uint8_t {
+    none,     // there is none
+    believe,  // it names the client; access and limits per source wait for it
+    ignore,   // it is read and checked, and not believed
 };
 
 /// A fresh connection, as accepted: what may travel to another worker before it becomes a session.
@@ -46,6 +55,7 @@ struct Accepted {
     balancer::Permit listener_permit;
     balancer::SourcePermit source_permit;
     ReasonSet would_refuse;
+    HeaderRule header = HeaderRule::none;
 };
 
 /// One client's connection, from accept to its line in the access log. Lives and dies on one
@@ -61,7 +71,7 @@ public:
     Session(Worker& worker, ListenerPtr listener, Accepted accepted, std::uint64_t sequence);
     ~Session() override;
 
-    /// Links the session to its worker and starts connecting.
+    /// Links the session to its worker, and receives the client or starts connecting.
     void start();
 
     /// Ends the session by decision of the proxy: each side sees what the table of the access log
@@ -92,7 +102,43 @@ public:
     [[nodiscard]] bool matches(const SessionFilter& filter) const noexcept;
     [[nodiscard]] SessionInfo info() const;
 
+    // For whoever receives the client (front/arrival.hpp).
+    [[nodiscard]] ListenerContext& listener() noexcept { return *listener_; }
+    [[nodiscard]] net::Socket& client_socket() noexcept { return client_socket_; }
+    [[nodiscard]] bool is_arriving() const noexcept { return state_ == SessionState::arriving; }
+    [[nodiscard]] TimePoint now() const noexcept;
+    [[nodiscard]] TimePoint accepted_at() const noexcept { return accepted_at_; }
+    [[nodiscard]] HeaderRule header_rule() const noexcept { return header_; }
+    /// Made at the first call.
+    [[nodiscard]] Front& front();
+    [[nodiscard]] Front* front_if() const noexcept {
+        return extras_ ? extras_->front.get() : nullptr;
+    }
+    /// Goes by the header as header_rule() says. False: the client it names may not enter, and the
+    /// session was aborted.
+    [[nodiscard]] bool accept_header(net::proxy_protocol::Header header);
+    /// Where the client goes, by all that is known of it. False: nowhere; aborted.
+    [[nodiscard]] bool choose_upstream();
+    /// What choose_upstream() has found.
+    [[nodiscard]] bool terminates_tls() const noexcept { return terminates_; }
+    /// It is gone, before it had a backend.
+    void client_left() noexcept;
+    /// The connection of the client speaks TLS from now on.
+    void secure_client(std::unique_ptr<net::tls::Stream> stream);
+    /// The client was received.
+    void begin_connecting();
+
     // For the connector.
+    [[nodiscard]] ConnectionId id() const noexcept;
+    /// The address that the client connected to.
+    [[nodiscard]] CompactEndpoint local() const noexcept;
+    /// The connection to the backend speaks TLS from now on.
+    void secure_backend(std::unique_ptr<net::tls::Stream> stream,
+                        std::shared_ptr<const net::tls::ClientContext> context);
+    [[nodiscard]] std::string_view server_name() const noexcept {
+        const Front* front = front_if();
+        return front != nullptr ? std::string_view(front->facts->server_name) : "";
+    }
     [[nodiscard]] Worker& worker() noexcept { return worker_; }
     [[nodiscard]] UpstreamContext& upstream() noexcept { return *upstream_; }
     [[nodiscard]] net::Socket& backend_socket() noexcept { return backend_socket_; }
@@ -128,6 +174,21 @@ private:
     static net::Root pump(Session& self, Side from);
     [[nodiscard]] Step move(Side from);
     [[nodiscard]] Step move_paced(Side from);
+    static constexpr std::size_t unlimited = ~std::size_t{0};
+    struct Moved {
+        Step step;
+        std::size_t bytes;
+    };
+    [[nodiscard]] Moved move_secured(Side from, std::size_t allowance) noexcept;
+    /// What a failed side left over goes to the other one; how much of it went.
+    std::size_t deliver_rest(Side from) noexcept;
+    template <typename F>
+    auto with_streams(Side from, F function) noexcept;
+    [[nodiscard]] net::tls::Stream* secured(Side side) noexcept;
+    [[nodiscard]] bool pass_end_on(Side from) noexcept;
+    void note_tls_problem(Side side) noexcept;
+    void finish_sending(Side side) noexcept;
+    void keep_backend_session() noexcept;
     void on_moved(Side from, std::size_t bytes) noexcept;
     void count_bytes(Side from, std::size_t bytes) noexcept;
     void on_flow_ended(Side from, StepKind how) noexcept;
@@ -189,6 +250,7 @@ private:
         DeadPeerJudge backend_judge;
         TimePoint flush_ends = no_deadline;
         std::unique_ptr<Pacing> pacing;  // null: no rate is limited
+        std::unique_ptr<Front> front;
     };
     [[nodiscard]] Extras& extras() {
         if (!extras_) extras_ = std::make_unique<Extras>();
@@ -197,7 +259,7 @@ private:
 
     Worker& worker_;
     ListenerPtr listener_;
-    UpstreamPtr upstream_;  // null = nobody serves this client
+    UpstreamPtr upstream_;  // null = nobody serves this client, or not known yet
     balancer::Backend* backend_ = nullptr;  // kept alive by upstream_
     net::Socket client_socket_;
     net::Socket backend_socket_;
@@ -228,6 +290,9 @@ private:
     bool linked_ : 1 = false;
     bool warm_ : 1 = false;
     bool paced_ : 1 = false;  // extras_->pacing is there
+    bool secured_ : 1 = false;  // TLS on one side at least
+    bool terminates_ : 1 = false;
+    HeaderRule header_ : 2 = HeaderRule::none;
     bool judged_ = true;  // the backend's breaker knows how the connection went, or need not
     Role role_;
 };

@@ -37,6 +37,10 @@ LogRecord Session::make_record(LogRecord::Event event) const noexcept {
                      .reason = reason_,
                      .detail = errno_name(error_)};
     record.duration_us = whole_us(worker_.loop().now() - accepted_at_);
+    if (const Front* front = front_if()) {
+        record.facts = front->facts.get();
+        if (!front->facts->problem.empty()) record.detail = front->facts->problem;
+    }
     if (extras_) {
         record.failed_attempts = extras_->failed_attempts;
         record.would_refuse = extras_->would_refuse;
@@ -51,8 +55,10 @@ void Session::remember(const LogRecord& record) noexcept {
         if (extras_) failed = std::move(extras_->failed_attempts);
         std::shared_ptr<const balancer::Backend> backend;
         if (record.backend != nullptr) backend = backend_->shared_from_this();
-        worker_.closed_sessions().add(
-            {record, listener_, upstream_, std::move(backend), std::move(failed)});
+        std::shared_ptr<const ClientFacts> facts;
+        if (const Front* front = front_if()) facts = front->facts;
+        worker_.closed_sessions().add({record, listener_, upstream_, std::move(backend),
+                                       std::move(failed), std::move(facts)});
     } catch (const std::bad_alloc&) {  // one is forgotten
     }
 }
@@ -69,10 +75,12 @@ SessionInfo Session::info() const {
             .age = now - accepted_at_,
             .idle = now - times_.last_activity,
             .bytes_to_backend = to_backend_.bytes,
-            .bytes_to_client = to_client_.bytes};
+            .bytes_to_client = to_client_.bytes,
+            .server_name = std::string(server_name())};
 }
 
 Activity Session::activity() const noexcept {
+    if (state_ == SessionState::arriving) return Activity::handshake;
     if (state_ == SessionState::connecting) return waiting_;
     return times_.half_closed_since == no_deadline && state_ == SessionState::relaying
                ? Activity::relaying

@@ -17,7 +17,7 @@ Setup::Setup(Session& session)
       lane_(upstream_.lane(session.role())),
       retry_(upstream_.settings().attempts, upstream_.settings().retry_backoff.base,
              upstream_.settings().retry_backoff.max),
-      key_(upstream_.hasher.hash(session.peer())),
+      key_(upstream_.hasher.hash(session.peer(), session.server_name())),
       waiter_(session, session.worker().index()),
       held_(session) {}
 
@@ -116,11 +116,14 @@ Setup::Chosen Setup::take(balancer::Pick pick, bool warm) {
         return Next::connect;
     }
     ConnectionSlots slots;
-    if (!upstream_.pool->take(pick.index, session_.backend_socket(), slots)) {
+    SecuredConnection secured;
+    if (!upstream_.pool->take(pick.index, session_.backend_socket(), slots, secured)) {
         backend_->circuit().give_back(pick.pass);
         return std::unexpected(PickFailure::all_full);
     }
     session_.take_backend(*backend_, std::move(slots.backend), pick.pass);
+    if (secured.stream)
+        session_.secure_backend(std::move(secured.stream), std::move(secured.context));
     // The session has one of its own: that of the pool's connection is free.
     slots.upstream.release();
     cells().warm_was(metrics::WarmResult::hit).add();
@@ -201,23 +204,22 @@ void Setup::on_connected(Duration took) {
     backend_->latency().record(took, session_.worker().loop().now());
 }
 
-Setup::Next Setup::on_failed(int error, Duration took) {
+Setup::Next Setup::on_failed(const AttemptResult& result, Duration took) {
     auto& worker = session_.worker();
     const TimePoint now = worker.loop().now();
     UpstreamShared& shared = *upstream_.shared;
     backend_->latency().fail(now, std::max(took, upstream_.settings().connect_timeout));
     connecting_.release();
-    const AttemptError how = classify_connect_error(error);
-    cells().failed_by(how).add();
-    session_.drop_backend(how, took);
+    cells().failed_by(result.error).add();
+    session_.drop_backend(result.error, took);
     note_tried();
     const auto decision = retry_.on_failure(lane_.selector.can_pick(tried_), worker.random());
     if (decision.action == balancer::RetryAction::give_up)
-        return refuse(CloseReason::connect_failed, error);
+        return refuse(CloseReason::connect_failed, result.number);
     if (!retry_token_) retry_token_ = shared.retries.try_begin(shared.connections.used());
     if (!retry_token_) {
         upstream_.cells.retries_denied.add();
-        return refuse(CloseReason::connect_failed, error);
+        return refuse(CloseReason::connect_failed, result.number);
     }
     upstream_.cells.retries.add();
     if (decision.action != balancer::RetryAction::wait) return Next::connect;

@@ -9,6 +9,7 @@
 #include "balancer/selector.hpp"
 #include "balancer/slot_limiter.hpp"
 #include "base/clock.hpp"
+#include "proxy/front/introduction.hpp"
 #include "proxy/queue/hold_room.hpp"
 #include "proxy/queue/waiting_line.hpp"
 #include "proxy/upstream.hpp"
@@ -46,8 +47,8 @@ public:
     [[nodiscard]] Next admit();
     /// The attempt that admit() asked for succeeded. Ends the need for a Setup.
     void on_connected(Duration took);
-    /// It failed, with this errno: wait, ended, or connect, which means admit() again.
-    [[nodiscard]] Next on_failed(int error, Duration took);
+    /// It failed: wait, ended, or connect, which means admit() again.
+    [[nodiscard]] Next on_failed(const AttemptResult& result, Duration took);
 
     [[nodiscard]] const balancer::Backend& backend() const noexcept { return *backend_; }
     [[nodiscard]] TimePoint wait_until() const noexcept { return wait_until_; }

@@ -29,6 +29,7 @@ balancer::HashKey hash_key(config::HashKey key) noexcept {
     switch (key) {
         case config::HashKey::source_ip: return balancer::HashKey::source_ip;
         case config::HashKey::source_ip_port: return balancer::HashKey::source_ip_port;
+        case config::HashKey::sni: return balancer::HashKey::sni;
     }
     std::unreachable();
 }
@@ -57,6 +58,26 @@ balancer::KeyHasher key_hasher(const config::Upstream& upstream, std::uint64_t h
 net::KeepaliveOptions keepalive_options(const config::Keepalive& keepalive) noexcept {
     return {keepalive_seconds(keepalive.idle), keepalive_seconds(keepalive.interval),
             std::clamp(keepalive.probes, 1U, 127U)};
+}
+
+// A host name that was resolved stands before the address in the backend's name: `host:443@10.0.0.1:443`.
+std::string verify_name(const config::Upstream& upstream, const std::string& backend,
+                        const Endpoint& address) {
+    if (upstream.tls && !upstream.tls->server_name.empty()) return upstream.tls->server_name;
+    for (const auto& listed : upstream.backends)
+        if (!listed.host.empty() &&
+            (backend == listed.name || backend.starts_with(listed.name + "@")))
+            return listed.host;
+    const bool is_listed = std::ranges::any_of(
+        upstream.backends, [&](const auto& listed) { return listed.name == backend; });
+    if (!is_listed)
+        for (const auto& source : upstream.discovery)
+            if (source.type == config::DiscoveryType::dns) return source.name;
+    if (address.is_unix()) return {};
+    std::string text = address.to_string();
+    text.erase(text.rfind(':'));
+    if (text.starts_with('[')) text = text.substr(1, text.find_first_of("]%") - 1);
+    return text;
 }
 
 UpstreamShared::UpstreamShared(const config::Upstream& from, std::size_t workers)
@@ -132,6 +153,25 @@ void UpstreamContext::change(UpstreamSettings settings, SnapshotPtr snapshot) {
         for (const auto& lane : lanes_)
             lane->selector = balancer::Selector(snapshot->set, options, lane_seed());
     adopt(std::move(snapshot));
+}
+
+void UpstreamContext::use_tls(std::shared_ptr<const net::tls::ClientContext> context) {
+    if (tls == context) return;
+    tls = std::move(context);
+    sessions_.clear();
+}
+
+std::unique_ptr<net::tls::Stream> UpstreamContext::secure(const balancer::Backend& backend,
+                                                          net::Socket& socket) {
+    const auto known = sessions_.find(backend.name());
+    return std::make_unique<net::tls::Stream>(
+        *tls, socket, verify_name(settings(), backend.name(), backend.address()),
+        known == sessions_.end() ? nullptr : &known->second);
+}
+
+void UpstreamContext::keep_session(const balancer::Backend& backend, net::tls::Stream& stream) {
+    if (!tls || !settings().tls || !settings().tls->session_reuse) return;
+    if (auto session = stream.take_session()) sessions_[backend.name()] = std::move(session);
 }
 
 void UpstreamContext::leave() {

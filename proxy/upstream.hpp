@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include <boost/smart_ptr/intrusive_ptr.hpp>
@@ -18,6 +19,7 @@
 #include "config/config.hpp"
 #include "metrics/cells.hpp"
 #include "net/socket.hpp"
+#include "net/tls/stream.hpp"
 #include "proxy/handoff.hpp"
 #include "proxy/queue/hold_room.hpp"
 #include "proxy/queue/waiting_line.hpp"
@@ -106,7 +108,16 @@ struct UpstreamContext
         return sources.start_connect(socket, to, poller, cells.no_port);
     }
 
+    /// From now on connections are made with it; what the old one has learnt of servers is forgotten.
+    void use_tls(std::shared_ptr<const net::tls::ClientContext> context);
+    /// TLS on a connection to `backend`, before the handshake. Only where `tls` is not null.
+    [[nodiscard]] std::unique_ptr<net::tls::Stream> secure(const balancer::Backend& backend,
+                                                           net::Socket& socket);
+    /// What the server has offered to resume is offered to it the next time.
+    void keep_session(const balancer::Backend& backend, net::tls::Stream& stream);
+
     std::shared_ptr<UpstreamShared> shared;
+    std::shared_ptr<const net::tls::ClientContext> tls{};  // null = plain
     balancer::KeyHasher hasher;  // gives keys to hash policies only
     SourceAddresses sources;
     std::unique_ptr<WarmPool> pool;  // null if the upstream has none
@@ -129,9 +140,15 @@ private:
     std::uint64_t seed_;
     std::vector<std::unique_ptr<Lane>> lanes_;  // that of Role::none first
     std::vector<std::shared_ptr<balancer::Backend>> leaving_;
+    std::unordered_map<std::string, net::tls::ClientSession> sessions_;  // by name of the backend
 };
 
 using UpstreamPtr = boost::intrusive_ptr<UpstreamContext>;
+
+/// Whose certificate a backend of that upstream has to show: a host name or an IP address; "" =
+/// anybody's that verifies (a unix socket without `server_name`).
+[[nodiscard]] std::string verify_name(const config::Upstream& upstream, const std::string& backend,
+                                      const Endpoint& address);
 
 // As the configuration has it.
 [[nodiscard]] balancer::SelectorOptions selector_options(const config::Upstream& upstream) noexcept;

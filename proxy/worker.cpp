@@ -253,6 +253,38 @@ void Worker::set_access(const ListenerAccount& listener,
     if (ListenerContext* context = context_of(listener)) context->access = std::move(policy);
 }
 
+void Worker::set_tls(const ListenerAccount& listener,
+                     std::shared_ptr<const net::tls::ServerContext> context) {
+    if (ListenerContext* of = context_of(listener)) of->tls = std::move(context);
+}
+
+void Worker::set_tls(const UpstreamShared& upstream,
+                     std::shared_ptr<const net::tls::ClientContext> context) {
+    if (UpstreamContext* of = context_of(upstream)) of->use_tls(std::move(context));
+}
+
+void Worker::note_limit(ListenerContext& listener, GateLog::Event event, CloseReason reason,
+                        const CompactEndpoint& peer) {
+    auto told = listener.account().gate_log.report(shared_.log, listener.settings(), event, reason,
+                                                   peer, loop_.now());
+    if (told && shared_.on_limit)
+        shared_.on_limit(listener.settings().name, reason, *std::move(told));
+}
+
+void Worker::call_handshake(ListenerAccount& listener) noexcept {
+    if (!listener.handshake_rooms[index_].empty()) return wake_handshake(listener);
+    const auto next = listener.waiting_to_shake.take_one();
+    if (!next) return;
+    Worker* worker = shared_.workers[*next];
+    worker->send([worker, of = listener.shared_from_this()] { worker->wake_handshake(*of); });
+}
+
+void Worker::wake_handshake(ListenerAccount& listener) noexcept {
+    HandshakeRoom& room = listener.handshake_rooms[index_];
+    room.wake_one(loop_.ready());
+    if (!room.empty()) listener.waiting_to_shake.mark(index_);
+}
+
 std::vector<SessionInfo> Worker::list_sessions(const SessionFilter& filter) const {
     std::vector<SessionInfo> found;
     for (const Session& session : sessions_) {
@@ -288,11 +320,9 @@ void Worker::resume_held(Lane& lane) {
 void Worker::set_split(const ListenerAccount& listener, const std::vector<std::uint32_t>& weights) {
     ListenerContext* context = context_of(listener);
     if (context == nullptr) return;
-    config::Listener changed = context->settings();
-    for (std::size_t i = 0; i < weights.size(); ++i) changed.split[i].weight = weights[i];
-    std::vector<UpstreamPtr> upstreams;
-    for (const Route& route : context->routes) upstreams.push_back(route.upstream);
-    context->router = router_of(changed, upstreams);
+    context->router.set_split(
+        weights, [context](const std::string& name) { return context->named(name); }, hash_seed_,
+        random_);
 }
 
 void Worker::resume_accepting() {

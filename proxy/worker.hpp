@@ -95,6 +95,13 @@ public:
     /// What is left of them after an earlier end_sessions() for that cause stays.
     void keep_sessions(const balancer::Backend& backend, health::EndCause cause);
 
+    /// From now on handshakes with its clients go by these certificates; null = TLS ends there no
+    /// longer.
+    void set_tls(const ListenerAccount& listener,
+                 std::shared_ptr<const net::tls::ServerContext> context);
+    /// As set_tls(), for connections to backends.
+    void set_tls(const UpstreamShared& upstream,
+                 std::shared_ptr<const net::tls::ClientContext> context);
     /// From now on this policy decides who enters the listener.
     void set_access(const ListenerAccount& listener, std::shared_ptr<const AccessPolicy> policy);
 
@@ -132,6 +139,11 @@ public:
     void report_failure(std::exception_ptr error) noexcept;
     void report_accept_error(const ListenerContext& listener, int error,
                              net::AcceptFailure failure);
+    /// A limit of the listener bites, or would: the log tells now and then.
+    void note_limit(ListenerContext& listener, GateLog::Event event, CloseReason reason,
+                    const CompactEndpoint& peer);
+    /// One handshake fewer is under way there: whoever waits goes on.
+    void call_handshake(ListenerAccount& listener) noexcept;
     /// A slot of `listener` and one of the process may be free: wakes whom that concerns.
     void wake_acceptors(ListenerAccount& listener) noexcept;
     /// A system call on a connection failed that should not fail.
@@ -164,8 +176,6 @@ private:
     void wake_waiting(UpstreamContext& upstream);
     [[nodiscard]] ListenerPtr make_listener(std::shared_ptr<ListenerShared> shared,
                                             const std::vector<UpstreamPtr>& upstreams);
-    [[nodiscard]] Router router_of(const config::Listener& listener,
-                                   const std::vector<UpstreamPtr>& upstreams);
     void start(Acceptor& acceptor);
     [[nodiscard]] ListenerContext* context_of(const ListenerAccount& account) noexcept;
     void on_timer(TimePoint now) override;
@@ -185,6 +195,7 @@ private:
     void resume_held(Lane& lane);
     void step_drains(TimePoint now);
     void wake_one(WaitingWorkers& waiting) noexcept;
+    void wake_handshake(ListenerAccount& listener) noexcept;
     void resume_accepting();
 
     WorkersShared& shared_;

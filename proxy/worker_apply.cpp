@@ -23,9 +23,10 @@ void Worker::take_upstreams(std::vector<WorkerUpdate::Upstream>& upstreams) {
     for (auto& upstream : upstreams_) before.emplace(upstream->shared.get(), std::move(upstream));
     upstreams_.clear();
     upstreams_.reserve(upstreams.size());
-    for (auto& [shared, fresh, changed, snapshot] : upstreams) {
+    for (auto& [shared, fresh, changed, snapshot, tls] : upstreams) {
         if (fresh) {
             upstreams_.push_back(std::move(fresh));
+            upstreams_.back()->use_tls(std::move(tls));
             set_up_pool(*upstreams_.back());
             continue;
         }
@@ -34,8 +35,11 @@ void Worker::take_upstreams(std::vector<WorkerUpdate::Upstream>& upstreams) {
         before.erase(known);
         if (!changed) continue;
         const config::Pool pool = upstream.settings().pool;
+        const bool was_secured = upstream.tls != nullptr;
         upstream.change(std::move(changed), std::move(snapshot));
-        if (upstream.settings().pool != pool) set_up_pool(upstream);
+        upstream.use_tls(std::move(tls));
+        if (upstream.settings().pool != pool || was_secured != (upstream.tls != nullptr))
+            set_up_pool(upstream);
         if (upstream.pool) upstream.pool->on_availability();
         wake_waiting(upstream);
     }
@@ -79,7 +83,11 @@ void Worker::take_listeners(const std::vector<WorkerUpdate::Listener>& listeners
             known != before.end() && !seed_changed &&
             std::ranges::equal(upstreams, known->second->routes, {}, {}, &Route::upstream);
         ListenerPtr next = stays ? known->second : make_listener(shared, upstreams);
-        if (!stays && known != before.end()) next->access = known->second->access;
+        if (stays) next->look_at_upstreams();
+        if (!stays && known != before.end()) {
+            next->access = known->second->access;
+            next->tls = known->second->tls;
+        }
         if (known != before.end()) before.erase(known);
         listeners_.push_back(std::move(next));
     }
@@ -92,22 +100,12 @@ void Worker::take_listeners(const std::vector<WorkerUpdate::Listener>& listeners
 
 ListenerPtr Worker::make_listener(std::shared_ptr<ListenerShared> shared,
                                   const std::vector<UpstreamPtr>& upstreams) {
-    for (const auto& upstream : upstreams) upstream->lane(shared->settings.role);
-    Router router = router_of(shared->settings, upstreams);
-    return new ListenerContext(std::move(shared), std::move(router), upstreams, index_);
-}
-
-Router Worker::router_of(const config::Listener& listener,
-                         const std::vector<UpstreamPtr>& upstreams) {
-    const auto named = [&](const std::string& name) -> UpstreamPtr {
-        const auto found = std::ranges::find(
-            upstreams, name, [](const UpstreamPtr& upstream) { return upstream->shared->name; });
-        return found == upstreams.end() ? nullptr : *found;
-    };
-    if (listener.split.empty()) return Router(named(listener.upstream));
-    std::vector<UpstreamPtr> parts;
-    for (const auto& part : listener.split) parts.push_back(named(part.upstream));
-    return {listener, std::move(parts), hash_seed_, random_};
+    // Lanes are made now, not when the first client asks.
+    for (const auto& upstream : upstreams) {
+        upstream->lane(shared->settings.role);
+        for (const auto& route : shared->settings.routes) upstream->lane(route.role);
+    }
+    return new ListenerContext(std::move(shared), upstreams, index_, hash_seed_, random_);
 }
 
 void Worker::take_sockets(std::vector<WorkerUpdate::Socket> sockets) {

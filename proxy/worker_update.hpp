@@ -22,6 +22,7 @@ struct WorkerUpdate {
         UpstreamPtr fresh{};           // null: the worker has it
         UpstreamSettings changed{};    // null: its settings stay
         SnapshotPtr snapshot{};        // with `changed`
+        std::shared_ptr<const net::tls::ClientContext> tls{};  // with either of them
     };
     struct Listener {
         std::shared_ptr<ListenerShared> shared;

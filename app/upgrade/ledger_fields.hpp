@@ -20,8 +20,9 @@ constexpr bool has_grown(std::size_t counters, std::size_t histograms) {
 }
 static_assert(!has_grown<metrics::RouteTotals>(close_reason_count, 1));
 static_assert(!has_grown<metrics::ListenerTotals>(3 + metrics::accept_error_count +
-                                                      2 * close_reason_count,
-                                                  1));
+                                                      2 * close_reason_count +
+                                                      metrics::handshake_count,
+                                                  2));
 static_assert(!has_grown<metrics::UpstreamTotals>(9, 1));
 static_assert(!has_grown<metrics::BackendTotals>(7 + close_class_count + attempt_error_count +
                                                      metrics::warm_result_count +
@@ -64,6 +65,8 @@ void fields(A& archive, typename A::template Of<Ledger::Listener>& listener) {
     archive.by_name("closed", totals.closed, nth_name<CloseReason>);
     archive.by_name("let_pass", totals.let_pass, nth_name<CloseReason>);
     archive.histogram("duration", totals.duration, metrics::life_bounds_us);
+    archive.by_name("handshakes", totals.handshakes, nth_name<metrics::Handshake>);
+    archive.histogram("handshake_time", totals.handshake_time, metrics::wait_bounds_us);
     archive("routes", listener.routes);
 }
 

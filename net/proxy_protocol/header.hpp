@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -30,8 +31,8 @@ struct Tlv {
 struct Header {
     /// v2's command LOCAL: the sender speaks for itself.
     bool local = false;
-    /// Empty where the header names none, or none that this proxy knows (UNKNOWN, UNSPEC, unix): then
-    /// the addresses of the connection itself count.
+    /// Empty where the header names none, or none that this proxy knows (UNKNOWN, UNSPEC, unix):
+    /// then the addresses of the connection itself count.
     CompactEndpoint source{};
     CompactEndpoint destination{};
     /// In order; without those that only the header itself is about (CRC32C, NOOP).
@@ -50,11 +51,14 @@ struct Header {
 struct SslTlv {
     bool client_cert = false;  // given in this connection, and verified
     bool resumed_cert = false;  // given in this session, perhaps in an earlier connection
-    std::string version{};      // TLSv1.3
+    std::string version{};  // TLSv1.3
     std::string cipher{};
     std::string common_name{};  // of the client's certificate; "" = none
 };
-/// The value of a tlv_ssl.
+/// Longer texts are left out of the value.
+inline constexpr std::size_t longest_ssl_value = 256;
+/// The value of a tlv_ssl. A client whose certificate counts for this connection has `client_cert`,
+/// or `resumed_cert` alone where its session was resumed.
 [[nodiscard]] std::string encode(const SslTlv& ssl);
 
 }  // namespace penstock::net::proxy_protocol

@@ -15,6 +15,10 @@ struct ssl_ctx_st;
 
 namespace penstock::net::tls {
 
+/// From now on no file that the environment names (OPENSSL_CONF) changes what OpenSSL does. Counts
+/// only before anything else in the process has used OpenSSL: first thing in main(). Any thread.
+void ignore_openssl_conf() noexcept;
+
 /// What the connections of one listener share: certificates, rules, sessions. Immutable but for
 /// OpenSSL's cache of sessions, which locks itself. Made on any thread, used by all workers;
 /// connections keep what they need of it.

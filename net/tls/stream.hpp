@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "net/socket.hpp"
+#include "net/tls/bio.hpp"
 #include "net/tls/context.hpp"
 
 struct ssl_st;
@@ -67,6 +68,12 @@ public:
     /// Calls of recv() have a chance: decrypted bytes may be there although the socket has nothing.
     [[nodiscard]] bool may_read() const noexcept;
 
+    /// Bytes that were taken from the socket already.
+    [[nodiscard]] bool has_pending() const noexcept;
+    [[nodiscard]] Socket& socket() noexcept { return *wire_.socket; }
+    /// The connection belongs to another socket from now on.
+    void rebind(Socket& socket) noexcept;
+
     [[nodiscard]] Failure failure() const noexcept { return failure_; }
     /// OpenSSL's words, `certificate has expired (a.example)`; "" = no error of TLS.
     [[nodiscard]] std::string_view error_text() const noexcept { return error_; }
@@ -75,9 +82,9 @@ public:
 
     // After the handshake.
     [[nodiscard]] std::string_view version() const noexcept;  // TLSv1.3
-    [[nodiscard]] std::string_view cipher() const noexcept;   // TLS_AES_128_GCM_SHA256
+    [[nodiscard]] std::string_view cipher() const noexcept;  // TLS_AES_128_GCM_SHA256
     [[nodiscard]] bool resumed() const noexcept;
-    [[nodiscard]] std::string_view alpn() const noexcept;         // chosen; "" = none
+    [[nodiscard]] std::string_view alpn() const noexcept;  // chosen; "" = none
     [[nodiscard]] std::string_view server_name() const noexcept;  // asked for; "" = none
     /// The peer's certificate: its subject (`CN=a,O=b`), its common name. "" = none.
     [[nodiscard]] std::string peer_subject() const;
@@ -86,16 +93,29 @@ public:
     [[nodiscard]] ClientSession take_session() noexcept;
 
 private:
-    IoResult outcome(int result) noexcept;
-    IoStatus handshake_failed() noexcept;
+    friend class ClientContext;
+    static int keep_session(ssl_st* ssl, ssl_session_st* session) noexcept;
 
+    IoStatus failed(int result) noexcept;
+    IoStatus handshake_done() noexcept;
+    IoResult read_one(std::span<std::byte> into, bool peek) noexcept;
+    IoStatus send_ticket() noexcept;
+    IoResult write_one(std::span<const std::byte> from) noexcept;
+    [[nodiscard]] bool is_tls13() const noexcept;
+
+    Wire wire_;
     ssl_st* ssl_ = nullptr;
-    Socket& socket_;
     std::string error_;
     ClientSession offered_;
+    std::uint16_t blocked_ =
+        0;  // size of the record that OpenSSL holds and the socket did not take
+    std::uint16_t ahead_ = 0;  // sent already, of bytes that the caller will offer again
+    IoStatus end_ = IoStatus::ok;  // eof or error: how reading has ended
     Failure failure_ = Failure::none;
     bool truncated_ = false;
     bool ticket_due_ = false;  // of TLS 1.3: goes with the first bytes to the client
+    bool starved_ = false;  // what OpenSSL holds is a part of a record
+    bool goodbye_sent_ = false;  // close_notify
 };
 
 }  // namespace penstock::net::tls

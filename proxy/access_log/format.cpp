@@ -6,6 +6,8 @@
 
 #include <boost/json/serializer.hpp>
 
+#include "proxy/front/client_facts.hpp"
+
 namespace penstock::proxy {
 
 namespace {
@@ -130,6 +132,11 @@ public:
     void quote() { out_.append('"'); }
     void begin_list() { out_.append('['); }
     void end_list() { out_.append(']'); }
+    void begin_object() {
+        out_.append('{');
+        first_ = true;
+    }
+    void end_object() { end_item(); }
     void begin_item(bool first) {
         out_.append(first ? "{" : ",{");
         first_ = true;
@@ -173,6 +180,14 @@ public:
         out_.append('"');
         in_list_ = false;
     }
+    void begin_object() {
+        begin_list();
+        first_ = true;
+    }
+    void end_object() {
+        end_list();
+        first_ = false;
+    }
     void begin_item(bool first) {
         if (!first) out_.append(';');
         first_ = true;
@@ -202,7 +217,9 @@ public:
         text("listener", record_.listener);
         number("worker", record_.worker);
         endpoint("client", record_.client);
+        if (record_.facts != nullptr) endpoint("peer", record_.facts->peer);
         endpoint("local", record_.local);
+        if (record_.facts != nullptr) facts(*record_.facts);
         text("upstream", record_.upstream);
         if (record_.backend != nullptr) {
             text("backend", record_.backend->name());
@@ -233,9 +250,9 @@ private:
         form_.key(key);
         out_.append_number(value);
     }
-    void boolean(std::string_view key) {
+    void boolean(std::string_view key, bool value = true) {
         form_.key(key);
-        out_.append("true");
+        out_.append(value ? "true" : "false");
     }
     void ms(std::string_view key, std::uint64_t us) {
         form_.key(key);
@@ -243,6 +260,20 @@ private:
     }
     void endpoint(std::string_view key, const CompactEndpoint& value) {
         if (!value.empty()) quoted(key, [&] { append_endpoint(out_, value); });
+    }
+
+    void facts(const ClientFacts& facts) {
+        text("route", facts.route);
+        text("sni", facts.server_name);
+        text("alpn", facts.alpn);
+        if (facts.tls_version.empty()) return;
+        form_.key("tls");
+        form_.begin_object();
+        text("version", facts.tls_version);
+        text("cipher", facts.tls_cipher);
+        boolean("resumed", facts.tls_resumed);
+        text("client_cert", facts.client_cert);
+        form_.end_object();
     }
 
     void attempts() {
@@ -280,6 +311,8 @@ private:
 
     void ending() {
         if (record_.queue_us != unknown_time) ms("queue_ms", record_.queue_us);
+        if (record_.facts != nullptr && record_.facts->tls_us != unknown_time)
+            ms("tls_ms", record_.facts->tls_us);
         if (record_.connect_us != unknown_time) ms("connect_ms", record_.connect_us);
         if (record_.first_byte_us != unknown_time) ms("first_byte_ms", record_.first_byte_us);
         ms("duration_ms", record_.duration_us);

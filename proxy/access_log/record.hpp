@@ -12,6 +12,8 @@
 
 namespace penstock::proxy {
 
+struct ClientFacts;
+
 /// A connection's unique id: a random number of the process and one of the connection.
 struct ConnectionId {
     std::uint64_t process;
@@ -51,6 +53,7 @@ struct LogRecord {
     CloseReason reason = CloseReason::none;
     std::string_view detail;
     ReasonSet would_refuse = {};  // a dry run let it pass
+    const ClientFacts* facts = nullptr;  // what it told beyond its bytes
 };
 
 }  // namespace penstock::proxy

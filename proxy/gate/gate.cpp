@@ -12,12 +12,6 @@ balancer::TokenLine token_line(const config::Rate& rate) noexcept {
     return {rate.amount, rate.per, rate.burst != 0 ? rate.burst : rate.amount};
 }
 
-balancer::PrefixTable exempt_table(const PeerList& list) {
-    std::vector<balancer::PrefixTable::Entry> entries;
-    for (const auto& prefix : list.prefixes) entries.push_back({prefix, 0});
-    return balancer::PrefixTable(std::move(entries));
-}
-
 balancer::SourceTable::Key source_of(const CompactEndpoint& peer,
                                      const config::SourcePrefix& prefix) noexcept {
     constexpr unsigned mapped_bits = 96;
@@ -32,7 +26,7 @@ Gate::Gate(const config::Listener& settings, balancer::SlotLimiter& connections,
     : settings_(settings),
       connections_(connections),
       source_limits_{settings.max_connections_per_source, std::nullopt},
-      exempt_(exempt_table(settings.limit_exempt)) {
+      exempt_(settings.limit_exempt) {
     if (settings.accept_rate.amount != 0) {
         const bool same = before != nullptr && before->rate_ &&
                           before->settings_.accept_rate == settings.accept_rate;
@@ -55,35 +49,57 @@ void Gate::take_effect() {
     if (sources_) sources_->set_limits(source_limits_);
 }
 
-Admission Gate::admit(const Arrival& arrival, Room room, balancer::SlotLimiter& process) {
-    Admission out;
-    if (arrival.access != nullptr) {
-        const auto [denied, would_be_denied] = arrival.access->check(arrival.peer);
-        if (denied) {
-            out.refused = CloseReason::denied;
-            return out;
-        }
-        if (would_be_denied) out.would_refuse.add(CloseReason::denied);
-    }
-    const auto take_room = [&] {
-        if (!room.process) out.refused = reserve(room, process, arrival.now);
-        return out.refused == CloseReason::none;
-    };
-    if (has_source(arrival.peer)) {
-        // All under the lock of the source, so that nothing has to be given back.
-        out.source = sources_->enter(source_of(arrival.peer, settings_.source_prefix), arrival.now,
-                                     [&](const balancer::SourceTable::Standing& standing) {
-                                         out.refused = judge(standing, out.would_refuse);
-                                         return out.refused == CloseReason::none && take_room();
-                                     });
-    } else {
-        take_room();
-    }
-    if (out.refused != CloseReason::none) return out;
+bool Gate::denied(const Arrival& arrival, Admission& out) {
+    if (arrival.access == nullptr) return false;
+    const auto [denied, would_be_denied] = arrival.access->check(arrival.peer);
+    if (denied) out.refused = CloseReason::denied;
+    if (!denied && would_be_denied) out.would_refuse.add(CloseReason::denied);
+    return denied;
+}
+
+// All under the lock of the source, so that nothing has to be given back.
+template <typename F>
+void Gate::enter_source(const Arrival& arrival, Admission& out, F enter) {
+    out.source = sources_->enter(source_of(arrival.peer, settings_.source_prefix), arrival.now,
+                                 [&](const balancer::SourceTable::Standing& standing) {
+                                     out.refused = judge(standing, out.would_refuse);
+                                     return out.refused == CloseReason::none && enter();
+                                 });
+}
+
+void Gate::take(Room room, Admission& out) {
     room.token.spend();
     room.would_refuse.for_each([&](CloseReason reason) { out.would_refuse.add(reason); });
     out.process = std::move(room.process);
     out.listener = std::move(room.listener);
+}
+
+Admission Gate::admit(const Arrival& arrival, Room room, balancer::SlotLimiter& process) {
+    Admission out;
+    if (denied(arrival, out)) return out;
+    const auto take_room = [&] {
+        if (!room.process) out.refused = reserve(room, process, arrival.now);
+        return out.refused == CloseReason::none;
+    };
+    if (has_source(arrival.peer))
+        enter_source(arrival, out, take_room);
+    else
+        take_room();
+    if (out.refused == CloseReason::none) take(std::move(room), out);
+    return out;
+}
+
+Admission Gate::admit_connection(TimePoint now, Room room, balancer::SlotLimiter& process) {
+    Admission out;
+    if (!room.process) out.refused = reserve(room, process, now);
+    if (out.refused == CloseReason::none) take(std::move(room), out);
+    return out;
+}
+
+Admission Gate::admit_source(const Arrival& arrival) {
+    Admission out;
+    if (!denied(arrival, out) && has_source(arrival.peer))
+        enter_source(arrival, out, [] { return true; });
     return out;
 }
 
@@ -120,7 +136,7 @@ bool Gate::has_token(TimePoint now) const noexcept {
 
 // A unix peer has no address that could be a source.
 bool Gate::has_source(const CompactEndpoint& peer) const noexcept {
-    return sources_ && !peer.is_unix() && !exempt_.find(peer);
+    return sources_ && !peer.is_unix() && !exempt_.contains(peer);
 }
 
 CloseReason Gate::judge(const balancer::SourceTable::Standing& standing,

@@ -4,7 +4,7 @@
 #include <memory>
 #include <optional>
 
-#include "balancer/limits/prefix_table.hpp"
+#include "balancer/limits/peer_set.hpp"
 #include "balancer/limits/source_table.hpp"
 #include "balancer/limits/token_bucket.hpp"
 #include "balancer/slot_limiter.hpp"
@@ -55,6 +55,13 @@ public:
     [[nodiscard]] Admission admit(const Arrival& arrival, Room room,
                                   balancer::SlotLimiter& process);
 
+    /// Where the client is known only later, by a PROXY header: the connection takes its room when
+    /// it is accepted, without `access` and limits per source ...
+    [[nodiscard]] Admission admit_connection(TimePoint now, Room room,
+                                             balancer::SlotLimiter& process);
+    /// ... which decide when the client is known.
+    [[nodiscard]] Admission admit_source(const Arrival& arrival);
+
     /// Before accept(), where limits of the whole listener make clients wait: none, and `room` is
     /// complete; or the reason why there is none.
     [[nodiscard]] CloseReason reserve(Room& room, balancer::SlotLimiter& process, TimePoint now);
@@ -78,6 +85,12 @@ public:
     }
 
 private:
+    /// `access` says no; dry runs go to `out`.
+    [[nodiscard]] static bool denied(const Arrival& arrival, Admission& out);
+    /// Takes the place of the client's source if `enter` agrees to it.
+    template <typename F>
+    void enter_source(const Arrival& arrival, Admission& out, F enter);
+    static void take(Room room, Admission& out);
     [[nodiscard]] bool has_source(const CompactEndpoint& peer) const noexcept;
     [[nodiscard]] CloseReason judge(const balancer::SourceTable::Standing& standing,
                                     ReasonSet& would_refuse) const noexcept;
@@ -87,7 +100,7 @@ private:
     std::shared_ptr<balancer::TokenBucket> rate_;
     std::shared_ptr<balancer::SourceTable> sources_;
     balancer::SourceTable::Limits source_limits_;
-    balancer::PrefixTable exempt_;
+    balancer::PeerSet exempt_;
 };
 
 }  // namespace penstock::proxy

@@ -7,6 +7,7 @@
 
 #include "proxy/access_log/record.hpp"
 #include "proxy/context.hpp"
+#include "proxy/front/client_facts.hpp"
 
 namespace penstock::proxy {
 
@@ -18,6 +19,7 @@ struct ClosedSession {
     UpstreamPtr upstream;
     std::shared_ptr<const balancer::Backend> backend;
     std::vector<Attempt> failed_attempts;
+    std::shared_ptr<const ClientFacts> facts{};  // null: none
 };
 
 /// When it ended, as exactly as it is known when it began.

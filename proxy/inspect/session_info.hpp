@@ -13,7 +13,7 @@
 namespace penstock::proxy {
 
 /// What a session is doing, in the words of the API.
-enum class Activity : std::uint8_t { connecting, queued, held, relaying, half_closed };
+enum class Activity : std::uint8_t { connecting, queued, held, handshake, relaying, half_closed };
 [[nodiscard]] std::string_view name_of(Activity activity) noexcept;
 
 /// A live session, for the operator.
@@ -29,6 +29,7 @@ struct SessionInfo {
     Duration idle{};
     std::uint64_t bytes_to_backend = 0;
     std::uint64_t bytes_to_client = 0;
+    std::string server_name{};  // "" = unknown, or none
 };
 
 /// Which sessions somebody wants to see; what is empty does not restrict.

@@ -26,30 +26,57 @@ void WarmConnection::open(const Endpoint& address, Duration timeout) {
     connect(*this, address, timeout);
 }
 
+net::Task<AttemptResult> WarmConnection::reach(WarmConnection& self, const Endpoint& address,
+                                               TimePoint deadline) {
+    const auto state =
+        self.pool_.upstream().start_connect(self.socket_, address, self.loop_.poller());
+    if (!state) co_return attempt_result(state.error().value());
+    if (*state == net::ConnectState::in_progress) {
+        self.loop_.wheel().file(self, deadline);
+        co_await self.socket_.writable.wait(net::WaitRole::writer);
+        if (self.state_ != State::opening) co_return attempt_result(ECANCELED);
+        if (!self.socket_.writable.ready()) co_return attempt_result(ETIMEDOUT);
+        if (const auto error = net::finish_connect(self.socket_))
+            co_return attempt_result(error.value());
+    }
+    if (!self.pool_.upstream().tls) co_return AttemptResult{};
+    auto securing = secure(self, deadline);
+    co_return co_await securing;
+}
+
+net::Task<AttemptResult> WarmConnection::secure(WarmConnection& self, TimePoint deadline) {
+    UpstreamContext& upstream = self.pool_.upstream();
+    self.secured_.context = upstream.tls;
+    self.secured_.stream = upstream.secure(upstream.set()->backend(self.backend_), self.socket_);
+    for (;;) {
+        const net::IoStatus status = self.secured_.stream->handshake();
+        if (status == net::IoStatus::ok) co_return AttemptResult{};
+        if (status == net::IoStatus::error || status == net::IoStatus::eof)
+            co_return AttemptResult{AttemptError::tls, EPROTO};
+        if (self.loop_.now() >= deadline) co_return attempt_result(ETIMEDOUT);
+        self.loop_.wheel().file(self, deadline);
+        net::Latch& latch = status == net::IoStatus::want_write ? self.socket_.writable
+                                                                : self.socket_.readable;
+        co_await latch.wait(net::WaitRole::writer);
+        if (self.state_ != State::opening) co_return attempt_result(ECANCELED);
+    }
+}
+
 net::Root WarmConnection::connect(WarmConnection& self, const Endpoint& address, Duration timeout) {
     const TimePoint started = self.loop_.now();
     // Never before open() has returned: the pool is not done with this connection yet.
     co_await self.loop_.ready().yield();
-    int error = ECANCELED;
     if (self.state_ == State::opening) {
-        const auto state =
-            self.pool_.upstream().start_connect(self.socket_, address, self.loop_.poller());
-        error = state ? 0 : state.error().value();
-        if (state && *state == net::ConnectState::in_progress) {
-            self.loop_.wheel().file(self, deadline_after(started, timeout));
-            co_await self.socket_.writable.wait(net::WaitRole::writer);
-            error = self.socket_.writable.ready() && self.state_ == State::opening
-                        ? net::finish_connect(self.socket_).value()
-                        : ETIMEDOUT;
+        auto attempt = reach(self, address, deadline_after(started, timeout));
+        AttemptResult result = co_await attempt;
+        if (self.state_ == State::opening) {
+            // The end may have come with the beginning: there will be no other event for it.
+            if (result.ok() && self.hung_up()) result = attempt_result(ECONNRESET);
+            self.loop_.wheel().cancel(self);
+            self.connecting_.release();
+            self.opened_at_ = self.loop_.now();
+            self.pool_.on_opened(self, result, self.opened_at_ - started);
         }
-    }
-    if (self.state_ == State::opening) {
-        // The end may have come with the beginning: there will be no other event for it.
-        if (error == 0 && self.hung_up()) error = ECONNRESET;
-        self.loop_.wheel().cancel(self);
-        self.connecting_.release();
-        self.opened_at_ = self.loop_.now();
-        self.pool_.on_opened(self, error, self.opened_at_ - started);
     }
     self.leave();
 }
@@ -67,15 +94,19 @@ void WarmConnection::close() noexcept {
     slots_.upstream.release();
     slots_.backend.release();
     socket_.writable.wake(loop_.ready());
+    socket_.readable.wake(loop_.ready());
     if (!coroutine_) loop_.retire(this);
 }
 
-bool WarmConnection::hand_over(net::Socket& to, ConnectionSlots& slots) noexcept {
+bool WarmConnection::hand_over(net::Socket& to, ConnectionSlots& slots,
+                               SecuredConnection& secured) noexcept {
     if (is_dead() || to.take_over(socket_, loop_.poller())) {
         close();
         return false;
     }
     slots = std::move(slots_);
+    secured = std::move(secured_);
+    if (secured.stream) secured.stream->rebind(to);
     close();
     return true;
 }
@@ -83,7 +114,7 @@ bool WarmConnection::hand_over(net::Socket& to, ConnectionSlots& slots) noexcept
 // What the backend said first stays in the queue, for the session.
 bool WarmConnection::is_dead() noexcept {
     std::array<std::byte, 1> first;
-    const auto seen = socket_.peek(first);
+    const auto seen = secured_.stream ? secured_.stream->peek(first) : socket_.peek(first);
     const bool alive = seen.status == net::IoStatus::ok || seen.status == net::IoStatus::want_read;
     return !alive || hung_up();
 }
@@ -97,10 +128,12 @@ void WarmConnection::on_hangup(net::Watch&) {
 }
 
 void WarmConnection::on_timer(TimePoint) {
-    if (state_ == State::opening)
+    if (state_ == State::opening) {
         socket_.writable.wake(loop_.ready());
-    else if (state_ == State::idle)
+        socket_.readable.wake(loop_.ready());
+    } else if (state_ == State::idle) {
         pool_.on_aged(*this);
+    }
 }
 
 void WarmConnection::leave() noexcept {

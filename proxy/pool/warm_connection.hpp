@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include <boost/intrusive/list_hook.hpp>
 
@@ -11,6 +12,8 @@
 #include "net/event_loop.hpp"
 #include "net/socket.hpp"
 #include "net/task.hpp"
+#include "net/tls/stream.hpp"
+#include "proxy/front/introduction.hpp"
 
 namespace penstock::proxy {
 
@@ -20,6 +23,12 @@ class WarmPool;
 struct ConnectionSlots {
     balancer::Permit upstream;
     balancer::Permit backend;
+};
+
+/// TLS on a connection that a pool hands over; the stream is null where there is none.
+struct SecuredConnection {
+    std::unique_ptr<net::tls::Stream> stream;
+    std::shared_ptr<const net::tls::ClientContext> context;
 };
 
 /// One connection of a pool: being opened, then idle until a session takes it, it dies, or it is
@@ -40,7 +49,8 @@ public:
     /// Moves the connection to a session's socket if it is still good, and ends. False if it was
     /// dead, or is now: its slots are given back then, else they are in `slots`. The pool must
     /// have forgotten it.
-    [[nodiscard]] bool hand_over(net::Socket& to, ConnectionSlots& slots) noexcept;
+    [[nodiscard]] bool hand_over(net::Socket& to, ConnectionSlots& slots,
+                                 SecuredConnection& secured) noexcept;
     /// It is idle from now on, until `deadline`.
     void keep_until(TimePoint deadline) noexcept;
 
@@ -60,6 +70,9 @@ private:
 
     void on_timer(TimePoint now) override;
     static net::Root connect(WarmConnection& self, const Endpoint& address, Duration timeout);
+    static net::Task<AttemptResult> reach(WarmConnection& self, const Endpoint& address,
+                                          TimePoint deadline);
+    static net::Task<AttemptResult> secure(WarmConnection& self, TimePoint deadline);
     [[nodiscard]] bool is_dead() noexcept;
     [[nodiscard]] bool hung_up() const noexcept;
     void leave() noexcept;
@@ -67,6 +80,7 @@ private:
     WarmPool& pool_;
     net::EventLoop& loop_;
     net::Socket socket_;
+    SecuredConnection secured_;
     ConnectionSlots slots_;
     balancer::Permit connecting_;
     TimePoint opened_at_{};

@@ -75,13 +75,14 @@ void WarmPool::close() noexcept {
     for (auto& backend : backends_) close_all(backend);
 }
 
-bool WarmPool::take(std::uint32_t backend, net::Socket& to, ConnectionSlots& slots) {
+bool WarmPool::take(std::uint32_t backend, net::Socket& to, ConnectionSlots& slots,
+                    SecuredConnection& secured) {
     auto& idle = backends_[backend].idle;
     bool taken = false;
     while (!taken && !idle.empty()) {
         WarmConnection& oldest = idle.front();
         forget(oldest);
-        taken = oldest.hand_over(to, slots);
+        taken = oldest.hand_over(to, slots, secured);
         if (taken) continue;
         cells(backend).warm_was(metrics::WarmResult::dead).add();
         worker_.call_waiting(upstream_);  // its slot
@@ -118,15 +119,15 @@ void WarmPool::on_availability() {
     if (open_) refill();
 }
 
-void WarmPool::on_opened(WarmConnection& connection, int error, Duration took) {
+void WarmPool::on_opened(WarmConnection& connection, const AttemptResult& result,
+                         Duration took) {
     const TimePoint now = worker_.loop().now();
     const std::uint32_t backend = connection.backend();
     PerBackend& pool = backends_[backend];
-    if (error != 0) {
+    if (!result.ok()) {
         upstream_.cells.warm_failed.add();
-        const AttemptError how = classify_connect_error(error);
-        cells(backend).failed_by(how).add();
-        if (const auto failure = failure_of(how))
+        cells(backend).failed_by(result.error).add();
+        if (const auto failure = failure_of(result.error))
             worker_.report_backend_failure(upstream_, upstream_.set()->backend(backend),
                                            connection.pass(), *failure);
         drop(connection);

@@ -35,8 +35,9 @@ public:
     /// Backends that have an idle connection here. Valid as long as the pool.
     [[nodiscard]] const balancer::Bitmap& ready() const noexcept { return ready_; }
     /// Moves an idle connection of `backend` into `to`, which starts with both latches set, and its
-    /// slots into `slots`. False if none was alive; then the bit in ready() is clear.
-    [[nodiscard]] bool take(std::uint32_t backend, net::Socket& to, ConnectionSlots& slots);
+    /// slots into `slots`; its TLS, if it has any, into `secured`. False if none was alive; then the bit in ready() is clear.
+    [[nodiscard]] bool take(std::uint32_t backend, net::Socket& to, ConnectionSlots& slots,
+                            SecuredConnection& secured);
     /// A client is served by `backend`, by a connection of the pool or another.
     void on_arrival(std::uint32_t backend) noexcept;
     /// Closes one that stands in the way of a session, if there is one; whoever waits is called.
@@ -48,7 +49,7 @@ public:
 
     // For its connections.
     [[nodiscard]] UpstreamContext& upstream() noexcept { return upstream_; }
-    void on_opened(WarmConnection& connection, int error, Duration took);
+    void on_opened(WarmConnection& connection, const AttemptResult& result, Duration took);
     void on_ended(WarmConnection& connection);
     void on_aged(WarmConnection& connection);
     void on_failure(WarmConnection& connection, std::exception_ptr error) noexcept;

@@ -13,8 +13,10 @@ namespace penstock::test {
 
 namespace {
 
-// Arguments: directory, address and listen words, answer, more server lines, address of the status.
+// Arguments: directory, address and listen words, answer, more server lines, address of the status,
+// lines before everything else, and behind it.
 constexpr const char* configuration = R"(
+{5}
 daemon off;
 master_process off;
 pid {0}/nginx.pid;
@@ -38,7 +40,15 @@ http {{
         location / {{ stub_status; }}
     }}
 }}
+{6}
 )";
+
+// Debian's module, from where nginx itself looks for modules.
+constexpr const char* stream_module = "load_module /usr/lib/nginx/modules/ngx_stream_module.so;";
+
+std::string in_stream_block(const std::string& lines) {
+    return lines.empty() ? "" : "stream {\n" + lines + "\n}";
+}
 
 }  // namespace
 
@@ -46,9 +56,10 @@ Nginx::Nginx(const std::string& text, const NginxOptions& options)
     : address_(private_address()), status_address_(private_address()) {
     const std::string directory = directory_.path().string();
     const std::string file = directory + "/nginx.conf";
-    std::ofstream(file) << fmt::format(configuration, directory,
-                                       address_.text() + " " + options.listen, text, options.server,
-                                       status_address_.text());
+    std::ofstream(file) << fmt::format(
+        configuration, directory, address_.text() + " " + options.listen, text, options.server,
+        status_address_.text(), options.stream.empty() ? "" : stream_module,
+        in_stream_block(options.stream));
     // -e: the compiled-in error log is not for everybody to open.
     process_.emplace(ServerProcess::Command{
         .argv = {PENSTOCK_TEST_NGINX, "-p", directory, "-e", "stderr", "-c", file},

@@ -12,6 +12,7 @@ namespace penstock::test {
 struct NginxOptions {
     std::string listen{};  // more words of the listen directive, "ssl http2"
     std::string server{};  // more lines of the server block
+    std::string stream{};  // lines of the stream block, "server { listen 127.0.0.1:1; ... }"
 };
 
 /// An nginx in one process (so that its end is the end of one pid), with a private directory.

@@ -15,22 +15,22 @@ namespace penstock::proxy {
 
 struct UpstreamContext;
 
-/// Chooses the upstream of a listener's clients: always the same one, or by the listener's split.
-/// One per worker and listener.
-class Router {
+/// Where a listener, or one of its routes, sends its clients: always to the same upstream, or by a
+/// split. One per worker.
+class Destination {
 public:
     using Upstream = boost::intrusive_ptr<UpstreamContext>;
 
     /// Always `only`; null = nobody serves.
-    explicit Router(Upstream only) noexcept;
-    /// `upstreams` are those of `listener.split`, in its order. `hash_seed` as the process has it:
-    /// the same on all workers, lest a client's share depends on which one accepted it.
-    Router(const config::Listener& listener, std::vector<Upstream> upstreams,
-           std::uint64_t hash_seed, Random& random);
+    explicit Destination(Upstream only) noexcept;
+    /// `upstreams` are those of `split`, in its order. `hash_seed` as the process has it: the same
+    /// on all workers, lest a client's share depends on which one accepted it.
+    Destination(const std::vector<config::SplitPart>& split, config::SplitBy by,
+                std::vector<Upstream> upstreams, std::uint64_t hash_seed, Random& random);
 
-    Router(Router&&) noexcept;
-    Router& operator=(Router&&) noexcept;
-    ~Router();
+    Destination(Destination&&) noexcept;
+    Destination& operator=(Destination&&) noexcept;
+    ~Destination();
 
     /// Null = no route.
     [[nodiscard]] UpstreamContext* choose(const CompactEndpoint& client) noexcept {

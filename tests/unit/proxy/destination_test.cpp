@@ -1,4 +1,4 @@
-#include "proxy/router.hpp"
+#include "proxy/routing/destination.hpp"
 
 #include <cmath>
 
@@ -35,31 +35,29 @@ CompactEndpoint unix_client() {
     return CompactEndpoint::from_sockaddr(&raw, sizeof raw.sa_family);
 }
 
-class RouterTest : public testing::Test {
+class DestinationTest : public testing::Test {
 protected:
-    Router split_by(config::SplitBy by, std::uint64_t hash_seed = 0, std::uint64_t random = 1) {
-        config::Listener listener;
-        listener.split = {{"a", 7}, {"b", 3}};
-        listener.split_by = by;
+    Destination split_by(config::SplitBy by, std::uint64_t hash_seed = 0,
+                         std::uint64_t random = 1) {
         Random numbers(random);
-        return {listener, {a, b}, hash_seed, numbers};
+        return {{{"a", 7}, {"b", 3}}, by, {a, b}, hash_seed, numbers};
     }
     UpstreamPtr a = upstream_called("a");
     UpstreamPtr b = upstream_called("b");
 };
 
-TEST_F(RouterTest, without_a_split_there_is_one_or_none) {
-    Router one(a);
-    Router none(nullptr);
+TEST_F(DestinationTest, without_a_split_there_is_one_or_none) {
+    Destination one(a);
+    Destination none(nullptr);
     for (std::uint32_t i = 0; i < 10; ++i) {
         EXPECT_EQ(one.choose(client(i, 1)), a.get());
         EXPECT_EQ(none.choose(client(i, 1)), nullptr);
     }
 }
 
-TEST_F(RouterTest, by_chance_each_round_of_turns_has_the_exact_shares) {
+TEST_F(DestinationTest, by_chance_each_round_of_turns_has_the_exact_shares) {
     for (const std::uint64_t random : {1U, 2U, 3U, 4U}) {
-        Router router = split_by(config::SplitBy::random, 0, random);
+        Destination router = split_by(config::SplitBy::random, 0, random);
         for (int round = 0; round < 20; ++round) {
             int of_b = 0;
             for (int i = 0; i < 10; ++i) of_b += router.choose(client(1, 1)) == b.get() ? 1 : 0;
@@ -68,10 +66,10 @@ TEST_F(RouterTest, by_chance_each_round_of_turns_has_the_exact_shares) {
     }
 }
 
-TEST_F(RouterTest, by_source_the_address_alone_decides_alike_on_every_worker) {
-    Router worker = split_by(config::SplitBy::source_ip, 5, 1);
-    Router other = split_by(config::SplitBy::source_ip, 5, 2);
-    Router seeded = split_by(config::SplitBy::source_ip, 6, 1);
+TEST_F(DestinationTest, by_source_the_address_alone_decides_alike_on_every_worker) {
+    Destination worker = split_by(config::SplitBy::source_ip, 5, 1);
+    Destination other = split_by(config::SplitBy::source_ip, 5, 2);
+    Destination seeded = split_by(config::SplitBy::source_ip, 6, 1);
     int of_b = 0;
     int moved = 0;
     constexpr int sources = 10000;
@@ -86,8 +84,8 @@ TEST_F(RouterTest, by_source_the_address_alone_decides_alike_on_every_worker) {
     EXPECT_NEAR(moved, sources * 0.42, 6 * std::sqrt(sources * 0.42 * 0.58));
 }
 
-TEST_F(RouterTest, unix_clients_have_no_address_and_go_by_turns) {
-    Router router = split_by(config::SplitBy::source_ip);
+TEST_F(DestinationTest, unix_clients_have_no_address_and_go_by_turns) {
+    Destination router = split_by(config::SplitBy::source_ip);
     int of_b = 0;
     for (int i = 0; i < 100; ++i) of_b += router.choose(unix_client()) == b.get() ? 1 : 0;
     EXPECT_EQ(of_b, 30);

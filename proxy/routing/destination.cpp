@@ -1,4 +1,4 @@
-#include "proxy/router.hpp"
+#include "proxy/routing/destination.hpp"
 
 #include <string_view>
 #include <utility>
@@ -27,19 +27,19 @@ std::optional<std::uint64_t> source_hash(const CompactEndpoint& client,
         std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()), seed);
 }
 
-Router::Router(Upstream only) noexcept : only_(std::move(only)) {}
-Router::Router(Router&&) noexcept = default;
-Router& Router::operator=(Router&&) noexcept = default;
-Router::~Router() = default;
+Destination::Destination(Upstream only) noexcept : only_(std::move(only)) {}
+Destination::Destination(Destination&&) noexcept = default;
+Destination& Destination::operator=(Destination&&) noexcept = default;
+Destination::~Destination() = default;
 
-Router::Router(const config::Listener& listener, std::vector<Upstream> upstreams,
-               std::uint64_t hash_seed, Random& random)
+Destination::Destination(const std::vector<config::SplitPart>& split, config::SplitBy by,
+                         std::vector<Upstream> upstreams, std::uint64_t hash_seed, Random& random)
     : upstreams_(std::move(upstreams)),
-      split_(std::in_place, parts_of(listener.split), random),
-      by_(listener.split_by),
+      split_(std::in_place, parts_of(split), random),
+      by_(by),
       hash_seed_(hash_seed) {}
 
-UpstreamContext* Router::by_split(const CompactEndpoint& client) noexcept {
+UpstreamContext* Destination::by_split(const CompactEndpoint& client) noexcept {
     if (by_ == config::SplitBy::source_ip)
         if (const auto source = source_hash(client, hash_seed_))
             return upstreams_[split_->of_source(*source)].get();

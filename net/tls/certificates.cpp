@@ -1,0 +1,278 @@
+#include "net/tls/certificates.hpp"
+
+#include <algorithm>
+#include <climits>
+#include <cstring>
+#include <ctime>
+#include <new>
+#include <utility>
+
+#include <arpa/inet.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+
+#include "net/tls/error.hpp"
+#include "net/tls/names.hpp"
+
+namespace penstock::net::tls {
+
+namespace {
+
+using GeneralNames = std::unique_ptr<GENERAL_NAMES, FreeWith<GENERAL_NAMES_free>>;
+
+BioPtr reader(const std::string& text) {
+    BioPtr bio(BIO_new_mem_buf(text.data(),
+                               static_cast<int>(std::min<std::size_t>(text.size(), INT_MAX))));
+    if (!bio) throw std::bad_alloc();
+    return bio;
+}
+
+// The end of a PEM file shows as a missing start.
+bool at_end() noexcept {
+    const unsigned long code = ERR_peek_last_error();
+    return ERR_GET_LIB(code) == ERR_LIB_PEM && ERR_GET_REASON(code) == PEM_R_NO_START_LINE;
+}
+
+int no_password(char*, int, int, void*) noexcept { return -1; }
+
+int give_password(char* into, int size, int, void* argument) noexcept {
+    const auto& password = *static_cast<const std::string*>(argument);
+    if (std::cmp_greater(password.size(), size)) return -1;
+    std::memcpy(into, password.data(), password.size());
+    return static_cast<int>(password.size());
+}
+
+std::expected<std::vector<CertificatePtr>, std::string> read_certificates(const std::string& pem,
+                                                                          const std::string& file) {
+    ERR_clear_error();
+    const BioPtr bio = reader(pem);
+    std::vector<CertificatePtr> all;
+    while (X509* certificate = PEM_read_bio_X509(bio.get(), nullptr, no_password, nullptr))
+        all.emplace_back(certificate);
+    const bool ended = at_end();
+    const std::string reason = take_reason();
+    if (!ended)
+        return std::unexpected(file + ": certificate " + std::to_string(all.size() + 1) +
+                               " cannot be read: " + reason);
+    if (all.empty()) return std::unexpected(file + ": not a PEM certificate");
+    return all;
+}
+
+EVP_PKEY* read_key(const std::string& pem, pem_password_cb* password, const void* argument) {
+    const BioPtr bio = reader(pem);
+    return PEM_read_bio_PrivateKey(bio.get(), nullptr, password, const_cast<void*>(argument));
+}
+
+bool is_encrypted(const std::string& pem) noexcept {
+    return pem.contains("BEGIN ENCRYPTED PRIVATE KEY") || pem.contains("Proc-Type: 4,ENCRYPTED");
+}
+
+std::expected<KeyPtr, std::string> load_key(const KeyPair& source) {
+    const std::string& file = source.key_file.empty() ? source.cert_file : source.key_file;
+    const std::string& pem = source.key_pem.empty() ? source.cert_pem : source.key_pem;
+    KeyPtr key;
+    ERR_clear_error();
+    if (!is_encrypted(pem)) {
+        key.reset(read_key(pem, no_password, nullptr));
+        if (!key) {
+            const bool missing = at_end();
+            const std::string reason = take_reason();
+            return std::unexpected(file + (missing ? ": has no PEM private key"
+                                                   : ": the key cannot be read: " + reason));
+        }
+    }
+    for (auto next = source.passwords.begin(); !key && next != source.passwords.end(); ++next)
+        key.reset(read_key(pem, give_password, &*next));
+    ERR_clear_error();
+    if (key) return key;
+    return std::unexpected(
+        file + (source.passwords.empty()
+                    ? ": the key is encrypted; name the file of its password (key_password_file)"
+                    : ": none of the passwords in key_password_file opens the key"));
+}
+
+std::chrono::system_clock::time_point time_of(const ASN1_TIME* time) noexcept {
+    std::tm parts{};
+    if (ASN1_TIME_to_tm(time, &parts) != 1) return {};
+    return std::chrono::system_clock::from_time_t(::timegm(&parts));
+}
+
+std::string_view text_of(const ASN1_STRING* string) noexcept {
+    return {reinterpret_cast<const char*>(ASN1_STRING_get0_data(string)),
+            static_cast<std::size_t>(ASN1_STRING_length(string))};
+}
+
+std::string address_text(std::string_view bytes) {
+    char text[INET6_ADDRSTRLEN];
+    const int family = bytes.size() == 4 ? AF_INET : bytes.size() == 16 ? AF_INET6 : 0;
+    if (family == 0 || ::inet_ntop(family, bytes.data(), text, sizeof text) == nullptr) return {};
+    return text;
+}
+
+GeneralNames alternative_names(X509* certificate) {
+    return GeneralNames(static_cast<GENERAL_NAMES*>(
+        X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
+}
+
+template <typename Visit>
+void for_each_name(X509* certificate, Visit visit) {
+    const GeneralNames names = alternative_names(certificate);
+    for (int i = 0; i < sk_GENERAL_NAME_num(names.get()); ++i) {
+        int type = 0;
+        const auto* value = static_cast<const ASN1_STRING*>(
+            GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(names.get(), i), &type));
+        if (type == GEN_DNS || type == GEN_IPADD || type == GEN_URI || type == GEN_EMAIL)
+            visit(type, text_of(value));
+    }
+}
+
+// A name with a NUL inside, or one that is a pattern itself, matches nothing.
+bool dns_name_allowed(std::string_view name, const std::string& allowed) {
+    return !name.starts_with('*') && name.find('\0') == std::string_view::npos &&
+           name_matches(canonical_name(allowed), canonical_name(name));
+}
+
+bool same_address(std::string_view bytes, const std::string& allowed) {
+    unsigned char raw[16];
+    const int family = bytes.size() == 4 ? AF_INET : AF_INET6;
+    return (bytes.size() == 4 || bytes.size() == 16) &&
+           ::inet_pton(family, allowed.c_str(), raw) == 1 &&
+           std::memcmp(raw, bytes.data(), bytes.size()) == 0;
+}
+
+std::expected<void, std::string> add_revocations(X509_STORE* store, const TrustSource& source) {
+    ERR_clear_error();
+    const BioPtr bio = reader(source.crl_pem);
+    std::size_t count = 0;
+    while (const CrlPtr list{PEM_read_bio_X509_CRL(bio.get(), nullptr, no_password, nullptr)}) {
+        if (X509_STORE_add_crl(store, list.get()) != 1) throw std::bad_alloc();
+        ++count;
+    }
+    const bool ended = at_end();
+    const std::string reason = take_reason();
+    if (count == 0 || !ended)
+        return std::unexpected(source.crl_file + ": not a PEM list of revoked certificates" +
+                               (ended ? "" : ": " + reason));
+    X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
+    return {};
+}
+
+}  // namespace
+
+std::expected<LoadedPair, std::string> load_pair(const KeyPair& source) {
+    auto certificates = read_certificates(source.cert_pem, source.cert_file);
+    if (!certificates) return std::unexpected(certificates.error());
+    auto key = load_key(source);
+    if (!key) return std::unexpected(key.error());
+    LoadedPair pair;
+    pair.certificate = std::move(certificates->front());
+    pair.key = std::move(*key);
+    if (X509_check_private_key(pair.certificate.get(), pair.key.get()) != 1) {
+        ERR_clear_error();
+        const std::string& file = source.key_file.empty() ? source.cert_file : source.key_file;
+        return std::unexpected(file + ": the key does not belong to the certificate in " +
+                               source.cert_file);
+    }
+    pair.chain.reset(sk_X509_new_null());
+    if (!pair.chain) throw std::bad_alloc();
+    for (auto next = certificates->begin() + 1; next != certificates->end(); ++next)
+        if (sk_X509_push(pair.chain.get(), next->release()) <= 0) throw std::bad_alloc();
+    pair.info = describe(pair.certificate.get(), source.cert_file);
+    return pair;
+}
+
+std::expected<std::vector<CertificatePtr>, std::string> fill_store(X509_STORE* store,
+                                                                   const TrustSource& source) {
+    auto authorities = read_certificates(source.ca_pem, source.ca_file);
+    if (!authorities) return authorities;
+    for (const auto& authority : *authorities)
+        if (X509_STORE_add_cert(store, authority.get()) != 1) throw std::bad_alloc();
+    if (source.crl_pem.empty()) return authorities;
+    if (auto added = add_revocations(store, source); !added) return std::unexpected(added.error());
+    return authorities;
+}
+
+CertificateInfo describe(X509* certificate, const std::string& file) {
+    CertificateInfo info{.file = file, .subject = subject_of(certificate)};
+    for_each_name(certificate, [&info](int type, std::string_view value) {
+        if (type == GEN_DNS) info.names.emplace_back(value);
+        if (type == GEN_IPADD) info.names.push_back(address_text(value));
+    });
+    info.not_before = time_of(X509_get0_notBefore(certificate));
+    info.not_after = time_of(X509_get0_notAfter(certificate));
+    return info;
+}
+
+bool has_expired(X509* certificate) noexcept {
+    return X509_cmp_current_time(X509_get0_notAfter(certificate)) < 0;
+}
+
+void add_warnings(X509* certificate, const CertificateInfo& info,
+                  std::vector<std::string>& warnings) {
+    constexpr auto usual_lifetime = std::chrono::hours(24 * 398);
+    const std::string what = info.file + ": the certificate of " + short_name(certificate) + " ";
+    if (has_expired(certificate)) warnings.push_back(what + "has expired");
+    if (X509_cmp_current_time(X509_get0_notBefore(certificate)) > 0)
+        warnings.push_back(what + "is not yet valid");
+    if (info.not_after - info.not_before > usual_lifetime)
+        warnings.push_back(what + "lasts longer than 398 days, which many clients do not accept");
+    const EVP_PKEY* key = X509_get0_pubkey(certificate);
+    if (key != nullptr && EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA &&
+        EVP_PKEY_get_bits(key) < 2048)
+        warnings.push_back(what + "has a weak key: RSA of " +
+                           std::to_string(EVP_PKEY_get_bits(key)) + " bits");
+}
+
+std::string subject_of(X509* certificate) {
+    const BioPtr bio(BIO_new(BIO_s_mem()));
+    if (!bio) throw std::bad_alloc();
+    X509_NAME_print_ex(bio.get(), X509_get_subject_name(certificate), 0, XN_FLAG_RFC2253);
+    std::string text(BIO_ctrl_pending(bio.get()), '\0');
+    if (!text.empty()) BIO_read(bio.get(), text.data(), static_cast<int>(text.size()));
+    return text;
+}
+
+std::string common_name_of(X509* certificate) {
+    const X509_NAME* name = X509_get_subject_name(certificate);
+    int last = -1;  // the most specific one
+    for (int i = X509_NAME_get_index_by_NID(name, NID_commonName, -1); i >= 0;
+         i = X509_NAME_get_index_by_NID(name, NID_commonName, i))
+        last = i;
+    if (last < 0) return {};
+    unsigned char* utf8 = nullptr;
+    const int size =
+        ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, last)));
+    if (size < 0) {
+        ERR_clear_error();
+        return {};
+    }
+    std::string text(reinterpret_cast<const char*>(utf8), static_cast<std::size_t>(size));
+    OPENSSL_free(utf8);
+    return text;
+}
+
+std::string short_name(X509* certificate) {
+    std::string name = common_name_of(certificate);
+    for_each_name(certificate, [&name](int type, std::string_view value) {
+        if (name.empty() && type == GEN_DNS) name = value;
+    });
+    return name.empty() ? subject_of(certificate) : name;
+}
+
+bool bears_one_of(X509* certificate, const std::vector<std::string>& allowed) {
+    bool found = false;
+    for_each_name(certificate, [&](int type, std::string_view value) {
+        for (const auto& name : allowed) {
+            if (type == GEN_DNS)
+                found = found || dns_name_allowed(value, name);
+            else if (type == GEN_IPADD)
+                found = found || same_address(value, name);
+            else
+                found = found || value == name;
+        }
+    });
+    return found;
+}
+
+}  // namespace penstock::net::tls

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <expected>
+#include <string>
+#include <vector>
+
+#include "net/tls/handles.hpp"
+#include "net/tls/options.hpp"
+
+namespace penstock::net::tls {
+
+/// A certificate with its key and the chain that goes with it.
+struct LoadedPair {
+    CertificatePtr certificate;
+    KeyPtr key;
+    ChainPtr chain;
+    CertificateInfo info;
+};
+
+/// Reads and matches a pair. The error is a sentence that names the file.
+[[nodiscard]] std::expected<LoadedPair, std::string> load_pair(const KeyPair& source);
+
+/// Authorities to trust and lists of what they have revoked, as read from files.
+struct TrustSource {
+    const std::string& ca_file;
+    const std::string& ca_pem;
+    const std::string& crl_file;
+    const std::string& crl_pem;  // "" = revocation is not checked
+};
+
+/// Adds the authorities to `store`; with lists, every certificate of a chain must be on none.
+/// Returns the authorities. The error is a sentence that names the file.
+[[nodiscard]] std::expected<std::vector<CertificatePtr>, std::string> fill_store(
+    X509_STORE* store, const TrustSource& source);
+
+[[nodiscard]] CertificateInfo describe(X509* certificate, const std::string& file);
+/// What is odd about it, one sentence each.
+void add_warnings(X509* certificate, const CertificateInfo& info,
+                  std::vector<std::string>& warnings);
+[[nodiscard]] bool has_expired(X509* certificate) noexcept;
+
+/// `CN=a,O=b`.
+[[nodiscard]] std::string subject_of(X509* certificate);
+/// "" = none.
+[[nodiscard]] std::string common_name_of(X509* certificate);
+/// For messages: the common name, else the first DNS name, else the subject.
+[[nodiscard]] std::string short_name(X509* certificate);
+/// `certificate` bears one of `allowed` among its alternative names: a host name, `*.` and a host
+/// name (one label more), an IP address, a mail address or a URI. Common names do not count.
+[[nodiscard]] bool bears_one_of(X509* certificate, const std::vector<std::string>& allowed);
+
+}  // namespace penstock::net::tls

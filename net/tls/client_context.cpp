@@ -1,0 +1,136 @@
+#include <new>
+#include <utility>
+
+#include <arpa/inet.h>
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+
+#include "net/tls/client_setup.hpp"
+#include "net/tls/context.hpp"
+#include "net/tls/context_state.hpp"
+#include "net/tls/error.hpp"
+#include "net/tls/settings.hpp"
+#include "net/tls/stream.hpp"
+
+namespace penstock::net::tls {
+
+namespace {
+
+using Done = std::expected<void, std::string>;
+
+bool is_address(const std::string& name) noexcept {
+    unsigned char raw[16];
+    return ::inet_pton(AF_INET, name.c_str(), raw) == 1 ||
+           ::inet_pton(AF_INET6, name.c_str(), raw) == 1;
+}
+
+Done trust_servers(SSL_CTX* context, const ClientOptions& options,
+                   std::vector<CertificateInfo>& infos, std::vector<std::string>& warnings) {
+    if (!options.verify) return {};
+    SSL_CTX_set_verify(context, SSL_VERIFY_PEER, note_refused);
+    if (options.ca_pem.empty()) {
+        if (SSL_CTX_set_default_verify_paths(context) != 1)
+            return std::unexpected("the system's authorities cannot be used: " + take_reason());
+        if (options.crl_pem.empty()) return {};
+        return std::unexpected(options.crl_file +
+                               ": a list of revoked certificates needs the `ca` that signs it");
+    }
+    const auto authorities =
+        fill_store(SSL_CTX_get_cert_store(context),
+                   {options.ca_file, options.ca_pem, options.crl_file, options.crl_pem});
+    if (!authorities) return std::unexpected(authorities.error());
+    for (const auto& authority : *authorities) {
+        infos.push_back(describe(authority.get(), options.ca_file));
+        if (has_expired(authority.get()))
+            warnings.push_back(options.ca_file + ": the certificate of " +
+                               short_name(authority.get()) + " has expired");
+    }
+    return {};
+}
+
+Done show_certificate(SSL_CTX* context, const ClientOptions& options,
+                      std::vector<CertificateInfo>& infos, std::vector<std::string>& warnings) {
+    if (options.certificate.empty()) return {};
+    auto pair = load_pair(options.certificate.front());
+    if (!pair) return std::unexpected(pair.error());
+    if (auto used = use_pair(context, *pair); !used) return used;
+    add_warnings(pair->certificate.get(), pair->info, warnings);
+    infos.push_back(std::move(pair->info));
+    return {};
+}
+
+Done offer_protocols(SSL_CTX* context, const std::vector<std::string>& protocols) {
+    const auto wire = wire_protocols(protocols);
+    if (!wire) return std::unexpected(wire.error());
+    // 0 is success, for once.
+    if (!wire->empty() &&
+        SSL_CTX_set_alpn_protos(context, reinterpret_cast<const unsigned char*>(wire->data()),
+                                static_cast<unsigned int>(wire->size())) != 0)
+        return std::unexpected("alpn: " + take_reason());
+    return {};
+}
+
+std::string scope_of(const ClientOptions& options) {
+    const std::string own = options.certificate.empty() ? "" : options.certificate.front().cert_pem;
+    return session_scope({options.verify ? "verify" : "", options.ca_pem, options.crl_pem, own});
+}
+
+}  // namespace
+
+ClientContext::ClientContext(std::unique_ptr<State> state) : state_(std::move(state)) {}
+ClientContext::~ClientContext() = default;
+
+std::expected<std::shared_ptr<const ClientContext>, std::string> ClientContext::make(
+    const ClientOptions& options) {
+    const std::string usual_ciphers;
+    auto context =
+        make_context(TLS_client_method(), {options.min_version, Version::tls13, usual_ciphers});
+    if (!context) return std::unexpected(context.error());
+    auto state = std::make_unique<State>();
+    SSL_CTX* raw = context->get();
+    if (auto done = show_certificate(raw, options, state->certificates, state->warnings); !done)
+        return std::unexpected(done.error());
+    if (auto done = trust_servers(raw, options, state->certificates, state->warnings); !done)
+        return std::unexpected(done.error());
+    if (auto done = offer_protocols(raw, options.alpn); !done) return std::unexpected(done.error());
+    SSL_CTX_set_session_cache_mode(raw, SSL_SESS_CACHE_OFF);
+    if (options.session_reuse) {
+        SSL_CTX_set_session_cache_mode(raw, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+        SSL_CTX_sess_set_new_cb(raw, Stream::keep_session);
+    }
+    state->session_scope = scope_of(options);
+    state->reuses_sessions = options.session_reuse;
+    state->context = std::move(*context);
+    return std::shared_ptr<const ClientContext>(new ClientContext(std::move(state)));
+}
+
+const std::vector<CertificateInfo>& ClientContext::certificates() const noexcept {
+    return state_->certificates;
+}
+
+const std::vector<std::string>& ClientContext::warnings() const noexcept {
+    return state_->warnings;
+}
+
+bool ClientContext::reuses_sessions() const noexcept { return state_->reuses_sessions; }
+ssl_ctx_st* ClientContext::native() const noexcept { return state_->context.get(); }
+
+void expect_server(SSL* ssl, const std::string& name) {
+    SSL_set_connect_state(ssl);
+    if (name.empty()) return;
+    if (is_address(name)) {
+        if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name.c_str()) != 1)
+            throw std::bad_alloc();
+        return;
+    }
+    const std::string host = name.ends_with('.') ? name.substr(0, name.size() - 1) : name;
+    SSL_set_hostflags(ssl,
+                      X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    if (SSL_set1_host(ssl, host.c_str()) != 1) throw std::bad_alloc();
+    // A name that is too long for the extension is not sent.
+    SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+             const_cast<char*>(host.c_str()));
+    ERR_clear_error();
+}
+
+}  // namespace penstock::net::tls

@@ -1,0 +1,113 @@
+#include "net/tls/ticket_keys.hpp"
+
+#include <algorithm>
+#include <mutex>
+#include <optional>
+#include <stdexcept>
+
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+
+namespace penstock::net::tls {
+
+namespace {
+
+using Keys = std::vector<TicketKey>;
+
+std::shared_ptr<const Keys> share(Keys keys) {
+    auto* owned = new Keys(std::move(keys));
+    return {owned, [](Keys* dropped) {
+                OPENSSL_cleanse(dropped->data(), dropped->size() * sizeof(TicketKey));
+                delete dropped;
+            }};
+}
+
+TicketKey random_key() {
+    TicketKey key;
+    if (RAND_bytes(key.name.data(), static_cast<int>(key.name.size())) != 1 ||
+        RAND_priv_bytes(key.cipher.data(), static_cast<int>(key.cipher.size())) != 1 ||
+        RAND_priv_bytes(key.mac.data(), static_cast<int>(key.mac.size())) != 1)
+        throw std::runtime_error("no random bytes for a key of session tickets");
+    return key;
+}
+
+}  // namespace
+
+std::expected<TicketKey, std::string> parse_ticket_key(std::string_view bytes) {
+    if (bytes.size() != 80 && bytes.size() != 48)
+        return std::unexpected("has " + std::to_string(bytes.size()) +
+                               " bytes; a key of session tickets has 80 or 48 (openssl rand 80)");
+    TicketKey key;
+    key.aes128 = bytes.size() == 48;
+    const auto take = [&bytes](auto& into, std::size_t size) {
+        std::copy_n(bytes.begin(), size, into.begin());
+        bytes.remove_prefix(size);
+    };
+    take(key.name, 16);
+    if (key.aes128) {
+        take(key.cipher, 16);
+        take(key.mac, 16);
+    } else {
+        take(key.mac, 32);
+        take(key.cipher, 32);
+    }
+    return key;
+}
+
+struct TicketKeys::State {
+    mutable std::mutex mutex{};
+    std::shared_ptr<const Keys> keys = share({random_key()});
+    std::optional<TimePoint> since{};  // when the newest came into use; set by the first look
+    bool shared = false;
+};
+
+TicketKeys::TicketKeys() : state_(std::make_unique<State>()) {}
+TicketKeys::~TicketKeys() = default;
+
+void TicketKeys::use_shared(std::vector<TicketKey> keys) {
+    const bool shared = !keys.empty();
+    {
+        const std::lock_guard lock(state_->mutex);
+        if (!shared && !state_->shared) return;
+        state_->keys = share(shared ? keys : Keys{random_key()});
+        state_->shared = shared;
+        state_->since.reset();
+    }
+    OPENSSL_cleanse(keys.data(), keys.size() * sizeof(TicketKey));
+}
+
+void TicketKeys::inherit(std::vector<TicketKey> keys) {
+    if (!keys.empty()) {
+        const std::lock_guard lock(state_->mutex);
+        state_->keys = share(keys);
+        state_->shared = false;
+        state_->since.reset();
+    }
+    OPENSSL_cleanse(keys.data(), keys.size() * sizeof(TicketKey));
+}
+
+void TicketKeys::rotate_if_due(TimePoint now) {
+    const std::lock_guard lock(state_->mutex);
+    if (state_->shared) return;
+    if (!state_->since) state_->since = now;
+    if (now - *state_->since < rotation) return;
+    Keys keys{random_key()};
+    const std::size_t old = std::min(state_->keys->size(), kept);
+    keys.insert(keys.end(), state_->keys->begin(),
+                state_->keys->begin() + static_cast<std::ptrdiff_t>(old));
+    state_->keys = share(keys);
+    OPENSSL_cleanse(keys.data(), keys.size() * sizeof(TicketKey));
+    state_->since = now;
+}
+
+std::shared_ptr<const std::vector<TicketKey>> TicketKeys::keys() const {
+    const std::lock_guard lock(state_->mutex);
+    return state_->keys;
+}
+
+bool TicketKeys::shared() const {
+    const std::lock_guard lock(state_->mutex);
+    return state_->shared;
+}
+
+}  // namespace penstock::net::tls

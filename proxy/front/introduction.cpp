@@ -1,0 +1,170 @@
+#include "proxy/front/introduction.hpp"
+
+#include <array>
+#include <cerrno>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <utility>
+
+#include "net/postgres_start.hpp"
+#include "net/proxy_protocol/writer.hpp"
+#include "net/tls/stream.hpp"
+#include "proxy/attempt.hpp"
+#include "proxy/front/front.hpp"
+#include "proxy/inspect/session_info.hpp"
+#include "proxy/session.hpp"
+#include "proxy/worker.hpp"
+
+namespace penstock::proxy {
+
+namespace {
+
+using net::IoStatus;
+namespace pp = net::proxy_protocol;
+
+auto wait_for(Session& session, net::Latch& latch, TimePoint deadline) {
+    session.wake_at(deadline);
+    return latch.wait(net::WaitRole::writer);
+}
+
+bool asks_for_tls(Session& session) noexcept {
+    const Front* front = session.front_if();
+    return front != nullptr && front->starttls != config::StartTls::none;
+}
+
+pp::SslTlv ssl_tlv(const Front& front) {
+    const ClientFacts& facts = *front.facts;
+    const bool cert = !facts.client_cert.empty();
+    return {.client_cert = cert && !facts.tls_resumed,
+            .resumed_cert = cert,
+            .version = std::string(facts.tls_version),
+            .cipher = std::string(facts.tls_cipher),
+            .common_name = cert ? front.client->peer_common_name() : std::string()};
+}
+
+// Those that this proxy says itself are not passed on.
+std::vector<pp::Tlv> tlvs_of(Session& session, const config::ProxyTlvs& wanted) {
+    std::vector<pp::Tlv> tlvs;
+    const auto add = [&](bool is_wanted, std::uint8_t type, std::string value) {
+        if (is_wanted && !value.empty()) tlvs.push_back({type, std::move(value)});
+    };
+    const Front* front = session.front_if();
+    if (front != nullptr) {
+        // What is only offered is not in use yet.
+        if (front->client) add(wanted.alpn, pp::tlv_alpn, std::string(front->client->alpn()));
+        add(wanted.authority, pp::tlv_authority, front->facts->server_name);
+        if (wanted.ssl && front->client)
+            tlvs.push_back({pp::tlv_ssl, pp::encode(ssl_tlv(*front))});
+    }
+    add(wanted.unique_id, pp::tlv_unique_id, to_string(session.id()));
+    if (front == nullptr || !wanted.passthrough) return tlvs;
+    const std::size_t own = tlvs.size();
+    for (const pp::Tlv& tlv : front->tlvs) {
+        bool said = false;
+        for (std::size_t i = 0; i < own; ++i) said = said || tlvs[i].type == tlv.type;
+        if (!said) tlvs.push_back(tlv);
+    }
+    return tlvs;
+}
+
+std::string proxy_header(Session& session) {
+    const auto& settings = session.upstream().settings();
+    const bool v1 = settings.send_proxy_protocol == config::SendProxyProtocol::v1;
+    pp::Header header{.source = session.peer(), .destination = session.local()};
+    if (v1) return pp::write(pp::Version::v1, header, false);
+    header.tlvs = tlvs_of(session, settings.send_proxy_protocol_tlvs);
+    return pp::write(pp::Version::v2, header, settings.send_proxy_protocol_tlvs.crc32c);
+}
+
+net::Task<AttemptResult> send_all(Session& session, std::string bytes, TimePoint deadline) {
+    net::Socket& socket = session.backend_socket();
+    auto left = std::as_bytes(std::span(bytes));
+    for (;;) {
+        const auto sent = socket.send(left);
+        if (sent.status == IoStatus::error) co_return attempt_result(socket.error().value());
+        left = left.subspan(sent.bytes);
+        if (left.empty()) co_return AttemptResult{};
+        if (session.now() >= deadline) co_return attempt_result(ETIMEDOUT);
+        co_await wait_for(session, socket.writable, deadline);
+        if (!session.is_connecting()) co_return attempt_result(ECANCELED);
+    }
+}
+
+// The server's answer to a request for TLS. It says nothing more before it was asked to.
+net::Task<AttemptResult> expect_tls(Session& session, TimePoint deadline) {
+    net::Socket& socket = session.backend_socket();
+    for (;;) {
+        std::array<std::byte, 1> letter;
+        const auto got = socket.recv(letter);
+        if (got.status == IoStatus::error) co_return attempt_result(socket.error().value());
+        if (got.ok() && letter[0] == std::byte{'S'}) co_return AttemptResult{};
+        if (got.ok() || got.status == IoStatus::eof) {
+            session.front().facts->problem = "the backend does not offer TLS";
+            co_return AttemptResult{AttemptError::tls, EPROTO};
+        }
+        if (session.now() >= deadline) co_return attempt_result(ETIMEDOUT);
+        co_await wait_for(session, socket.readable, deadline);
+        if (!session.is_connecting()) co_return attempt_result(ECANCELED);
+    }
+}
+
+net::Task<AttemptResult> secure(Session& session, TimePoint deadline) {
+    net::Socket& socket = session.backend_socket();
+    UpstreamContext& upstream = session.upstream();
+    auto context = upstream.tls;
+    auto made = upstream.secure(*session.backend(), socket);
+    net::tls::Stream& stream = *made;
+    for (;;) {
+        const IoStatus status = stream.handshake();
+        if (status == IoStatus::ok) {
+            session.secure_backend(std::move(made), std::move(context));
+            co_return AttemptResult{};
+        }
+        if (status == IoStatus::error || status == IoStatus::eof) {
+            session.front().facts->problem = stream.error_text();
+            const bool spoken = !stream.error_text().empty();
+            co_return spoken ? AttemptResult{AttemptError::tls, EPROTO}
+                             : attempt_result(socket.failed() ? socket.error().value() : ECONNRESET);
+        }
+        if (session.now() >= deadline) co_return attempt_result(ETIMEDOUT);
+        co_await wait_for(
+            session, status == IoStatus::want_write ? socket.writable : socket.readable, deadline);
+        if (!session.is_connecting()) co_return attempt_result(ECANCELED);
+    }
+}
+
+}  // namespace
+
+AttemptResult attempt_result(int error) noexcept { return {classify_connect_error(error), error}; }
+
+bool needs_introduction(Session& session) noexcept {
+    const UpstreamContext& upstream = session.upstream();
+    return upstream.tls || asks_for_tls(session) ||
+           upstream.settings().send_proxy_protocol != config::SendProxyProtocol::off;
+}
+
+net::Task<AttemptResult> introduce(Session& session, TimePoint deadline) {
+    const Front* front = session.front_if();
+    if (front != nullptr && front->backend) co_return AttemptResult{};  // the pool has done it
+    const bool tls_here = session.upstream().tls != nullptr;
+    if (session.upstream().settings().send_proxy_protocol != config::SendProxyProtocol::off) {
+        auto sending = send_all(session, proxy_header(session), deadline);
+        const AttemptResult result = co_await sending;
+        if (!result.ok() || !session.is_connecting()) co_return result;
+    }
+    // A client whose TLS ends here and whose backend is plain has asked this proxy, not the backend.
+    if (asks_for_tls(session) && (tls_here || !front->client)) {
+        auto sending = send_all(session, std::string(net::postgres_ssl_request), deadline);
+        AttemptResult result = co_await sending;
+        if (!result.ok() || !session.is_connecting()) co_return result;
+        auto waiting = expect_tls(session, deadline);
+        result = co_await waiting;
+        if (!result.ok() || !session.is_connecting()) co_return result;
+    }
+    if (!tls_here) co_return AttemptResult{};
+    auto securing = secure(session, deadline);
+    co_return co_await securing;
+}
+
+}  // namespace penstock::proxy
