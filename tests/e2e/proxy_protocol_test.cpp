@@ -1,153 +1,229 @@
+// P15: the same bytes to HAProxy's accept-proxy, to nginx's proxy_protocol and to the reader. All
+// agree on what is a header and on what it says, but for what the table of differences explains.
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <vector>
+
 #include <gtest/gtest.h>
 
-#include "tests/e2e/curl.hpp"
+#include "base/endpoint.hpp"
+#include "base/random.hpp"
+#include "net/proxy_protocol/crc32c.hpp"
+#include "net/proxy_protocol/reader.hpp"
+#include "net/proxy_protocol/writer.hpp"
 #include "tests/e2e/haproxy.hpp"
 #include "tests/e2e/loopback.hpp"
 #include "tests/e2e/nginx.hpp"
-#include "tests/e2e/scenario.hpp"
-#include "tests/integration/tls_scenario.hpp"
+#include "tests/support/echo_server.hpp"
 
-/// PROXY headers exchanged with HAProxy and nginx, in both directions.
 namespace penstock::test {
 namespace {
 
-struct RealProxyProtocol : TlsScene {};
+namespace pp = net::proxy_protocol;
+using namespace std::string_literals;
 
-/// An HAProxy that forwards to `target` with these words on its server line.
-std::string forwarding(const Address& target, const std::string& words,
-                       const std::string& bind = "") {
-    return "listen front\n    mode tcp\n    bind @BIND@ " + bind + "\n    server s " +
-           target.text() + " " + words + "\n";
+/// What somebody made of the bytes.
+struct Verdict {
+    bool accepted = false;
+    std::string addresses{};  // "10.0.0.1:1 10.0.0.2:2"; "" = the connection's own count
+    bool operator==(const Verdict&) const = default;
+};
+
+std::ostream& operator<<(std::ostream& out, const Verdict& verdict) {
+    return out << (verdict.accepted ? "accepted, " : "refused, ")
+               << (verdict.addresses.empty() ? "no addresses" : verdict.addresses);
 }
 
-/// An HAProxy that answers over HTTP what a header has told it.
-constexpr const char* telling = R"(
-frontend answers
-    mode http
-    bind @BIND@ accept-proxy
-    http-request return status 200 content-type text/plain lf-string "%[src] %[src_port] %[fc_pp_authority] %[fc_pp_unique_id]\n"
-)";
+// "::ffff:10.0.0.1" and "80" as "10.0.0.1:80".
+std::string normalized(const std::string& host, const std::string& port) {
+    const auto text = host.contains(':') ? "[" + host + "]:" + port : host + ":" + port;
+    const auto endpoint = Endpoint::parse(text);
+    return endpoint ? endpoint->ip().to_string() : "unreadable " + text;
+}
 
-constexpr const char* trusting =
-    "proxy_protocol = \"any\"\nproxy_protocol_from = \"127.0.0.0/8\"\n";
+// "10.0.0.1 10.0.0.2 1 2", words of a line of version 1.
+std::string normalized_words(const std::string& text) {
+    std::istringstream words(text);
+    std::string source;
+    std::string destination;
+    std::string source_port;
+    std::string destination_port;
+    if (!(words >> source >> destination >> source_port >> destination_port)) return "";
+    return normalized(source, source_port) + ' ' + normalized(destination, destination_port);
+}
 
-TEST_F(RealProxyProtocol, P15_haproxy_sends_either_version) {
-    ProxyProcess proxy(one_service({echo.text()}, "", "", trusting));
-    std::size_t count = 0;
-    for (const char* words : {"send-proxy", "send-proxy-v2",
-                              "send-proxy-v2 proxy-v2-options crc32c,unique-id,authority"}) {
-        Haproxy front(forwarding(proxy.address(), words));
-        auto client = established(front.address());
-        ASSERT_TRUE(client) << words;
-        const std::string address = client->local().text();
-        client->finish();
-        client->wait_end();
-        const auto lines = expect_lines(proxy, ++count);
-        EXPECT_EQ(lines.back().client, address) << words << lines.back().raw;
-        EXPECT_NE(lines.back().peer, "") << lines.back().raw;
-        EXPECT_EQ(lines.back().bytes_to_backend, 4U) << lines.back().raw;
+Verdict verdict_of(const pp::Reading& reading) {
+    Verdict verdict{.accepted = reading.status == pp::Reading::Status::complete};
+    if (verdict.accepted && !reading.header.source.empty())
+        verdict.addresses =
+            reading.header.source.to_string() + ' ' + reading.header.destination.to_string();
+    return verdict;
+}
+
+/// Sends `bytes` and a FIN; all that comes back.
+std::string say(Socket& socket, const std::string& bytes) {
+    socket.send(bytes);
+    socket.finish();
+    return socket.receive_text(1U << 20);
+}
+
+constexpr std::string_view payload = "payload";
+
+/// HAProxy relays to an echo server, with a line of version 1 in front.
+class HaproxyReader {
+public:
+    Verdict read(const std::string& bytes) {
+        auto socket = Socket::connect(haproxy_.address());
+        EXPECT_TRUE(socket.has_value());
+        const std::string own =
+            normalized_words(host_of(socket->local()) + ' ' + host_of(haproxy_.address()) + ' ' +
+                             port_of(socket->local()) + ' ' + port_of(haproxy_.address()));
+        const std::string answer = say(*socket, bytes + std::string(payload));
+        if (answer.empty()) return {};
+        const auto end = answer.find("\r\n");
+        const auto words = answer.find(' ', answer.find(' ') + 1);  // behind "PROXY TCP4"
+        Verdict verdict{.accepted = true};
+        if (end == std::string::npos || words >= end) return verdict;
+        verdict.addresses = normalized_words(answer.substr(words, end - words));
+        if (verdict.addresses == own) verdict.addresses.clear();
+        return verdict;
+    }
+
+private:
+    EchoServer echo_;
+    Haproxy haproxy_{echo_.text(), {.bind = "accept-proxy", .server = "send-proxy"}};
+};
+
+/// nginx answers with its variables.
+class NginxReader {
+public:
+    Verdict read(const std::string& bytes) {
+        auto socket = Socket::connect(address_);
+        EXPECT_TRUE(socket.has_value());
+        const std::string answer = say(*socket, bytes + std::string(payload));
+        if (!answer.starts_with("ok ")) return {};
+        return {.accepted = true, .addresses = normalized_words(answer.substr(3))};
+    }
+
+private:
+    Address address_ = private_address();
+    Nginx nginx_{"web",
+                 {.stream = "server { listen " + address_.text() +
+                            " proxy_protocol; return \"ok $proxy_protocol_addr "
+                            "$proxy_protocol_server_addr $proxy_protocol_port "
+                            "$proxy_protocol_server_port\"; }"}};
+};
+
+// ------------------------------------------------------------------ headers
+
+const std::string signature = "\r\n\r\n\0\r\nQUIT\n"s;
+
+std::string u16(std::size_t value) {
+    return {static_cast<char>(value >> 8 & 0xff), static_cast<char>(value & 0xff)};
+}
+std::string v2(int version_command, int family, const std::string& block) {
+    return signature + static_cast<char>(version_command) + static_cast<char>(family) +
+           u16(block.size()) + block;
+}
+std::string tlv(int type, const std::string& value) {
+    return std::string(1, static_cast<char>(type)) + u16(value.size()) + value;
+}
+
+const std::string ipv4 = "\x0a\x01\x02\x03\x0a\x04\x05\x06\x30\x39\x01\xbb"s;
+const std::string ipv6 =
+    "\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x02\x30\x39\x01\xbb"s;
+
+std::string with_checksum(const std::string& block) {
+    std::string header = v2(0x21, 0x11, block + tlv(0x03, std::string(4, '\0')));
+    const std::uint32_t crc = pp::crc32c(std::as_bytes(std::span(header)));
+    return header.substr(0, header.size() - 4) + u16(crc >> 16) + u16(crc);
+}
+
+const std::vector<std::string>& seeds() {
+    static const std::vector<std::string> list{
+        "PROXY TCP4 10.1.2.3 10.4.5.6 12345 443\r\n",
+        "PROXY TCP4 255.255.255.255 0.0.0.1 65535 1\r\n",
+        "PROXY TCP6 2001:db8::1 2001:DB8:0:0:1:2:3:4 12345 443\r\n",
+        "PROXY TCP6 ::ffff:10.1.2.3 ::1 1 65535\r\n",
+        "PROXY UNKNOWN\r\n",
+        "PROXY UNKNOWN ffff::1 ffff::2 65535 65535\r\n",
+        v2(0x21, 0x11, ipv4),
+        v2(0x21, 0x21, ipv6),
+        v2(0x21, 0x11, ipv4 + tlv(0x02, "example.com") + tlv(0x04, "pad") + tlv(0xe0, "x")),
+        v2(0x21, 0x21, ipv6 + tlv(0x05, "unique id")),
+        v2(0x21, 0x00, ""),
+        v2(0x20, 0x00, ""),
+        v2(0x20, 0x11, ipv4),
+        v2(0x20, 0x00, tlv(0xe0, "x")),
+        v2(0x21, 0x31, std::string(216, 'u')),
+        v2(0x21, 0x11, ipv4 + tlv(0xe1, std::string(200, 'l'))),
+        with_checksum(ipv4 + tlv(0x02, "example.com")),
+        with_checksum(ipv4),
+    };
+    return list;
+}
+
+void mutate(std::string& bytes, Random& random) {
+    static constexpr std::string_view likely =
+        " \r\n\t.:0159afAFx-+\0\x01\x02\x03\x04\x11\x12\x20\x21\x22\xff";
+    const auto at = random.below(static_cast<std::uint32_t>(bytes.size()));
+    const char other = random.below(2) == 0
+                           ? likely[random.below(static_cast<std::uint32_t>(likely.size()))]
+                           : static_cast<char>(random.below(256));
+    switch (random.below(6)) {
+        case 0: bytes[at] = static_cast<char>(bytes[at] ^ (1 << random.below(8))); break;
+        case 1:
+        case 2: bytes[at] = other; break;
+        case 3:
+            if (bytes.size() > 1) bytes.erase(at, 1);
+            break;
+        case 4: bytes.insert(at, 1, other); break;
+        default: bytes.insert(at, bytes.substr(at, 1 + random.below(8)));
     }
 }
 
-TEST_F(RealProxyProtocol, P15_what_haproxy_says_of_its_clients_tls_is_handed_on) {
-    ProxyHeaderBackend backend;
-    ProxyProcess proxy(one_service({backend.text()}, "",
-                                   "send_proxy_protocol = \"v2\"\n"
-                                   "send_proxy_protocol_tlvs = [\"passthrough\", \"crc32c\"]\n",
-                                   trusting));
-    const std::string both = pki.write("both.pem", a.cert_pem + a.key_pem);
-    const Pair own = pki.client("the client");
-    Haproxy front(forwarding(proxy.address(),
-                             "send-proxy-v2-ssl-cn proxy-v2-options ssl-cipher,authority,crc32c",
-                             "ssl crt " + both + " verify optional ca-file " + pki.ca_file()));
-    TlsClientOptions options = asks();
-    options.certificate = &own;
-    TlsClient client(options);
-    ASSERT_TRUE(client.open(front.address()) && client.ping()) << client.error();
-    const ProxyHeader header = backend.wait_headers(1).at(0);
-    EXPECT_EQ(header.source, client.socket().local().text());
-    EXPECT_FALSE(header.crc_wrong);
-    ASSERT_TRUE(header.find(tlv::authority));
-    EXPECT_EQ(*header.find(tlv::authority), "a.example");
-    ASSERT_TRUE(header.find(tlv::ssl));
-    const auto ssl = read_ssl_tlv(*header.find(tlv::ssl));
-    ASSERT_TRUE(ssl && ssl->find(tlv::ssl_common_name));
-    EXPECT_EQ(*ssl->find(tlv::ssl_common_name), "the client");
-}
-
-TEST_F(RealProxyProtocol, P8_checks_of_haproxy_come_as_local) {
-    ProxyProcess proxy(one_service({echo.text()}, "", "", trusting));
-    Haproxy front(forwarding(proxy.address(), "send-proxy-v2 check inter 100ms"));
-    const auto lines = proxy.access_log().wait_for_lines(3);
-    ASSERT_GE(lines.size(), 3U);
-    for (const LogLine& line : lines) {
-        EXPECT_NE(line.reason, "proxy_header_invalid") << line.raw;
-        EXPECT_EQ(line.peer, "") << line.raw;
+std::vector<std::string> headers(std::size_t count) {
+    Random random(15);
+    std::vector<std::string> list = seeds();
+    while (list.size() < count) {
+        std::string bytes = seeds()[random.below(static_cast<std::uint32_t>(seeds().size()))];
+        for (auto left = 1 + random.below(3); left > 0; --left) mutate(bytes, random);
+        if (random.below(10) == 0)
+            bytes.resize(random.below(static_cast<std::uint32_t>(bytes.size())) + 1);
+        list.push_back(std::move(bytes));
     }
-    EXPECT_TRUE(established(front.address()));
+    return list;
 }
 
-TEST_F(RealProxyProtocol, P15_haproxy_and_nginx_understand_what_is_sent) {
-    Haproxy haproxy(telling);
-    Nginx nginx("hello", {.listen = "proxy_protocol",
-                          .server = "location = /who { return 200 \"$proxy_protocol_addr "
-                                    "$proxy_protocol_port\\n\"; }"});
-    ConfigText config;
-    for (const char* version : {"v1", "v2"}) {
-        const std::string sends = "send_proxy_protocol = " + in_quotes(version) + "\n";
-        config.services.push_back({.name = "haproxy-" + std::string(version),
-                                   .backends = {haproxy.text()},
-                                   .upstream = sends});
-        config.services.push_back({.name = "nginx-" + std::string(version),
-                                   .backends = {nginx.text()},
-                                   .upstream = sends});
+TEST(ProxyProtocol, P15_AsHaproxyAndNginxRead) {
+    HaproxyReader haproxy;
+    NginxReader nginx;
+    std::map<std::string, int> found;
+    std::map<std::string, std::string> example;
+    for (const std::string& bytes : headers(sized(3000))) {
+        const auto all = bytes + std::string(payload);
+        const auto reading = pp::read(std::as_bytes(std::span(all)), {});
+        const Verdict ours = verdict_of(reading);
+        for (auto& [who, theirs] :
+             {std::pair{"haproxy"s, haproxy.read(bytes)}, std::pair{"nginx"s, nginx.read(bytes)}}) {
+            if (ours == theirs) continue;
+            std::string kind = who + (ours.accepted && theirs.accepted ? " addresses"
+                                      : theirs.accepted ? " takes: " + std::string(reading.problem)
+                                                        : " refuses");
+            ++found[kind];
+            std::ostringstream o;
+            o << testing::PrintToString(bytes) << " ours " << ours << " theirs " << theirs;
+            example[kind] += o.str() + "\n     ";
+            if (example[kind].size() > 1500) example[kind].resize(1500);
+        }
     }
-    ProxyProcess proxy(config);
-    std::size_t count = 0;
-    for (const Service& service : config.services) {
-        const std::string answer =
-            curl({"--interface", "127.0.0.77", "--write-out", "%{local_port}",
-                  "http://" + proxy.address(service.name).text() + "/who"});
-        const std::string port = answer.substr(answer.rfind('\n') + 1);
-        EXPECT_TRUE(answer.starts_with("127.0.0.77 " + port)) << service.name << answer;
-        ++count;
-    }
-    EXPECT_EQ(count_reasons(expect_lines(proxy, count)), (Counts{{"completed", count}}));
-}
-
-TEST_F(RealProxyProtocol, P15_haproxy_reads_the_tlvs) {
-    Haproxy haproxy(telling);
-    ProxyProcess proxy(
-        one_service({haproxy.text()}, "",
-                    "send_proxy_protocol = \"v2\"\n"
-                    "send_proxy_protocol_tlvs = [\"authority\", \"unique_id\", \"ssl\", \"alpn\", "
-                    "\"crc32c\"]\n",
-                    terminates({a})));
-    TlsClient client(asks());
-    ASSERT_TRUE(client.open(proxy.address())) << client.error();
-    ASSERT_TRUE(client.send("GET / HTTP/1.0\r\n\r\n"));
-    std::string answer;
-    client.wait_end(patience, &answer);
-    client.notify();
-    client.socket().finish();
-    const LogLine line = expect_lines(proxy, 1).at(0);
-    EXPECT_NE(answer.find("127.0.0.1 " + std::to_string(client.socket().local().port()) +
-                          " a.example " + line.id + "\n"),
-              std::string::npos)
-        << answer << line.raw;
-}
-
-TEST_F(RealProxyProtocol, curl_sends_one_in_front_of_tls) {
-    Nginx nginx("hello");
-    ProxyProcess proxy(one_service({nginx.text()}, "", "", trusting + terminates({a})));
-    const std::string port = port_of(proxy.address());
-    EXPECT_EQ(
-        curl({"--haproxy-protocol", "--interface", "127.0.0.78", "--cacert", pki.ca_file(),
-              "--resolve", "a.example:" + port + ":127.0.0.1", "https://a.example:" + port + "/"}),
-        "hello\n");
-    const LogLine line = expect_lines(proxy, 1).at(0);
-    EXPECT_EQ(host_of_line(line.client), "127.0.0.78") << line.raw;
-    EXPECT_EQ(line.sni, "a.example") << line.raw;
+    for (auto& [k, n] : found) std::printf("%s: %d\n     %s\n", k.c_str(), n, example[k].c_str());
 }
 
 }  // namespace
