@@ -195,7 +195,7 @@ TEST_F(SniRouting, S4_broken_names_never_reach_the_named_upstream) {
         sni_of(name_entry(std::string("a.example\0", 10))),
         sni_of(name_entry(std::string("a.example\0.evil", 15))),
         sni_of(name_entry(std::string(256, 'a'))),
-        sni_of(name_entry(std::string(70'00, 'a') + ".a.example")),
+        sni_of(name_entry(std::string(7000, 'a') + ".a.example")),
         sni_of(name_entry("a .example")),
         sni_of(name_entry("\xc3\xa4.example")),
         sni_of(name_entry("a..example")),
