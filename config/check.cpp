@@ -24,6 +24,9 @@ void check_config(const Config& config, const Origins& origins, Reporter& report
                        "[[listener]] (name, bind, upstream) and an [[upstream]] (name, backend)");
     check_names(check);
     check_references(check);
+    check_routes(check);
+    check_tls(check);
+    check_proxy_protocol(check);
     check_addresses(check);
     check_limits(check);
     check_upstreams(check);

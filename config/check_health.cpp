@@ -210,15 +210,19 @@ void check_source(const Subject& subject, std::size_t i) {
 }
 
 void check_role(const Check& check, const Listener& listener, std::size_t i,
-                const std::string& name) {
-    const auto upstream = std::ranges::find(check.config.upstreams, name, &Upstream::name);
+                const Destination& destination) {
+    const auto upstream =
+        std::ranges::find(check.config.upstreams, destination.upstream, &Upstream::name);
     if (upstream == check.config.upstreams.end() || reports_role(upstream->health_check)) return;
+    const auto table = listener_path(i);
+    const bool is_routed = destination.part.starts_with("route");
+    const auto route = destination.part.substr(0, destination.part.find(']') + 1);
     check.reporter.error(
-        place(check, listener_path(i), "role"),
+        is_routed ? part_place(check, table, route, "role") : place(check, table, "role"),
         fmt::format("listener '{}' asks for the {} of upstream '{}', whose health_check reports no "
                     "role; use type = \"redis\", \"postgres\", \"mysql\", or \"http\" with "
                     "primary_status and replica_status",
-                    listener.name, name_of(listener.role), name));
+                    listener.name, name_of(destination.role), destination.upstream));
 }
 
 }  // namespace
@@ -239,9 +243,8 @@ void check_health(const Check& check) {
     }
     for (std::size_t i = 0; i < check.config.listeners.size(); ++i) {
         const auto& listener = check.config.listeners[i];
-        if (listener.role == Role::none) continue;
-        if (!listener.upstream.empty()) check_role(check, listener, i, listener.upstream);
-        for (const auto& part : listener.split) check_role(check, listener, i, part.upstream);
+        for (const auto& destination : destinations(listener))
+            if (destination.role != Role::none) check_role(check, listener, i, destination);
     }
 }
 

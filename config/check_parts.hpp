@@ -3,7 +3,9 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "base/role.hpp"
 #include "config/config.hpp"
 #include "config/origins.hpp"
 #include "config/reporter.hpp"
@@ -20,6 +22,12 @@ struct Check {
 
 /// Names given twice.
 void check_names(const Check& check);
+/// Routes of listeners and what they ask of TLS; names that lead nowhere new.
+void check_routes(const Check& check);
+/// TLS towards clients and backends.
+void check_tls(const Check& check);
+/// PROXY headers, in and out.
+void check_proxy_protocol(const Check& check);
 /// Listeners that name upstreams, and upstreams that nobody names.
 void check_references(const Check& check);
 /// Addresses bound twice and backends that lead back to this proxy.
@@ -45,5 +53,22 @@ void check_admin(const Check& check);
 /// Where `key` of the listener or upstream at `table` was given: in the table itself, else in the
 /// defaults, else the table.
 [[nodiscard]] Region place(const Check& check, const std::string& table, std::string_view key);
+
+/// The same within a part of the listener, `route[2]`, `split[0]`: the part as a whole comes from
+/// the table itself or from the defaults.
+[[nodiscard]] Region part_place(const Check& check, const std::string& table,
+                                const std::string& part, std::string_view key);
+
+/// An upstream that clients of a listener may get to.
+struct Destination {
+    std::string_view upstream;
+    Role role;         // asked of its backends
+    std::string part;  // `route[2]`, "" = the listener itself
+    std::string key;   // in that part
+};
+/// Each way to each upstream, of the names of [listener.sni] one per upstream.
+[[nodiscard]] std::vector<Destination> destinations(const Listener& listener);
+/// True if the listener looks at the ClientHello of those who are not for it to decrypt.
+[[nodiscard]] bool peeks(const Listener& listener);
 
 }  // namespace penstock::config

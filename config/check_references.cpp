@@ -84,28 +84,24 @@ private:
     bool complete_ = true;
 };
 
-/// The place of a part; parts may come from the defaults.
-Region part_place(const Check& check, const std::string& table, std::size_t j,
-                  std::string_view key) {
-    const auto part = fmt::format("split[{}]", j);
-    if (is_own(check, table, part)) return check.origins.of(table + '.' + part, key);
-    return check.origins.of("defaults.listener." + part, key);
+/// Where a split was given: as a list, or by the header of its first part.
+Region split_place(const Check& check, const std::string& table, const std::string& around) {
+    const auto defaults = "defaults." + table.substr(0, table.find('['));
+    for (const auto& owner : {table, defaults})
+        for (const auto* part : {"split", "split[0]"})
+            if (const auto* where = check.origins.find(fmt::format("{}.{}{}", owner, around, part)))
+                return *where;
+    return check.origins.of(table, "");
 }
 
-void check_split(const Check& check, References& references, std::size_t i) {
-    const auto& listener = check.config.listeners[i];
-    const auto table = listener_path(i);
-    const auto own = [&](const std::string& key) { return is_own(check, table, key); };
-    if (listener.split.empty()) {
-        if (listener.split_by != SplitBy::random && own("split_by"))
-            check.reporter.warning(place(check, table, "split_by"),
-                                   "'split_by' has no effect without 'split'");
-        return;
-    }
+/// Parts of the split of a listener or, with `around` = `route[2].`, of a route.
+void check_parts(const Check& check, References& references, const std::string& table,
+                 const std::string& around, const std::vector<SplitPart>& split) {
     std::unordered_map<std::string_view, Region> seen;
-    for (std::size_t j = 0; j < listener.split.size(); ++j) {
-        const auto& name = listener.split[j].upstream;
-        const auto where = part_place(check, table, j, "upstream");
+    const auto part = [&](std::size_t j) { return fmt::format("{}split[{}]", around, j); };
+    for (std::size_t j = 0; j < split.size(); ++j) {
+        const auto& name = split[j].upstream;
+        const auto where = part_place(check, table, part(j), "upstream");
         references.use(name, where);
         const auto [first, is_new] = seen.emplace(name, where);
         if (!is_new && !name.empty())
@@ -115,14 +111,60 @@ void check_split(const Check& check, References& references, std::size_t i) {
                                              name),
                                  first->second, "the first one");
     }
-    const auto where =
-        own("split") ? place(check, table, "split") : part_place(check, table, 0, "");
-    if (std::ranges::all_of(listener.split, [](const SplitPart& p) { return p.weight == 0; }))
-        check.reporter.error(where, "every weight in 'split' is 0, so nobody could be served");
+    if (!split.empty() &&
+        std::ranges::all_of(split, [](const SplitPart& p) { return p.weight == 0; }))
+        check.reporter.error(split_place(check, table, around),
+                             "every weight in 'split' is 0, so nobody could be served");
+}
+
+void check_split(const Check& check, References& references, std::size_t i) {
+    const auto& listener = check.config.listeners[i];
+    const auto table = listener_path(i);
+    if (listener.split.empty()) {
+        if (listener.split_by != SplitBy::random && is_own(check, table, "split_by"))
+            check.reporter.warning(place(check, table, "split_by"),
+                                   "'split_by' has no effect without 'split'");
+        return;
+    }
+    check_parts(check, references, table, "", listener.split);
     if (!listener.upstream.empty())
         check.reporter.error(place(check, table, "upstream"),
-                             "'upstream' and 'split' exclude each other: keep one of them", where,
-                             "'split' is here");
+                             "'upstream' and 'split' exclude each other: keep one of them",
+                             split_place(check, table, ""), "'split' is here");
+}
+
+/// There may be very many names, so each unknown upstream is told once.
+void check_server_names(const Check& check, References& references, std::size_t i) {
+    const auto table = listener_path(i);
+    std::unordered_set<std::string_view> seen;
+    for (const auto& row : check.config.listeners[i].sni) {
+        if (!seen.insert(row.upstream).second || check.reporter.errors() >= Reporter::most_kept)
+            continue;
+        const auto where = place(check, table, "sni." + row.name);
+        if (row.upstream.empty())
+            check.reporter.error(
+                where, fmt::format("{} in [listener.sni] leads to no upstream", quote(row.name)));
+        references.use(row.upstream, where);
+    }
+}
+
+void check_route_targets(const Check& check, References& references, std::size_t i) {
+    const auto table = listener_path(i);
+    const auto& routes = check.config.listeners[i].routes;
+    for (std::size_t j = 0; j < routes.size(); ++j) {
+        const auto part = fmt::format("route[{}]", j);
+        const auto where = part_place(check, table, part, "upstream");
+        references.use(routes[j].upstream, where);
+        check_parts(check, references, table, part + '.', routes[j].split);
+        if (routes[j].upstream.empty() && routes[j].split.empty())
+            check.reporter.error(where,
+                                 "[[listener.route]] leads nowhere; add upstream = \"...\", or "
+                                 "'split'");
+        if (!routes[j].upstream.empty() && !routes[j].split.empty())
+            check.reporter.error(where,
+                                 "'upstream' and 'split' exclude each other: keep one of them",
+                                 split_place(check, table, part + '.'), "'split' is here");
+    }
 }
 
 }  // namespace
@@ -152,7 +194,11 @@ void check_references(const Check& check) {
         const auto where = place(check, listener_path(i), "upstream");
         references.use(listener.upstream, where);
         check_split(check, references, i);
-        if (listener.upstream.empty() && listener.split.empty() && !listener.name.empty())
+        check_server_names(check, references, i);
+        check_route_targets(check, references, i);
+        const bool leads_somewhere = !listener.upstream.empty() || !listener.split.empty() ||
+                                     !listener.sni.empty() || !listener.routes.empty();
+        if (!leads_somewhere && !listener.name.empty())
             check.reporter.warning(
                 where, fmt::format("listener '{}' has no upstream: it refuses every connection",
                                    listener.name));

@@ -24,6 +24,7 @@ enum class WatchConfig : std::uint8_t {
 struct Process {
     std::uint32_t workers = 0;          // 0 = auto: the cores this process may use
     std::uint64_t max_connections = 0;  // 0 = auto: from the descriptor limit
+    std::uint64_t memory_limit = 0;     // bytes; 0 = auto: that of the cgroup, if there is one
     Drain drain{};
     Drain upgrade_drain{std::chrono::hours(1), std::chrono::minutes(5)};  // of the old process
     std::uint32_t max_old_processes = 3;
@@ -32,6 +33,7 @@ struct Process {
     std::uint64_t hash_seed = 0;
     std::string user{};
     std::string group{};
+    bool strict_permissions = false;
     bool operator==(const Process&) const = default;
 };
 

@@ -1,9 +1,12 @@
 #include "config/diff.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
+#include <ranges>
 #include <span>
 #include <string_view>
+#include <tuple>
 #include <type_traits>
 #include <unordered_map>
 #include <unordered_set>
@@ -93,6 +96,16 @@ std::vector<std::string> names_of(const std::vector<Backend>& backends) {
     return names;
 }
 
+/// Some of these names with their upstreams, and how many more there are.
+std::string describe(const std::vector<SniUpstream>& rows) {
+    constexpr std::size_t most_listed = 10;
+    std::string text;
+    for (const auto& row : rows | std::views::take(most_listed))
+        text += fmt::format("{}{}={}", text.empty() ? "" : ", ", row.name, row.upstream);
+    if (rows.size() > most_listed) text += fmt::format(" and {} more", rows.size() - most_listed);
+    return text;
+}
+
 class Differ {
 public:
     /// Both tables are described by `spec`; `prefix` leads from the subject to them.
@@ -105,6 +118,12 @@ public:
             const auto after = key.access(to);
             if (const auto* table = std::get_if<TableSlot>(&before))
                 compare_tables(subject, prefix, key, *table, std::get<TableSlot>(after), effect);
+            else if (const auto* optional = std::get_if<OptionalSlot>(&before))
+                compare_optional(subject, prefix, key, *optional, std::get<OptionalSlot>(after),
+                                 effect);
+            else if (const auto* names = std::get_if<std::vector<SniUpstream>*>(&before))
+                compare_names(subject, prefix + std::string(key.name), **names,
+                              *std::get<std::vector<SniUpstream>*>(after), effect);
             else if (const auto* rows = std::get_if<RowsSlot>(&before);
                      rows != nullptr && !table_spec(key.child).identity.empty())
                 compare_rows(subject, key, *rows, std::get<RowsSlot>(after), effect);
@@ -136,6 +155,32 @@ private:
         auto part = subject;  // at the top of the file: a subject of its own
         part.what = key.name;
         compare(part, prefix, spec, from.object, to.object, effect);
+    }
+
+    void compare_optional(const Change& subject, const std::string& prefix, const Key& key,
+                          const OptionalSlot& from, const OptionalSlot& to, Effect effect) {
+        void* before = from.get(from.optional);
+        void* after = to.get(to.optional);
+        if (before != nullptr && after != nullptr)
+            return compare(subject, fmt::format("{}{}.", prefix, key.name), table_spec(key.child),
+                           before, after, effect);
+        if (before != after)
+            add(subject, prefix + std::string(key.name), before == nullptr ? "off" : "on",
+                after == nullptr ? "off" : "on", effect);
+    }
+
+    /// Both are sorted. There may be many names: only those that differ are told, and only some.
+    void compare_names(const Change& subject, std::string key, const std::vector<SniUpstream>& from,
+                       const std::vector<SniUpstream>& to, Effect effect) {
+        std::vector<SniUpstream> left;
+        std::vector<SniUpstream> come;
+        const auto order = [](const SniUpstream& a, const SniUpstream& b) {
+            return std::tie(a.name, a.upstream) < std::tie(b.name, b.upstream);
+        };
+        std::ranges::set_difference(from, to, std::back_inserter(left), order);
+        std::ranges::set_difference(to, from, std::back_inserter(come), order);
+        if (!left.empty() || !come.empty())
+            add(subject, std::move(key), describe(left), describe(come), effect);
     }
 
     void compare_rows(const Change& subject, const Key& key, const RowsSlot& from,

@@ -34,7 +34,10 @@ struct Formatter {
         return key.kind == Kind::mode ? string(format_mode(*value)) : integer(*value);
     }
     std::string operator()(const std::uint64_t* value) const {
-        return key.kind == Kind::byte_rate ? string(format_byte_rate(*value)) : integer(*value);
+        if (key.kind == Kind::byte_rate) return string(format_byte_rate(*value));
+        if (key.kind == Kind::size && (*value != 0 || !key.allows_auto))
+            return string(format_size(*value));
+        return integer(*value);
     }
     std::string operator()(const double* value) const { return format_number(*value); }
     std::string operator()(const Duration* value) const { return string(format_duration(*value)); }
@@ -48,6 +51,16 @@ struct Formatter {
         std::vector<std::string> elements;
         for (const auto& range : *value) elements.push_back(format_status_range(range));
         return strings(elements);
+    }
+    std::string operator()(const std::vector<SniUpstream>* value) const {
+        std::vector<std::string> elements;
+        elements.reserve(value->size());
+        for (const auto& row : *value)
+            elements.push_back(
+                fmt::format("{} = {}", format_string(row.name), string(row.upstream)));
+        const auto joined = fmt::format("{}", fmt::join(elements, ", "));
+        if (style == Style::plain || joined.empty()) return style == Style::plain ? joined : "{}";
+        return fmt::format("{{ {} }}", joined);
     }
     std::string operator()(const std::vector<Bind>* value) const {
         std::vector<std::string> elements;
@@ -74,6 +87,7 @@ struct Formatter {
         return strings(elements);
     }
     std::string operator()(const TableSlot&) const { return {}; }
+    std::string operator()(const OptionalSlot&) const { return {}; }
     std::string operator()(const RowsSlot&) const { return {}; }
 
 private:
@@ -95,6 +109,13 @@ private:
         return style == Style::toml ? fmt::format("[{}]", joined) : joined;
     }
 };
+
+/// The struct of a table, null where there is none.
+void* table_object(const Slot& slot) {
+    if (const auto* table = std::get_if<TableSlot>(&slot)) return table->object;
+    const auto* optional = std::get_if<OptionalSlot>(&slot);
+    return optional == nullptr ? nullptr : optional->get(optional->optional);
+}
 
 std::vector<const Key*> stored_keys(const TableSpec& spec) {
     std::vector<const Key*> keys;
@@ -125,31 +146,36 @@ std::string format_value(const Key& key, const Slot& slot) {
 
 std::string format_table(const TableSpec& spec, void* object) {
     std::string out;
-    for (const auto* key : stored_keys(spec))
-        out += fmt::format("{}{} = {}", out.empty() ? "" : ", ", key->name,
-                           format_inline(*key, key->access(object)));
+    for (const auto* key : stored_keys(spec)) {
+        const auto slot = key->access(object);
+        if (is_absent(slot)) continue;
+        out +=
+            fmt::format("{}{} = {}", out.empty() ? "" : ", ", key->name, format_inline(*key, slot));
+    }
     return fmt::format("{{ {} }}", out);
 }
 
+bool is_absent(const Slot& slot) {
+    return std::holds_alternative<OptionalSlot>(slot) && table_object(slot) == nullptr;
+}
+
 std::string format_inline(const Key& key, const Slot& slot) {
-    if (const auto* table = std::get_if<TableSlot>(&slot))
-        return format_table(table_spec(key.child), table->object);
+    if (void* table = table_object(slot)) return format_table(table_spec(key.child), table);
     if (const auto* rows = std::get_if<RowsSlot>(&slot))
         return fmt::format("[{}]", fmt::join(format_rows(key, *rows, Style::toml), ", "));
     return format_value(key, slot);
 }
 
 std::string format_plain(const Key& key, const Slot& slot) {
-    if (const auto* table = std::get_if<TableSlot>(&slot))
-        return format_table(table_spec(key.child), table->object);
+    if (void* table = table_object(slot)) return format_table(table_spec(key.child), table);
     if (const auto* rows = std::get_if<RowsSlot>(&slot))
         return fmt::format("{}", fmt::join(format_rows(key, *rows, Style::plain), ", "));
     return std::visit(Formatter{key, Style::plain}, slot);
 }
 
 std::string default_text(const TableSpec& table, const Key& key) {
-    if (!key.supported) return std::string(key.planned_default);
-    if (key.required || !key.default_from.empty() || table.make == nullptr) return {};
+    if (key.required || !key.default_from.empty() || key.kind == Kind::map || table.make == nullptr)
+        return {};
     const auto object = table.make();
     return format_value(key, key.access(object.get()));
 }

@@ -17,6 +17,8 @@ namespace penstock::config {
 
 /// The same, tables and lists of them as inline tables.
 [[nodiscard]] std::string format_inline(const Key& key, const Slot& slot);
+/// A table that need not be there, and is not: it cannot be written.
+[[nodiscard]] bool is_absent(const Slot& slot);
 /// All stored keys of a table as one inline table; `object` is what `spec` describes.
 [[nodiscard]] std::string format_table(const TableSpec& spec, void* object);
 

@@ -11,8 +11,7 @@
 
 namespace penstock::config {
 
-/// What a key takes. Kinds that no supported key has yet are there for the reference and for
-/// messages.
+/// What a key takes.
 enum class Kind : std::uint8_t {
     boolean,
     integer,
@@ -24,21 +23,24 @@ enum class Kind : std::uint8_t {
     byte_rate,
     string,
     path,          // of a file; or one of `words`
+    paths,         // a list of them
+    pattern,       // the path of a file, or a pattern of several: `certs/*.pem`
     name,          // of a listener or an upstream
     backend_name,
     word,          // one of `words`
     words,         // a list of them
     strings,       // a list of strings
-    peers,         // a list of CIDRs, "unix", "all"
-    bind,          // a list of addresses to listen on, and of inherited sockets
-    address,       // one address to connect to, or a host name with a port
+    server_names,  // a list of names that TLS clients ask for, exact or `*.example.com`; "" = none
+    peers,  // a list of CIDRs, "unix", "all"
+    bind,  // a list of addresses to listen on, and of inherited sockets
+    address,  // one address to connect to, or a host name with a port
     name_servers,  // a list of addresses whose port may be left out
-    statuses,      // a list of HTTP statuses and ranges of them
-    mode,          // permissions of a file, in octal digits
+    statuses,  // a list of HTTP statuses and ranges of them
+    mode,  // permissions of a file, in octal digits
     local_addresses,  // a list of addresses without a port
     table,
-    tables,        // a list of tables
-    map,           // a table whose keys the user chooses
+    tables,  // a list of tables
+    map,  // server names, each with an upstream
 };
 
 /// One key of the configuration: all that loading, printing, suggestions and the reference need.
@@ -46,16 +48,12 @@ enum class Kind : std::uint8_t {
 struct Key {
     std::string_view name;
     Kind kind = Kind::string;
-    /// Where the value lives in the struct of the table; null where `supported` is false.
+    /// Where the value lives in the struct of the table.
     Access access = nullptr;
     /// One line for the reference.
     std::string_view doc{};
     /// What a change of it means for the running proxy; Kind::table: of what is in the table, too.
     Effect effect = Effect::as_around;
-
-    bool supported = true;
-    /// As TOML, only where `supported` is false: else the struct's own default counts.
-    std::string_view planned_default{};
 
     bool required = false;
     /// Not in [defaults.*]: every listener or upstream has its own.
@@ -63,7 +61,7 @@ struct Key {
     /// Only steers loading: never part of the printed configuration.
     bool input_only = false;
 
-    /// Smallest and largest value; milliseconds for durations.
+    /// Smallest and largest value; milliseconds for durations, bytes for sizes.
     std::int64_t least = 0;
     std::int64_t most = std::numeric_limits<std::int64_t>::max();
     /// Kind::number: `least` itself is too small.
@@ -83,10 +81,8 @@ struct Key {
 
     /// `|` between the words, in the order of the enumerators or flags.
     std::string_view words{};
-    /// Words of the contract that are not supported yet.
-    std::string_view planned_words{};
 
-    /// Kind::table, Kind::tables: path of the table in the key table.
+    /// Kind::table, Kind::tables, Kind::map: path of the table in the key table.
     std::string_view child{};
     /// Kind::table, Kind::tables: the key of the child that a plain value in place of a table
     /// means.
@@ -100,7 +96,7 @@ struct Key {
     std::string_view example{};
 
     /// Part of a configuration that was loaded.
-    [[nodiscard]] constexpr bool is_stored() const noexcept { return supported && !input_only; }
+    [[nodiscard]] constexpr bool is_stored() const noexcept { return !input_only; }
 };
 
 /// A table of the configuration.
@@ -108,7 +104,7 @@ struct TableSpec {
     std::string_view path;  // "listener.timeouts", "" for the top of the file
     std::string_view header;  // as written: "[listener.timeouts]", "[[upstream]]"
     std::span<const Key> keys{};
-    /// A default struct of the table, for the reference; null where nothing of it is supported.
+    /// A default struct of the table, for the reference; null where it has no keys of its own.
     std::shared_ptr<void> (*make)() = nullptr;
     std::string_view doc{};
     /// Printed as `key = { ... }` or `key = [{ ... }]` instead of under a header.

@@ -8,22 +8,6 @@
 /// The rows, one file per part of the configuration; key_table.cpp puts them together.
 namespace penstock::config::keys {
 
-/// A key of the contract that is refused for now.
-constexpr Key planned(std::string_view name, Kind kind, std::string_view default_text,
-                      std::string_view doc) {
-    return {.name = name,
-            .kind = kind,
-            .doc = doc,
-            .supported = false,
-            .planned_default = default_text};
-}
-
-/// A table of the contract that is refused for now; its keys are known for suggestions.
-constexpr Key planned_table(std::string_view name, Kind kind, std::string_view child,
-                            std::string_view doc) {
-    return {.name = name, .kind = kind, .doc = doc, .supported = false, .child = child};
-}
-
 // Process, logs.
 [[nodiscard]] std::span<const TableSpec> process_tables();
 // [admin] and below.
@@ -46,6 +30,8 @@ std::shared_ptr<void> make_default() {
     return std::make_shared<T>();
 }
 
+// Parts of a listener's and of a route's split.
+[[nodiscard]] std::span<const Key> split_part_keys();
 // Both sides of a session have the same keep-alive keys.
 [[nodiscard]] std::span<const Key> keepalive_keys();
 

@@ -97,7 +97,12 @@ constexpr Key health_check_keys[] = {
      .access = at<&HealthCheck::tls>,
      .doc = "Check over TLS; `inherit` = as the traffic.",
      .words = "inherit|on|off"},
-    planned("send_proxy_protocol", Kind::word, R"("auto")", "auto, off."),
+    {.name = "send_proxy_protocol",
+     .kind = Kind::word,
+     .access = at<&HealthCheck::send_proxy_protocol>,
+     .doc = "PROXY header of checks: as the traffic's, but saying that the proxy itself connects "
+            "(LOCAL, UNKNOWN); or none.",
+     .words = "auto|off"},
     {.name = "http",
      .kind = Kind::table,
      .access = at<&HealthCheck::http>,

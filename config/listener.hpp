@@ -70,7 +70,7 @@ struct SniUpstream {
 
 /// Clients that meet all conditions go there. A condition that is empty holds for everybody.
 struct Route {
-    std::vector<std::string> sni{};   // lower case; exact, or with one leading `*.`; "" = no name
+    std::vector<std::string> sni{};  // lower case; exact, or with one leading `*.`; "" = no name
     std::vector<std::string> alpn{};  // any of them
     PeerList source{};
     Role role = Role::none;  // asked of the backends; none = the listener's
@@ -85,7 +85,7 @@ struct ListenerTimeouts {
     Duration proxy_header = std::chrono::seconds(5);
     Duration client_hello = std::chrono::seconds(5);
     Duration tls_handshake = std::chrono::seconds(10);
-    Duration idle = std::chrono::hours(1);         // `never` allowed
+    Duration idle = std::chrono::hours(1);  // `never` allowed
     Duration half_closed = std::chrono::minutes(1);  // `never` allowed
     Duration lifetime = never;
     double lifetime_jitter = 0.1;
@@ -95,8 +95,8 @@ struct ListenerTimeouts {
 struct Listener {
     std::string name{};
     std::vector<Bind> bind{};  // `:80` already expanded to both families
-    std::string upstream{};        // "" = refuse what nothing claims (no_route)
-    Role role = Role::none;        // only backends that report this role; none = any
+    std::string upstream{};  // "" = refuse what nothing claims (no_route)
+    Role role = Role::none;  // only backends that report this role; none = any
     std::vector<SplitPart> split{};  // instead of upstream; empty = no split
     SplitBy split_by = SplitBy::random;
     std::uint32_t backlog = 4096;
@@ -119,8 +119,8 @@ struct Listener {
     std::uint64_t client_hello_max = 16 * 1024;  // bytes
     StartTls starttls = StartTls::none;
     std::optional<ListenerTls> tls{};  // nothing = plain, or passed through
-    std::vector<SniUpstream> sni{};    // sorted by name; before routes
-    std::vector<Route> routes{};       // the first that matches
+    std::vector<SniUpstream> sni{};  // sorted by name; before routes
+    std::vector<Route> routes{};  // the first that matches
     std::uint64_t download_rate =
         0;  // bytes per second and connection, towards the client; 0 = unlimited
     std::uint64_t upload_rate = 0;

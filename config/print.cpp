@@ -10,12 +10,24 @@ namespace penstock::config {
 namespace {
 
 bool is_headed(const Key& key) {
+    if (key.kind == Kind::map) return true;
     const bool is_table = key.kind == Kind::table || key.kind == Kind::tables;
     return is_table && !table_spec(key.child).print_inline;
 }
 
-void print_table(std::string& out, const TableSpec& spec, void* object) {
+void print_header(std::string& out, const TableSpec& spec) {
     if (!spec.path.empty()) out += fmt::format("{}{}\n", out.empty() ? "" : "\n", spec.header);
+}
+
+void print_names(std::string& out, const TableSpec& spec, const std::vector<SniUpstream>& rows) {
+    if (rows.empty()) return;
+    print_header(out, spec);
+    for (const auto& row : rows)
+        out += fmt::format("{} = {}\n", format_string(row.name), format_string(row.upstream));
+}
+
+void print_table(std::string& out, const TableSpec& spec, void* object) {
+    print_header(out, spec);
     // Values first: what stands below a header belongs to it.
     for (const auto& key : spec.keys) {
         if (!key.is_stored() || is_headed(key)) continue;
@@ -27,6 +39,14 @@ void print_table(std::string& out, const TableSpec& spec, void* object) {
         const auto& child = table_spec(key.child);
         if (const auto* table = std::get_if<TableSlot>(&slot)) {
             print_table(out, child, table->object);
+            continue;
+        }
+        if (const auto* optional = std::get_if<OptionalSlot>(&slot)) {
+            if (!is_absent(slot)) print_table(out, child, optional->get(optional->optional));
+            continue;
+        }
+        if (const auto* rows = std::get_if<std::vector<SniUpstream>*>(&slot)) {
+            print_names(out, child, **rows);
             continue;
         }
         const auto& rows = std::get<RowsSlot>(slot);

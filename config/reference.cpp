@@ -57,6 +57,7 @@ std::string values(const Key& key) {
         case Kind::number: return number_values(key);
         case Kind::share: return "number, 0 to 1";
         case Kind::duration: return duration_values(key);
+        case Kind::size: return key.allows_auto ? "size, or `\"auto\"`" : "size";
         case Kind::rate: return "rate, or `\"\"`";
         case Kind::byte_rate: return "byte rate, or `\"\"`";
         case Kind::path: return key.words.empty() ? "path, or `\"\"`" : words(key) + ", or a path";
@@ -65,6 +66,10 @@ std::string values(const Key& key) {
         case Kind::word: return words(key);
         case Kind::words: return "list of " + words(key);
         case Kind::strings: return "list of strings";
+        case Kind::server_names: return "list of server names";
+        case Kind::paths: return "list of paths";
+        case Kind::pattern: return "path, or a pattern";
+        case Kind::map: return "table, see " + code(table_spec(key.child).header);
         case Kind::peers: return "list of peers";
         case Kind::local_addresses: return "list of IP addresses";
         case Kind::bind: return "list of addresses";
@@ -88,15 +93,14 @@ std::string default_column(const TableSpec& table, const Key& key) {
 std::string reference() {
     std::string out;
     for (const auto& table : all_tables()) {
-        if (table.make == nullptr) continue;
         const bool top = table.path.empty();
         out += fmt::format("### {}\n\n", top ? "Top of the file" : code(table.header));
         if (!table.doc.empty()) out += fmt::format("{}\n\n", table.doc);
+        if (table.keys.empty()) continue;
         out += "| key | value | default | meaning |\n|---|---|---|---|\n";
         for (const auto& key : table.keys)
-            if (key.supported)
-                out += fmt::format("| `{}` | {} | {} | {} |\n", key.name, values(key),
-                                   default_column(table, key), key.doc);
+            out += fmt::format("| `{}` | {} | {} | {} |\n", key.name, values(key),
+                               default_column(table, key), key.doc);
         out += '\n';
     }
     out.pop_back();

@@ -1,8 +1,11 @@
 #include "config/resolve.hpp"
 
-#include <algorithm>
+#include <string_view>
+#include <unordered_set>
 
 #include <fmt/format.h>
+
+#include "config/check_parts.hpp"
 
 namespace penstock::config {
 
@@ -33,22 +36,20 @@ void resolve_backends(Upstream& upstream, const Origins& origins, const std::str
     }
 }
 
-bool asks_for_role(const Listener& listener, const std::string& upstream) {
-    if (listener.role == Role::none) return false;
-    return listener.upstream == upstream ||
-           std::ranges::any_of(listener.split,
-                               [&](const SplitPart& part) { return part.upstream == upstream; });
+std::unordered_set<std::string_view> asked_for_role(const Config& config) {
+    std::unordered_set<std::string_view> names;
+    for (const auto& listener : config.listeners)
+        for (const auto& destination : destinations(listener))
+            if (destination.role != Role::none) names.insert(destination.upstream);
+    return names;
 }
 
 // Where it is better to serve nobody than the wrong one, or to wait.
-void resolve_panic(const Config& config, Upstream& upstream, const Origins& origins,
+void resolve_panic(bool asked, Upstream& upstream, const Origins& origins,
                    const std::string& path) {
     if (is_given(origins, path, "panic_threshold") ||
         is_given(origins, "defaults.upstream", "panic_threshold"))
         return;
-    const bool asked = std::ranges::any_of(config.listeners, [&](const Listener& listener) {
-        return asks_for_role(listener, upstream.name);
-    });
     if (asked || upstream.no_backend == NoBackend::hold) upstream.panic_threshold = 0;
 }
 
@@ -60,8 +61,12 @@ void resolve_defaults(Config& config, const Origins& origins) {
         resolve_route(config.listeners[i], origins, fmt::format("listener[{}]", i));
     for (std::size_t i = 0; i < config.upstreams.size(); ++i)
         resolve_backends(config.upstreams[i], origins, fmt::format("upstream[{}]", i));
-    for (std::size_t i = 0; i < config.upstreams.size(); ++i)
-        resolve_panic(config, config.upstreams[i], origins, fmt::format("upstream[{}]", i));
+    const auto asked = asked_for_role(config);
+    for (std::size_t i = 0; i < config.upstreams.size(); ++i) {
+        auto& upstream = config.upstreams[i];
+        resolve_panic(asked.contains(upstream.name), upstream, origins,
+                      fmt::format("upstream[{}]", i));
+    }
 }
 
 }  // namespace penstock::config

@@ -3,6 +3,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <variant>
@@ -41,6 +42,15 @@ struct TableSlot {
     void* object;
 };
 
+/// A nested struct that need not be there: its table in the file makes it.
+struct OptionalSlot {
+    void* optional;
+    /// Null = it is not there.
+    void* (*get)(void* optional);
+    /// Makes it where it is not there, and returns it.
+    void* (*make)(void* optional);
+};
+
 /// A vector of structs. Growing it invalidates slots into it.
 struct RowsSlot {
     void* rows;
@@ -51,10 +61,11 @@ struct RowsSlot {
     void* (*append)(void* rows, const void* prototype);
 };
 
-using Slot = std::variant<std::monostate, bool*, std::uint32_t*, std::uint64_t*, double*, Duration*,
-                          std::string*, std::vector<std::string>*, std::vector<Endpoint>*,
-                          std::vector<Bind>*, std::vector<StatusRange>*, Rate*, PeerList*,
-                          AddressSlot, WordSlot, FlagsSlot, TableSlot, RowsSlot>;
+using Slot =
+    std::variant<std::monostate, bool*, std::uint32_t*, std::uint64_t*, double*, Duration*,
+                 std::string*, std::vector<std::string>*, std::vector<Endpoint>*,
+                 std::vector<Bind>*, std::vector<StatusRange>*, std::vector<SniUpstream>*, Rate*,
+                 PeerList*, AddressSlot, WordSlot, FlagsSlot, TableSlot, OptionalSlot, RowsSlot>;
 
 /// Finds a member of the struct at `object`, which must have the type the row was written for.
 using Access = Slot (*)(void* object);
@@ -70,6 +81,11 @@ template <typename T>
 struct IsVector : std::false_type {};
 template <typename T>
 struct IsVector<std::vector<T>> : std::true_type {};
+
+template <typename T>
+struct IsOptional : std::false_type {};
+template <typename T>
+struct IsOptional<std::optional<T>> : std::true_type {};
 
 template <typename E>
 Slot word_slot(E& value) {
@@ -94,6 +110,20 @@ Slot rows_slot(std::vector<T>& value) {
 }
 
 template <typename T>
+Slot optional_slot(std::optional<T>& value) {
+    using Optional = std::optional<T>;
+    return OptionalSlot{&value,
+                        [](void* at) -> void* {
+                            auto& optional = *static_cast<Optional*>(at);
+                            return optional ? &*optional : nullptr;
+                        },
+                        [](void* at) -> void* {
+                            auto& optional = *static_cast<Optional*>(at);
+                            return optional ? &*optional : &optional.emplace();
+                        }};
+}
+
+template <typename T>
 Slot make_slot(T& value) {
     if constexpr (IsAlternative<T*, Slot>::value)
         return &value;
@@ -101,6 +131,8 @@ Slot make_slot(T& value) {
         return word_slot(value);
     else if constexpr (IsVector<T>::value)
         return rows_slot(value);
+    else if constexpr (IsOptional<T>::value)
+        return optional_slot(value);
     else
         return TableSlot{&value};
 }

@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "config/diagnostic.hpp"
+#include "config/server_name.hpp"
 #include "config/value.hpp"
 
 namespace penstock::config {
@@ -34,6 +36,32 @@ const Node* header_node(const Node& node) {
 std::span<const Node> rows_of(const Node& node) {
     if (const auto* array = node.as<Array>()) return array->elements;
     return {&node, 1};
+}
+
+/// The struct of a table, which the file may bring into being.
+void* table_object(const Slot& slot) {
+    if (const auto* optional = std::get_if<OptionalSlot>(&slot))
+        return optional->make(optional->optional);
+    return std::get<TableSlot>(slot).object;
+}
+
+/// Sorted, each name once: what a listener has of its own stands behind what its defaults say.
+void keep_last_of_each(std::vector<SniUpstream>& rows) {
+    std::ranges::stable_sort(rows, {}, &SniUpstream::name);
+    const auto kept = std::unique(rows.rbegin(), rows.rend(),
+                                  [](const auto& a, const auto& b) { return a.name == b.name; });
+    rows.erase(rows.begin(), kept.base());
+}
+
+/// `a.b = "u"` without quotes is a table in a table: the name that was meant.
+std::string dotted_name(const Entry& entry) {
+    auto name = entry.key;
+    const auto* table = entry.node.as<Table>();
+    while (table != nullptr && !table->entries.empty()) {
+        name += '.' + table->entries.front().key;
+        table = table->entries.front().node.as<Table>();
+    }
+    return name;
 }
 
 Scope root_scope(const Table& document, std::uint32_t file) {
@@ -75,7 +103,6 @@ void TableReader::read_entry(const Scope& scope, const Entry& entry, void* objec
         auto unknown = explain_unknown_key(scope, entry);
         return reporter_.error(unknown.where, std::move(unknown.message));
     }
-    if (!key->supported) return refuse_planned(scope, *key, entry);
     const bool top_of_defaults =
         scope.in_defaults && scope.parent != nullptr && is_defaults(*scope.parent);
     if (key->own && top_of_defaults)
@@ -84,6 +111,7 @@ void TableReader::read_entry(const Scope& scope, const Entry& entry, void* objec
                                            key->name, scope.header, scope.spec.path));
     if (key->kind == Kind::table) return read_table(scope, *key, entry, object);
     if (key->kind == Kind::tables) return read_rows(scope, *key, entry, object);
+    if (key->kind == Kind::map) return read_names(scope, *key, entry, object);
     const auto path = join(scope.path, key->name);
     values_.read({*key, scope.header, path, key->access(object)}, entry.node);
 }
@@ -125,7 +153,7 @@ void TableReader::read_table(const Scope& scope, const Key& key, const Entry& en
                       .header = header_of(spec, scope.in_defaults || is_defaults(scope)),
                       .in_defaults = scope.in_defaults || is_defaults(scope)};
     origins_.set(inner.path, node->where);
-    read_keys(inner, std::get<TableSlot>(key.access(object)).object);
+    read_keys(inner, table_object(key.access(object)));
 }
 
 bool TableReader::report_single_brackets(const Scope& scope, const Key& key, const Node& node,
@@ -208,40 +236,50 @@ void TableReader::apply_derived_defaults(const Scope& scope, void* object) {
     }
 }
 
-void TableReader::refuse_planned(const Scope& scope, const Key& key, const Entry& entry) {
-    const auto* headed = header_node(entry.node);
-    if (headed != nullptr && !key.child.empty())
-        reporter_.error(headed->where,
-                        fmt::format("{} is not supported yet",
-                                    header_of(table_spec(key.child), scope.in_defaults)));
-    else
-        reporter_.error(entry.key_where,
-                        fmt::format("'{}'{} is not supported yet", key.name, in_table(scope)));
-    check_names(scope, key, entry.node);
+void TableReader::read_names(const Scope& scope, const Key& key, const Entry& entry, void* object) {
+    const auto& spec = table_spec(key.child);
+    const auto* table = entry.node.as<Table>();
+    if (table == nullptr) return values_.wrong_type(key, scope.header, entry.node);
+    const Scope inner{.parent = &scope,
+                      .spec = spec,
+                      .table = *table,
+                      .where = entry.node.where,
+                      .path = join(scope.path, key.name),
+                      .header = header_of(spec, scope.in_defaults),
+                      .in_defaults = scope.in_defaults};
+    origins_.set(inner.path, inner.where);
+    auto& rows = *std::get<std::vector<SniUpstream>*>(key.access(object));
+    rows.reserve(rows.size() + table->entries.size());
+    for (const auto& row : table->entries) {
+        if (!row.node.as<std::string>()) {
+            report_no_name(inner, row);
+            continue;
+        }
+        if (const auto valid = check_server_name(row.key); !valid) {
+            reporter_.error(row.key_where, fmt::format("{} in {} {}", quote(row.key), inner.header,
+                                                       valid.error()));
+            continue;
+        }
+        origins_.set(join(inner.path, row.key), row.key_where);
+        if (auto upstream = values_.text(key, scope.header, row.node))
+            rows.push_back({row.key, *std::move(upstream)});
+    }
+    keep_last_of_each(rows);
 }
 
-void TableReader::check_names(const Scope& scope, const Key& key, const Node& node) {
-    if (key.child.empty()) return;
-    const auto& spec = table_spec(key.child);
-    for (const auto& row : rows_of(node)) {
-        const auto* table = row.as<Table>();
-        if (table == nullptr) continue;
-        const Scope inner{.parent = &scope,
-                          .spec = spec,
-                          .table = *table,
-                          .where = row.where,
-                          .path = {},
-                          .header = header_of(spec, scope.in_defaults),
-                          .in_defaults = scope.in_defaults};
-        for (const auto& entry : table->entries) {
-            if (const Key* known = spec.find(entry.key)) {
-                check_names(inner, *known, entry.node);
-                continue;
-            }
-            auto unknown = explain_unknown_key(inner, entry);
-            reporter_.error(unknown.where, std::move(unknown.message));
-        }
+void TableReader::report_no_name(const Scope& scope, const Entry& entry) {
+    if (scope.parent->spec.find(entry.key) != nullptr) {
+        auto misplaced = explain_unknown_key(scope, entry);
+        return reporter_.error(misplaced.where, std::move(misplaced.message));
     }
+    const auto name = dotted_name(entry);
+    reporter_.error(
+        entry.key_where,
+        name == entry.key
+            ? fmt::format("{} in {} takes the name of an upstream in quotes; this is {}",
+                          quote(name), scope.header, describe_type(entry.node))
+            : fmt::format("a name with dots stands in quotes in {}: \"{}\" = ...", scope.header,
+                          name));
 }
 
 }  // namespace penstock::config

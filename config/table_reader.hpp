@@ -23,7 +23,7 @@ struct Scope {
 };
 
 /// Walks the document along the key table and fills the structs. Reports every key that is unknown,
-/// misplaced, missing or not supported.
+/// misplaced or missing.
 class TableReader {
 public:
     TableReader(Reporter& reporter, const Environment& environment, Origins& origins)
@@ -52,10 +52,10 @@ private:
                                 Region key_where);
     bool report_given_twice(const Scope& scope, const Key& key, const Node& node);
 
-    /// What the contract has and this version does not.
-    void refuse_planned(const Scope& scope, const Key& key, const Entry& entry);
-    /// Names in tables that are not supported yet are checked all the same.
-    void check_names(const Scope& scope, const Key& key, const Node& node);
+    /// A table whose keys are server names.
+    void read_names(const Scope& scope, const Key& key, const Entry& entry, void* object);
+    /// Reports a row of such a table whose value is no string.
+    void report_no_name(const Scope& scope, const Entry& entry);
 
     Reporter& reporter_;
     Origins& origins_;

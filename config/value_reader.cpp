@@ -38,16 +38,20 @@ std::string_view expectation(const Key& key) {
         case Kind::number: return "a number";
         case Kind::share: return "a number from 0 to 1";
         case Kind::duration: return "a duration in quotes";
-        case Kind::size: return "a size in quotes";
+        case Kind::size:
+            return key.allows_auto ? "a size in quotes, or \"auto\"" : "a size in quotes";
         case Kind::rate:
         case Kind::byte_rate: return "a rate in quotes";
         case Kind::string:
+        case Kind::pattern:
         case Kind::path: return "a string";
         case Kind::name:
         case Kind::backend_name: return "a name in quotes";
         case Kind::word: return "a word in quotes";
         case Kind::words:
         case Kind::strings:
+        case Kind::paths:
+        case Kind::server_names:
         case Kind::peers: return "a list of strings";
         case Kind::statuses: return "a list of statuses and ranges";
         case Kind::mode: return "a mode in quotes";
@@ -96,6 +100,13 @@ std::string describe_range(const Key& key) {
         return open ? "at least " + text(key.least)
                     : fmt::format("from {} to {}", text(key.least), text(key.most));
     }
+    if (key.kind == Kind::size) {
+        const auto text = [](std::int64_t bytes) {
+            return format_size(static_cast<std::uint64_t>(bytes));
+        };
+        return open ? "at least " + text(key.least)
+                    : fmt::format("from {} to {}", text(key.least), text(key.most));
+    }
     auto range = open ? fmt::format("at least {}", key.least)
                       : fmt::format("from {} to {}", key.least, key.most);
     if (key.allows_auto) range += ", or \"auto\"";
@@ -112,10 +123,14 @@ void ValueReader::read(const Field& field, const Node& node) {
         case Kind::number: return read_number(field, node);
         case Kind::share: return read_share(field, node);
         case Kind::duration: return read_duration(field, node);
+        case Kind::size: return read_size(field, node);
         case Kind::rate: return read_rate(field, node);
         case Kind::byte_rate: return read_byte_rate(field, node);
         case Kind::string: return read_string(field, node);
+        case Kind::pattern:
         case Kind::path: return read_path(field, node);
+        case Kind::paths: return read_paths(field, node);
+        case Kind::server_names: return read_server_names(field, node);
         case Kind::name:
         case Kind::backend_name: return read_name(field, node);
         case Kind::word: return read_word(field, node);
@@ -128,13 +143,10 @@ void ValueReader::read(const Field& field, const Node& node) {
         case Kind::name_servers: return read_name_servers(field, node);
         case Kind::statuses: return read_statuses(field, node);
         case Kind::mode: return read_mode(field, node);
-        case Kind::size:
         case Kind::table:
         case Kind::tables:
-        case Kind::map: break;
+        case Kind::map: break;  // the table reader's
     }
-    reporter_.error(node.where,
-                    fmt::format("'{}' in {} is not supported yet", field.key.name, field.header));
 }
 
 void ValueReader::wrong_type(const Key& key, std::string_view header, const Node& node) {
@@ -288,6 +300,24 @@ void ValueReader::read_duration(const Field& field, const Node& node) {
     target = *duration;
 }
 
+void ValueReader::read_size(const Field& field, const Node& node) {
+    const auto value = text(field.key, field.header, node);
+    if (!value) return;
+    const auto& key = field.key;
+    auto& target = *std::get<std::uint64_t*>(field.slot);
+    if (key.allows_auto && *value == "auto") {
+        target = 0;
+        return;
+    }
+    const auto size = parse_size(*value);
+    if (!size) return complain(field, node, *value, size.error());
+    if (*size < static_cast<std::uint64_t>(key.least) ||
+        *size > static_cast<std::uint64_t>(key.most))
+        return complain(field, node, *value,
+                        fmt::format("is out of range: {}", describe_range(key)));
+    target = *size;
+}
+
 void ValueReader::read_rate(const Field& field, const Node& node) {
     const auto value = text(field.key, field.header, node);
     if (!value) return;
@@ -360,17 +390,9 @@ std::optional<std::uint8_t> ValueReader::word_number(const Field& field, const N
     const auto words = split_words(field.key.words);
     const auto found = std::ranges::find(words, word);
     if (found != words.end()) return static_cast<std::uint8_t>(found - words.begin());
-    const auto planned = split_words(field.key.planned_words);
-    if (std::ranges::find(planned, word) != planned.end()) {
-        complain(field, node, word,
-                 fmt::format("is not supported yet; there are {}", quote_all(words)));
-        return std::nullopt;
-    }
     std::string problem = "is unknown";
     if (const auto* foreign = foreign_value(word, field.key.name)) {
         problem += fmt::format("; here it is \"{}\"", foreign->equivalent);
-        if (std::ranges::find(planned, foreign->equivalent) != planned.end())
-            problem += ", which is not supported yet";
     } else if (const auto near = nearest(word, words)) {
         problem += fmt::format("; did you mean \"{}\"?", *near);
     }

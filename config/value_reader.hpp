@@ -42,6 +42,7 @@ private:
     void read_number(const Field& field, const Node& node);
     void read_share(const Field& field, const Node& node);
     void read_duration(const Field& field, const Node& node);
+    void read_size(const Field& field, const Node& node);
     void read_rate(const Field& field, const Node& node);
     void read_byte_rate(const Field& field, const Node& node);
     void read_string(const Field& field, const Node& node);
@@ -51,6 +52,8 @@ private:
     void read_word(const Field& field, const Node& node);
     void read_words(const Field& field, const Node& node);
     void read_strings(const Field& field, const Node& node);
+    void read_paths(const Field& field, const Node& node);
+    void read_server_names(const Field& field, const Node& node);
     void read_address(const Field& field, const Node& node);
     void read_name_servers(const Field& field, const Node& node);
     void read_statuses(const Field& field, const Node& node);
@@ -67,7 +70,7 @@ private:
 
     /// A number with or without a fraction; reports any other type.
     std::optional<double> number(const Field& field, const Node& node);
-    /// The number of `word` among the key's words; reports words that are none or not yet.
+    /// The number of `word` among the key's words; reports words that are none.
     std::optional<std::uint8_t> word_number(const Field& field, const Node& node,
                                             std::string_view word);
     /// A node with the type the key takes, where a quoted number or boolean comes from the

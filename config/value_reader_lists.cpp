@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "config/peers.hpp"
+#include "config/server_name.hpp"
 #include "config/value.hpp"
 #include "config/value_reader.hpp"
 
@@ -46,6 +47,42 @@ void ValueReader::read_strings(const Field& field, const Node& node) {
             origins_.set(fmt::format("{}[{}]", field.path, target.size()), element.where);
             target.push_back(*std::move(value));
         }
+}
+
+void ValueReader::read_paths(const Field& field, const Node& node) {
+    auto& target = *std::get<std::vector<std::string>*>(field.slot);
+    target.clear();
+    for (const auto& element : elements(node)) {
+        const auto value = text(field.key, field.header, element);
+        if (!value) continue;
+        if (value->empty()) {
+            complain(field, element, *value, "is no file");
+            continue;
+        }
+        origins_.set(fmt::format("{}[{}]", field.path, target.size()), element.where);
+        target.push_back(absolute_path(*value, directory(element)));
+    }
+}
+
+void ValueReader::read_server_names(const Field& field, const Node& node) {
+    auto& target = *std::get<std::vector<std::string>*>(field.slot);
+    target.clear();
+    for (const auto& element : elements(node)) {
+        auto value = text(field.key, field.header, element);
+        if (!value) continue;
+        const auto valid =
+            value->empty() ? std::expected<void, std::string>() : check_server_name(*value);
+        if (!valid) {
+            complain(field, element, *value, valid.error());
+            continue;
+        }
+        if (std::ranges::find(target, *value) != target.end()) {
+            complain(field, element, *value, "is there twice");
+            continue;
+        }
+        origins_.set(fmt::format("{}[{}]", field.path, target.size()), element.where);
+        target.push_back(*std::move(value));
+    }
 }
 
 void ValueReader::read_bind(const Field& field, const Node& node) {

@@ -9,27 +9,24 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
+#include "net/tls/client_setup.hpp"
+#include "net/tls/context.hpp"
+#include "net/tls/error.hpp"
+
 namespace penstock::net {
 
 namespace {
-
-// The last error says what went wrong; earlier ones, where OpenSSL met it.
-std::string take_error() {
-    const unsigned long code = ERR_peek_last_error();
-    const char* reason = code == 0 ? nullptr : ERR_reason_error_string(code);
-    std::string text = reason == nullptr ? "unknown error" : reason;
-    ERR_clear_error();
-    return text;
-}
 
 int clamped(std::size_t size) { return static_cast<int>(std::min<std::size_t>(size, INT_MAX)); }
 
 }  // namespace
 
-TlsClientContext::TlsClientContext() : context_(SSL_CTX_new(TLS_client_method())) {
+TlsClientContext::TlsClientContext() : context_(nullptr) {
+    tls::ignore_openssl_conf();
+    context_ = SSL_CTX_new(TLS_client_method());
     if (context_ == nullptr || SSL_CTX_set_min_proto_version(context_, TLS1_2_VERSION) != 1) {
         SSL_CTX_free(context_);
-        throw std::runtime_error("cannot set up TLS: " + take_error());
+        throw std::runtime_error("cannot set up TLS: " + tls::take_reason());
     }
     SSL_CTX_set_verify(context_, SSL_VERIFY_NONE, nullptr);
     SSL_CTX_set_mode(context_, SSL_MODE_RELEASE_BUFFERS);
@@ -37,8 +34,8 @@ TlsClientContext::TlsClientContext() : context_(SSL_CTX_new(TLS_client_method())
 
 TlsClientContext::~TlsClientContext() { SSL_CTX_free(context_); }
 
-TlsClient::TlsClient(const TlsClientContext& context, const std::string& server_name)
-    : session_(SSL_new(context.context_)),
+TlsClient::TlsClient(ssl_ctx_st* context)
+    : session_(SSL_new(context)),
       from_server_(BIO_new(BIO_s_mem())),
       to_server_(BIO_new(BIO_s_mem())) {
     if (session_ == nullptr || from_server_ == nullptr || to_server_ == nullptr) {
@@ -51,6 +48,15 @@ TlsClient::TlsClient(const TlsClientContext& context, const std::string& server_
     BIO_set_mem_eof_return(from_server_, -1);
     SSL_set_bio(session_, from_server_, to_server_);
     SSL_set_connect_state(session_);
+}
+
+TlsClient::TlsClient(const tls::ClientContext& context, const std::string& verify_name)
+    : TlsClient(context.native()) {
+    tls::expect_server(session_, verify_name);
+}
+
+TlsClient::TlsClient(const TlsClientContext& context, const std::string& server_name)
+    : TlsClient(context.context_) {
     // Names that are too long for the extension are not sent.
     if (!server_name.empty())
         SSL_ctrl(session_, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
@@ -65,7 +71,10 @@ TlsClient::Step TlsClient::outcome(int result) {
     switch (SSL_get_error(session_, result)) {
         case SSL_ERROR_WANT_READ: return {Status::needs_input};
         case SSL_ERROR_ZERO_RETURN: return {Status::ended};
-        default: error_ = take_error(); return {Status::failed};
+        default:
+            error_ = tls::take_trouble(session_).text;
+            if (error_.empty()) error_ = "unknown error";
+            return {Status::failed};
     }
 }
 

@@ -14,6 +14,10 @@ struct bio_st;
 
 namespace penstock::net {
 
+namespace tls {
+class ClientContext;
+}
+
 /// What connections to TLS servers have in common: TLS 1.2 or later, and whoever answers is
 /// believed, so it proves that a handshake completes and nothing about who is there. Built once;
 /// it may go before the connections made with it.
@@ -47,6 +51,9 @@ public:
 
     /// `server_name`: for SNI, a host name; "" = send none. Throws std::bad_alloc.
     TlsClient(const TlsClientContext& context, const std::string& server_name);
+    /// Verifies as traffic does: see tls::Stream. `verify_name`: a host name, sent as SNI too, or
+    /// an IP address; "" = any name. Throws std::bad_alloc.
+    TlsClient(const tls::ClientContext& context, const std::string& verify_name);
     ~TlsClient();
     TlsClient(const TlsClient&) = delete;
     TlsClient& operator=(const TlsClient&) = delete;
@@ -63,12 +70,13 @@ public:
     /// What is to be sent now, in order; "" = nothing.
     [[nodiscard]] std::string take_output();
 
-    /// OpenSSL's words: `wrong version number`, `tlsv1 alert protocol version`.
+    /// OpenSSL's words: `wrong version number`, `certificate has expired (a.example)`.
     [[nodiscard]] const std::string& error() const noexcept { return error_; }
     /// `TLSv1.3`, once the handshake is done.
     [[nodiscard]] std::string_view protocol() const noexcept;
 
 private:
+    explicit TlsClient(ssl_ctx_st* context);
     Step outcome(int result);
 
     ssl_st* session_;

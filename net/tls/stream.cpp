@@ -73,6 +73,8 @@ Stream::Stream(const ClientContext& context, Socket& socket, const std::string& 
 }
 
 Stream::~Stream() {
+    // Else OpenSSL would hold that a session must not be resumed whose connection was reset.
+    SSL_set_shutdown(ssl_, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(ssl_);
     ERR_clear_error();
 }

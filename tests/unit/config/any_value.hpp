@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <random>
@@ -39,6 +40,13 @@ inline void each_leaf(const TableSpec& spec, void* object,
         if (const auto* table = std::get_if<TableSlot>(&slot)) {
             each_leaf(table_spec(key.child), table->object, visit,
                       spec.path.empty() ? "" : path + ".");
+            continue;
+        }
+        if (const auto* optional = std::get_if<OptionalSlot>(&slot)) {
+            if (void* table = optional->get(optional->optional))
+                each_leaf(table_spec(key.child), table, visit, path + ".");
+            else
+                visit({spec, key, path, slot});
             continue;
         }
         const auto* rows = std::get_if<RowsSlot>(&slot);
@@ -110,7 +118,16 @@ struct Mutation {
         auto& flag = *slot.flags[upto(static_cast<std::uint32_t>(slot.flags.size())) - 1];
         flag = !flag;
     }
+    void operator()(std::vector<SniUpstream>* value) const {
+        const auto name = fmt::format("{}.example", upto(1000));
+        const auto at = std::ranges::lower_bound(*value, name, {}, &SniUpstream::name);
+        if (at == value->end() || at->name != name)
+            value->insert(at, {name, "app"});
+        else
+            at->upstream += 'p';
+    }
     void operator()(const TableSlot&) const {}
+    void operator()(const OptionalSlot& slot) const { (void)slot.make(slot.optional); }
     void operator()(const RowsSlot& slot) const { (void)slot.append(slot.rows, nullptr); }
 };
 

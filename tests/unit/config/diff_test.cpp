@@ -339,6 +339,8 @@ TEST(ConfigDiff, IsEmptyForEqualOnesOnly) {
 TEST(ConfigDiff, NamesEveryKeyThereIs) {
     auto from = base();
     from.upstreams[1].balance = Balance::p2c;  // whoever is renamed would change places, too
+    from.listeners[0].tls.emplace();
+    from.upstreams[0].tls.emplace();
     auto config = from;
     std::mt19937 engine(1);
     const auto count = testing::mutate(config, static_cast<std::size_t>(-1), engine);

@@ -23,7 +23,7 @@ TEST(ConfigKeyTable, IsConsistent) {
             const auto where = std::string(table.header) + " " + std::string(key.name);
             EXPECT_TRUE(names.insert(key.name).second) << "twice: " << where;
             EXPECT_FALSE(key.doc.empty()) << where;
-            EXPECT_EQ(key.supported, key.access != nullptr) << where;
+            EXPECT_NE(key.access, nullptr) << where;
             EXPECT_LE(key.least, key.most) << where;
             if (!key.child.empty()) {
                 EXPECT_NO_THROW((void)table_spec(key.child)) << where;
@@ -44,12 +44,12 @@ TEST(ConfigKeyTable, KindsFitTheMembers) {
         if (table.make == nullptr) continue;
         const auto object = table.make();
         for (const auto& key : table.keys) {
-            if (!key.supported) continue;
             const auto where = std::string(table.header) + " " + std::string(key.name);
             const auto slot = key.access(object.get());
             const auto holds = [&]<typename T>() { return std::holds_alternative<T>(slot); };
             switch (key.kind) {
                 case Kind::boolean: EXPECT_TRUE(holds.operator()<bool*>()) << where; break;
+                case Kind::size:
                 case Kind::byte_rate:
                     EXPECT_TRUE(holds.operator()<std::uint64_t*>()) << where;
                     break;
@@ -68,6 +68,7 @@ TEST(ConfigKeyTable, KindsFitTheMembers) {
                 case Kind::duration: EXPECT_TRUE(holds.operator()<Duration*>()) << where; break;
                 case Kind::string:
                 case Kind::path:
+                case Kind::pattern:
                 case Kind::name:
                 case Kind::backend_name:
                     EXPECT_TRUE(holds.operator()<std::string*>()) << where;
@@ -79,6 +80,8 @@ TEST(ConfigKeyTable, KindsFitTheMembers) {
                               split_words(key.words).size());
                     break;
                 case Kind::strings:
+                case Kind::paths:
+                case Kind::server_names:
                     EXPECT_TRUE(holds.operator()<std::vector<std::string>*>()) << where;
                     break;
                 case Kind::bind:
@@ -95,9 +98,14 @@ TEST(ConfigKeyTable, KindsFitTheMembers) {
                 case Kind::statuses:
                     EXPECT_TRUE(holds.operator()<std::vector<StatusRange>*>()) << where;
                     break;
-                case Kind::table: EXPECT_TRUE(holds.operator()<TableSlot>()) << where; break;
+                case Kind::table:
+                    EXPECT_TRUE(holds.operator()<TableSlot>() || holds.operator()<OptionalSlot>())
+                        << where;
+                    break;
+                case Kind::map:
+                    EXPECT_TRUE(holds.operator()<std::vector<SniUpstream>*>()) << where;
+                    break;
                 case Kind::tables: EXPECT_TRUE(holds.operator()<RowsSlot>()) << where; break;
-                default: ADD_FAILURE() << where << ": no supported key has this kind";
             }
         }
     }
@@ -107,6 +115,8 @@ TEST(ConfigKeyTable, DefaultsAreThoseOfTheContract) {
     const std::tuple<std::string_view, std::string_view, std::string_view> rows[] = {
         {"process", "workers", "\"auto\""},
         {"process", "max_connections", "\"auto\""},
+        {"process", "memory_limit", "\"auto\""},
+        {"process", "strict_permissions", "false"},
         {"process", "shutdown_delay", "\"0s\""},
         {"process", "hash_seed", "0"},
         {"process.drain", "wait", "\"25s\""},
@@ -146,6 +156,46 @@ TEST(ConfigKeyTable, DefaultsAreThoseOfTheContract) {
         {"listener", "allow_file", "\"\""},
         {"listener", "deny_file", "\"\""},
         {"listener", "dry_run", "[]"},
+        {"listener", "proxy_protocol", "\"off\""},
+        {"listener", "proxy_protocol_from", "[]"},
+        {"listener", "proxy_protocol_untrusted", "\"refuse\""},
+        {"listener", "client_hello_max", "\"16KiB\""},
+        {"listener", "starttls", "\"\""},
+        {"listener.timeouts", "proxy_header", "\"5s\""},
+        {"listener.timeouts", "client_hello", "\"5s\""},
+        {"listener.timeouts", "tls_handshake", "\"10s\""},
+        {"listener.tls", "min_version", "\"1.2\""},
+        {"listener.tls", "max_version", "\"1.3\""},
+        {"listener.tls", "ciphers", "\"\""},
+        {"listener.tls", "alpn", "[]"},
+        {"listener.tls", "client_ca", "\"\""},
+        {"listener.tls", "client_crl", "\"\""},
+        {"listener.tls", "client_auth", "\"off\""},
+        {"listener.tls", "client_names", "[]"},
+        {"listener.tls", "session_tickets", "true"},
+        {"listener.tls", "session_cache", "20000"},
+        {"listener.tls", "session_ticket_key_files", "[]"},
+        {"listener.tls", "strict_sni", "false"},
+        {"listener.tls", "max_handshakes", "0"},
+        {"listener.tls.certificates", "key", "\"\""},
+        {"listener.tls.certificates", "key_password_file", "\"\""},
+        {"listener.route", "sni", "[]"},
+        {"listener.route", "alpn", "[]"},
+        {"listener.route", "source", "[]"},
+        {"listener.route", "role", "\"\""},
+        {"listener.route", "tls", "\"\""},
+        {"listener.route", "starttls", "\"\""},
+        {"upstream", "send_proxy_protocol", "\"off\""},
+        {"upstream", "send_proxy_protocol_tlvs", "[]"},
+        {"upstream.health_check", "send_proxy_protocol", "\"auto\""},
+        {"upstream.tls", "server_name", "\"\""},
+        {"upstream.tls", "ca", "\"\""},
+        {"upstream.tls", "crl", "\"\""},
+        {"upstream.tls", "verify", "true"},
+        {"upstream.tls.client_certificate", "cert", "\"\""},
+        {"upstream.tls", "session_reuse", "true"},
+        {"upstream.tls", "alpn", "[]"},
+        {"upstream.tls", "min_version", "\"1.2\""},
         {"listener", "download_rate", "\"\""},
         {"listener", "upload_rate", "\"\""},
         {"listener.split", "weight", "1"},
@@ -209,14 +259,14 @@ TEST(ConfigKeyTable, DefaultsAreThoseOfTheContract) {
 /// Examples stand in error messages, so they must be right.
 TEST(ConfigKeyTable, ExamplesAreValid) {
     for (const auto& key : table_spec("listener").keys)
-        if (key.supported && !key.example.empty() && !key.own && key.name != "upstream" &&
-            key.name != "split") {  // which name upstreams of their own
+        if (!key.example.empty() && !key.own && key.name != "upstream" && key.name != "split" &&
+            key.name != "sni" && key.name != "route") {  // which name upstreams of their own
             const auto result = testing::load(
                 testing::valid(std::string(key.name) + " = " + std::string(key.example)));
             EXPECT_TRUE(result.ok()) << format(result.diagnostics);
         }
     for (const auto& key : table_spec("upstream").keys)
-        if (key.supported && !key.example.empty() && !key.own) {
+        if (!key.example.empty() && !key.own) {
             const auto result = testing::load(
                 testing::valid({}, std::string(key.name) + " = " + std::string(key.example)));
             EXPECT_TRUE(result.ok()) << format(result.diagnostics);

@@ -22,6 +22,7 @@ TEST(ConfigPrint, ShowsEveryDefault) {
     EXPECT_EQ(print(result.config), R"([process]
 workers = "auto"
 max_connections = "auto"
+memory_limit = "auto"
 drain = { wait = "25s", close_over = "5s" }
 upgrade_drain = { wait = "1h", close_over = "5m" }
 max_old_processes = 3
@@ -29,6 +30,7 @@ shutdown_delay = "0s"
 watch_config = "check"
 user = ""
 group = ""
+strict_permissions = false
 hash_seed = 0
 
 [log]
@@ -77,12 +79,20 @@ deny = []
 allow_file = ""
 deny_file = ""
 dry_run = []
+proxy_protocol = "off"
+proxy_protocol_from = []
+proxy_protocol_untrusted = "refuse"
 download_rate = ""
 upload_rate = ""
+client_hello_max = "16KiB"
+starttls = ""
 peer_timeout = "30s"
 keepalive = { idle = "1m", interval = "15s", probes = 4 }
 
 [listener.timeouts]
+proxy_header = "5s"
+client_hello = "5s"
+tls_handshake = "10s"
 idle = "1h"
 half_closed = "1m"
 lifetime = "never"
@@ -108,6 +118,8 @@ on_backend_down = "keep"
 down_grace = "0s"
 on_role_change = "keep"
 drain = { wait = "5m", close_over = "30s" }
+send_proxy_protocol = "off"
+send_proxy_protocol_tlvs = []
 source_address = []
 keepalive = { idle = "1m", interval = "15s", probes = 4 }
 backend_defaults = { weight = 1, tier = 0, max_connections = 0 }
@@ -145,6 +157,7 @@ jitter = 0.1
 initial = "check"
 port = 0
 tls = "inherit"
+send_proxy_protocol = "auto"
 http = { method = "GET", path = "/", host = "", status = ["200-399"], body_contains = "", primary_status = [], replica_status = [] }
 exchange = { send = "", expect = "" }
 user = ""
@@ -225,6 +238,8 @@ private:
         p.shutdown_delay = duration();
         p.watch_config = word<WatchConfig>(3);
         p.hash_seed = coin() ? number(0, 9) : std::numeric_limits<std::int64_t>::max();
+        p.memory_limit = coin() ? 0 : std::uint64_t{number(1, 1023)} << 20U;
+        p.strict_permissions = coin();
         p.user = text();
         p.group = text();
         return p;
@@ -361,11 +376,15 @@ private:
         l.upload_rate = byte_rate();
         l.peer_timeout = duration_or_never();
         l.keepalive = keepalive();
-        l.timeouts = {.idle = duration_or_never(),
+        l.timeouts = {.proxy_header = duration(1ms),
+                      .client_hello = duration(1ms),
+                      .tls_handshake = duration(1ms),
+                      .idle = duration_or_never(),
                       .half_closed = duration_or_never(),
                       .lifetime = duration_or_never(),
                       .lifetime_jitter = real(0, 1)};
         limit(l);
+        secure(l, upstreams);
         return l;
     }
 
@@ -420,11 +439,88 @@ private:
                      .deny = coin()};
     }
 
+    CertificateFile certificate() {
+        return {.cert = "/" + path(),
+                .key = coin() ? "" : "/" + path(),
+                .key_password_file = coin() ? "" : "/" + path()};
+    }
+
+    std::vector<std::string> protocols() {
+        std::vector<std::string> all;
+        if (coin()) all.push_back("h2");
+        if (coin()) all.push_back("x" + text());
+        return all;
+    }
+
+    ListenerTls listener_tls() {
+        ListenerTls tls;
+        const auto count = number(1, 3);
+        for (std::uint32_t i = 0; i < count; ++i) tls.certificates.push_back(certificate());
+        tls.max_version = word<TlsVersion>(2);
+        if (tls.max_version == TlsVersion::tls13) tls.min_version = word<TlsVersion>(2);
+        tls.ciphers = text();
+        tls.alpn = protocols();
+        if (coin()) {
+            tls.client_auth = coin() ? ClientAuth::optional : ClientAuth::required;
+            tls.client_ca = "/" + path();
+            tls.client_crl = coin() ? "" : "/" + path();
+            if (coin()) tls.client_names = {"spiffe://a/b", "*.svc.example"};
+        }
+        tls.session_tickets = coin();
+        tls.session_cache = number(0, 10'000'000);
+        if (coin()) tls.session_ticket_key_files = {"/" + path(), "/" + path()};
+        tls.strict_sni = coin();
+        tls.max_handshakes = number(0, 1'000'000'000);
+        return tls;
+    }
+
+    Route route(const std::vector<Upstream>& upstreams, bool has_tls) {
+        Route r;
+        if (coin()) r.sni = {"*.example.com", "", "a-b.example"};
+        r.alpn = protocols();
+        r.source = peers();
+        r.upstream = upstreams[0].name;
+        r.tls = has_tls ? word<RouteTls>(3) : RouteTls::passthrough;
+        r.starttls = word<StartTls>(2);
+        if (coin()) {
+            r.upstream.clear();
+            r.split = {{.upstream = upstreams[0].name, .weight = number(1, 65535)}};
+        }
+        return r;
+    }
+
+    void secure(Listener& l, const std::vector<Upstream>& upstreams) {
+        l.proxy_protocol = word<ProxyProtocol>(4);
+        l.proxy_protocol_from = peers();
+        l.proxy_protocol_from.unix_peers = true;
+        l.proxy_protocol_untrusted = word<ProxyProtocolUntrusted>(3);
+        l.client_hello_max = std::uint64_t{number(1, 1023)} << 10U;
+        if (coin()) l.tls = listener_tls();
+        if (coin()) l.sni = {{"*.b.example", upstreams[0].name}, {"a.example", upstreams[0].name}};
+        const auto count = number(0, 3);
+        for (std::uint32_t i = 0; i < count; ++i)
+            l.routes.push_back(route(upstreams, l.tls.has_value()));
+        if (l.tls) l.starttls = word<StartTls>(2);
+    }
+
+    UpstreamTls upstream_tls() {
+        UpstreamTls tls;
+        if (coin()) tls.server_name = coin() ? "db.example" : "10.0.0.1";
+        if (coin()) tls.ca = "/" + path();
+        if (coin()) tls.crl = "/" + path();
+        tls.verify = coin();
+        if (coin()) tls.client_certificate = certificate();
+        tls.session_reuse = coin();
+        tls.alpn = protocols();
+        tls.min_version = word<TlsVersion>(2);
+        return tls;
+    }
+
     Upstream upstream(std::uint32_t i) {
         Upstream u;
         u.name = "upstream-" + std::to_string(i);
         u.balance = word<Balance>(8);
-        u.hash_key = word<HashKey>(2);
+        u.hash_key = word<HashKey>(3);
         u.bounded_load = coin() ? 0 : real(1, 1000);
         u.connect_timeout = duration(1ms);
         u.attempts = number(1, 1000);
@@ -437,12 +533,23 @@ private:
         u.tier_join_below = real(0, 1);
         u.no_backend = word<NoBackend>(3);
         u.hold = {.timeout = duration(1ms), .max_length = number(1, 1'000'000'000)};
+        u.send_proxy_protocol = word<SendProxyProtocol>(3);
+        if (u.send_proxy_protocol == SendProxyProtocol::v2)
+            u.send_proxy_protocol_tlvs = {.authority = coin(),
+                                          .alpn = coin(),
+                                          .ssl = coin(),
+                                          .unique_id = coin(),
+                                          .crc32c = coin(),
+                                          .passthrough = coin()};
+        if (coin()) u.tls = upstream_tls();
+        u.health_check.send_proxy_protocol = word<CheckProxyProtocol>(2);
         u.source_address = source_addresses();
         u.keepalive = keepalive();
         u.queue = {.max_length = number(0, 1'000'000'000),
                    .timeout = duration(1ms),
                    .policy = word<QueueOrder>(2)};
         u.pool.min_idle = number(0, 1'000'000);
+        if (u.tls && u.send_proxy_protocol != SendProxyProtocol::off) u.pool.min_idle = 0;
         u.pool.max_idle = coin() ? 0 : number(u.pool.min_idle, 1'000'000);
         u.pool.max_age = duration(1ms);
         u.slow_start = {

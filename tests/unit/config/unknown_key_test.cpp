@@ -63,12 +63,11 @@ TEST(ConfigC1, KeyBelowASecondSubTableMovesAboveTheFirst) {
                         "[[upstream]] starts"}));
 }
 
-TEST(ConfigC1, KeyBelowATableThatIsNotSupportedYetIsFoundToo) {
+TEST(ConfigC1, KeyOfAnUpstreamBelowItsTls) {
     EXPECT_EQ(short_messages(valid({},
                                    "[upstream.tls]\nalpn = [\"h2\"]\n"
                                    "connect_timeout = \"1s\"\nverfy = false")),
-              (Messages{"9:1 error: [upstream.tls] is not supported yet",
-                        "11:1 error: 'connect_timeout' belongs to [[upstream]], not to "
+              (Messages{"11:1 error: 'connect_timeout' belongs to [[upstream]], not to "
                         "[upstream.tls]: move it above line 9, [upstream.tls]",
                         "12:1 error: unknown key 'verfy' in [upstream.tls]; did you mean "
                         "'verify'?"}));
@@ -181,24 +180,6 @@ TEST(ConfigC1, WordsOfOtherProxies) {
         ASSERT_EQ(all.size(), 1U) << row.expected << '\n' << format(all);
         EXPECT_EQ(all[0].message, row.expected);
     }
-}
-
-TEST(ConfigC1, KeysOfTheContractThatAreNotSupportedYet) {
-    EXPECT_EQ(short_messages(valid({}, {}, "[process]\n  memory_limit = \"auto\"\n")),
-              (Messages{"2:3 error: 'memory_limit' in [process] is not supported yet"}));
-    EXPECT_EQ(short_messages(valid("proxy_protocol_from = []")),
-              (Messages{"5:1 error: 'proxy_protocol_from' in [[listener]] is not supported yet"}));
-    EXPECT_EQ(
-        short_messages(valid("timeouts = { tls_handshake = \"10s\" }")),
-        (Messages{"5:14 error: 'tls_handshake' in [listener.timeouts] is not supported yet"}));
-    EXPECT_EQ(
-        short_messages(valid("[listener.tls]\ncertificates = []\n[[listener.route]]\nsni = []")),
-        (Messages{"5:1 error: [listener.tls] is not supported yet",
-                  "7:1 error: [[listener.route]] is not supported yet"}));
-    EXPECT_EQ(short_messages(valid({}, "send_proxy_protocol = \"v2\"")),
-              (Messages{"9:1 error: 'send_proxy_protocol' in [[upstream]] is not supported yet"}));
-    EXPECT_EQ(short_messages(valid({}, {}, "[defaults.upstream.tls]\nca = \"\"\n")),
-              (Messages{"1:1 error: [defaults.upstream.tls] is not supported yet"}));
 }
 
 TEST(ConfigC1, BracketsOfTables) {

@@ -309,15 +309,5 @@ TEST(ConfigBackendDefaults, AreMergedWithThoseForAllUpstreams) {
     EXPECT_EQ(b.queue, (Queue{.max_length = 5, .timeout = 1s}));
 }
 
-TEST(ConfigUpstream, KeysForLaterAreRefused) {
-    for (const auto* line :
-         {"send_proxy_protocol = \"v2\"", "send_proxy_protocol_tlvs = []", "tls = {}",
-          "health_check = { type = \"tcp\", send_proxy_protocol = \"off\" }"}) {
-        const auto all = short_messages(valid({}, line));
-        ASSERT_EQ(all.size(), 1U);
-        EXPECT_TRUE(all[0].ends_with("is not supported yet")) << all[0];
-    }
-}
-
 }  // namespace
 }  // namespace penstock::config

@@ -137,8 +137,10 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"", "connect_timeout = \"99999999999h\"", "ten years"},
         Row{"", "attempts = 0", "must be from 1 to 1000, not 0"},
         Row{"", "attempts = 4294967297", "not 4294967297"},
-        Row{"", "hash_key = \"sni\"\nbalance = \"maglev\"",
-            "'sni' is not supported yet; there are \"source_ip\", \"source_ip_port\""},
+        Row{"client_hello_max = 16384", "", "takes a size in quotes; this is an integer"},
+        Row{"client_hello_max = \"16K\"", "", "did you mean \"16KiB\"?"},
+        Row{"client_hello_max = \"1B\"", "", "is out of range: from 1KiB to 1MiB"},
+        Row{"client_hello_max = \"auto\"", "", "is no size"},
         Row{"", "no_backend = \"wait\"",
             "'wait' is unknown; here it is \"hold\"; there are \"reset\", \"close\", \"hold\""},
         Row{"", "balance = \"leastconn\"", "here it is \"least_connections\""},
@@ -327,16 +329,17 @@ TEST(ConfigValue, EveryMemberIsSet) {
                                .group = "nogroup"};
     expected.log = {LogLevel::debug, LogFormat::json, "/etc/penstock/log/p.log"};
     expected.access_log = {"stdout", LogFormat::text, true, false, true, 2s};
-    expected.listeners.push_back(Listener{.name = "web",
-                                          .bind = {*Endpoint::parse("127.0.0.1:80")},
-                                          .upstream = "app",
-                                          .backlog = 7,
-                                          .max_connections = 8,
-                                          .on_limit = OnLimit::wait,
-                                          .refuse_with = RefuseWith::close,
-                                          .peer_timeout = never,
-                                          .keepalive = {1s, 2s, 3},
-                                          .timeouts = {4s, 5s, 6s, 1.0}});
+    expected.listeners.push_back(Listener{
+        .name = "web",
+        .bind = {*Endpoint::parse("127.0.0.1:80")},
+        .upstream = "app",
+        .backlog = 7,
+        .max_connections = 8,
+        .on_limit = OnLimit::wait,
+        .refuse_with = RefuseWith::close,
+        .peer_timeout = never,
+        .keepalive = {1s, 2s, 3},
+        .timeouts = {.idle = 4s, .half_closed = 5s, .lifetime = 6s, .lifetime_jitter = 1.0}});
     expected.upstreams.push_back(Upstream{.name = "app",
                                           .balance = Balance::random,
                                           .connect_timeout = 7s,

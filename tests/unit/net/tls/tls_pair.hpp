@@ -105,8 +105,9 @@ protected:
                 if (result.status == IoStatus::error) return true;
                 sent += result.bytes;
             }
-            const auto result = to.stream->recv(buffer);
-            if (result.ok()) got.append(reinterpret_cast<const char*>(buffer.data()), result.bytes);
+            IoResult result = to.stream->recv(buffer);
+            for (; result.ok(); result = to.stream->recv(buffer))
+                got.append(reinterpret_cast<const char*>(buffer.data()), result.bytes);
             return got.size() >= text.size() || result.status == IoStatus::error ||
                    result.status == IoStatus::eof;
         });
