@@ -34,11 +34,10 @@ std::expected<std::unique_ptr<Assembly>, StartFailure> Assembly::open(
     };
     auto access = AccessFiles::load(config);
     if (!access) return invalid(access.error());
-    const auto passwords = Monitors::read_passwords(config);
-    if (!passwords) return invalid(passwords.error());
+    const auto inputs = Monitors::read_inputs(config, {});
+    if (!inputs) return invalid(inputs.error());
     auto proxy = std::make_unique<Assembly>();
-    proxy->monitors =
-        std::make_unique<Monitors>(context, config, *passwords, capacity.workers, log);
+    proxy->monitors = std::make_unique<Monitors>(context, config, *inputs, capacity.workers, log);
     inheritance.restore_overrides(*proxy->monitors);
     auto server = Server::open(origin.config,
                                {capacity.workers, capacity.limit.connections, buffer_cap(),

@@ -91,10 +91,10 @@ Candidate read_candidate(const admin::PlanRequest& request, const std::string& m
         candidate.limit = std::move(capacity->limit);
     else
         fail(capacity.error());
-    if (auto passwords = Monitors::read_passwords(*candidate.effective))
-        candidate.passwords = *std::move(passwords);
+    if (auto inputs = Monitors::read_inputs(*candidate.effective, {}))
+        candidate.inputs = *std::move(inputs);
     else
-        fail(passwords.error());
+        fail(inputs.error());
     if (auto access = AccessFiles::load(*candidate.effective))
         candidate.access = *std::move(access);
     else

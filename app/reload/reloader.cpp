@@ -268,11 +268,11 @@ awaitable<bool> Reloader::put_in_force(Candidate& candidate, Prepared prepared) 
     const ConfigPtr before = parts_.server.config_ptr();
     const ConfigPtr config = candidate.effective;
     auto making = off_thread(parts_.context, monitors.builder(),
-                             [&monitors, before, config, passwords = candidate.passwords] {
-                                 return monitors.make_fresh(*before, *config, passwords);
+                             [&monitors, before, config, inputs = candidate.inputs] {
+                                 return monitors.make_fresh(*before, *config, inputs);
                              });
     auto fresh = co_await std::move(making);
-    auto change = monitors.begin_change(std::move(fresh), *before, *config, candidate.passwords);
+    auto change = monitors.begin_change(std::move(fresh), *before, *config, candidate.inputs);
     auto verdicts = monitors.first_verdicts(change);
     co_await std::move(verdicts);
     Monitors::plan(change);
