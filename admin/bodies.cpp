@@ -239,6 +239,9 @@ json::value to_json(const ProcessView& process) {
                         {"connections", json::object{{"active", process.connections},
                                                      {"limit", process.connection_limit},
                                                      {"limit_cause", process.limit_cause}}},
+                        {"memory", json::object{{"resident_bytes", process.usage.resident_bytes},
+                                                {"limit_bytes", process.memory_limit},
+                                                {"overload", process.overload}}},
                         {"last_reload", to_json(process.last_reload)},
                         {"restart_required", texts(process.restart_required)},
                         {"old_processes", list(process.old_processes)}};

@@ -45,6 +45,11 @@ bool before_routing(CloseReason reason) noexcept {
         case CloseReason::rate_source:
         case CloseReason::denied:
         case CloseReason::overload:
+        case CloseReason::proxy_header_invalid:
+        case CloseReason::proxy_header_timeout:
+        case CloseReason::proxy_header_untrusted:
+        case CloseReason::client_hello_invalid:
+        case CloseReason::client_hello_timeout:
         case CloseReason::no_route: return true;
         default: return false;
     }
@@ -88,6 +93,11 @@ void add_process(Exposition& page, const ProcessView& process) {
     one(Type::gauge, "connections_active", "Clients connected now.", process.connections);
     one(Type::gauge, "connections_limit", "The most clients that may be connected.",
         process.connection_limit);
+    one(Type::gauge, "memory_limit_bytes", "Memory below which this process stays; 0 = no limit.",
+        process.memory_limit);
+    one(Type::gauge, "overload_active",
+        "Whether new connections are refused because memory is short.",
+        from_bool(process.overload));
     one(Type::gauge, "draining", "Whether /readyz tells clients to go elsewhere.",
         from_bool(process.draining));
     one(Type::counter, "access_log_lines_total", "Lines given to the access log.",
@@ -171,6 +181,42 @@ Labels with(Labels labels, std::string name, std::string_view value) {
 }
 
 // Also of those that have left.
+// Of those where TLS ends, or has ended.
+void add_handshakes(Exposition& page, const Listeners& listeners) {
+    Listeners with_tls;
+    for (const auto* listener : listeners) {
+        const auto& totals = listener->figures.totals;
+        const bool any = std::ranges::any_of(totals.handshakes, [](auto n) { return n != 0; });
+        if (listener->tls || any) with_tls.push_back(listener);
+    }
+    for_listeners(page, with_tls, Type::counter, "tls_handshakes_total",
+                  "Handshakes with clients, by how they ended.",
+                  [](auto& p, const auto& l, const auto& labels) {
+                      for (std::size_t i = 0; i < metrics::handshake_count; ++i)
+                          p.add(with(labels, "result", name_of(static_cast<metrics::Handshake>(i))),
+                                l.figures.totals.handshakes[i]);
+                  });
+    for_listeners(page, with_tls, Type::histogram, "tls_handshake_seconds",
+                  "What a handshake with a client took, waiting included.",
+                  [](auto& p, const auto& l, const auto& labels) {
+                      p.add(labels, l.figures.totals.handshake_time, metrics::wait_bounds_us);
+                  });
+}
+
+void add_certificates(Exposition& page, const Overview& overview) {
+    if (!overview.certificates.empty()) {
+        begin(page, Type::gauge, "tls_certificate_not_after_timestamp_seconds",
+              "When a certificate expires.");
+        for (const auto& certificate : overview.certificates)
+            page.add({{"owner", certificate.owner}, {"file", certificate.file}},
+                     epoch_seconds(certificate.not_after));
+    }
+    begin(page, Type::counter, "tls_certificate_reloads_total",
+          "Changes of certificates and keys on disk, by what became of them.");
+    page.add({{"result", "success"}}, overview.certificate_reloads_ok);
+    page.add({{"result", "failure"}}, overview.certificate_reloads_failed);
+}
+
 void add_listener_counts(Exposition& page, const Listeners& listeners) {
     for_listeners(page, listeners, Type::counter, "listener_connections_total",
                   "Connections that were accepted.",
@@ -190,6 +236,8 @@ void add_listener_counts(Exposition& page, const Listeners& listeners) {
                       for (const CloseReason reason : gate_reasons)
                           p.add(with(labels, "reason", name_of(reason)),
                                 l.figures.totals.closed[std::to_underlying(reason)]);
+                      p.add(with(labels, "reason", name_of(CloseReason::overload)),
+                            l.figures.totals.closed[std::to_underlying(CloseReason::overload)]);
                   });
     for_listeners(page, listeners, Type::counter, "listener_would_refuse_total",
                   "Connections that a dry run let pass.",
@@ -211,6 +259,7 @@ void add_listener_counts(Exposition& page, const Listeners& listeners) {
                   "From accepted to closed.", [](auto& p, const auto& l, const auto& labels) {
                       p.add(labels, l.figures.totals.duration, metrics::life_bounds_us);
                   });
+    add_handshakes(page, listeners);
 }
 
 void add_listener_gauges(Exposition& page, const Listeners& listeners) {

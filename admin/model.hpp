@@ -64,6 +64,8 @@ struct ProcessView {
     std::uint64_t connections = 0;
     std::uint64_t connection_limit = 0;
     std::string limit_cause{};
+    std::uint64_t memory_limit = 0;  // bytes; 0 = none
+    bool overload = false;           // memory is short, new connections are refused
     std::uint64_t access_log_lines = 0;
     std::uint64_t access_log_dropped = 0;
     std::uint64_t access_log_suppressed = 0;
@@ -100,6 +102,7 @@ struct ListenerView {
     std::uint64_t limit = 0;  // 0 = only the process limit
     AcceptQueue queue{};
     bool draining = false;
+    bool tls = false;  // ends here
     proxy::ListenerFigures figures{};
     ListenerRates rates{};
 };
@@ -209,6 +212,14 @@ struct UpstreamView {
     }
 };
 
+/// A certificate in force.
+struct CertificateView {
+    std::string owner{};  // the listener or upstream
+    std::string file{};
+    std::string subject{};
+    WallTime not_after{};
+};
+
 /// Everything at one moment.
 struct Overview {
     ProcessView process{};
@@ -218,6 +229,9 @@ struct Overview {
     // Name, figures and who is connected; of upstreams name, totals and `departed`.
     std::vector<ListenerView> departed_listeners{};
     std::vector<UpstreamView> departed_upstreams{};
+    std::vector<CertificateView> certificates{};
+    std::uint64_t certificate_reloads_ok = 0;  // changes on disk that were taken
+    std::uint64_t certificate_reloads_failed = 0;
 };
 
 /// Who would get a connection now, and why not the others.

@@ -20,6 +20,12 @@ std::size_t buffer_cap() {
         std::max(usable_memory() / buffer_share_of_memory, smallest_buffer_cap));
 }
 
+std::string joined(const std::vector<std::string>& errors) {
+    std::string text;
+    for (const auto& error : errors) text += (text.empty() ? "" : "; ") + error;
+    return text;
+}
+
 }  // namespace
 
 std::expected<std::unique_ptr<Assembly>, StartFailure> Assembly::open(
@@ -34,14 +40,18 @@ std::expected<std::unique_ptr<Assembly>, StartFailure> Assembly::open(
     };
     auto access = AccessFiles::load(config);
     if (!access) return invalid(access.error());
-    const auto inputs = Monitors::read_inputs(config, {});
-    if (!inputs) return invalid(inputs.error());
     auto proxy = std::make_unique<Assembly>();
+    auto tls = load_tls(config, proxy->ticket_keys);
+    if (!tls) return invalid(joined(tls.error()));
+    for (const auto& warning : tls->warnings()) log.warn("{}", warning);
+    const auto inputs = Monitors::read_inputs(config, tls->contexts());
+    if (!inputs) return invalid(inputs.error());
     proxy->monitors = std::make_unique<Monitors>(context, config, *inputs, capacity.workers, log);
     inheritance.restore_overrides(*proxy->monitors);
     auto server = Server::open(origin.config,
                                {capacity.workers, capacity.limit.connections, buffer_cap(),
-                                access->policies, proxy->monitors->first(), &inheritance.sockets()},
+                                access->policies, tls->contexts(), proxy->monitors->first(),
+                                &inheritance.sockets()},
                                log);
     if (!server) return failed(server.error());
     proxy->server = *std::move(server);
@@ -52,17 +62,25 @@ std::expected<std::unique_ptr<Assembly>, StartFailure> Assembly::open(
     proxy->admin = *std::move(admin);
     if (auto switched = switch_user(config.process.user, config.process.group); !switched)
         return failed(switched.error());
-    proxy->access_files = std::make_unique<AccessFiles>(context, *proxy->server, log);
-    proxy->access_files->follow(origin.config, std::move(access->files));
+    proxy->follow_files(origin, context, log, *std::move(access), *std::move(tls));
     proxy->make_changers(origin, context, log);
     proxy->wire(context);
     return proxy;
 }
 
+void Assembly::follow_files(const Origin& origin, boost::asio::io_context& context,
+                            net::ProcessLog& log, AccessFiles::Loaded access, TlsMaterial tls) {
+    access_files = std::make_unique<AccessFiles>(context, *server, log);
+    access_files->follow(origin.config, std::move(access.files));
+    tls_files = std::make_unique<TlsFiles>(context, *server, ticket_keys, log);
+    tls_files->follow(origin.config, std::move(tls));
+}
+
 void Assembly::make_changers(const Origin& origin, boost::asio::io_context& context,
                              net::ProcessLog& log) {
     reloader = std::make_unique<Reloader>(
-        Reloader::Parts{context, *server, *monitors, *access_files, *admin, log}, origin.file,
+        Reloader::Parts{context, *server, *monitors, *access_files, *tls_files, ticket_keys, *admin,
+                        log}, origin.file,
         origin.files);
     if (origin.program)
         upgrader = std::make_unique<upgrade::Upgrader>(upgrade::Upgrader::Parts{
@@ -74,6 +92,11 @@ void Assembly::wire(boost::asio::io_context& context) {
     service.set_reloader(*reloader);
     service.set_old_processes(*old);
     if (upgrader) service.set_upgrader(*upgrader);
+    tls_files->on_change([&service](const std::string& text) { service.record_certificates(text); });
+    tls_files->on_upstream([this](const std::string& upstream, const auto& changed) {
+        monitors->set_tls(upstream, changed);
+    });
+    service.set_tls_files(*tls_files);
     monitors->on_event([&service](const auto& upstream, const auto& event) {
         service.on_health_event(upstream, event);
     });

@@ -17,6 +17,7 @@
 #include "app/server.hpp"
 #include "app/upgrade/old_processes.hpp"
 #include "app/upgrade/program.hpp"
+#include "app/tls/tls_files.hpp"
 #include "app/upgrade/upgrader.hpp"
 #include "net/logger.hpp"
 
@@ -50,17 +51,21 @@ struct Assembly {
         const Origin& origin, const Capacity& capacity, boost::asio::io_context& context,
         net::ProcessLog& log, Inheritance& inheritance);
 
+    TicketKeyBook ticket_keys;
     std::unique_ptr<Monitors> monitors;
     std::unique_ptr<Server> server;
     std::unique_ptr<upgrade::OldProcesses> old;
     std::unique_ptr<AdminApi> admin;
     std::unique_ptr<AccessFiles> access_files;
+    std::unique_ptr<TlsFiles> tls_files;
     std::unique_ptr<Reloader> reloader;
     std::unique_ptr<upgrade::Upgrader> upgrader;  // null = cannot be upgraded
 
 private:
     void make_changers(const Origin& origin, boost::asio::io_context& context,
                        net::ProcessLog& log);
+    void follow_files(const Origin& origin, boost::asio::io_context& context, net::ProcessLog& log,
+                      AccessFiles::Loaded access, TlsMaterial tls);
     void wire(boost::asio::io_context& context);
 };
 

@@ -1,7 +1,7 @@
 #include "app/limits.hpp"
 
 #include <algorithm>
-#include <array>
+#include <filesystem>
 #include <fstream>
 
 #include <fmt/format.h>
@@ -22,6 +22,18 @@ static_assert(admin::Server::max_connections <= reserve / 2);
 constexpr std::uint64_t per_worker = 4;         // epoll, eventfd, and some air
 constexpr std::uint64_t per_pipe = 2;
 constexpr std::uint64_t per_connection = 2;
+
+std::uint64_t machine_memory() {
+    return static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
+           static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+/// 0 = none: "max" in version 2, and in version 1 a number beyond all memory.
+std::uint64_t read_limit(const std::filesystem::path& path) {
+    std::ifstream file(path);
+    std::uint64_t limit = 0;
+    return file >> limit && limit < machine_memory() ? limit : 0;
+}
 
 }  // namespace
 
@@ -86,16 +98,35 @@ std::size_t usable_cores() {
 }
 
 std::uint64_t usable_memory() {
-    std::uint64_t memory = static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
-                           static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-    static constexpr std::array files{"/sys/fs/cgroup/memory.max",
-                                      "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
-    for (const char* name : files) {
-        std::ifstream file(name);
-        std::uint64_t limit = 0;
-        if (file >> limit && limit > 0) memory = std::min(memory, limit);  // "max" does not parse
+    const auto machine = machine_memory();
+    const auto limit = cgroup_memory_limit();
+    return limit == 0 ? machine : std::min(machine, limit);
+}
+
+// cgroups(7): `0::/a/b` is the one place in version 2, `7:memory:/a/b` that in version 1. A limit
+// of any cgroup around this one counts.
+std::uint64_t cgroup_memory_limit(const std::filesystem::path& membership,
+                                  const std::filesystem::path& root) {
+    std::ifstream file(membership);
+    std::uint64_t lowest = 0;
+    for (std::string line; std::getline(file, line);) {
+        const auto first = line.find(':');
+        const auto second = line.find(':', first == std::string::npos ? first : first + 1);
+        if (second == std::string::npos) continue;
+        const auto controllers = line.substr(first + 1, second - first - 1);
+        const bool is_second = controllers.empty();
+        if (!is_second && controllers != "memory") continue;
+        const auto base = is_second ? root : root / "memory";
+        const auto* name = is_second ? "memory.max" : "memory.limit_in_bytes";
+        auto inside = std::filesystem::path(line.substr(second + 1)).relative_path();
+        while (true) {
+            const auto limit = read_limit(base / inside / name);
+            if (limit != 0) lowest = lowest == 0 ? limit : std::min(lowest, limit);
+            if (inside.empty()) break;
+            inside = inside.parent_path();
+        }
     }
-    return memory;
+    return lowest;
 }
 
 std::string with_commas(std::uint64_t value) {

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <filesystem>
 #include <string>
 
 #include "config/config.hpp"
@@ -39,6 +40,11 @@ struct DescriptorNeeds {
 
 /// The memory this process may use: the cgroup's limit or the machine's memory, in bytes.
 [[nodiscard]] std::uint64_t usable_memory();
+
+/// The lowest limit on memory of the cgroups that this process is in, in bytes; 0 = none.
+[[nodiscard]] std::uint64_t cgroup_memory_limit(
+    const std::filesystem::path& membership = "/proc/self/cgroup",
+    const std::filesystem::path& root = "/sys/fs/cgroup");
 
 /// 29800 -> `29,800`.
 [[nodiscard]] std::string with_commas(std::uint64_t value);

@@ -33,7 +33,7 @@ bool looks_up(const config::Upstream& upstream) noexcept {
 }  // namespace
 
 std::expected<Monitors::Inputs, std::string> Monitors::read_inputs(const config::Config& config,
-                                                                   const TlsContexts& contexts) {
+                                                                   const TlsContexts& tls) {
     Inputs inputs;
     for (const auto& upstream : config.upstreams) {
         const auto& check = upstream.health_check;
@@ -46,13 +46,11 @@ std::expected<Monitors::Inputs, std::string> Monitors::read_inputs(const config:
         auto password = read_password(check.password_file);
         if (!password)
             return std::unexpected(fmt::format("upstream {}: {}", upstream.name, password.error()));
-        const auto tls = contexts.find(upstream.name);
-        if (tls == contexts.end() && health::needs_tls_context(upstream))
-            return std::unexpected(
-                fmt::format("upstream {}: no TLS for its checks", upstream.name));
-        inputs.emplace(upstream.name,
-                       health::CheckInputs{*std::move(password),
-                                           tls == contexts.end() ? nullptr : tls->second});
+        const auto context = tls.upstreams.find(upstream.name);
+        inputs.emplace(
+            upstream.name,
+            health::CheckInputs{*std::move(password),
+                                context == tls.upstreams.end() ? nullptr : context->second});
     }
     return inputs;
 }
@@ -167,9 +165,10 @@ void Monitors::reload_password(const std::string& upstream) {
     log_.info("upstream {}: checks use the new password", upstream);
 }
 
-void Monitors::set_tls(const std::string& upstream, TlsContext context) {
+void Monitors::set_tls(const std::string& upstream,
+                       std::shared_ptr<const net::tls::ClientContext> context) {
     const auto inputs = inputs_.find(upstream);
-    if (inputs == inputs_.end()) return;  // no checks
+    if (inputs == inputs_.end() || inputs->second.tls == context) return;
     inputs->second.tls = std::move(context);
     renew_probe(upstream);
 }

@@ -13,6 +13,7 @@
 #include <boost/asio/thread_pool.hpp>
 
 #include "app/server.hpp"
+#include "app/tls/material.hpp"
 #include "app/upstream_plane.hpp"
 #include "base/log.hpp"
 #include "base/log_throttle.hpp"
@@ -32,13 +33,10 @@ class Monitors {
 public:
     /// What checks use, by upstream; made off the control thread.
     using Inputs = std::map<std::string, health::CheckInputs>;
-    /// TLS towards backends, by upstream; every one that has [upstream.tls].
-    using TlsContext = std::shared_ptr<const net::tls::ClientContext>;
-    using TlsContexts = std::map<std::string, TlsContext>;
     /// Any thread. The error is for the user: a password that cannot be read, a type of check that
-    /// this program was built without, TLS without a context.
+    /// this program was built without. `tls` has every upstream with [upstream.tls].
     [[nodiscard]] static std::expected<Inputs, std::string> read_inputs(
-        const config::Config& config, const TlsContexts& contexts);
+        const config::Config& config, const TlsContexts& tls);
 
     /// `context` and `log` must outlive the object.
     Monitors(boost::asio::io_context& context, const config::Config& config, const Inputs& inputs,
@@ -91,7 +89,8 @@ public:
 
     /// The certificates of an upstream's TLS have changed on disk: checks that start from now on
     /// use this, as the traffic does.
-    void set_tls(const std::string& upstream, TlsContext context);
+    void set_tls(const std::string& upstream,
+                 std::shared_ptr<const net::tls::ClientContext> context);
 
     /// In the order of the configuration.
     [[nodiscard]] health::UpstreamMonitor& of(std::size_t upstream) {

@@ -78,6 +78,7 @@ void operate(ControlLoop& loop, net::ProcessLog& log, Assembly& proxy, bool took
         proxy.old->stop();
         proxy.admin->service().stop();
         proxy.access_files->stop();
+        proxy.tls_files->stop();
         proxy.monitors->stop();
         loop.context.stop();  // nobody waits for the end of a check
         rethrow_failure(std::move(error));
@@ -86,7 +87,8 @@ void operate(ControlLoop& loop, net::ProcessLog& log, Assembly& proxy, bool took
     proxy.admin->stop();
     proxy.server->join();
     log.info("stopped: {}",
-             proxy.server->summary() + proxy.access_files->summary() + proxy.monitors->summary());
+             proxy.server->summary() + proxy.access_files->summary() +
+                 proxy.tls_files->summary() + proxy.monitors->summary());
 }
 
 // Everybody who wants to know hears why nothing was started.

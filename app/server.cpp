@@ -48,7 +48,8 @@ void Server::make_workers() {
         shared_.workers.push_back(workers_.back().get());
     }
     Change first{
-        .config = config_, .max_connections = options_.max_connections, .access = options_.access};
+        .config = config_, .max_connections = options_.max_connections, .access = options_.access,
+        .tls = options_.tls};
     for (std::size_t i = 0; i < config_->upstreams.size(); ++i) {
         // Instances that shall choose alike can be compared by it.
         const auto& name = config_->upstreams[i].name;
@@ -60,6 +61,7 @@ void Server::make_workers() {
     auto updates = take(first, config::Config{});
     for (std::size_t i = 0; i < workers_.size(); ++i) workers_[i]->apply(std::move(updates[i]));
     options_.access.clear();
+    options_.tls = {};
     options_.first.clear();
 }
 
@@ -179,6 +181,26 @@ void Server::set_access(const std::string& listener,
         });
 }
 
+void Server::set_tls(const std::string& listener,
+                     const std::shared_ptr<const net::tls::ServerContext>& context) {
+    const auto found = known_listeners_.find(listener);
+    if (found == known_listeners_.end()) return;
+    for (auto& worker : workers_)
+        worker->send([&worker = *worker, account = found->second.shared, context] {
+            worker.set_tls(*account, context);
+        });
+}
+
+void Server::set_upstream_tls(const std::string& upstream,
+                              const std::shared_ptr<const net::tls::ClientContext>& context) {
+    const auto found = known_upstreams_.find(upstream);
+    if (found == known_upstreams_.end()) return;
+    for (auto& worker : workers_)
+        worker->send([&worker = *worker, shared = found->second.shared, context] {
+            worker.set_tls(*shared, context);
+        });
+}
+
 void Server::publish(const std::shared_ptr<proxy::UpstreamShared>& upstream,
                      const proxy::SnapshotPtr& snapshot) {
     for (auto& worker : workers_)
@@ -196,6 +218,11 @@ void Server::keep_sessions(const std::shared_ptr<const balancer::Backend>& backe
     for (auto& worker : workers_)
         worker->send(
             [&worker = *worker, backend, cause] { worker.keep_sessions(*backend, cause); });
+}
+
+void Server::save_memory(bool is_short) {
+    for (auto& worker : workers_)
+        worker->send([&worker = *worker, is_short] { worker.save_memory(is_short); });
 }
 
 void Server::reopen_access_log() {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "app/listening_sockets.hpp"
+#include "app/tls/material.hpp"
 #include "base/log.hpp"
 #include "config/config.hpp"
 #include "net/tcp_info.hpp"
@@ -34,6 +35,7 @@ public:
         std::uint64_t max_connections;
         std::size_t buffer_cap_bytes;  // over all workers
         AccessPolicies access;
+        TlsContexts tls;
         std::vector<proxy::SnapshotPtr> first;  // of each upstream
         InheritedSockets* inherited = nullptr;  // until open() returns
     };
@@ -53,6 +55,7 @@ public:
         ConfigPtr config{};
         std::uint64_t max_connections = 0;
         AccessPolicies access{};
+        TlsContexts tls{};
         ListeningSockets::Wanted sockets{};
         std::map<std::string, proxy::SnapshotPtr> snapshots{};  // of new and changed upstreams
         std::unique_ptr<proxy::LogWriter> log_writer{};  // where the access log's target changes
@@ -85,6 +88,13 @@ public:
     void withdraw();
 
     void reopen_access_log();
+    /// From now on handshakes there go by these.
+    void set_tls(const std::string& listener,
+                 const std::shared_ptr<const net::tls::ServerContext>& context);
+    void set_upstream_tls(const std::string& upstream,
+                          const std::shared_ptr<const net::tls::ClientContext>& context);
+    /// Memory is short, or is not any more.
+    void save_memory(bool is_short);
     /// From now on this policy decides who enters the listener.
     void set_access(const std::string& listener, std::shared_ptr<const proxy::AccessPolicy> policy);
 

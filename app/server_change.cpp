@@ -61,7 +61,10 @@ void Server::apply(Change change, std::function<void()> done) {
     }
     sockets_.settle();
     drain_left(*before);
-    // Lists of peers may have changed where the listener has not.
+    // Files may have changed where the settings have not.
+    for (const auto& [listener, context] : change.tls.listeners) set_tls(listener, context);
+    for (const auto& [upstream, context] : change.tls.upstreams)
+        set_upstream_tls(upstream, context);
     for (std::size_t i = 0; i < config_->listeners.size(); ++i) {
         const auto& listener = config_->listeners[i];
         if (!listener.allow_file.empty() || !listener.deny_file.empty())
@@ -108,6 +111,9 @@ void Server::take_upstreams(const Change& change, std::vector<proxy::WorkerUpdat
         for (unsigned i = 0; i < updates.size(); ++i) {
             auto& next = updates[i].upstreams.emplace_back();
             next.shared = known.shared;
+            if (const auto tls = change.tls.upstreams.find(settings.name);
+                tls != change.tls.upstreams.end())
+                next.tls = tls->second;
             if (is_new) {
                 next.fresh = new proxy::UpstreamContext(known.shared, shared_settings,
                                                         snapshot->second, i, entropy());
@@ -143,6 +149,9 @@ void Server::take_listeners(const Change& change, const config::Config& before,
                                                                source_table(), listener.get());
             listener->take_effect();
             listener->access = access_[i];
+            if (const auto tls = change.tls.listeners.find(settings.name);
+                tls != change.tls.listeners.end())
+                listener->tls = tls->second;
         }
         listeners_.push_back(listener);
         for (auto& update : updates) {

@@ -67,7 +67,8 @@ std::vector<config::Diagnostic> check_token_files(const config::Config& config) 
         if (const auto token = read_and_parse(path); !token) {
             finding.message = fmt::format("'token_file' in [[admin.listener]]: {}", token.error());
         } else if (config::is_readable_by_others(path)) {
-            finding.severity = config::Severity::warning;
+            finding.severity = config.process.strict_permissions ? config::Severity::error
+                                                                 : config::Severity::warning;
             finding.message =
                 "'token_file' in [[admin.listener]]: can be read by every user of this machine; "
                 "chmod 600";

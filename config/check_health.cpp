@@ -37,6 +37,10 @@ struct Subject {
     void error(std::string_view key, std::string_view message) const {
         check.reporter.error(where(key), fmt::format("upstream '{}': {}", upstream.name, message));
     }
+    /// A secret that others can read.
+    void exposed(std::string_view key, std::string_view message) const {
+        check.config.process.strict_permissions ? error(key, message) : warning(key, message);
+    }
     void warning(std::string_view key, std::string_view message) const {
         check.reporter.warning(where(key),
                                fmt::format("upstream '{}': {}", upstream.name, message));
@@ -128,7 +132,7 @@ void check_login(const Subject& subject) {
             "health_check.password_file",
             fmt::format("'password_file': the first line of {} is empty", check.password_file));
     else if (is_readable_by_others(check.password_file))
-        subject.warning("health_check.password_file",
+        subject.exposed("health_check.password_file",
                         fmt::format("{} can be read by every user of this machine; chmod 600",
                                     check.password_file));
 }

@@ -29,8 +29,16 @@ void BufferPool::give_back(Buffer* buffer) noexcept {
     in_use_ -= owned->capacity();
 #ifndef PENSTOCK_NO_POOLS
     auto& ready = idle(owned->capacity());
-    if (ready.size() < max_idle) ready.push_back(std::move(owned));
+    if (ready.size() < max_idle && !squeezed_) ready.push_back(std::move(owned));
 #endif
+}
+
+void BufferPool::squeeze(bool on) noexcept {
+    if (on && !squeezed_) squeezed_cap_ = std::min(in_use_, cap_);
+    squeezed_ = on;
+    if (!on) return;
+    idle_small_.clear();
+    idle_large_.clear();
 }
 
 }  // namespace penstock::net

@@ -45,9 +45,12 @@ public:
     [[nodiscard]] Buffer* take(std::size_t size);
     void give_back(Buffer* buffer) noexcept;
 
+    /// On: no more bytes in use than now, and no idle buffers, until it is off.
+    void squeeze(bool on) noexcept;
+
     /// True if take(size) would succeed now.
     [[nodiscard]] bool has_room_for(std::size_t size) const noexcept {
-        return in_use_ + capacity_for(size) <= cap_;
+        return in_use_ + capacity_for(size) <= (squeezed_ ? squeezed_cap_ : cap_);
     }
     [[nodiscard]] std::size_t bytes_in_use() const noexcept { return in_use_; }
 
@@ -61,6 +64,8 @@ private:
 
     std::size_t cap_;
     std::size_t in_use_ = 0;
+    bool squeezed_ = false;
+    std::size_t squeezed_cap_ = 0;
     std::vector<std::unique_ptr<Buffer>> idle_small_;
     std::vector<std::unique_ptr<Buffer>> idle_large_;
 };

@@ -114,6 +114,11 @@ Acceptor::Outcome Acceptor::accept_one() {
 }
 
 void Acceptor::admit(Accepted fresh, Room room) {
+    if (worker_.shared().memory.overload()) {
+        give_back(std::move(room));
+        note(GateLog::Event::refuses, CloseReason::overload, fresh.peer);
+        return refuse(std::move(fresh), CloseReason::overload);
+    }
     const bool reserved = static_cast<bool>(room.process);
     auto admission = judge(fresh, std::move(room));
     admission.would_refuse.for_each([&](CloseReason reason) {

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "base/free_list.hpp"
 #include "proxy/pool/warm_pool.hpp"
 #include "proxy/setup.hpp"
 
@@ -100,6 +101,11 @@ void Worker::take_over(const std::shared_ptr<ListenerShared>& listener, Accepted
     // A session gives its source's place back to the gate of its own listener: it may be another.
     if (!context->shared->gate.shares_sources(listener->gate)) accepted.source_permit.release();
     start_session(*context, std::move(accepted));
+}
+
+void Worker::save_memory(bool is_short) {
+    loop_.buffers().squeeze(is_short);
+    if (is_short) free_list::trim();
 }
 
 void Worker::start_session(ListenerContext& listener, Accepted accepted) {

@@ -18,6 +18,7 @@
 #include "proxy/access_log/worker_log.hpp"
 #include "proxy/context.hpp"
 #include "proxy/drain_plan.hpp"
+#include "proxy/gate/memory_guard.hpp"
 #include "proxy/handoff.hpp"
 #include "proxy/inspect/closed_sessions.hpp"
 #include "proxy/session.hpp"
@@ -38,6 +39,7 @@ struct WorkersShared {
     balancer::SlotLimiter connections;
     WaitingWorkers waiting;  // for a process slot or a descriptor
     WorkerLoads loads;
+    MemoryState memory{};
     std::uint64_t process_id;
     Logger& log;
     /// Called on a worker when the outcomes of a backend's connections have to be looked at now;
@@ -85,6 +87,9 @@ public:
     /// Closes sessions as `plan` says; calls `when_empty` once none is left.
     void drain(const DrainPlan& plan, std::function<void()> when_empty);
     void abort_all(CloseReason reason);
+    /// Memory is short: no more buffers for blocked writes, and nothing is kept for later use. Or
+    /// it is not any more.
+    void save_memory(bool is_short);
     void stop() noexcept { loop_.stop(); }
 
     /// Health's verdicts on the backends of an upstream, perhaps with another set of them. Who

@@ -70,6 +70,9 @@ std::string warnings(const json::value& status, const Canvas& canvas) {
             out += line_of({{"  " + *message, Style::bad}}, canvas) + '\n';
         }
     }
+    if (flag(field(status, "memory"), "overload"))
+        out +=
+            line_of({{"memory is short: new connections are refused", Style::bad}}, canvas) + '\n';
     if (const auto keys = joined(items(status, "restart_required")); !keys.empty())
         out += line_of({{"needs a restart: " + keys, Style::warning}}, canvas) + '\n';
     return out + old_processes(status, canvas);

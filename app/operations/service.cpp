@@ -30,6 +30,14 @@ Service::Service(const Parts& parts, ConnectionLimit limit)
       started_(SteadyClock().now()),
       started_wall_(wall_now()),
       watchdog_(parts.server.workers(), parts.log),
+      memory_(parts.context, parts.server, parts.log,
+              [this](proxy::MemoryPressure now, const std::string& text) {
+                  const bool overload = now == proxy::MemoryPressure::overload;
+                  record({.kind = "overload",
+                          .from = overload ? "" : "overload",
+                          .to = overload ? "overload" : "",
+                          .detail = text});
+              }),
       backends_([](const balancer::Backend& backend) { return proxy::backend_totals(backend); }),
       worker_paces_(parts.server.workers().size()),
       timer_(parts.context),
@@ -37,11 +45,15 @@ Service::Service(const Parts& parts, ConnectionLimit limit)
     follow_backends(started_);
 }
 
-void Service::start() { beat(); }
+void Service::start() {
+    memory_.start();
+    beat();
+}
 
 void Service::stop() {
     stopped_ = true;
     watchdog_.stop();
+    memory_.stop();
     timer_.cancel();
     for (const auto& [upstream, pause] : pauses_) pause->timer.cancel();
 }

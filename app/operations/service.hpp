@@ -13,9 +13,11 @@
 #include "app/limits.hpp"
 #include "app/monitors.hpp"
 #include "app/operations/backend_book.hpp"
+#include "app/operations/memory_watch.hpp"
 #include "app/operations/rates.hpp"
 #include "app/operations/watchdog.hpp"
 #include "app/server.hpp"
+#include "app/tls/tls_files.hpp"
 #include "app/upgrade/messages.hpp"
 #include "balancer/rebalance.hpp"
 #include "base/random.hpp"
@@ -62,6 +64,8 @@ public:
     /// unless the file has changed that very thing.
     void follow_configuration(const config::Config& before, ConnectionLimit limit);
     /// The processes before this one, whose figures are part of every answer; before start().
+    void set_tls_files(const TlsFiles& files) { tls_files_ = &files; }
+    void record_certificates(const std::string& text);
     void set_old_processes(upgrade::OldProcesses& old) { old_ = &old; }
     /// Upgrades are its work; before start().
     void set_upgrader(upgrade::Upgrader& upgrader) { upgrader_ = &upgrader; }
@@ -127,6 +131,7 @@ private:
     };
 
     void add_old_processes(admin::Overview& overview) const;
+    void add_certificates(admin::Overview& overview) const;
 
     // What is shown (service_overview.cpp).
     [[nodiscard]] admin::ProcessView process_view(TimePoint now) const;
@@ -198,6 +203,7 @@ private:
     Parts parts_;
     Reloader* reloader_ = nullptr;
     upgrade::OldProcesses* old_ = nullptr;
+    const TlsFiles* tls_files_ = nullptr;
     upgrade::Upgrader* upgrader_ = nullptr;
     ConnectionLimit limit_;
     Random random_ = Random::from_entropy();
@@ -205,6 +211,7 @@ private:
     WallTime started_wall_;
     admin::EventRing events_;
     Watchdog watchdog_;
+    MemoryWatch memory_;
     BackendBook backends_;
     std::vector<WorkerPace> worker_paces_;
     std::map<std::string, ListenerPace> listener_paces_;

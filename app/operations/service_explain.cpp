@@ -11,7 +11,7 @@
 #include "app/operations/words.hpp"
 #include "balancer/selector.hpp"
 #include "config/names.hpp"
-#include "proxy/router.hpp"
+#include "proxy/routing/destination.hpp"
 #include "proxy/upstream.hpp"
 
 namespace penstock::app {

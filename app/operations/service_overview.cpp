@@ -53,8 +53,19 @@ admin::Overview Service::overview() {
         overview.departed_upstreams.push_back({.name = shared->name,
                                                .totals = proxy::upstream_totals(*shared),
                                                .departed = departed_backends(shared->name)});
+    add_certificates(overview);
     add_old_processes(overview);
     return overview;
+}
+
+void Service::add_certificates(admin::Overview& overview) const {
+    if (tls_files_ == nullptr) return;
+    for (const auto& [owner, info] : tls_files_->certificates())
+        overview.certificates.push_back(
+            {owner, info.file, info.subject,
+             std::chrono::time_point_cast<std::chrono::milliseconds>(info.not_after)});
+    overview.certificate_reloads_ok = tls_files_->taken();
+    overview.certificate_reloads_failed = tls_files_->rejected();
 }
 
 ProcessView Service::process_view(TimePoint now) const {
@@ -69,6 +80,8 @@ ProcessView Service::process_view(TimePoint now) const {
                      .connections = shared.connections.used(),
                      .connection_limit = shared.connections.limit(),
                      .limit_cause = limit_.cause,
+                     .memory_limit = shared.memory.limit.load(std::memory_order_relaxed),
+                     .overload = shared.memory.overload(),
                      .access_log_dropped = parts_.server.log_lines_lost(),
                      .log_dropped = parts_.log.dropped(),
                      .usage = process_usage()};
@@ -109,6 +122,7 @@ ListenerView Service::listener_view(std::size_t listener) const {
         .limit = settings.max_connections,
         .queue = {queue.length, queue.limit},
         .draining = draining_listeners_.contains(settings.name),
+        .tls = settings.tls.has_value(),
         .figures = proxy::listener_figures(*parts_.server.listeners()[listener]->account),
         .rates = {pace.accepted.per_second(), pace.bytes_to_backend.per_second(),
                   pace.bytes_to_client.per_second()}};

@@ -45,6 +45,10 @@ void Service::record_upgrade(bool ok, const std::string& text, const std::string
         wall_now());
 }
 
+void Service::record_certificates(const std::string& text) {
+    events_.add({.kind = "certificates", .detail = text}, wall_now());
+}
+
 void Service::record_reload(bool ok, const std::string& text, const std::string& actor) {
     events_.add({.kind = "reload", .to = ok ? "applied" : "failed", .detail = text, .actor = actor},
                 wall_now());

@@ -59,7 +59,22 @@ double started() {
     return 0;
 }
 
+struct Memory {
+    std::uint64_t size = 0;
+    std::uint64_t resident = 0;
+};
+
+Memory memory_in_use() {
+    std::ifstream statm("/proc/self/statm");
+    Memory pages;
+    if (!(statm >> pages.size >> pages.resident)) return {};
+    const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+    return {pages.size * page, pages.resident * page};
+}
+
 }  // namespace
+
+std::uint64_t resident_memory() { return memory_in_use().resident; }
 
 admin::ProcessUsage process_usage() {
     static const double start = started();
@@ -67,14 +82,9 @@ admin::ProcessUsage process_usage() {
     rusage times{};
     if (::getrusage(RUSAGE_SELF, &times) == 0)
         usage.cpu_s = seconds(times.ru_utime) + seconds(times.ru_stime);
-    std::ifstream statm("/proc/self/statm");
-    std::uint64_t size = 0;
-    std::uint64_t resident = 0;
-    if (statm >> size >> resident) {
-        const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-        usage.virtual_bytes = size * page;
-        usage.resident_bytes = resident * page;
-    }
+    const auto memory = memory_in_use();
+    usage.virtual_bytes = memory.size;
+    usage.resident_bytes = memory.resident;
     usage.open_descriptors = open_descriptors();
     rlimit limit{};
     if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) usage.max_descriptors = limit.rlim_cur;

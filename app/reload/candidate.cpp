@@ -72,7 +72,7 @@ std::map<std::string, double> moved_keys(const config::Config& running,
 }  // namespace
 
 Candidate read_candidate(const admin::PlanRequest& request, const std::string& main_file,
-                         const ConfigPtr& running) {
+                         const ConfigPtr& running, TicketKeyBook& tickets) {
     auto loaded = load(request, main_file);
     const std::string file = request.file.empty() ? main_file : request.file;
     if (loaded.ok())
@@ -81,8 +81,8 @@ Candidate read_candidate(const admin::PlanRequest& request, const std::string& m
                         .files = std::move(loaded.files),
                         .patterns = std::move(loaded.include_patterns)};
     if (!candidate.valid()) return candidate;
-    const auto fail = [&](const std::string& message) {
-        candidate.problems.push_back(as_problem(file, message));
+    const auto fail = [&](std::string message) {
+        candidate.problems.push_back(as_problem(file, std::move(message)));
     };
     candidate.wanted = std::make_shared<const config::Config>(std::move(loaded.config));
     candidate.effective =
@@ -91,14 +91,22 @@ Candidate read_candidate(const admin::PlanRequest& request, const std::string& m
         candidate.limit = std::move(capacity->limit);
     else
         fail(capacity.error());
-    if (auto inputs = Monitors::read_inputs(*candidate.effective, {}))
-        candidate.inputs = *std::move(inputs);
-    else
-        fail(inputs.error());
     if (auto access = AccessFiles::load(*candidate.effective))
         candidate.access = *std::move(access);
     else
         fail(access.error());
+    if (auto tls = load_tls(*candidate.effective, tickets))
+        candidate.tls = *std::move(tls);
+    else
+        for (auto& error : tls.error()) fail(std::move(error));
+    if (auto inputs = Monitors::read_inputs(*candidate.effective, candidate.tls.contexts()))
+        candidate.inputs = *std::move(inputs);
+    else
+        fail(inputs.error());
+    for (auto& warning : candidate.tls.warnings()) {
+        candidate.problems.push_back(as_problem(file, std::move(warning)));
+        candidate.problems.back().severity = config::Severity::warning;
+    }
     if (candidate.valid()) candidate.moved = moved_keys(*running, *candidate.effective);
     return candidate;
 }

@@ -11,6 +11,7 @@
 #include "app/limits.hpp"
 #include "app/monitors.hpp"
 #include "app/server.hpp"
+#include "app/tls/material.hpp"
 #include "config/diagnostic.hpp"
 
 namespace penstock::app {
@@ -26,6 +27,7 @@ struct Candidate {
     std::optional<ConnectionLimit> limit{};
     Monitors::Inputs inputs{};  // of checks
     AccessFiles::Loaded access{};
+    TlsMaterial tls{};
     std::map<std::string, double> moved{};  // share of keys, by upstream, where some move
 
     [[nodiscard]] bool valid() const { return !config::has_errors(problems); }
@@ -34,6 +36,7 @@ struct Candidate {
 /// Any thread; reads files, and takes as long as that takes. `main_file`: the configuration that
 /// the process runs by; "" = none. Never throws for what a file contains.
 [[nodiscard]] Candidate read_candidate(const admin::PlanRequest& request,
-                                       const std::string& main_file, const ConfigPtr& running);
+                                       const std::string& main_file, const ConfigPtr& running,
+                                       TicketKeyBook& tickets);
 
 }  // namespace penstock::app

@@ -100,9 +100,8 @@ void Reloader::give_turn() {
 awaitable<Candidate> Reloader::read(admin::PlanRequest request) {
     auto reading = off_thread(
         parts_.context, reader_,
-        [asked = std::move(request), file = file_, running = parts_.server.config_ptr()] {
-            return read_candidate(asked, file, running);
-        });
+        [asked = std::move(request), file = file_, running = parts_.server.config_ptr(),
+         &tickets = parts_.ticket_keys] { return read_candidate(asked, file, running, tickets); });
     co_return co_await std::move(reading);
 }
 
@@ -227,6 +226,8 @@ awaitable<Outcome<Reloaded>> Reloader::carry_out(admin::ReloadRequest request, s
         auto changing = put_in_force(candidate, *std::move(prepared));
         if (!co_await std::move(changing))
             co_return std::unexpected(Refusal{409, "the proxy is stopping"});
+    } else {
+        parts_.tls_files.look_again();
     }
     follow_files(candidate.files, candidate.patterns, true);
     // One change may be seen twice, or be in force by a signal already.
@@ -254,6 +255,7 @@ std::expected<Reloader::Prepared, std::string> Reloader::prepare(const Candidate
     prepared.server = *std::move(server);
     prepared.server.max_connections = candidate.limit->connections;
     prepared.server.access = candidate.access.policies;
+    prepared.server.tls = candidate.tls.contexts();
     return prepared;
 }
 
@@ -298,6 +300,10 @@ awaitable<bool> Reloader::put_in_force(Candidate& candidate, Prepared prepared) 
                         });
     monitors.follow_change(std::move(change), *config);
     parts_.access_files.follow(config, std::move(candidate.access.files));
+    // Files may have changed under settings that have not.
+    const TlsContexts contexts = candidate.tls.contexts();
+    for (const auto& [upstream, context] : contexts.upstreams) monitors.set_tls(upstream, context);
+    parts_.tls_files.follow(config, std::move(candidate.tls));
     parts_.admin.service().follow_configuration(*before, *candidate.limit);
     parts_.admin.apply(std::move(prepared.admin));
     applied->expires_after(std::chrono::seconds(2));  // a worker that is stuck has it in its mail

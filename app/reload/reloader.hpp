@@ -21,6 +21,7 @@
 #include "app/reload/candidate.hpp"
 #include "app/reload/planner.hpp"
 #include "app/server.hpp"
+#include "app/tls/tls_files.hpp"
 #include "net/file_watch.hpp"
 #include "net/logger.hpp"
 
@@ -38,6 +39,8 @@ public:
         Server& server;
         Monitors& monitors;
         AccessFiles& access_files;
+        TlsFiles& tls_files;
+        TicketKeyBook& ticket_keys;
         AdminApi& admin;
         net::ProcessLog& log;
     };

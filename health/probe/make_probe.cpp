@@ -74,17 +74,6 @@ std::unique_ptr<Probe> make_probe(boost::asio::io_context& context,
     }
 }
 
-bool needs_tls_context(const config::Upstream& upstream) noexcept {
-    if (!config::checks_verify(upstream)) return false;
-    switch (upstream.health_check.type) {
-        case config::CheckType::tls:
-        case config::CheckType::http:
-        case config::CheckType::exchange:
-        case config::CheckType::redis: return true;
-        default: return false;
-    }
-}
-
 bool is_built(config::CheckType type) noexcept {
     switch (type) {
 #ifndef PENSTOCK_PROBE_REDIS

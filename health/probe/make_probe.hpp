@@ -14,7 +14,7 @@ namespace penstock::health {
 /// What checks of an upstream use beside its settings; made where files may be read.
 struct CheckInputs {
     std::string password{};  // what password_file holds, "" = none
-    /// That of the upstream's traffic; may be null where needs_tls_context() says no.
+    /// That of the upstream's traffic; null only without [upstream.tls].
     std::shared_ptr<const net::tls::ClientContext> tls{};
 };
 
@@ -24,9 +24,6 @@ struct CheckInputs {
 [[nodiscard]] std::unique_ptr<Probe> make_probe(boost::asio::io_context& context,
                                                 const config::Upstream& upstream,
                                                 CheckInputs inputs);
-
-/// Whether those checks do TLS as the traffic does, by its context.
-[[nodiscard]] bool needs_tls_context(const config::Upstream& upstream) noexcept;
 
 /// Whether this program has the library that checks of this type need.
 [[nodiscard]] bool is_built(config::CheckType type) noexcept;

@@ -76,10 +76,10 @@ std::expected<KeyPtr, std::string> load_key(const KeyPair& source) {
     if (!is_encrypted(pem)) {
         key.reset(read_key(pem, no_password, nullptr));
         if (!key) {
-            const bool missing = at_end();
             const std::string reason = take_reason();
-            return std::unexpected(file + (missing ? ": has no PEM private key"
-                                                   : ": the key cannot be read: " + reason));
+            return std::unexpected(file + (pem.contains("PRIVATE KEY-----")
+                                               ? ": the key cannot be read: " + reason
+                                               : ": has no PEM private key"));
         }
     }
     for (auto next = source.passwords.begin(); !key && next != source.passwords.end(); ++next)
@@ -141,23 +141,6 @@ bool same_address(std::string_view bytes, const std::string& allowed) {
            std::memcmp(raw, bytes.data(), bytes.size()) == 0;
 }
 
-std::expected<void, std::string> add_revocations(X509_STORE* store, const TrustSource& source) {
-    ERR_clear_error();
-    const BioPtr bio = reader(source.crl_pem);
-    std::size_t count = 0;
-    while (const CrlPtr list{PEM_read_bio_X509_CRL(bio.get(), nullptr, no_password, nullptr)}) {
-        if (X509_STORE_add_crl(store, list.get()) != 1) throw std::bad_alloc();
-        ++count;
-    }
-    const bool ended = at_end();
-    const std::string reason = take_reason();
-    if (count == 0 || !ended)
-        return std::unexpected(source.crl_file + ": not a PEM list of revoked certificates" +
-                               (ended ? "" : ": " + reason));
-    X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
-    return {};
-}
-
 }  // namespace
 
 std::expected<LoadedPair, std::string> load_pair(const KeyPair& source) {
@@ -182,14 +165,33 @@ std::expected<LoadedPair, std::string> load_pair(const KeyPair& source) {
     return pair;
 }
 
+std::expected<void, std::string> add_revocations(X509_STORE* store, const std::string& file,
+                                                 const std::string& pem) {
+    if (pem.empty()) return {};
+    ERR_clear_error();
+    const BioPtr bio = reader(pem);
+    std::size_t count = 0;
+    while (const CrlPtr list{PEM_read_bio_X509_CRL(bio.get(), nullptr, no_password, nullptr)}) {
+        if (X509_STORE_add_crl(store, list.get()) != 1) throw std::bad_alloc();
+        ++count;
+    }
+    const bool ended = at_end();
+    const std::string reason = take_reason();
+    if (count == 0 || !ended)
+        return std::unexpected(file + ": not a PEM list of revoked certificates" +
+                               (ended ? "" : ": " + reason));
+    X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
+    return {};
+}
+
 std::expected<std::vector<CertificatePtr>, std::string> fill_store(X509_STORE* store,
                                                                    const TrustSource& source) {
     auto authorities = read_certificates(source.ca_pem, source.ca_file);
     if (!authorities) return authorities;
     for (const auto& authority : *authorities)
         if (X509_STORE_add_cert(store, authority.get()) != 1) throw std::bad_alloc();
-    if (source.crl_pem.empty()) return authorities;
-    if (auto added = add_revocations(store, source); !added) return std::unexpected(added.error());
+    if (auto added = add_revocations(store, source.crl_file, source.crl_pem); !added)
+        return std::unexpected(added.error());
     return authorities;
 }
 

@@ -28,8 +28,13 @@ struct TrustSource {
     const std::string& crl_pem;  // "" = revocation is not checked
 };
 
-/// Adds the authorities to `store`; with lists, every certificate of a chain must be on none.
-/// Returns the authorities. The error is a sentence that names the file.
+/// With lists of `pem`, every certificate of a chain must be on none; without, nothing changes.
+[[nodiscard]] std::expected<void, std::string> add_revocations(X509_STORE* store,
+                                                               const std::string& file,
+                                                               const std::string& pem);
+
+/// Adds the authorities and their lists to `store`. Returns the authorities. The error is a
+/// sentence that names the file.
 [[nodiscard]] std::expected<std::vector<CertificatePtr>, std::string> fill_store(
     X509_STORE* store, const TrustSource& source);
 

@@ -31,9 +31,7 @@ Done trust_servers(SSL_CTX* context, const ClientOptions& options,
     if (options.ca_pem.empty()) {
         if (SSL_CTX_set_default_verify_paths(context) != 1)
             return std::unexpected("the system's authorities cannot be used: " + take_reason());
-        if (options.crl_pem.empty()) return {};
-        return std::unexpected(options.crl_file +
-                               ": a list of revoked certificates needs the `ca` that signs it");
+        return add_revocations(SSL_CTX_get_cert_store(context), options.crl_file, options.crl_pem);
     }
     const auto authorities =
         fill_store(SSL_CTX_get_cert_store(context),

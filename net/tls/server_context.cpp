@@ -23,18 +23,24 @@ std::string joined(const std::vector<std::string>& words) {
     return text;
 }
 
+int key_type(const ServerRules& rules, std::uint32_t place) noexcept {
+    return EVP_PKEY_get_base_id(rules.pairs[place].key.get());
+}
+
+// One whose name and type of key another has that comes first.
 void warn_of_doubles(const ServerRules& rules, std::vector<std::string>& warnings) {
-    for (std::uint32_t i = 0; i < rules.pairs.size(); ++i) {
-        for (const auto& name : rules.pairs[i].info.names) {
+    for (std::uint32_t place = 0; place < rules.pairs.size(); ++place) {
+        const CertificateInfo& info = rules.pairs[place].info;
+        for (const auto& name : info.names) {
             const auto* group = rules.names.find(name);
-            if (group == nullptr || rules.one_of_each_type(*group).size() == group->size() ||
-                group->front() == i || std::ranges::find(*group, i) == group->end())
-                continue;
-            const auto chosen = rules.one_of_each_type(*group);
-            if (std::ranges::find(chosen, i) != chosen.end()) continue;
-            warnings.push_back(rules.pairs[i].info.file + ": another certificate for " + name +
-                               " comes first, in " + rules.pairs[group->front()].info.file +
-                               "; this one is not used for it");
+            if (group == nullptr) continue;
+            const auto first = std::ranges::find_if(*group, [&](std::uint32_t other) {
+                return key_type(rules, other) == key_type(rules, place);
+            });
+            if (first == group->end() || *first >= place) continue;
+            warnings.push_back(info.file + ": is not used for " + name +
+                               ", because the certificate in " + rules.pairs[*first].info.file +
+                               " comes first");
         }
     }
 }

@@ -26,7 +26,7 @@ struct ServerRules {
     bool strict_sni = false;
     bool sends_tickets = false;  // of TLS 1.3, whether sealed or names of cached sessions
 
-    /// Those of `names` that a client that asks for `name` may be given: one of each type of key.
+    /// Those of `group` that a client may be given: the first of each type of key.
     [[nodiscard]] NameIndex::Group one_of_each_type(const NameIndex::Group& group) const;
 };
 

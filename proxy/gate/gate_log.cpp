@@ -26,6 +26,7 @@ std::string cause_of(CloseReason reason, const config::Listener& listener) {
         case CloseReason::rate_listener: return "over accept_rate";
         case CloseReason::limit_listener:
             return fmt::format("max_connections = {}", listener.max_connections);
+        case CloseReason::overload: return "process.memory_limit";
         default: return "max_connections of the process";
     }
 }

@@ -117,6 +117,21 @@ void Postgres::require_password(const std::string& user) const {
     psql(address_, "select pg_reload_conf()");
 }
 
+void Postgres::use_tls(const std::string& certificate, const std::string& key) const {
+    const auto data = directory_->path() / "data";
+    for (const auto& [name, text] : {std::pair{"server.crt", certificate}, {"server.key", key}}) {
+        std::ofstream(data / name) << text;
+        std::filesystem::permissions(data / name, std::filesystem::perms(0600));
+        const passwd* user = ::geteuid() == 0 ? ::getpwnam("postgres") : nullptr;
+        if (user && ::chown((data / name).c_str(), user->pw_uid, user->pw_gid) != 0)
+            throw std::system_error(errno, std::generic_category(), "chown");
+    }
+    psql(address_, "alter system set ssl = on");
+    psql(address_, "select pg_reload_conf()");
+    if (!wait_for([this] { return psql(address_, "show ssl") == "on\n"; }))
+        throw std::runtime_error("PostgreSQL on " + text() + " does not take its certificate");
+}
+
 Address Postgres::unix_address() const {
     return postgres_socket(directory_->path().string(), address_.port());
 }

@@ -23,6 +23,9 @@ public:
     /// From now on `user` has to show a password, by SCRAM.
     void require_password(const std::string& user) const;
 
+    /// From now on it speaks TLS, with these, to whoever asks for it.
+    void use_tls(const std::string& certificate, const std::string& key) const;
+
     [[nodiscard]] const Address& address() const { return address_; }
     [[nodiscard]] std::string text() const { return address_.text(); }
     [[nodiscard]] Address unix_address() const;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "tests/integration/change_scenario.hpp"
 #include "tests/integration/scenario.hpp"
 #include "tests/support/counting_backend.hpp"
 
@@ -306,6 +307,49 @@ TEST(Limits, retries_stay_within_their_budget) {
     }
     EXPECT_GE(single, 1U) << "not everybody may try again";
     EXPECT_LT(single, 12U) << "and somebody may";
+}
+
+/// The process is larger than this limit from the start.
+TEST(MemoryLimit, above_it_new_connections_are_refused_until_it_is_over) {
+    EchoServer echo;
+    ConfigText config = one_service({echo.text()});
+    ProxyProcess proxy(config);
+    auto inside = established(proxy.address());
+    ASSERT_TRUE(inside);
+    EXPECT_EQ(metrics_of(proxy).value("penstock_overload_active"), 0);
+    const auto overload_is = [&](bool active) {
+        return wait_for([&] { return status_of(proxy).at("memory").at("overload") == active; });
+    };
+
+    const ConfigText before = config;
+    config.process += "\nmemory_limit = \"1MiB\"";
+    ASSERT_TRUE(proxy.change_to(config));
+    ASSERT_TRUE(overload_is(true));
+    auto refused = Socket::connect(proxy.address());
+    ASSERT_TRUE(refused);
+    EXPECT_EQ(refused->wait_end(20s), End::reset);
+    EXPECT_TRUE(ping(*inside)) << "what lives goes on";
+    const auto lines = expect_lines(proxy, 1);
+    ASSERT_EQ(lines.size(), 1U);
+    EXPECT_EQ(lines[0].reason, "overload");
+    const MetricsPage page = metrics_of(proxy);
+    EXPECT_EQ(page.value("penstock_memory_limit_bytes"), 1 << 20);
+    EXPECT_EQ(page.value("penstock_overload_active"), 1);
+    EXPECT_EQ(page.value("penstock_listener_refused_total{listener=\"in\",reason=\"overload\"}"),
+              1);
+    EXPECT_NE(proxy.errors().find("process.memory_limit"), std::string::npos) << proxy.errors();
+
+    ASSERT_TRUE(proxy.change_to(before));
+    ASSERT_TRUE(overload_is(false));
+    EXPECT_TRUE(echo_once(proxy.address()));
+    EXPECT_TRUE(ping(*inside));
+    std::vector<std::string> told;
+    const auto events = get_json(proxy.admin(), "/api/v1/events");
+    for (const auto& event : events.as_array())
+        if (event.at("kind") == "overload") told.push_back(text(event.at("detail")));
+    ASSERT_EQ(told.size(), 2U);
+    EXPECT_NE(told[0].find("new connections are refused"), std::string::npos) << told[0];
+    EXPECT_NE(told[1].find("let in again"), std::string::npos) << told[1];
 }
 
 }  // namespace

@@ -68,7 +68,7 @@ public:
     std::string encrypt_key(const std::string& file, const Pair& pair,
                             const std::string& password) const;
     /// Writes a file of mode 0600 into the directory; returns its path.
-    [[nodiscard]] std::string write(const std::string& file, const std::string& text) const;
+    std::string write(const std::string& file, const std::string& text) const;
 
 private:
     struct Authority;

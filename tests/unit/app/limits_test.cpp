@@ -1,6 +1,11 @@
 #include "app/limits.hpp"
 
+#include <filesystem>
+#include <string>
+
 #include <gtest/gtest.h>
+
+#include "tests/support/temp_dir.hpp"
 
 namespace penstock::app {
 namespace {
@@ -45,6 +50,48 @@ TEST(ConnectionLimit, R4_warm_connections_take_descriptors_too) {
     const auto with = connection_limit(0, 65536, {1, 1, 205});
     ASSERT_TRUE(without && with);
     EXPECT_NEAR(static_cast<double>(without->connections - with->connections), 102.5, 1);
+}
+
+/// A hierarchy of cgroups in a directory.
+class Cgroups {
+public:
+    void limit(const std::string& file, const std::string& value) {
+        const auto path = directory_.path() / file;
+        std::filesystem::create_directories(path.parent_path());
+        directory_.write(file, value + "\n");
+    }
+    /// For a process whose /proc/self/cgroup says this.
+    [[nodiscard]] std::uint64_t limit_of(const std::string& membership) {
+        const auto file = directory_.write("membership", membership);
+        return cgroup_memory_limit(file, directory_.path());
+    }
+
+private:
+    test::TempDir directory_;
+};
+
+TEST(CgroupMemoryLimit, the_lowest_on_the_way_up_counts) {
+    Cgroups cgroups;
+    EXPECT_EQ(cgroups.limit_of("0::/system.slice/penstock.service\n"), 0U);
+    cgroups.limit("system.slice/penstock.service/memory.max", "max");
+    EXPECT_EQ(cgroups.limit_of("0::/system.slice/penstock.service\n"), 0U);
+    cgroups.limit("system.slice/memory.max", "20000000");
+    EXPECT_EQ(cgroups.limit_of("0::/system.slice/penstock.service\n"), 20'000'000U);
+    cgroups.limit("system.slice/penstock.service/memory.max", "10000000");
+    EXPECT_EQ(cgroups.limit_of("0::/system.slice/penstock.service\n"), 10'000'000U);
+    EXPECT_EQ(cgroups.limit_of("0::/system.slice/other.service\n"), 20'000'000U);
+    EXPECT_EQ(cgroups.limit_of("0::/\n"), 0U);
+    cgroups.limit("memory.max", "5000000");
+    EXPECT_EQ(cgroups.limit_of("0::/\n"), 5'000'000U) << "in a container";
+}
+
+TEST(CgroupMemoryLimit, version_1_has_a_place_of_its_own) {
+    Cgroups cgroups;
+    cgroups.limit("memory/docker/abc/memory.limit_in_bytes", "30000000");
+    cgroups.limit("memory/memory.limit_in_bytes", "9223372036854771712");
+    EXPECT_EQ(cgroups.limit_of("12:cpu,cpuacct:/x\n7:memory:/docker/abc\n0::/y\n"), 30'000'000U);
+    EXPECT_EQ(cgroups.limit_of("7:memory:/\n"), 0U) << "the number for no limit";
+    EXPECT_EQ(cgroups.limit_of("broken\n:\n\n"), 0U);
 }
 
 TEST(WithCommas, groups_by_thousands) {

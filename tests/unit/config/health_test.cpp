@@ -1,3 +1,4 @@
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -289,6 +290,22 @@ TEST(BackendFile, WhatIsWrong) {
         EXPECT_EQ(error.column, row.column) << row.text << error.message;
         EXPECT_NE(error.message.find(row.message), std::string::npos) << error.message;
     }
+}
+
+TEST(ConfigHealth, PasswordsThatOthersCanRead) {
+    const testing::TemporaryDirectory directory;
+    const auto path = directory.write("password", "secret\n");
+    std::filesystem::permissions(path, std::filesystem::perms(0644));
+    const auto severity = [&](std::string_view top) {
+        const auto found =
+            testing::load(
+                valid({}, "health_check = { type = \"redis\", password_file = \"" + path + "\" }",
+                      top))
+                .diagnostics;
+        return found.size() == 1 ? std::string(to_string(found[0].severity)) : format(found);
+    };
+    EXPECT_EQ(severity({}), "warning");
+    EXPECT_EQ(severity("process.strict_permissions = true\n"), "error");
 }
 
 }  // namespace

@@ -146,7 +146,7 @@ TEST(ClientHello, RealHellosSplitAtEveryByte) {
 // ------------------------------------------------------------------ the catalogue
 
 TEST(ClientHello, S1_ImpossibleRecordLengthsAtOnce) {
-    for (const std::size_t length : {0xffff, 18433, 16385, 0}) {
+    for (const std::size_t length : {0xffffU, 18433U, 16385U, 0U}) {
         const std::string bytes = "\x16\x03\x01"s + u16(length);
         expect_refused(bytes, Status::invalid);
         EXPECT_EQ(told_at(bytes), 5U);
@@ -304,7 +304,7 @@ TEST(ClientHello, S5_OtherVersions) {
     EXPECT_EQ(told_at(sslv2), 1U);
     expect_refused("\x16\x02\x00\x00\x10"s, Status::not_tls);
     const std::string message = message_with(server_name("a.example"));
-    for (const std::size_t minor : {0, 1, 2, 3, 4, 9})
+    for (const std::size_t minor : {0U, 1U, 2U, 3U, 4U, 9U})
         expect_hello(record(message, 22, "\x03" + u8(minor)), {.server_name = "a.example"});
 }
 

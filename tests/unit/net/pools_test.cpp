@@ -9,6 +9,29 @@
 namespace penstock::net {
 namespace {
 
+TEST(BufferPool, squeezed_it_does_not_grow) {
+    BufferPool pool(10 * BufferPool::small);
+    Buffer* const first = pool.take(BufferPool::small);
+    Buffer* const second = pool.take(BufferPool::small);
+    ASSERT_TRUE(first != nullptr && second != nullptr);
+    pool.squeeze(true);
+    EXPECT_EQ(pool.take(1), nullptr);
+    pool.give_back(second);
+    Buffer* const instead = pool.take(1);
+    ASSERT_NE(instead, nullptr) << "what came back may be given out again";
+    pool.squeeze(true);
+    EXPECT_EQ(pool.take(1), nullptr) << "said again, it stays at what was in use at first";
+    pool.give_back(first);
+    pool.squeeze(false);
+    Buffer* const other = pool.take(BufferPool::small);
+    Buffer* const third = pool.take(BufferPool::small);
+    EXPECT_NE(third, nullptr);
+    pool.give_back(instead);
+    pool.give_back(other);
+    pool.give_back(third);
+    EXPECT_EQ(pool.bytes_in_use(), 0U);
+}
+
 TEST(BufferPool, lends_two_sizes_up_to_its_cap) {
     BufferPool pool(BufferPool::large + BufferPool::small);
     Buffer* large = pool.take(BufferPool::small + 1);

@@ -247,7 +247,8 @@ TEST(ProxyProtocolReader, P3P5_InvalidBinaryHeadersAsEarlyAsTheyTell) {
     };
     for (std::size_t command = 2; command < 16; ++command)
         cases.push_back({v2(0x20 | command, 0x11, ipv4_block), 13});
-    for (const std::size_t family : {0x01, 0x02, 0x10, 0x13, 0x1f, 0x20, 0x30, 0x41, 0xf1, 0xff})
+    for (const unsigned family :
+         {0x01U, 0x02U, 0x10U, 0x13U, 0x1fU, 0x20U, 0x30U, 0x41U, 0xf1U, 0xffU})
         cases.push_back({v2(0x21, family, ipv4_block), 14});
     for (const auto& [bytes, first_bad] : cases) expect_invalid_at(bytes, first_bad);
 }

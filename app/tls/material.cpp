@@ -1,0 +1,329 @@
+#include "app/tls/material.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include <fmt/format.h>
+#include <glob.h>
+#include <xxhash.h>
+
+#include "app/tls/secret_file.hpp"
+#include "config/source.hpp"
+
+namespace penstock::app {
+
+namespace {
+
+using config::CertificateFile;
+using net::tls::KeyPair;
+
+constexpr auto soon = std::chrono::days(21);
+
+net::tls::Version version_of(config::TlsVersion version) noexcept {
+    return version == config::TlsVersion::tls12 ? net::tls::Version::tls12
+                                                : net::tls::Version::tls13;
+}
+
+net::tls::ClientAuth auth_of(config::ClientAuth auth) noexcept {
+    switch (auth) {
+        case config::ClientAuth::off: return net::tls::ClientAuth::off;
+        case config::ClientAuth::optional: return net::tls::ClientAuth::optional;
+        case config::ClientAuth::required: return net::tls::ClientAuth::required;
+    }
+    std::unreachable();
+}
+
+bool is_pattern(const std::string& path) { return path.find_first_of("*?[") != path.npos; }
+
+std::vector<std::string> matches_of(const std::string& pattern) {
+    std::vector<std::string> paths;
+    glob_t found{};
+    if (::glob(pattern.c_str(), 0, nullptr, &found) == 0)
+        for (std::size_t i = 0; i < found.gl_pathc; ++i) paths.emplace_back(found.gl_pathv[i]);
+    ::globfree(&found);
+    return paths;
+}
+
+/// Reads files one after the other and remembers what they were; the first problem counts.
+class Files {
+public:
+    explicit Files(bool strict) : strict_(strict) {}
+
+    std::string text(const std::string& path) {
+        if (path.empty() || !problem_.empty()) return {};
+        auto text = config::read_source(path);
+        if (!text) {
+            problem_ = fmt::format("{}: {}", path, text.error());
+            return {};
+        }
+        digest_ = XXH3_64bits_withSeed(text->data(), text->size(), digest_ + text->size());
+        return *std::move(text);
+    }
+    std::string secret(const std::string& path) {
+        std::string secret = text(path);
+        if (problem_.empty() && !path.empty() && is_exposed(path)) {
+            auto found = fmt::format("{}: others than its owner can read this key; chmod 600", path);
+            if (strict_)
+                problem_ = std::move(found) + " (process.strict_permissions)";
+            else
+                warnings_.push_back(std::move(found));
+        }
+        return secret;
+    }
+    std::vector<std::string> passwords(const std::string& path) {
+        if (path.empty() || !problem_.empty()) return {};
+        auto lines = read_passwords(path);
+        if (!lines) problem_ = lines.error();
+        return lines ? *std::move(lines) : std::vector<std::string>();
+    }
+    KeyPair pair(const std::string& cert, const CertificateFile& from) {
+        KeyPair pair{.cert_file = cert, .key_file = from.key.empty() ? cert : from.key};
+        pair.cert_pem = text(cert);
+        pair.key_pem = secret(pair.key_file);
+        pair.passwords = passwords(from.key_password_file);
+        return pair;
+    }
+    void fail(std::string problem) {
+        if (problem_.empty()) problem_ = std::move(problem);
+    }
+
+    [[nodiscard]] const std::string& problem() const noexcept { return problem_; }
+    [[nodiscard]] std::vector<std::string>& warnings() noexcept { return warnings_; }
+    [[nodiscard]] std::uint64_t digest() const noexcept { return digest_; }
+
+private:
+    bool strict_;
+    std::string problem_;
+    std::vector<std::string> warnings_;
+    std::uint64_t digest_ = 0;
+};
+
+std::vector<KeyPair> pairs_of(const std::vector<CertificateFile>& certificates, Files& files) {
+    std::vector<KeyPair> pairs;
+    for (const auto& certificate : certificates) {
+        if (!is_pattern(certificate.cert)) {
+            pairs.push_back(files.pair(certificate.cert, certificate));
+            continue;
+        }
+        const auto matches = matches_of(certificate.cert);
+        if (matches.empty()) files.fail(fmt::format("{}: no file matches", certificate.cert));
+        for (const auto& match : matches) pairs.push_back(files.pair(match, certificate));
+    }
+    return pairs;
+}
+
+std::vector<net::tls::TicketKey> ticket_keys_of(const std::vector<std::string>& paths,
+                                                Files& files) {
+    std::vector<net::tls::TicketKey> keys;
+    for (const auto& path : paths) {
+        std::string bytes = files.secret(path);
+        if (!files.problem().empty()) break;
+        auto key = net::tls::parse_ticket_key(bytes);
+        net::tls::wipe(bytes);
+        if (!key) {
+            files.fail(fmt::format("{}: {}", path, key.error()));
+            break;
+        }
+        keys.push_back(*key);
+    }
+    return keys;
+}
+
+void warn_of_expiry(const std::vector<net::tls::CertificateInfo>& certificates,
+                    std::vector<std::string>& warnings) {
+    for (const auto& certificate : certificates)
+        // What has expired the context says itself.
+        if (certificate.not_after > std::chrono::system_clock::now())
+            if (auto warning = expiry_warning(certificate))
+                warnings.push_back(*std::move(warning));
+}
+
+// The names that clients may ask for although no certificate bears them.
+std::vector<std::string> known_names(const config::Listener& listener) {
+    std::vector<std::string> names;
+    for (const auto& entry : listener.sni) names.push_back(entry.name);
+    for (const auto& route : listener.routes)
+        std::ranges::copy_if(route.sni, std::back_inserter(names),
+                             [](const std::string& name) { return !name.empty(); });
+    return names;
+}
+
+net::tls::ServerOptions options_of(const config::Listener& listener, Files& files) {
+    const config::ListenerTls& tls = *listener.tls;
+    return {.name = listener.name,
+            .certificates = pairs_of(tls.certificates, files),
+            .min_version = version_of(tls.min_version),
+            .max_version = version_of(tls.max_version),
+            .ciphers = tls.ciphers,
+            .alpn = tls.alpn,
+            .client_ca_file = tls.client_ca,
+            .client_ca_pem = files.text(tls.client_ca),
+            .client_crl_file = tls.client_crl,
+            .client_crl_pem = files.text(tls.client_crl),
+            .client_auth = auth_of(tls.client_auth),
+            .client_names = tls.client_names,
+            .session_tickets = tls.session_tickets,
+            .session_cache = tls.session_cache,
+            .strict_sni = tls.strict_sni,
+            .known_names = known_names(listener)};
+}
+
+void add_path(const std::string& path, TlsPaths& to) {
+    if (path.empty()) return;
+    if (is_pattern(path)) {
+        to.patterns.push_back(path);
+        std::ranges::move(matches_of(path), std::back_inserter(to.files));
+    } else {
+        to.files.push_back(path);
+    }
+}
+
+// Not the file of a password: a FIFO must not be read by a watch. Another key comes with one.
+void add_certificate(const CertificateFile& certificate, TlsPaths& to) {
+    add_path(certificate.cert, to);
+    add_path(certificate.key, to);
+}
+
+}  // namespace
+
+std::optional<std::string> expiry_warning(const net::tls::CertificateInfo& certificate) {
+    const auto left = certificate.not_after - std::chrono::system_clock::now();
+    if (left >= soon) return std::nullopt;
+    if (left <= std::chrono::seconds::zero())
+        return fmt::format("{}: the certificate has expired", certificate.file);
+    const auto days = std::chrono::floor<std::chrono::days>(left).count();
+    return fmt::format("{}: the certificate expires in {} day{}", certificate.file, days,
+                       days == 1 ? "" : "s");
+}
+
+TicketKeyBook::Keys TicketKeyBook::of(const std::string& listener) {
+    const std::lock_guard lock(mutex_);
+    auto& keys = keys_[listener];
+    if (!keys) keys = std::make_shared<net::tls::TicketKeys>();
+    return keys;
+}
+
+std::map<std::string, TicketKeyBook::Keys> TicketKeyBook::all() const {
+    const std::lock_guard lock(mutex_);
+    return keys_;
+}
+
+TlsContexts TlsMaterial::contexts() const {
+    TlsContexts contexts;
+    for (const auto& [name, material] : listeners)
+        contexts.listeners.emplace(name, material.context);
+    for (const auto& [name, material] : upstreams)
+        contexts.upstreams.emplace(name, material.context);
+    return contexts;
+}
+
+std::vector<std::string> TlsMaterial::warnings() const {
+    std::vector<std::string> all;
+    for (const auto& [name, material] : listeners)
+        for (const auto& warning : material.warnings)
+            all.push_back(fmt::format("listener {}: {}", name, warning));
+    for (const auto& [name, material] : upstreams)
+        for (const auto& warning : material.warnings)
+            all.push_back(fmt::format("upstream {}: {}", name, warning));
+    return all;
+}
+
+std::expected<ServerMaterial, std::string> load_server(const config::Listener& listener,
+                                                       bool strict, TicketKeyBook& tickets) {
+    Files files(strict);
+    auto options = options_of(listener, files);
+    ServerMaterial material;
+    material.ticket_keys = ticket_keys_of(listener.tls->session_ticket_key_files, files);
+    if (files.problem().empty()) {
+        auto context = net::tls::ServerContext::make(options, tickets.of(listener.name));
+        if (context)
+            material.context = *std::move(context);
+        else
+            files.fail(context.error());
+    }
+    for (auto& pair : options.certificates) net::tls::wipe(pair);
+    if (!files.problem().empty()) return std::unexpected(files.problem());
+    material.warnings = std::move(files.warnings());
+    std::ranges::copy(material.context->warnings(), std::back_inserter(material.warnings));
+    warn_of_expiry(material.context->certificates(), material.warnings);
+    material.digest = files.digest();
+    return material;
+}
+
+std::expected<ClientMaterial, std::string> load_client(const config::Upstream& upstream,
+                                                       bool strict) {
+    const config::UpstreamTls& tls = *upstream.tls;
+    Files files(strict);
+    net::tls::ClientOptions options{.ca_file = tls.ca,
+                                    .ca_pem = files.text(tls.ca),
+                                    .crl_file = tls.crl,
+                                    .crl_pem = files.text(tls.crl),
+                                    .verify = tls.verify,
+                                    .session_reuse = tls.session_reuse,
+                                    .alpn = tls.alpn,
+                                    .min_version = version_of(tls.min_version)};
+    if (!tls.client_certificate.cert.empty())
+        options.certificate.push_back(
+            files.pair(tls.client_certificate.cert, tls.client_certificate));
+    ClientMaterial material;
+    if (files.problem().empty()) {
+        auto context = net::tls::ClientContext::make(options);
+        if (context)
+            material.context = *std::move(context);
+        else
+            files.fail(context.error());
+    }
+    for (auto& pair : options.certificate) net::tls::wipe(pair);
+    if (!files.problem().empty()) return std::unexpected(files.problem());
+    material.warnings = std::move(files.warnings());
+    std::ranges::copy(material.context->warnings(), std::back_inserter(material.warnings));
+    warn_of_expiry(material.context->certificates(), material.warnings);
+    material.digest = files.digest();
+    return material;
+}
+
+std::expected<TlsMaterial, std::vector<std::string>> load_tls(const config::Config& config,
+                                                              TicketKeyBook& tickets) {
+    TlsMaterial all;
+    std::vector<std::string> errors;
+    const bool strict = config.process.strict_permissions;
+    for (const auto& listener : config.listeners) {
+        if (!listener.tls) continue;
+        if (auto material = load_server(listener, strict, tickets))
+            all.listeners.emplace(listener.name, *std::move(material));
+        else
+            errors.push_back(fmt::format("listener {}: {}", listener.name, material.error()));
+    }
+    for (const auto& upstream : config.upstreams) {
+        if (!upstream.tls) continue;
+        if (auto material = load_client(upstream, strict))
+            all.upstreams.emplace(upstream.name, *std::move(material));
+        else
+            errors.push_back(fmt::format("upstream {}: {}", upstream.name, material.error()));
+    }
+    if (!errors.empty()) return std::unexpected(std::move(errors));
+    return all;
+}
+
+TlsPaths tls_paths(const config::Listener& listener) {
+    TlsPaths paths;
+    if (!listener.tls) return paths;
+    for (const auto& certificate : listener.tls->certificates)
+        add_certificate(certificate, paths);
+    add_path(listener.tls->client_ca, paths);
+    add_path(listener.tls->client_crl, paths);
+    for (const auto& path : listener.tls->session_ticket_key_files) add_path(path, paths);
+    return paths;
+}
+
+TlsPaths tls_paths(const config::Upstream& upstream) {
+    TlsPaths paths;
+    if (!upstream.tls) return paths;
+    add_certificate(upstream.tls->client_certificate, paths);
+    add_path(upstream.tls->ca, paths);
+    add_path(upstream.tls->crl, paths);
+    return paths;
+}
+
+}  // namespace penstock::app

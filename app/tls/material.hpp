@@ -1,0 +1,84 @@
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/config.hpp"
+#include "net/tls/context.hpp"
+#include "net/tls/ticket_keys.hpp"
+
+namespace penstock::app {
+
+/// The keys of tickets, by listener. They belong to the name: tickets outlive changes of the
+/// configuration and of the certificates. Any thread.
+class TicketKeyBook {
+public:
+    using Keys = std::shared_ptr<net::tls::TicketKeys>;
+
+    /// Made at the first call.
+    [[nodiscard]] Keys of(const std::string& listener);
+    [[nodiscard]] std::map<std::string, Keys> all() const;
+
+private:
+    mutable std::mutex mutex_;
+    std::map<std::string, Keys> keys_;
+};
+
+/// What the files of one listener's TLS come to.
+struct ServerMaterial {
+    std::shared_ptr<const net::tls::ServerContext> context{};
+    std::vector<net::tls::TicketKey> ticket_keys{};  // of its key files; empty = none
+    std::vector<std::string> warnings{};
+    std::uint64_t digest = 0;  // of the contents of all files
+};
+/// The same for an upstream.
+struct ClientMaterial {
+    std::shared_ptr<const net::tls::ClientContext> context{};
+    std::vector<std::string> warnings{};
+    std::uint64_t digest = 0;
+};
+
+/// By name; nothing where there is no TLS.
+struct TlsContexts {
+    std::map<std::string, std::shared_ptr<const net::tls::ServerContext>> listeners{};
+    std::map<std::string, std::shared_ptr<const net::tls::ClientContext>> upstreams{};
+};
+
+/// All contexts of a configuration, by listener and upstream, as far as they have TLS.
+struct TlsMaterial {
+    std::map<std::string, ServerMaterial> listeners{};
+    std::map<std::string, ClientMaterial> upstreams{};
+    [[nodiscard]] TlsContexts contexts() const;
+    /// `listener web: ...`; of both.
+    [[nodiscard]] std::vector<std::string> warnings() const;
+};
+
+// Any thread; these read files. An error is a sentence for the user. Keys that others can read are
+// a warning, or an error where `strict`.
+[[nodiscard]] std::expected<ServerMaterial, std::string> load_server(
+    const config::Listener& listener, bool strict, TicketKeyBook& tickets);
+[[nodiscard]] std::expected<ClientMaterial, std::string> load_client(
+    const config::Upstream& upstream, bool strict);
+/// All errors, each naming the listener or upstream.
+[[nodiscard]] std::expected<TlsMaterial, std::vector<std::string>> load_tls(
+    const config::Config& config, TicketKeyBook& tickets);
+
+/// `/a.pem: the certificate expires in 3 days`, or has expired; nothing while there is time.
+[[nodiscard]] std::optional<std::string> expiry_warning(
+    const net::tls::CertificateInfo& certificate);
+
+/// The files, and patterns of files, whose contents matter.
+struct TlsPaths {
+    std::vector<std::string> files{};
+    std::vector<std::string> patterns{};
+};
+[[nodiscard]] TlsPaths tls_paths(const config::Listener& listener);
+[[nodiscard]] TlsPaths tls_paths(const config::Upstream& upstream);
+
+}  // namespace penstock::app

@@ -1,0 +1,196 @@
+#include "app/tls/tls_files.hpp"
+
+#include <utility>
+
+#include <boost/asio/post.hpp>
+#include <fmt/format.h>
+
+#include "app/limits.hpp"
+#include "app/process.hpp"
+
+namespace penstock::app {
+
+namespace {
+
+constexpr unsigned hours_of_a_day = 24;
+
+constexpr std::string_view kind_of(const config::Listener&) { return "listener"; }
+constexpr std::string_view kind_of(const config::Upstream&) { return "upstream"; }
+
+}  // namespace
+
+TlsFiles::TlsFiles(boost::asio::io_context& context, Server& server, TicketKeyBook& tickets,
+                   Logger& log)
+    : context_(context),
+      server_(server),
+      tickets_(tickets),
+      log_(log),
+      watch_(context, log),
+      hour_(context) {}
+
+TlsFiles::~TlsFiles() {
+    if (builder_) builder_->join();
+}
+
+void TlsFiles::stop() {
+    stopped_ = true;
+    watch_.stop();
+    hour_.cancel();
+}
+
+void TlsFiles::follow(const ConfigPtr& config, TlsMaterial loaded) {
+    listeners_.clear();
+    upstreams_.clear();
+    const bool strict = config->process.strict_permissions;
+    for (const auto& listener : config->listeners) {
+        if (!listener.tls) continue;
+        auto& owner = listeners_[listener.name];
+        owner = {.settings = std::make_shared<const config::Listener>(listener),
+                 .in_force = std::move(loaded.listeners.at(listener.name)),
+                 .strict = strict};
+        tickets_.of(listener.name)->use_shared(owner.in_force.ticket_keys);
+    }
+    for (const auto& upstream : config->upstreams) {
+        if (!upstream.tls) continue;
+        upstreams_[upstream.name] = {
+            .settings = std::make_shared<const config::Upstream>(upstream),
+            .in_force = std::move(loaded.upstreams.at(upstream.name)),
+            .strict = strict};
+    }
+    if (!builder_ && !(listeners_.empty() && upstreams_.empty())) {
+        builder_.emplace(1);
+        boost::asio::post(*builder_, block_signals);
+        wait_an_hour();
+    }
+    watch_all();
+    look_again();  // what changed since it was loaded was not watched yet
+}
+
+void TlsFiles::look_again() {
+    for (const auto& [name, owner] : listeners_) reload(listeners_, name);
+    for (const auto& [name, owner] : upstreams_) reload(upstreams_, name);
+}
+
+void TlsFiles::watch_all() {
+    watch_.clear();
+    watch(listeners_);
+    watch(upstreams_);
+}
+
+template <typename Owners>
+void TlsFiles::watch(Owners& owners) {
+    for (const auto& [name, owner] : owners) {
+        const TlsPaths paths = tls_paths(*owner.settings);
+        const auto changed = [this, &owners, of = name] { reload(owners, of); };
+        for (const auto& path : paths.files) watch_.add(path, changed);
+        // Files that come are to be watched as well; not from within this handler.
+        for (const auto& pattern : paths.patterns)
+            watch_.add_pattern(pattern, [this, changed] {
+                boost::asio::post(context_, [this] {
+                    if (!stopped_) watch_all();
+                });
+                changed();
+            });
+    }
+}
+
+std::expected<ServerMaterial, std::string> TlsFiles::load(const config::Listener& listener,
+                                                          bool strict, TicketKeyBook& tickets) {
+    return load_server(listener, strict, tickets);
+}
+
+std::expected<ClientMaterial, std::string> TlsFiles::load(const config::Upstream& upstream,
+                                                          bool strict, TicketKeyBook&) {
+    return load_client(upstream, strict);
+}
+
+template <typename Owners>
+void TlsFiles::reload(Owners& owners, const std::string& name) {
+    auto& owner = owners.at(name);
+    if (std::exchange(owner.building, true)) {
+        owner.changed_again = true;
+        return;
+    }
+    boost::asio::post(*builder_, [this, &owners, settings = owner.settings,
+                                  strict = owner.strict] {
+        auto built = load(*settings, strict, tickets_);
+        boost::asio::post(context_, [this, &owners, settings, done = std::move(built)]() mutable {
+            on_built(owners, settings, std::move(done));
+        });
+    });
+}
+
+template <typename Owners, typename Material>
+void TlsFiles::on_built(Owners& owners, const typename Owners::mapped_type::SettingsPtr& settings,
+                        std::expected<Material, std::string> built) {
+    const std::string& name = settings->name;
+    const auto found = owners.find(name);
+    // The configuration may have changed meanwhile.
+    if (stopped_ || found == owners.end() || found->second.settings != settings) return;
+    auto& owner = found->second;
+    owner.building = false;
+    const auto what = fmt::format("{} {}", kind_of(*settings), name);
+    if (!built) {
+        ++rejected_;
+        const auto text = fmt::format("{}: {}; the certificates and keys of before stay in force",
+                                      what, built.error());
+        log_.error("{}", text);
+        if (on_change_) on_change_(text);
+    } else if (built->digest != owner.in_force.digest) {
+        ++taken_;
+        owner.in_force = *std::move(built);
+        put_in_force(name, owner.in_force);
+        const auto text = fmt::format("{}: changed certificates and keys are in force", what);
+        log_.info("{}", text);
+        for (const auto& warning : owner.in_force.warnings) log_.warn("{}: {}", what, warning);
+        if (on_change_) on_change_(text);
+    }
+    if (std::exchange(owner.changed_again, false)) reload(owners, name);
+}
+
+void TlsFiles::put_in_force(const std::string& name, const ServerMaterial& material) {
+    tickets_.of(name)->use_shared(material.ticket_keys);
+    server_.set_tls(name, material.context);
+}
+
+void TlsFiles::put_in_force(const std::string& name, const ClientMaterial& material) {
+    server_.set_upstream_tls(name, material.context);
+    if (on_upstream_) on_upstream_(name, material.context);
+}
+
+void TlsFiles::wait_an_hour() {
+    hour_.expires_after(std::chrono::hours(1));
+    hour_.async_wait([this](const boost::system::error_code& error) {
+        if (error || stopped_) return;
+        for (const auto& [name, keys] : tickets_.all()) keys->rotate_if_due(SteadyClock().now());
+        if (++hours_ % hours_of_a_day == 0) look_at_certificates();
+        wait_an_hour();
+    });
+}
+
+// Once a day, for those that nobody has replaced since they were loaded.
+void TlsFiles::look_at_certificates() {
+    for (const auto& certificate : certificates())
+        if (const auto warning = expiry_warning(certificate.info))
+            log_.warn("{}: {}", certificate.owner, *warning);
+}
+
+std::vector<TlsFiles::Certificate> TlsFiles::certificates() const {
+    std::vector<Certificate> all;
+    const auto add = [&all](const auto& owners) {
+        for (const auto& [name, owner] : owners)
+            for (const auto& info : owner.in_force.context->certificates())
+                all.push_back({name, info});
+    };
+    add(listeners_);
+    add(upstreams_);
+    return all;
+}
+
+std::string TlsFiles::summary() const {
+    if (taken_ + rejected_ == 0) return {};
+    return fmt::format("; certificates: {} changes taken, {} rejected", with_commas(taken_),
+                       with_commas(rejected_));
+}
+
+}  // namespace penstock::app

@@ -1,0 +1,112 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
+
+#include "app/server.hpp"
+#include "app/tls/material.hpp"
+#include "base/log.hpp"
+#include "net/file_watch.hpp"
+
+namespace penstock::app {
+
+/// Keeps in force what the files of TLS say: certificates, keys, authorities, revocations, keys of
+/// tickets. Each change is read and built on a thread of its own, and handed to the workers only if
+/// all of it fits together: a certificate whose key has not come yet changes nothing. Live
+/// connections stay. Warns of certificates that end soon, and gives tickets new keys. Everything but
+/// the building runs on the thread of the io_context.
+class TlsFiles {
+public:
+    /// All arguments must outlive the object.
+    TlsFiles(boost::asio::io_context& context, Server& server, TicketKeyBook& tickets, Logger& log);
+    ~TlsFiles();
+    TlsFiles(const TlsFiles&) = delete;
+    TlsFiles& operator=(const TlsFiles&) = delete;
+
+    /// From now on the files of this configuration, of which the server has `loaded`.
+    void follow(const ConfigPtr& config, TlsMaterial loaded);
+    /// Reads all of them now, whether or not something seems to have changed.
+    void look_again();
+    /// Ends the watch, so that the io_context may run out of work.
+    void stop();
+
+    /// Told of each change that was taken or rejected, in words.
+    using OnChange = std::function<void(const std::string& text)>;
+    void on_change(OnChange handler) { on_change_ = std::move(handler); }
+    /// Told of the context that an upstream's connections are made with from now on.
+    using OnUpstream = std::function<void(
+        const std::string& upstream, const std::shared_ptr<const net::tls::ClientContext>&)>;
+    void on_upstream(OnUpstream handler) { on_upstream_ = std::move(handler); }
+
+    /// Every certificate in force, with the listener or upstream that it belongs to.
+    struct Certificate {
+        std::string owner;
+        net::tls::CertificateInfo info;
+    };
+    [[nodiscard]] std::vector<Certificate> certificates() const;
+    /// Changes on disk that were taken, and those that were not.
+    [[nodiscard]] std::uint64_t taken() const noexcept { return taken_; }
+    [[nodiscard]] std::uint64_t rejected() const noexcept { return rejected_; }
+    /// For the log: empty if no file ever changed.
+    [[nodiscard]] std::string summary() const;
+
+private:
+    /// One listener or one upstream.
+    template <typename Settings, typename Material>
+    struct Owner {
+        using SettingsPtr = std::shared_ptr<const Settings>;
+        SettingsPtr settings;
+        Material in_force;
+        bool strict = false;
+        bool building = false;
+        bool changed_again = false;
+    };
+    using ListenerOwner = Owner<config::Listener, ServerMaterial>;
+    using UpstreamOwner = Owner<config::Upstream, ClientMaterial>;
+
+    void watch_all();
+    template <typename Owners>
+    void watch(Owners& owners);
+    /// Reads the files of that owner anew.
+    template <typename Owners>
+    void reload(Owners& owners, const std::string& name);
+    [[nodiscard]] static std::expected<ServerMaterial, std::string> load(
+        const config::Listener& listener, bool strict, TicketKeyBook& tickets);
+    [[nodiscard]] static std::expected<ClientMaterial, std::string> load(
+        const config::Upstream& upstream, bool strict, TicketKeyBook& tickets);
+    template <typename Owners, typename Material>
+    void on_built(Owners& owners,
+                  const typename Owners::mapped_type::SettingsPtr& settings,
+                  std::expected<Material, std::string> built);
+    void put_in_force(const std::string& name, const ServerMaterial& material);
+    void put_in_force(const std::string& name, const ClientMaterial& material);
+    void wait_an_hour();
+    void look_at_certificates();
+
+    boost::asio::io_context& context_;
+    Server& server_;
+    TicketKeyBook& tickets_;
+    Logger& log_;
+    std::map<std::string, ListenerOwner> listeners_;  // those with TLS
+    std::map<std::string, UpstreamOwner> upstreams_;
+    net::FileWatch watch_;
+    boost::asio::steady_timer hour_;
+    unsigned hours_ = 0;
+    OnChange on_change_;
+    OnUpstream on_upstream_;
+    std::uint64_t taken_ = 0;
+    std::uint64_t rejected_ = 0;
+    bool stopped_ = false;
+    std::optional<boost::asio::thread_pool> builder_;  // if there is any TLS
+};
+
+}  // namespace penstock::app

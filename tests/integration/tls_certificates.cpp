@@ -1,0 +1,345 @@
+// Which certificate a client is shown, what a certificate may be like, and what happens when its
+// file changes.
+#include <gtest/gtest.h>
+
+#include <sys/stat.h>
+
+#include <cmath>
+#include <fstream>
+
+#include "tests/integration/tls_scenario.hpp"
+
+namespace penstock::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct TlsCertificates : TlsScene {
+    /// The serial number of the certificate that a client is shown; 0 = none.
+    static std::int64_t shown(const ProxyProcess& proxy, const TlsClientOptions& options = {}) {
+        TlsClient client(options);
+        if (!client.open(proxy.address())) return 0;
+        return client.peer_serial();
+    }
+    static std::int64_t shown(const ProxyProcess& proxy, const std::string& name) {
+        return shown(proxy, TlsClientOptions{.server_name = name});
+    }
+    static bool comes_to_show(const ProxyProcess& proxy, const Pair& pair) {
+        return wait_for([&] { return shown(proxy) == pair.serial; });
+    }
+    static double reloads(const ProxyProcess& proxy, const std::string& result) {
+        return metrics_of(proxy).value("penstock_tls_certificate_reloads_total{result=\"" + result +
+                                       "\"}");
+    }
+    static bool comes_to_say(const ProxyProcess& proxy, const std::string& text) {
+        return wait_for([&] { return proxy.errors().find(text) != std::string::npos; });
+    }
+    static void replace(const std::string& path, const std::string& text) {
+        const std::string fresh = path + ".new";
+        std::ofstream(fresh) << text;
+        fs::permissions(fresh, fs::perms(0600));
+        fs::rename(fresh, path);
+    }
+    /// What `penstock check` says about this listener.
+    [[nodiscard]] Finished check(const std::string& listener,
+                                 const std::string& process = "workers = 1") const {
+        ConfigText config = one_service({echo.text()}, "", "", listener);
+        config.process = process;
+        config.access_log = "target = \"off\"";
+        return run_penstock({"check", "-c", files.write("check.toml", config.toml())});
+    }
+};
+
+TEST_F(TlsCertificates, are_chosen_by_name) {
+    const Pair b = pki.issue("b", {.names = {"DNS:b.example", "DNS:*.b.example"}});
+    const Pair c = pki.issue("c", {.names = {"DNS:c.b.example"}});
+    ProxyProcess proxy(one_service({echo.text()}, "", "", terminates({a, b, c})));
+    EXPECT_EQ(shown(proxy, "a.example"), a.serial);
+    EXPECT_EQ(shown(proxy, "b.example"), b.serial);
+    EXPECT_EQ(shown(proxy, "x.b.example"), b.serial);
+    EXPECT_EQ(shown(proxy, "c.b.example"), c.serial);
+    EXPECT_EQ(shown(proxy, "C.B.Example"), c.serial);
+    EXPECT_EQ(shown(proxy, "x.c.b.example"), a.serial);  // a wildcard is one label
+    EXPECT_EQ(shown(proxy, "unknown.example"), a.serial);
+    EXPECT_EQ(shown(proxy), a.serial);
+}
+
+TEST_F(TlsCertificates, strict_sni_refuses_unknown_and_absent_names) {
+    const Pair b = pki.server("b.example");
+    ConfigText config = one_service(
+        {echo.text()}, "", "",
+        terminates({a, b}, "strict_sni = true") + "sni = { \"known.example\" = \"in\" }\n");
+    ProxyProcess proxy(config);
+    EXPECT_EQ(shown(proxy, "a.example"), a.serial);
+    EXPECT_EQ(shown(proxy, "b.example"), b.serial);
+    EXPECT_EQ(shown(proxy, "known.example"), a.serial);
+    for (const char* name : {"unknown.example", ""}) {
+        TlsClient client({.server_name = name});
+        EXPECT_FALSE(client.open(proxy.address())) << name;
+        EXPECT_EQ(client.alert(), alerts::unrecognized_name) << name;
+    }
+    const auto lines = expect_lines(proxy, 5);
+    EXPECT_EQ(std::ranges::count(lines, "tls_unknown_name", &LogLine::reason), 2);
+    EXPECT_EQ(handshakes_of(proxy, "failed"), 2);
+}
+
+TEST_F(TlsCertificates, of_both_kinds_for_one_name_serve_each_client_what_it_can_use) {
+    const Pair rsa =
+        pki.issue("rsa", {.names = {"DNS:a.example"}, .common_name = "r", .key = KeyKind::rsa});
+    ProxyProcess proxy(one_service({echo.text()}, "", "", terminates({a, rsa})));
+    TlsClientOptions only_rsa = asks();
+    only_rsa.signatures = "RSA-PSS+SHA256:RSA+SHA256";
+    only_rsa.max_version = TlsVersion::tls12;
+    EXPECT_EQ(shown(proxy, only_rsa), rsa.serial);
+    TlsClientOptions only_ecdsa = asks();
+    only_ecdsa.signatures = "ECDSA+SHA256";
+    EXPECT_EQ(shown(proxy, only_ecdsa), a.serial);
+}
+
+TEST_F(TlsCertificates, may_stand_in_one_file_with_their_key_and_be_many) {
+    const Pair b = pki.server("b.example");
+    fs::create_directory(files.path("certs"));
+    pki.write("certs/1.pem", a.cert_pem + a.key_pem);
+    pki.write("certs/2.pem", b.cert_pem + b.key_pem);
+    ProxyProcess proxy(one_service(
+        {echo.text()}, "", "",
+        "tls = { certificates = [" + in_quotes(files.path("certs") + "/*.pem") + "] }\n"));
+    EXPECT_EQ(shown(proxy, "a.example"), a.serial);
+    EXPECT_EQ(shown(proxy, "b.example"), b.serial);
+    EXPECT_EQ(shown(proxy), a.serial);
+}
+
+TEST_F(TlsCertificates, come_with_their_chain) {
+    const Pair deep = pki.issue("deep", {.names = {"DNS:deep.example"}, .intermediates = 4});
+    ProxyProcess proxy(one_service({echo.text()}, "", "", terminates({deep})));
+    TlsClient client({.server_name = "deep.example", .ca_file = pki.ca_file()});
+    EXPECT_TRUE(client.open(proxy.address())) << client.error();
+}
+
+TEST_F(TlsCertificates, keys_with_a_password_are_opened_with_one_of_the_file) {
+    const std::string key = pki.encrypt_key("locked.key", a, "second");
+    const std::string passwords = pki.write("passwords", "first\r\nsecond\nthird\n");
+    Pair locked = a;
+    locked.key_file = key;
+    ProxyProcess proxy(
+        one_service({echo.text()}, "", "",
+                    "tls = { certificates = [" + certificate_entry(locked, passwords) + "] }\n"));
+    EXPECT_EQ(shown(proxy), a.serial);
+}
+
+// ---- C2: what check and run say
+
+TEST_F(TlsCertificates, C2_what_cannot_work_is_an_error_that_names_the_file) {
+    const Pair b = pki.server("b.example");
+    const std::string garbage = pki.write("garbage.pem", "no certificate\n");
+    const auto entry = [](const std::string& cert, const std::string& key) {
+        return "tls = { certificates = [{ cert = " + in_quotes(cert) + ", key = " + in_quotes(key) +
+               " }] }\n";
+    };
+    const std::string locked = pki.encrypt_key("locked.key", a, "secret");
+    const std::string wrong = pki.write("wrong-password", "guess\n");
+    struct Case {
+        std::string listener;
+        std::string names;
+    };
+    const std::vector<Case> cases{
+        {entry(a.cert_file, b.key_file), b.key_file},
+        {entry(garbage, a.key_file), garbage},
+        {entry(files.path("absent.pem"), a.key_file), files.path("absent.pem")},
+        {entry(a.cert_file, files.path("absent.key")), files.path("absent.key")},
+        {entry(a.cert_file, locked), locked},
+        {"tls = { certificates = [{ cert = " + in_quotes(a.cert_file) + ", key = " +
+             in_quotes(locked) + ", key_password_file = " + in_quotes(wrong) + " }] }\n",
+         locked},
+        {terminates({a}, "client_auth = \"required\", client_ca = " + in_quotes(garbage)), garbage},
+    };
+    for (const Case& one : cases) {
+        const Finished finished = check(one.listener);
+        EXPECT_EQ(finished.exit_status, 2) << one.listener << finished.errors;
+        EXPECT_NE((finished.errors + finished.output).find(one.names), std::string::npos)
+            << one.listener << finished.errors << finished.output;
+    }
+}
+
+TEST_F(TlsCertificates, C2_expired_certificate_is_a_warning) {
+    const Pair expired =
+        pki.issue("expired", {.names = {"DNS:old.example"}, .from_days = -40, .to_days = -2});
+    const Finished finished = check(terminates({expired}));
+    EXPECT_EQ(finished.exit_status, 0) << finished.errors;
+    EXPECT_NE((finished.errors + finished.output).find("expired"), std::string::npos)
+        << finished.errors << finished.output;
+}
+
+TEST_F(TlsCertificates, C2_key_that_others_can_read_is_a_warning_or_an_error) {
+    ASSERT_EQ(::chmod(a.key_file.c_str(), 0644), 0);
+    const Finished lax = check(terminates({a}));
+    EXPECT_EQ(lax.exit_status, 0) << lax.errors;
+    EXPECT_NE((lax.errors + lax.output).find(a.key_file), std::string::npos) << lax.errors;
+    const Finished strict = check(terminates({a}), "workers = 1\nstrict_permissions = true");
+    EXPECT_EQ(strict.exit_status, 2) << strict.errors;
+    EXPECT_NE((strict.errors + strict.output).find(a.key_file), std::string::npos) << strict.errors;
+}
+
+// ---- Expiry
+
+TEST_F(TlsCertificates, tell_when_they_end_and_warn_three_weeks_before) {
+    const Pair soon =
+        pki.issue("soon", {.names = {"DNS:soon.example"}, .from_days = -1, .to_days = 20});
+    ProxyProcess proxy(one_service({echo.text()}, "", "", terminates({a, soon})));
+    const MetricsPage page = metrics_of(proxy);
+    for (const Pair& pair : {a, soon}) {
+        const double end = page.sum("penstock_tls_certificate_not_after_timestamp_seconds",
+                                    {"owner=\"in\"", "file=\"" + pair.cert_file + "\""});
+        EXPECT_EQ(end, static_cast<double>(pair.not_after));
+    }
+    EXPECT_NE(proxy.errors().find(soon.cert_file), std::string::npos) << proxy.errors();
+    EXPECT_EQ(proxy.errors().find(a.cert_file), std::string::npos) << proxy.errors();
+}
+
+// ---- Changes on disk
+
+TEST_F(TlsCertificates, C9_new_pair_serves_new_clients_and_old_ones_stay) {
+    ProxyProcess proxy(terminating());
+    TlsClient old = connected(proxy, asks());
+    const Pair fresh = pki.issue("fresh", {.names = {"DNS:a.example"}});
+    replace(a.cert_file, fresh.cert_pem);
+    replace(a.key_file, fresh.key_pem);
+    EXPECT_TRUE(comes_to_show(proxy, fresh)) << proxy.errors();
+    EXPECT_TRUE(old.ping());
+    EXPECT_GE(reloads(proxy, "success"), 1);
+    EXPECT_EQ(metrics_of(proxy).sum("penstock_tls_certificate_not_after_timestamp_seconds",
+                                    {"owner=\"in\""}),
+              static_cast<double>(fresh.not_after));
+}
+
+TEST_F(TlsCertificates, C9_key_first_and_then_the_certificate) {
+    ProxyProcess proxy(terminating());
+    const Pair fresh = pki.issue("fresh", {.names = {"DNS:a.example"}});
+    replace(a.key_file, fresh.key_pem);
+    // Until they are a pair again the old one serves.
+    ASSERT_TRUE(comes_to_say(proxy, a.key_file)) << proxy.errors();
+    EXPECT_EQ(shown(proxy), a.serial);
+    replace(a.cert_file, fresh.cert_pem);
+    EXPECT_TRUE(comes_to_show(proxy, fresh)) << proxy.errors();
+}
+
+TEST_F(TlsCertificates, C9_bad_certificate_changes_nothing) {
+    ProxyProcess proxy(terminating());
+    replace(a.cert_file, a.cert_pem.substr(0, a.cert_pem.size() / 3));
+    ASSERT_TRUE(wait_for([&] { return reloads(proxy, "failure") >= 1; })) << proxy.errors();
+    EXPECT_EQ(shown(proxy), a.serial);
+    EXPECT_NE(proxy.errors().find(a.cert_file), std::string::npos) << proxy.errors();
+    fs::remove(a.cert_file);
+    EXPECT_EQ(shown(proxy), a.serial);
+    const Pair fresh = pki.issue("fresh", {.names = {"DNS:a.example"}});
+    replace(a.key_file, fresh.key_pem);
+    replace(a.cert_file, fresh.cert_pem);
+    EXPECT_TRUE(comes_to_show(proxy, fresh)) << proxy.errors();
+}
+
+TEST_F(TlsCertificates, C9_directory_behind_a_symlink_is_replaced_at_once) {
+    // As in a mounted secret: files are links into ..data, and that is a link to a directory.
+    const Pair fresh = pki.issue("fresh", {.names = {"DNS:a.example"}});
+    const fs::path root = files.path() / "secret";
+    for (const auto& [directory, pair] : {std::pair{"..1", a}, std::pair{"..2", fresh}}) {
+        fs::create_directories(root / directory);
+        pki.write("secret/" + std::string(directory) + "/tls.crt", pair.cert_pem);
+        pki.write("secret/" + std::string(directory) + "/tls.key", pair.key_pem);
+    }
+    fs::create_symlink("..1", root / "..data");
+    fs::create_symlink("..data/tls.crt", root / "tls.crt");
+    fs::create_symlink("..data/tls.key", root / "tls.key");
+    Pair mounted;
+    mounted.cert_file = root / "tls.crt";
+    mounted.key_file = root / "tls.key";
+    ProxyProcess proxy(one_service({echo.text()}, "", "", terminates({mounted})));
+    EXPECT_EQ(shown(proxy), a.serial);
+    fs::create_symlink("..2", root / "..new");
+    fs::rename(root / "..new", root / "..data");
+    EXPECT_TRUE(comes_to_show(proxy, fresh)) << proxy.errors();
+}
+
+TEST_F(TlsCertificates, C9_files_written_in_place_are_seen_too) {
+    ProxyProcess proxy(terminating());
+    const Pair fresh = pki.issue("fresh", {.names = {"DNS:a.example"}});
+    std::ofstream(a.cert_file) << fresh.cert_pem;
+    std::ofstream(a.key_file) << fresh.key_pem;
+    EXPECT_TRUE(comes_to_show(proxy, fresh)) << proxy.errors();
+}
+
+TEST_F(TlsCertificates, C9_nobody_is_refused_while_files_change) {
+    ProxyProcess proxy(terminating());
+    std::atomic<bool> stop = false;
+    std::atomic<int> failed = 0;
+    std::atomic<int> served = 0;
+    std::thread load([&] {
+        while (!stop) {
+            TlsClient client(asks());
+            const bool fine = client.open(proxy.address()) && client.ping();
+            ++(fine ? served : failed);
+        }
+    });
+    Pair last = a;
+    for (int i = 0; i < 5; ++i) {
+        last = pki.issue("fresh" + std::to_string(i), {.names = {"DNS:a.example"}});
+        replace(a.key_file, last.key_pem);
+        replace(a.cert_file, last.cert_pem);
+        EXPECT_TRUE(comes_to_show(proxy, last)) << i;
+    }
+    stop = true;
+    load.join();
+    EXPECT_EQ(failed, 0);
+    EXPECT_GT(served, 0);
+}
+
+TEST_F(TlsCertificates, reload_takes_other_certificates) {
+    const Pair b = pki.server("b.example");
+    ConfigText config = terminating();
+    ProxyProcess proxy(config);
+    TlsClient old = connected(proxy, asks());
+    config.services[0].listener = terminates({b});
+    ASSERT_TRUE(proxy.change_to(config)) << proxy.errors();
+    EXPECT_EQ(shown(proxy), b.serial);
+    EXPECT_TRUE(old.ping());
+    // From TLS to none, and back.
+    config.services[0].listener = "";
+    ASSERT_TRUE(proxy.change_to(config)) << proxy.errors();
+    EXPECT_TRUE(echo_once(proxy.address()));
+    EXPECT_TRUE(old.ping());
+    config.services[0].listener = terminates({a});
+    ASSERT_TRUE(proxy.change_to(config)) << proxy.errors();
+    EXPECT_EQ(shown(proxy), a.serial);
+}
+
+TEST_F(TlsCertificates, reload_with_a_broken_pair_is_refused_and_changes_nothing) {
+    const Pair b = pki.server("b.example");
+    ConfigText config = terminating();
+    ProxyProcess proxy(config);
+    Pair mixed = b;
+    mixed.key_file = a.key_file;
+    config.services[0].listener = terminates({mixed});
+    EXPECT_FALSE(proxy.change_to(config));
+    EXPECT_EQ(shown(proxy), a.serial);
+}
+
+TEST_F(TlsCertificates, I12_keys_and_passwords_are_nowhere_to_be_read) {
+    const std::string passwords = pki.write("passwords", "correct-horse-battery\n");
+    Pair locked = a;
+    locked.key_file = pki.encrypt_key("locked.key", a, "correct-horse-battery");
+    ConfigText config =
+        one_service({echo.text()}, "", "",
+                    "tls = { certificates = [" + certificate_entry(locked, passwords) + "] }\n");
+    config.log = "level = \"debug\"";
+    ProxyProcess proxy(config);
+    expect_serving(proxy);
+    std::string told = proxy.errors() + proxy.child().output();
+    for (const char* page : {"/api/v1/config", "/api/v1/status", "/metrics"})
+        told += proxy.admin().get(page).body;
+    const std::string key = a.key_pem.substr(a.key_pem.find('\n') + 1, 40);
+    EXPECT_EQ(told.find(key), std::string::npos);
+    EXPECT_EQ(told.find("correct-horse-battery"), std::string::npos);
+    EXPECT_NE(told.find(locked.key_file), std::string::npos);
+}
+
+}  // namespace
+}  // namespace penstock::test
