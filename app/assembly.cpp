@@ -40,14 +40,13 @@ std::expected<std::unique_ptr<Assembly>, StartFailure> Assembly::open(
     };
     auto access = AccessFiles::load(config);
     if (!access) return invalid(access.error());
-    const auto passwords = Monitors::read_passwords(config);
-    if (!passwords) return invalid(passwords.error());
     auto proxy = std::make_unique<Assembly>();
     auto tls = load_tls(config, proxy->ticket_keys);
     if (!tls) return invalid(joined(tls.error()));
     for (const auto& warning : tls->warnings()) log.warn("{}", warning);
-    proxy->monitors =
-        std::make_unique<Monitors>(context, config, *passwords, capacity.workers, log);
+    const auto inputs = Monitors::read_inputs(config, tls->contexts());
+    if (!inputs) return invalid(inputs.error());
+    proxy->monitors = std::make_unique<Monitors>(context, config, *inputs, capacity.workers, log);
     inheritance.restore_overrides(*proxy->monitors);
     auto server = Server::open(origin.config,
                                {capacity.workers, capacity.limit.connections, buffer_cap(),
@@ -94,6 +93,9 @@ void Assembly::wire(boost::asio::io_context& context) {
     service.set_old_processes(*old);
     if (upgrader) service.set_upgrader(*upgrader);
     tls_files->on_change([&service](const std::string& text) { service.record_certificates(text); });
+    tls_files->on_upstream([this](const std::string& upstream, const auto& changed) {
+        monitors->set_tls(upstream, changed);
+    });
     service.set_tls_files(*tls_files);
     monitors->on_event([&service](const auto& upstream, const auto& event) {
         service.on_health_event(upstream, event);

@@ -11,7 +11,6 @@
 #include "app/monitor_options.hpp"
 #include "app/password_file.hpp"
 #include "app/process.hpp"
-#include "health/probe/make_probe.hpp"
 
 namespace penstock::app {
 
@@ -33,9 +32,9 @@ bool looks_up(const config::Upstream& upstream) noexcept {
 
 }  // namespace
 
-std::expected<Monitors::Passwords, std::string> Monitors::read_passwords(
-    const config::Config& config) {
-    Passwords passwords;
+std::expected<Monitors::Inputs, std::string> Monitors::read_inputs(const config::Config& config,
+                                                                   const TlsContexts& tls) {
+    Inputs inputs;
     for (const auto& upstream : config.upstreams) {
         const auto& check = upstream.health_check;
         if (check.type == config::CheckType::none) continue;
@@ -47,41 +46,46 @@ std::expected<Monitors::Passwords, std::string> Monitors::read_passwords(
         auto password = read_password(check.password_file);
         if (!password)
             return std::unexpected(fmt::format("upstream {}: {}", upstream.name, password.error()));
-        passwords.emplace(upstream.name, *std::move(password));
+        const auto context = tls.upstreams.find(upstream.name);
+        inputs.emplace(
+            upstream.name,
+            health::CheckInputs{*std::move(password),
+                                context == tls.upstreams.end() ? nullptr : context->second});
     }
-    return passwords;
+    return inputs;
 }
 
-Monitors::Monitors(asio::io_context& context, const config::Config& config,
-                   const Passwords& passwords, std::size_t workers, Logger& log)
+Monitors::Monitors(asio::io_context& context, const config::Config& config, const Inputs& inputs,
+                   std::size_t workers, Logger& log)
     : context_(context),
       workers_(workers),
       log_(log),
       gate_(context),
       shared_{context, builder_, gate_, log},
+      inputs_(inputs),
       passwords_(context, log),
       heartbeat_(context),
       stalls_(stall_log_pause) {
     asio::post(builder_, block_signals);
     for (const auto& upstream : config.upstreams)
-        upstreams_.push_back({upstream.name, make(config, upstream, passwords)});
+        upstreams_.push_back({upstream.name, make(config, upstream, inputs)});
 }
 
 Monitors::~Monitors() { builder_.join(); }
 
 std::unique_ptr<health::Probe> Monitors::probe_of(const config::Upstream& upstream,
-                                                  const Passwords& passwords) const {
-    const auto password = passwords.find(upstream.name);
-    if (password == passwords.end()) return nullptr;
-    return health::make_probe(context_, upstream, password->second);
+                                                  const Inputs& inputs) const {
+    const auto found = inputs.find(upstream.name);
+    if (found == inputs.end()) return nullptr;
+    return health::make_probe(context_, upstream, found->second);
 }
 
 std::unique_ptr<health::UpstreamMonitor> Monitors::make(const config::Config& config,
                                                         const config::Upstream& upstream,
-                                                        const Passwords& passwords) const {
+                                                        const Inputs& inputs) const {
     return std::make_unique<health::UpstreamMonitor>(
         shared_, std::make_shared<const config::Upstream>(upstream),
-        monitor_options(config, upstream, workers_), probe_of(upstream, passwords));
+        monitor_options(config, upstream, workers_), probe_of(upstream, inputs));
 }
 
 void Monitors::restore(const std::string& upstream,
@@ -152,12 +156,27 @@ void Monitors::reload_password(const std::string& upstream) {
     const auto& all = server_->config().upstreams;
     const auto settings = std::ranges::find(all, upstream, &config::Upstream::name);
     if (settings == all.end()) return;
-    const auto password = read_password(settings->health_check.password_file);
+    auto password = read_password(settings->health_check.password_file);
     if (!password)
         return log_.error("upstream {}: {}; checks go on with the old one", upstream,
                           password.error());
-    find(upstream)->monitor->set_probe(health::make_probe(context_, *settings, *password));
+    inputs_[upstream].password = *std::move(password);
+    renew_probe(upstream);
     log_.info("upstream {}: checks use the new password", upstream);
+}
+
+void Monitors::set_tls(const std::string& upstream,
+                       std::shared_ptr<const net::tls::ClientContext> context) {
+    const auto inputs = inputs_.find(upstream);
+    if (inputs == inputs_.end() || inputs->second.tls == context) return;
+    inputs->second.tls = std::move(context);
+    renew_probe(upstream);
+}
+
+// While a change is under way its settings count already, for which these inputs were read.
+void Monitors::renew_probe(const std::string& upstream) {
+    if (Upstream* known = find(upstream))
+        known->monitor->set_probe(probe_of(known->monitor->settings(), inputs_));
 }
 
 // Nothing that was due while this thread stood still is the fault of a backend.

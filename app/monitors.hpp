@@ -13,13 +13,16 @@
 #include <boost/asio/thread_pool.hpp>
 
 #include "app/server.hpp"
+#include "app/tls/material.hpp"
 #include "app/upstream_plane.hpp"
 #include "base/log.hpp"
 #include "base/log_throttle.hpp"
 #include "config/config.hpp"
 #include "health/check_gate.hpp"
+#include "health/probe/make_probe.hpp"
 #include "health/upstream_monitor.hpp"
 #include "net/file_watch.hpp"
+#include "net/tls/context.hpp"
 
 namespace penstock::app {
 
@@ -29,15 +32,15 @@ namespace penstock::app {
 class Monitors {
 public:
     /// What checks use, by upstream; made off the control thread.
-    using Passwords = std::map<std::string, std::string>;
+    using Inputs = std::map<std::string, health::CheckInputs>;
     /// Any thread. The error is for the user: a password that cannot be read, a type of check that
-    /// this program was built without.
-    [[nodiscard]] static std::expected<Passwords, std::string> read_passwords(
-        const config::Config& config);
+    /// this program was built without. `tls` has every upstream with [upstream.tls].
+    [[nodiscard]] static std::expected<Inputs, std::string> read_inputs(
+        const config::Config& config, const TlsContexts& tls);
 
     /// `context` and `log` must outlive the object.
-    Monitors(boost::asio::io_context& context, const config::Config& config,
-             const Passwords& passwords, std::size_t workers, Logger& log);
+    Monitors(boost::asio::io_context& context, const config::Config& config, const Inputs& inputs,
+             std::size_t workers, Logger& log);
     ~Monitors();
     Monitors(const Monitors&) = delete;
     Monitors& operator=(const Monitors&) = delete;
@@ -59,7 +62,7 @@ public:
     using Fresh = std::vector<std::unique_ptr<health::UpstreamMonitor>>;
     /// Any thread: those of upstreams that are new.
     [[nodiscard]] Fresh make_fresh(const config::Config& before, const config::Config& config,
-                                   const Passwords& passwords) const;
+                                   const Inputs& inputs) const;
     /// Upstreams that are new or other than before; all others stay untouched.
     struct Change {
         Fresh fresh{};
@@ -68,7 +71,7 @@ public:
         std::vector<std::shared_ptr<const balancer::BackendSet>> sets{};  // of `plans`
     };
     [[nodiscard]] Change begin_change(Fresh fresh, const config::Config& before,
-                                      const config::Config& config, const Passwords& passwords);
+                                      const config::Config& config, const Inputs& inputs);
     /// Until those that are concerned have their first verdicts.
     [[nodiscard]] boost::asio::awaitable<void> first_verdicts(const Change& change);
     static void plan(Change& change);
@@ -83,6 +86,11 @@ public:
     void abandon_change(Change change);
     /// Once the workers have been told.
     void follow_change(Change change, const config::Config& config);
+
+    /// The certificates of an upstream's TLS have changed on disk: checks that start from now on
+    /// use this, as the traffic does.
+    void set_tls(const std::string& upstream,
+                 std::shared_ptr<const net::tls::ClientContext> context);
 
     /// In the order of the configuration.
     [[nodiscard]] health::UpstreamMonitor& of(std::size_t upstream) {
@@ -115,12 +123,13 @@ private:
 
     [[nodiscard]] std::unique_ptr<health::UpstreamMonitor> make(const config::Config& config,
                                                                 const config::Upstream& upstream,
-                                                                const Passwords& passwords) const;
+                                                                const Inputs& inputs) const;
     [[nodiscard]] std::unique_ptr<health::Probe> probe_of(const config::Upstream& upstream,
-                                                          const Passwords& passwords) const;
+                                                          const Inputs& inputs) const;
     void start(Upstream& upstream, const config::Upstream& settings);
     void watch_passwords(const config::Config& config);
     void reload_password(const std::string& upstream);
+    void renew_probe(const std::string& upstream);
     [[nodiscard]] Upstream* find(const std::string& name);
     void forget_left(TimePoint now);
     void watch_for_stalls();
@@ -135,6 +144,7 @@ private:
     Server* server_ = nullptr;
     std::vector<Upstream> upstreams_;
     std::vector<Left> left_;  // the configuration; their last coroutines may still run
+    Inputs inputs_;  // in use
     net::FileWatch passwords_;
     health::Timer heartbeat_;
     LogThrottle stalls_;

@@ -7,7 +7,6 @@
 #include "app/find_named.hpp"
 #include "app/monitor_options.hpp"
 #include "app/monitors.hpp"
-#include "health/probe/make_probe.hpp"
 
 namespace penstock::app {
 
@@ -36,17 +35,22 @@ void forget_overrides(health::UpstreamMonitor& monitor, const config::Upstream& 
 }  // namespace
 
 Monitors::Fresh Monitors::make_fresh(const config::Config& before, const config::Config& config,
-                                     const Passwords& passwords) const {
+                                     const Inputs& inputs) const {
     Fresh fresh;
     for (const auto& upstream : config.upstreams)
         if (find_named(before.upstreams, upstream.name) == nullptr)
-            fresh.push_back(make(config, upstream, passwords));
+            fresh.push_back(make(config, upstream, inputs));
     return fresh;
 }
 
 Monitors::Change Monitors::begin_change(Fresh fresh, const config::Config& before,
-                                        const config::Config& config, const Passwords& passwords) {
+                                        const config::Config& config, const Inputs& inputs) {
     Change change{.fresh = std::move(fresh)};
+    // Untouched upstreams go on with what they have.
+    const auto take_over = [&](const std::string& upstream) {
+        inputs_.erase(upstream);
+        if (const auto found = inputs.find(upstream); found != inputs.end()) inputs_.insert(*found);
+    };
     for (const auto& upstream : config.upstreams) {
         const auto* old = find_named(before.upstreams, upstream.name);
         if (old == nullptr) continue;
@@ -58,11 +62,15 @@ Monitors::Change Monitors::begin_change(Fresh fresh, const config::Config& befor
         if (same) continue;
         auto& monitor = *find(upstream.name)->monitor;
         forget_overrides(monitor, *old, upstream);
+        take_over(upstream.name);
         monitor.begin_change(std::make_shared<const config::Upstream>(upstream), options,
-                             probe_of(upstream, passwords));
+                             probe_of(upstream, inputs));
         change.changed.push_back(&monitor);
     }
-    for (auto& monitor : change.fresh) monitor->begin();
+    for (auto& monitor : change.fresh) {
+        take_over(monitor->name());
+        monitor->begin();
+    }
     return change;
 }
 
@@ -109,7 +117,10 @@ std::map<std::string, proxy::SnapshotPtr> Monitors::finish_change(Change& change
     }
     const TimePoint now = SteadyClock().now();
     for (auto& upstream : upstreams_)
-        if (!upstream.name.empty()) left_.push_back({std::move(upstream), now});
+        if (!upstream.name.empty()) {
+            inputs_.erase(upstream.name);
+            left_.push_back({std::move(upstream), now});
+        }
     upstreams_ = std::move(next);
     return snapshots;
 }

@@ -23,18 +23,20 @@ struct BackendLimits {
     std::uint64_t connecting = 0;   // sockets that are not connected yet
 };
 
-/// One server of an upstream: its identity (upstream, name, address) and the counters that all
-/// workers share. Made by std::make_shared; lives as long as a set or a session refers to it. The
-/// identity is immutable; the atomics may be touched from any thread.
+/// One server of an upstream: its identity (upstream, name, address, host) and the counters that
+/// all workers share. Made by std::make_shared; lives as long as a set or a session refers to it.
+/// The identity is immutable; the atomics may be touched from any thread.
 class Backend : public std::enable_shared_from_this<Backend> {
 public:
-    /// `workers`: how many count for it, each in cells of its own.
+    /// `workers`: how many count for it, each in cells of its own. `host`: the host name it was
+    /// found under; "" = none.
     Backend(std::string upstream, std::string name, Endpoint address, BackendLimits limits = {},
-            std::size_t workers = 1)
+            std::size_t workers = 1, std::string host = {})
         : upstream_(std::move(upstream)),
           name_(std::move(name)),
           address_(std::move(address)),
           address_text_(address_.to_string()),
+          host_(std::move(host)),
           slots_(limits.connections),
           connecting_(limits.connecting),
           cells_(workers) {}
@@ -45,6 +47,8 @@ public:
     [[nodiscard]] const std::string& name() const noexcept { return name_; }
     [[nodiscard]] const Endpoint& address() const noexcept { return address_; }
     [[nodiscard]] const std::string& address_text() const noexcept { return address_text_; }
+    /// What its certificate may name.
+    [[nodiscard]] const std::string& host() const noexcept { return host_; }
 
     /// One for each connection to it, warm ones included.
     [[nodiscard]] SlotLimiter& slots() noexcept { return slots_; }
@@ -101,6 +105,7 @@ private:
     std::string name_;
     Endpoint address_;
     std::string address_text_;
+    std::string host_;
     SlotLimiter slots_;
     SlotLimiter connecting_;
     std::vector<metrics::BackendCells> cells_;

@@ -7,6 +7,7 @@
 #include "config/backend_file.hpp"
 #include "config/check_parts.hpp"
 #include "config/source.hpp"
+#include "config/to_backends.hpp"
 #include "config/value.hpp"
 
 namespace penstock::config {
@@ -122,10 +123,6 @@ void check_login(const Subject& subject) {
     if (check.type != CheckType::postgres && !check.database.empty())
         subject.idle("health_check.database",
                      "'database' has no effect without type = \"postgres\"");
-    const bool plain_only = check.type == CheckType::redis || check.type == CheckType::mysql;
-    if (plain_only && check.tls == CheckTls::on)
-        subject.error("health_check.tls",
-                      "this type of check does not speak TLS; use type = \"tls\" or \"exchange\"");
     if (!is_database(check.type) || check.password_file.empty()) return;
     if (const auto text = read_source(check.password_file); !text)
         subject.error("health_check.password_file",
@@ -138,6 +135,46 @@ void check_login(const Subject& subject) {
         subject.exposed("health_check.password_file",
                         fmt::format("{} can be read by every user of this machine; chmod 600",
                                     check.password_file));
+}
+
+/// What the library of PostgreSQL cannot do as the traffic does it.
+void check_postgres(const Subject& subject) {
+    const auto& upstream = subject.upstream;
+    if (header_of_checks(upstream) != SendProxyProtocol::off)
+        subject.error(
+            "health_check.type",
+            "checks of type \"postgres\" cannot begin with the PROXY header that "
+            "'send_proxy_protocol' gives the backends; use type = \"tcp\" or \"exchange\", "
+            "or send_proxy_protocol = \"off\" in [upstream.health_check] with a 'port' "
+            "that expects none");
+    if (!checks_verify(upstream)) return;
+    if (upstream.tls->verify && upstream.tls->ca.empty())
+        subject.error("health_check.type",
+                      "checks of type \"postgres\" do not know the system's authorities; give 'ca' "
+                      "in [upstream.tls] (on Debian /etc/ssl/certs/ca-certificates.crt), or tls = "
+                      "\"off\" in [upstream.health_check]");
+    if (!upstream.tls->client_certificate.key_password_file.empty())
+        subject.error("health_check.type",
+                      "checks of type \"postgres\" cannot use the encrypted key of "
+                      "'client_certificate' in [upstream.tls]; use one without key_password_file, "
+                      "or type = \"tls\"");
+}
+
+void check_tls_of_checks(const Subject& subject) {
+    const auto& check = subject.upstream.health_check;
+    if (check.type == CheckType::postgres) check_postgres(subject);
+    if (check.type == CheckType::tcp && check.tls == CheckTls::on)
+        subject.idle("health_check.tls",
+                     "'tls' has no effect on checks of type \"tcp\"; use type = \"tls\"");
+    if (check.type != CheckType::mysql) return;
+    if (check.tls == CheckTls::on)
+        subject.error("health_check.tls",
+                      "this type of check does not speak TLS; use type = \"tls\" or \"exchange\"");
+    else if (checks_speak_tls(subject.upstream))
+        subject.error("health_check.type",
+                      "checks of type \"mysql\" do not speak TLS, and these backends get it "
+                      "([upstream.tls]); use type = \"tls\", or tls = \"off\" in "
+                      "[upstream.health_check] with a 'port' that is plain");
 }
 
 void check_without_checks(const Subject& subject) {
@@ -241,6 +278,7 @@ void check_health(const Check& check) {
         check_http(subject);
         check_exchange(subject);
         check_login(subject);
+        check_tls_of_checks(subject);
         check_without_checks(subject);
         for (std::size_t j = 0; j < subject.upstream.discovery.size(); ++j)
             check_source(subject, j);

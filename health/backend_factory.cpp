@@ -18,8 +18,8 @@ std::shared_ptr<balancer::Backend> make_backend(const config::Upstream& upstream
                                                 const Discovered& from, std::size_t workers) {
     return std::make_shared<balancer::Backend>(
         upstream.name, from.name, from.address,
-        balancer::BackendLimits{from.max_connections, upstream.max_connecting_per_backend},
-        workers);
+        balancer::BackendLimits{from.max_connections, upstream.max_connecting_per_backend}, workers,
+        from.host);
 }
 
 std::shared_ptr<const balancer::BackendSet> make_backend_set(const config::Upstream& upstream,

@@ -10,6 +10,8 @@
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/post.hpp>
 
+#include "config/to_backends.hpp"
+
 namespace penstock::health {
 
 namespace asio = boost::asio;
@@ -171,7 +173,9 @@ void UpstreamMonitor::note_result(Watched& watched, const ProbeResult& result, D
 }
 
 ProbeTarget UpstreamMonitor::target_of(const Placed& placed) const {
-    ProbeTarget target{placed.as.address, placed.as.host};
+    const auto& backend = *placed.backend;
+    ProbeTarget target{placed.as.address, placed.as.host,
+                       config::verify_name(*settings_, backend.host(), backend.address())};
     const auto port = static_cast<std::uint16_t>(settings_->health_check.port);
     if (port == 0 || target.address.is_unix()) return target;
     sockaddr_storage raw;
@@ -217,11 +221,13 @@ void UpstreamMonitor::on_stall(Duration late, TimePoint at) {
 
 void UpstreamMonitor::set_probe(std::unique_ptr<Probe> probe) { probe_ = std::move(probe); }
 
-// A backend is the same as before if its name and address are.
+// A backend is the same as before if its name and address are, and whom its certificate has to
+// name: sessions and checks go by the host of its object, which stays what it was made with.
 UpstreamMonitor::WatchedPtr UpstreamMonitor::find_same(const std::vector<WatchedPtr>& among,
-                                                       const Discovered& found) {
+                                                       const Discovered& found) const {
     const auto same = std::ranges::find_if(among, [&](const WatchedPtr& watched) {
-        return watched->found.name == found.name && watched->found.address == found.address;
+        return watched->found.name == found.name && watched->found.address == found.address &&
+               (!settings_->tls || watched->placed.backend->host() == found.host);
     });
     return same == among.end() ? nullptr : *same;
 }

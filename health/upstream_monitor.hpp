@@ -142,6 +142,8 @@ public:
     };
     [[nodiscard]] const Checks& checks() const noexcept { return checks_; }
     [[nodiscard]] const std::string& name() const noexcept { return settings_->name; }
+    /// What checks go by.
+    [[nodiscard]] const config::Upstream& settings() const noexcept { return *settings_; }
     [[nodiscard]] const EventLog& events() const noexcept { return events_; }
     [[nodiscard]] const UpstreamHealth& health() const noexcept { return health_; }
     [[nodiscard]] const Discovery& discovery() const noexcept { return discovery_; }
@@ -181,8 +183,8 @@ private:
     /// `joining`: it is checked, and counts for nothing until put() gives it its weight.
     WatchedPtr admit(const Discovered& found, Arrival arrival);
     /// One of `among` that is this backend.
-    [[nodiscard]] static WatchedPtr find_same(const std::vector<WatchedPtr>& among,
-                                              const Discovered& found);
+    [[nodiscard]] WatchedPtr find_same(const std::vector<WatchedPtr>& among,
+                                       const Discovered& found) const;
     void follow(const std::vector<WatchedPtr>& next, const std::vector<Discovered>& found,
                 TimePoint now);
     void watch_outcomes();

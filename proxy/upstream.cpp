@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/random.hpp"
+#include "config/to_backends.hpp"
 #include "proxy/pool/warm_pool.hpp"
 
 namespace penstock::proxy {
@@ -58,26 +59,6 @@ balancer::KeyHasher key_hasher(const config::Upstream& upstream, std::uint64_t h
 net::KeepaliveOptions keepalive_options(const config::Keepalive& keepalive) noexcept {
     return {keepalive_seconds(keepalive.idle), keepalive_seconds(keepalive.interval),
             std::clamp(keepalive.probes, 1U, 127U)};
-}
-
-// A host name that was resolved stands before the address in the backend's name: `host:443@10.0.0.1:443`.
-std::string verify_name(const config::Upstream& upstream, const std::string& backend,
-                        const Endpoint& address) {
-    if (upstream.tls && !upstream.tls->server_name.empty()) return upstream.tls->server_name;
-    for (const auto& listed : upstream.backends)
-        if (!listed.host.empty() &&
-            (backend == listed.name || backend.starts_with(listed.name + "@")))
-            return listed.host;
-    const bool is_listed = std::ranges::any_of(
-        upstream.backends, [&](const auto& listed) { return listed.name == backend; });
-    if (!is_listed)
-        for (const auto& source : upstream.discovery)
-            if (source.type == config::DiscoveryType::dns) return source.name;
-    if (address.is_unix()) return {};
-    std::string text = address.to_string();
-    text.erase(text.rfind(':'));
-    if (text.starts_with('[')) text = text.substr(1, text.find_first_of("]%") - 1);
-    return text;
 }
 
 UpstreamShared::UpstreamShared(const config::Upstream& from, std::size_t workers)
@@ -165,7 +146,7 @@ std::unique_ptr<net::tls::Stream> UpstreamContext::secure(const balancer::Backen
                                                           net::Socket& socket) {
     const auto known = sessions_.find(backend.name());
     return std::make_unique<net::tls::Stream>(
-        *tls, socket, verify_name(settings(), backend.name(), backend.address()),
+        *tls, socket, config::verify_name(settings(), backend.host(), backend.address()),
         known == sessions_.end() ? nullptr : &known->second);
 }
 

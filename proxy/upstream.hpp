@@ -108,7 +108,8 @@ struct UpstreamContext
         return sources.start_connect(socket, to, poller, cells.no_port);
     }
 
-    /// From now on connections are made with it; what the old one has learnt of servers is forgotten.
+    /// From now on connections are made with it; what the old one has learnt of servers is
+    /// forgotten.
     void use_tls(std::shared_ptr<const net::tls::ClientContext> context);
     /// TLS on a connection to `backend`, before the handshake. Only where `tls` is not null.
     [[nodiscard]] std::unique_ptr<net::tls::Stream> secure(const balancer::Backend& backend,
@@ -144,11 +145,6 @@ private:
 };
 
 using UpstreamPtr = boost::intrusive_ptr<UpstreamContext>;
-
-/// Whose certificate a backend of that upstream has to show: a host name or an IP address; "" =
-/// anybody's that verifies (a unix socket without `server_name`).
-[[nodiscard]] std::string verify_name(const config::Upstream& upstream, const std::string& backend,
-                                      const Endpoint& address);
 
 // As the configuration has it.
 [[nodiscard]] balancer::SelectorOptions selector_options(const config::Upstream& upstream) noexcept;

@@ -91,10 +91,6 @@ Candidate read_candidate(const admin::PlanRequest& request, const std::string& m
         candidate.limit = std::move(capacity->limit);
     else
         fail(capacity.error());
-    if (auto passwords = Monitors::read_passwords(*candidate.effective))
-        candidate.passwords = *std::move(passwords);
-    else
-        fail(passwords.error());
     if (auto access = AccessFiles::load(*candidate.effective))
         candidate.access = *std::move(access);
     else
@@ -103,6 +99,10 @@ Candidate read_candidate(const admin::PlanRequest& request, const std::string& m
         candidate.tls = *std::move(tls);
     else
         for (auto& error : tls.error()) fail(std::move(error));
+    if (auto inputs = Monitors::read_inputs(*candidate.effective, candidate.tls.contexts()))
+        candidate.inputs = *std::move(inputs);
+    else
+        fail(inputs.error());
     for (auto& warning : candidate.tls.warnings()) {
         candidate.problems.push_back(as_problem(file, std::move(warning)));
         candidate.problems.back().severity = config::Severity::warning;

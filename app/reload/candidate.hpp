@@ -25,7 +25,7 @@ struct Candidate {
     ConfigPtr wanted{};                // as written
     ConfigPtr effective{};             // with the running values of what needs a restart
     std::optional<ConnectionLimit> limit{};
-    Monitors::Passwords passwords{};
+    Monitors::Inputs inputs{};  // of checks
     AccessFiles::Loaded access{};
     TlsMaterial tls{};
     std::map<std::string, double> moved{};  // share of keys, by upstream, where some move

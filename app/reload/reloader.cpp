@@ -270,11 +270,11 @@ awaitable<bool> Reloader::put_in_force(Candidate& candidate, Prepared prepared) 
     const ConfigPtr before = parts_.server.config_ptr();
     const ConfigPtr config = candidate.effective;
     auto making = off_thread(parts_.context, monitors.builder(),
-                             [&monitors, before, config, passwords = candidate.passwords] {
-                                 return monitors.make_fresh(*before, *config, passwords);
+                             [&monitors, before, config, inputs = candidate.inputs] {
+                                 return monitors.make_fresh(*before, *config, inputs);
                              });
     auto fresh = co_await std::move(making);
-    auto change = monitors.begin_change(std::move(fresh), *before, *config, candidate.passwords);
+    auto change = monitors.begin_change(std::move(fresh), *before, *config, candidate.inputs);
     auto verdicts = monitors.first_verdicts(change);
     co_await std::move(verdicts);
     Monitors::plan(change);
@@ -300,6 +300,9 @@ awaitable<bool> Reloader::put_in_force(Candidate& candidate, Prepared prepared) 
                         });
     monitors.follow_change(std::move(change), *config);
     parts_.access_files.follow(config, std::move(candidate.access.files));
+    // Files may have changed under settings that have not.
+    const TlsContexts contexts = candidate.tls.contexts();
+    for (const auto& [upstream, context] : contexts.upstreams) monitors.set_tls(upstream, context);
     parts_.tls_files.follow(config, std::move(candidate.tls));
     parts_.admin.service().follow_configuration(*before, *candidate.limit);
     parts_.admin.apply(std::move(prepared.admin));

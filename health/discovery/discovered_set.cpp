@@ -1,6 +1,7 @@
 #include "health/discovery/discovered_set.hpp"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 namespace penstock::health {
@@ -23,7 +24,10 @@ DiscoveredSet::Entry* DiscoveredSet::find(std::string_view name) noexcept {
 void DiscoveredSet::on_answer(std::vector<Discovered> found, TimePoint now) {
     left_out_ = 0;
     if (found.empty() && options_.on_empty == config::OnEmpty::keep) return;
-    std::ranges::sort(found, {}, &Discovered::name);
+    // Of two host names for one address the same one counts each time.
+    std::ranges::sort(found, {}, [](const Discovered& backend) {
+        return std::tie(backend.name, backend.host);
+    });
     const auto twice = std::ranges::unique(found, {}, &Discovered::name);
     found.erase(twice.begin(), twice.end());
     miss(found, now);

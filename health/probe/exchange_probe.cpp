@@ -14,7 +14,7 @@ namespace penstock::health {
 struct ExchangeProbe::Settings {
     Duration timeout;
     config::ExchangeCheck exchange;
-    std::shared_ptr<const net::TlsClientContext> tls;
+    Opening opening;
 };
 
 namespace {
@@ -41,7 +41,7 @@ boost::asio::awaitable<ProbeResult> run(boost::asio::io_context& context,
     const auto& [to_send, expected] = settings->exchange;
     Stream stream(context, deadline, settings->timeout);
     std::string name = server_name_of(target.host);
-    auto opening = open(stream, std::move(target.address), settings->tls, std::move(name));
+    auto opening = open(stream, std::move(target), settings->opening, std::move(name));
     if (!co_await std::move(opening)) co_return failure(stream.error());
     if (to_send.empty() && expected.empty()) co_return success("connected");
     if (!co_await stream.write(to_send, "sending")) co_return failure(stream.error());
@@ -64,11 +64,10 @@ boost::asio::awaitable<ProbeResult> run(boost::asio::io_context& context,
 }  // namespace
 
 ExchangeProbe::ExchangeProbe(boost::asio::io_context& context, Duration timeout,
-                             config::ExchangeCheck settings,
-                             std::shared_ptr<const net::TlsClientContext> tls)
+                             config::ExchangeCheck settings, Opening opening)
     : context_(context),
       settings_(std::make_shared<const Settings>(
-          Settings{timeout, std::move(settings), std::move(tls)})) {}
+          Settings{timeout, std::move(settings), std::move(opening)})) {}
 
 // The coroutine knows nothing of this object, which may go first.
 boost::asio::awaitable<ProbeResult> ExchangeProbe::check(ProbeTarget target, TimePoint deadline) {

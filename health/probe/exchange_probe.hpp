@@ -5,8 +5,8 @@
 #include <boost/asio/io_context.hpp>
 
 #include "config/config.hpp"
+#include "health/probe/connection.hpp"
 #include "health/probe/probe.hpp"
-#include "net/tls_client.hpp"
 
 namespace penstock::health {
 
@@ -14,9 +14,9 @@ namespace penstock::health {
 /// first. Nothing to expect: any answer will do. Neither: it is enough to be connected.
 class ExchangeProbe final : public Probe {
 public:
-    /// `timeout`: for the words of a time-out. `tls`: null = plain.
+    /// `timeout`: for the words of a time-out.
     ExchangeProbe(boost::asio::io_context& context, Duration timeout,
-                  config::ExchangeCheck settings, std::shared_ptr<const net::TlsClientContext> tls);
+                  config::ExchangeCheck settings, Opening opening);
 
     boost::asio::awaitable<ProbeResult> check(ProbeTarget target, TimePoint deadline) override;
 

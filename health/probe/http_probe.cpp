@@ -21,7 +21,7 @@ namespace http = boost::beast::http;
 struct HttpProbe::Settings {
     Duration timeout;
     config::HttpCheck http;
-    std::shared_ptr<const net::TlsClientContext> tls;
+    Opening opening;
 };
 
 namespace {
@@ -67,7 +67,7 @@ boost::asio::awaitable<ProbeResult> run(boost::asio::io_context& context,
     Stream stream(context, deadline, settings->timeout);
     const std::string request = request_for(target, settings->http);
     std::string name = server_name_for(target, settings->http);
-    auto opening = open(stream, std::move(target.address), settings->tls, std::move(name));
+    auto opening = open(stream, std::move(target), settings->opening, std::move(name));
     if (!co_await std::move(opening)) co_return failure(stream.error());
     if (!co_await stream.write(request, "sending the request")) co_return failure(stream.error());
 
@@ -84,10 +84,10 @@ boost::asio::awaitable<ProbeResult> run(boost::asio::io_context& context,
 }  // namespace
 
 HttpProbe::HttpProbe(boost::asio::io_context& context, Duration timeout, config::HttpCheck settings,
-                     std::shared_ptr<const net::TlsClientContext> tls)
+                     Opening opening)
     : context_(context),
       settings_(std::make_shared<const Settings>(
-          Settings{timeout, std::move(settings), std::move(tls)})) {}
+          Settings{timeout, std::move(settings), std::move(opening)})) {}
 
 // The coroutine knows nothing of this object, which may go first.
 boost::asio::awaitable<ProbeResult> HttpProbe::check(ProbeTarget target, TimePoint deadline) {

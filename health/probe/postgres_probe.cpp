@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <libpq-fe.h>
 
+#include "config/to_backends.hpp"
 #include "health/probe/detail.hpp"
 #include "health/probe/fd_wait.hpp"
 
@@ -47,21 +48,44 @@ std::optional<Location> locate(const Endpoint& to) {
     return Location{path.substr(0, at), path.substr(at + name.size()), false};
 }
 
+constexpr const char* no_file = "/dev/null/none";
+
+using Options = std::vector<std::pair<const char*, std::string>>;
+
+// The library looks for files in the home directory where none are given.
+void add_tls(Options& options, const config::Upstream& upstream) {
+    static const config::UpstreamTls believing{.verify = false};
+    const config::UpstreamTls& tls = config::checks_verify(upstream) ? *upstream.tls : believing;
+    const auto or_none = [](const std::string& file) { return file.empty() ? no_file : file; };
+    const auto& own = tls.client_certificate;
+    const bool is_1_3 = tls.min_version == config::TlsVersion::tls13;
+    options.emplace_back("sslmode", !config::checks_speak_tls(upstream) ? "disable"
+                                    : tls.verify                        ? "verify-full"
+                                                                        : "require");
+    options.emplace_back("sslrootcert", tls.verify ? or_none(tls.ca) : no_file);
+    options.emplace_back("sslcrl", tls.verify ? or_none(tls.crl) : no_file);
+    options.emplace_back("sslcert", or_none(own.cert));
+    options.emplace_back("sslkey", or_none(own.key.empty() ? own.cert : own.key));
+    options.emplace_back("ssl_min_protocol_version", is_1_3 ? "TLSv1.3" : "TLSv1.2");
+}
+
 // What the library would take from elsewhere (files, the environment) is given here.
-Connection start(const Location& at, const config::HealthCheck& settings,
-                 const std::string& password) {
-    const std::string user = settings.user.empty() ? "postgres" : settings.user;
-    const std::vector<std::pair<const char*, std::string>> options{
-        {at.is_numeric ? "hostaddr" : "host", at.host},
-        {"port", at.port},
-        {"user", user},
-        {"dbname", settings.database.empty() ? user : settings.database},
-        {"password", password},
-        {"passfile", "/dev/null/none"},
-        {"sslmode", settings.tls == config::CheckTls::on ? "require" : "disable"},
-        {"gssencmode", "disable"},
-        {"target_session_attrs", "any"},
-        {"application_name", "penstock-check"}};
+Connection start(const Location& at, const std::string& verify_name,
+                 const config::Upstream& upstream, const std::string& password) {
+    const config::HealthCheck& check = upstream.health_check;
+    const std::string user = check.user.empty() ? "postgres" : check.user;
+    Options options{{"port", at.port},
+                    {"user", user},
+                    {"dbname", check.database.empty() ? user : check.database},
+                    {"password", password},
+                    {"passfile", no_file},
+                    {"gssencmode", "disable"},
+                    {"target_session_attrs", "any"},
+                    {"application_name", "penstock-check"}};
+    if (at.is_numeric) options.emplace_back("hostaddr", at.host);
+    // With `hostaddr` this is only whom the certificate has to name.
+    options.emplace_back("host", at.is_numeric ? verify_name : at.host);
+    add_tls(options, upstream);
     std::vector<const char*> keys;
     std::vector<const char*> values;
     for (const auto& [key, value] : options) {
@@ -138,7 +162,7 @@ private:
 
 }  // namespace
 
-PostgresProbe::PostgresProbe(asio::io_context& context, const config::HealthCheck& settings,
+PostgresProbe::PostgresProbe(asio::io_context& context, const config::Upstream& settings,
                              std::string password)
     : context_(context), settings_(settings), password_(std::move(password)) {}
 
@@ -146,7 +170,7 @@ PostgresProbe::PostgresProbe(asio::io_context& context, const config::HealthChec
 asio::awaitable<ProbeResult> PostgresProbe::check(ProbeTarget target, TimePoint deadline) {
     const auto at = locate(target.address);
     if (!at) co_return failure("a unix socket of PostgreSQL is called .s.PGSQL.PORT");
-    Session session(context_, deadline, start(*at, settings_, password_));
+    Session session(context_, deadline, start(*at, target.verify_name, settings_, password_));
     auto connecting = session.connect();
     std::string problem = co_await std::move(connecting);
     if (!problem.empty()) co_return failure(std::move(problem));

@@ -6,16 +6,18 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 
-#include "config/health.hpp"
+#include "config/upstream.hpp"
 #include "health/probe/probe.hpp"
 
 namespace penstock::health {
 
 /// The server lets the user in and answers a query; it is a replica while it is in recovery.
 /// Without a user: `postgres`. The unix socket of a server must have its usual name, .s.PGSQL.PORT.
+/// TLS is libpq's own, by the rules of [upstream.tls]: it asks for TLS as PostgreSQL's clients do,
+/// reads the files at each check, and does without over unix sockets.
 class PostgresProbe final : public Probe {
 public:
-    PostgresProbe(boost::asio::io_context& context, const config::HealthCheck& settings,
+    PostgresProbe(boost::asio::io_context& context, const config::Upstream& settings,
                   std::string password);
 
     [[nodiscard]] boost::asio::awaitable<ProbeResult> check(ProbeTarget target,
@@ -23,7 +25,7 @@ public:
 
 private:
     boost::asio::io_context& context_;
-    config::HealthCheck settings_;
+    config::Upstream settings_;
     std::string password_;
 };
 

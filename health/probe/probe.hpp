@@ -25,6 +25,8 @@ struct ProbeResult {
 struct ProbeTarget {
     Endpoint address;  // the check's port applied
     std::string host;  // the host name of the backend's address; "" = none was given
+    /// Where checks verify: whom its certificate has to name (config::verify_name()).
+    std::string verify_name{};
 };
 
 /// One way to check a server. An object belongs to one upstream and serves all its backends, many

@@ -1,7 +1,6 @@
 #include "health/probe/redis_probe.hpp"
 
-#include <chrono>
-#include <initializer_list>
+#include <array>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -10,88 +9,78 @@
 #include <hiredis/hiredis.h>
 
 #include "health/probe/detail.hpp"
-#include "health/probe/fd_wait.hpp"
 
 namespace penstock::health {
 
 namespace asio = boost::asio;
 
+struct RedisProbe::Settings {
+    Duration timeout;
+    std::string user;
+    std::string password;
+    Opening opening;
+};
+
 namespace {
 
-struct FreeContext {
-    void operator()(redisContext* context) const noexcept { redisFree(context); }
+using Settings = RedisProbe::Settings;
+
+struct FreeReader {
+    void operator()(redisReader* reader) const noexcept { redisReaderFree(reader); }
 };
 struct FreeReply {
     void operator()(redisReply* reply) const noexcept { freeReplyObject(reply); }
 };
 using Reply = std::unique_ptr<redisReply, FreeReply>;
 
-// hiredis without its loop: commands are put into its buffer, and the buffers moved when the
-// socket is ready.
+std::string command_of(const std::vector<std::string>& words) {
+    std::vector<const char*> texts;
+    std::vector<std::size_t> sizes;
+    for (const auto& word : words) {
+        texts.push_back(word.data());
+        sizes.push_back(word.size());
+    }
+    char* made = nullptr;
+    const int size =
+        redisFormatCommandArgv(&made, static_cast<int>(words.size()), texts.data(), sizes.data());
+    std::string command(made, size > 0 ? static_cast<std::size_t>(size) : 0);
+    redisFreeCommand(made);
+    return command;
+}
+
+// hiredis without its sockets: it writes commands and reads replies, the stream has the rest.
 class Session {
 public:
-    Session(asio::io_context& loop, const Endpoint& to, TimePoint deadline)
-        : wait_(loop, deadline), context_(open(to)) {}
+    explicit Session(Stream& stream) : stream_(stream), reader_(redisReaderCreate()) {}
 
-    [[nodiscard]] bool failed() const noexcept { return !context_ || context_->err != 0; }
-    [[nodiscard]] std::string error(std::string_view phase) const {
-        if (wait_.expired()) return fmt::format("time-out while {}", phase);
-        if (!context_) return "out of memory";
-        return fmt::format("{} while {}", context_->errstr, phase);
+    /// Null if there was none; error() says why. `waiting` completes `time-out after 1 s while
+    /// ...`.
+    asio::awaitable<Reply> ask(std::vector<std::string> words, const char* waiting) {
+        const std::string command = command_of(words);
+        if (!reader_ || !co_await stream_.write(command, waiting)) co_return nullptr;
+        std::array<char, 1024> piece;
+        for (;;) {
+            void* reply = nullptr;
+            if (redisReaderGetReply(reader_.get(), &reply) != REDIS_OK) co_return nullptr;
+            if (reply != nullptr) co_return Reply(static_cast<redisReply*>(reply));
+            if (reader_->len > Probe::max_answer) co_return nullptr;
+            const std::size_t count = co_await stream_.read(piece, waiting);
+            if (count == 0) co_return nullptr;
+            if (redisReaderFeed(reader_.get(), piece.data(), count) != REDIS_OK) co_return nullptr;
+        }
     }
 
-    // Null if there was none; error() says why.
-    asio::awaitable<Reply> ask(const std::vector<std::string>& words) {
-        std::vector<const char*> texts;
-        std::vector<std::size_t> sizes;
-        for (const auto& word : words) {
-            texts.push_back(word.data());
-            sizes.push_back(word.size());
-        }
-        redisAppendCommandArgv(context_.get(), static_cast<int>(words.size()), texts.data(),
-                               sizes.data());
-        int done = 0;
-        while (done == 0) {
-            auto writable = wait_.wait(context_->fd, FdWait::For::writing);
-            if (!co_await std::move(writable)) co_return nullptr;
-            if (redisBufferWrite(context_.get(), &done) != REDIS_OK) co_return nullptr;
-        }
-        auto answering = answer();
-        co_return co_await std::move(answering);
+    [[nodiscard]] std::string error(std::string_view waiting) const {
+        if (!stream_.error().empty()) return stream_.error();
+        if (!reader_) return "out of memory";
+        if (stream_.ended()) return fmt::format("closed by the server while {}", waiting);
+        if (reader_->err != 0) return fmt::format("{} while {}", reader_->errstr, waiting);
+        return fmt::format("the answer is too long while {}", waiting);
     }
 
 private:
-    static std::unique_ptr<redisContext, FreeContext> open(const Endpoint& to) {
-        redisContext* opened = nullptr;
-        if (to.is_unix()) {
-            opened = redisConnectUnixNonBlock(to.path().c_str());
-        } else {
-            std::string host = to.to_string();  // without port and brackets
-            host.resize(host.rfind(':'));
-            if (host.starts_with('[')) host = host.substr(1, host.size() - 2);
-            opened = redisConnectNonBlock(host.c_str(), to.port());
-        }
-        return std::unique_ptr<redisContext, FreeContext>(opened);
-    }
-
-    asio::awaitable<Reply> answer() {
-        for (;;) {
-            void* reply = nullptr;
-            if (redisGetReplyFromReader(context_.get(), &reply) != REDIS_OK) co_return nullptr;
-            if (reply != nullptr) co_return Reply(static_cast<redisReply*>(reply));
-            if (context_->reader->len > Probe::max_answer) {
-                context_->err = REDIS_ERR_OTHER;
-                std::string_view("the answer is too long").copy(context_->errstr, 23);
-                co_return nullptr;
-            }
-            auto readable = wait_.wait(context_->fd, FdWait::For::reading);
-            if (!co_await std::move(readable)) co_return nullptr;
-            if (redisBufferRead(context_.get()) != REDIS_OK) co_return nullptr;
-        }
-    }
-
-    FdWait wait_;
-    std::unique_ptr<redisContext, FreeContext> context_;
+    Stream& stream_;
+    std::unique_ptr<redisReader, FreeReader> reader_;
 };
 
 std::string_view text_of(const Reply& reply) {
@@ -109,38 +98,52 @@ Role role_of(const Reply& reply) {
     return Role::none;  // a sentinel
 }
 
-}  // namespace
+constexpr const char* logging_in = "logging in";
+constexpr const char* pinging = "waiting for the answer to PING";
+constexpr const char* asking_role = "waiting for the answer to ROLE";
 
-RedisProbe::RedisProbe(asio::io_context& context, const config::HealthCheck& settings,
-                       std::string password)
-    : context_(context), settings_(settings), password_(std::move(password)) {}
-
-asio::awaitable<ProbeResult> RedisProbe::check(ProbeTarget target, TimePoint deadline) {
-    if (target.address.is_abstract())
-        co_return failure("checks of type redis cannot reach abstract sockets");
-    Session session(context_, target.address, deadline);
-    if (session.failed()) co_return failure(session.error("connecting"));
-    if (!password_.empty()) {
+asio::awaitable<ProbeResult> run(asio::io_context& context,
+                                 std::shared_ptr<const Settings> settings, ProbeTarget target,
+                                 TimePoint deadline) {
+    Stream stream(context, deadline, settings->timeout);
+    std::string name = server_name_of(target.host);
+    auto opening = open(stream, std::move(target), settings->opening, std::move(name));
+    if (!co_await std::move(opening)) co_return failure(stream.error());
+    Session session(stream);
+    if (!settings->password.empty()) {
         std::vector<std::string> words{"AUTH"};
-        if (!settings_.user.empty()) words.push_back(settings_.user);
-        words.push_back(password_);
-        auto asking = session.ask(words);
+        if (!settings->user.empty()) words.push_back(settings->user);
+        words.push_back(settings->password);
+        auto asking = session.ask(std::move(words), logging_in);
         const Reply reply = co_await std::move(asking);
-        if (!reply) co_return failure(session.error("logging in"));
+        if (!reply) co_return failure(session.error(logging_in));
         if (reply->type == REDIS_REPLY_ERROR)
             co_return failure(fmt::format("AUTH: {}", text_of(reply)));
     }
-    const std::vector<std::string> ping{"PING"};
-    auto pinging = session.ask(ping);
-    const Reply pong = co_await std::move(pinging);
-    if (!pong) co_return failure(session.error("waiting for the answer to PING"));
+    std::vector<std::string> ping{"PING"};
+    auto asking = session.ask(std::move(ping), pinging);
+    const Reply pong = co_await std::move(asking);
+    if (!pong) co_return failure(session.error(pinging));
     if (pong->type == REDIS_REPLY_ERROR || text_of(pong) != "PONG")
         co_return failure(fmt::format("PING: {}", text_of(pong)));
-    const std::vector<std::string> which{"ROLE"};
-    auto asking = session.ask(which);
-    const Reply role = co_await std::move(asking);
-    if (!role) co_return failure(session.error("waiting for the answer to ROLE"));
+    std::vector<std::string> which{"ROLE"};
+    auto asking_which = session.ask(std::move(which), asking_role);
+    const Reply role = co_await std::move(asking_which);
+    if (!role) co_return failure(session.error(asking_role));
     co_return success("", role_of(role));
+}
+
+}  // namespace
+
+RedisProbe::RedisProbe(asio::io_context& context, const config::HealthCheck& settings,
+                       std::string password, Opening opening)
+    : context_(context),
+      settings_(std::make_shared<const Settings>(
+          Settings{settings.timeout, settings.user, std::move(password), std::move(opening)})) {}
+
+// The coroutine knows nothing of this object, which may go first.
+asio::awaitable<ProbeResult> RedisProbe::check(ProbeTarget target, TimePoint deadline) {
+    return run(context_, settings_, std::move(target), deadline);
 }
 
 }  // namespace penstock::health

@@ -7,6 +7,7 @@
 #include <boost/asio/io_context.hpp>
 
 #include "config/health.hpp"
+#include "health/probe/connection.hpp"
 #include "health/probe/probe.hpp"
 
 namespace penstock::health {
@@ -16,15 +17,16 @@ namespace penstock::health {
 class RedisProbe final : public Probe {
 public:
     RedisProbe(boost::asio::io_context& context, const config::HealthCheck& settings,
-               std::string password);
+               std::string password, Opening opening);
 
     [[nodiscard]] boost::asio::awaitable<ProbeResult> check(ProbeTarget target,
                                                             TimePoint deadline) override;
 
+    struct Settings;
+
 private:
     boost::asio::io_context& context_;
-    config::HealthCheck settings_;
-    std::string password_;
+    std::shared_ptr<const Settings> settings_;
 };
 
 }  // namespace penstock::health

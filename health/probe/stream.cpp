@@ -151,6 +151,20 @@ asio::awaitable<std::size_t> Stream::feed_tls(const char* doing) {
 asio::awaitable<bool> Stream::start_tls(std::shared_ptr<const net::TlsClientContext> context,
                                         std::string server_name) {
     tls_ = std::make_unique<net::TlsClient>(*context, server_name);
+    auto shaking = shake_hands();
+    const bool done = co_await std::move(shaking);
+    co_return done;
+}
+
+asio::awaitable<bool> Stream::start_tls(std::shared_ptr<const net::tls::ClientContext> context,
+                                        std::string verify_name) {
+    tls_ = std::make_unique<net::TlsClient>(*context, verify_name);
+    auto shaking = shake_hands();
+    const bool done = co_await std::move(shaking);
+    co_return done;
+}
+
+asio::awaitable<bool> Stream::shake_hands() {
     tls_input_.resize(tls_piece);
     for (std::size_t taken = 0; taken < most_handshake;) {
         const auto step = tls_->handshake();

@@ -15,6 +15,7 @@
 #include "base/clock.hpp"
 #include "base/endpoint.hpp"
 #include "health/probe/deadline.hpp"
+#include "net/tls/context.hpp"
 #include "net/tls_client.hpp"
 
 namespace penstock::health {
@@ -38,6 +39,9 @@ public:
     /// From here on everything is encrypted. `server_name`: for SNI, "" = none.
     [[nodiscard]] boost::asio::awaitable<bool> start_tls(
         std::shared_ptr<const net::TlsClientContext> context, std::string server_name);
+    /// The same, and the server is verified as for clients. `verify_name`: "" = any name.
+    [[nodiscard]] boost::asio::awaitable<bool> start_tls(
+        std::shared_ptr<const net::tls::ClientContext> context, std::string verify_name);
     /// All of it. `doing` completes `time-out after 1 s while ...`.
     [[nodiscard]] boost::asio::awaitable<bool> write(std::string_view bytes, const char* doing);
     /// At least one byte; 0 = ended(), or an error.
@@ -66,6 +70,7 @@ private:
     [[nodiscard]] boost::asio::awaitable<bool> send(std::string_view bytes, const char* doing);
     [[nodiscard]] boost::asio::awaitable<std::size_t> receive(std::span<char> into,
                                                               const char* doing);
+    [[nodiscard]] boost::asio::awaitable<bool> shake_hands();
     [[nodiscard]] boost::asio::awaitable<std::size_t> feed_tls(const char* doing);
     bool fail(const boost::system::error_code& error, const char* doing);
     bool fail(std::string text);

@@ -84,7 +84,7 @@ public:
     explicit Run(Endpoint address) : address_(std::move(address)) {
         config::Upstream upstream;
         upstream.health_check.type = config::CheckType::tcp;
-        probe_ = health::make_probe(context_, upstream, "");
+        probe_ = health::make_probe(context_, upstream, {});
     }
     /// Returns how many were ok.
     int operator()() {

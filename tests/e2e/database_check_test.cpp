@@ -27,7 +27,7 @@ using health::ProbeResult;
 ProbeResult check(const config::Upstream& settings, const std::string& address,
                   const std::string& password = "", milliseconds limit = patience) {
     boost::asio::io_context context;
-    const auto probe = health::make_probe(context, settings, password);
+    const auto probe = health::make_probe(context, settings, {.password = password});
     ProbeResult result;
     std::exception_ptr failed;
     const TimePoint deadline = SteadyClock().now() + scaled(limit);

@@ -38,7 +38,7 @@ protected:
     ProbeResult check(const Nginx& nginx, const std::string& path = "/health") {
         settings.health_check.http.path = path;
         boost::asio::io_context context;
-        const auto probe = health::make_probe(context, settings, "");
+        const auto probe = health::make_probe(context, settings, {});
         ProbeResult result;
         std::exception_ptr failed;
         const TimePoint deadline = SteadyClock().now() + settings.health_check.timeout;

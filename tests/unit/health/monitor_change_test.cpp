@@ -240,5 +240,39 @@ TEST(MonitorChange, an_upstream_that_leaves_ends_the_sessions_of_all_its_backend
     EXPECT_EQ(pair.plane.ended.size(), 2U);
 }
 
+TEST(MonitorChange, checks_expect_the_name_that_the_traffic_expects) {
+    Changing one(1);
+    ASSERT_TRUE(one.start());
+    EXPECT_EQ(one.probe->verify_name, "127.0.0.1");
+    one.settings.tls.emplace().server_name = "a.example";
+    ASSERT_TRUE(one.change());
+    ASSERT_TRUE(one.until([&] { return one.probe->verify_name == "a.example"; }));
+}
+
+TEST(MonitorChange, with_tls_a_backend_found_under_another_host_name_is_another_one) {
+    for (const bool secure : {false, true}) {
+        Changing one(0);
+        if (secure) one.settings.tls.emplace();
+        one.settings.backends = {listed("l@127.0.0.1:1000", 1000)};
+        one.monitor->start(one.plane);
+        ASSERT_TRUE(one.change());
+        const auto before = one.monitor->backends().at(0).backend;
+        EXPECT_EQ(before->host(), "");
+        config::Backend named;
+        named.name = "l";
+        named.host = "localhost";
+        named.host_port = 1000;
+        one.settings.backends = {named};
+        ASSERT_TRUE(one.change());
+        const auto has = [&](const balancer::Backend& which) {
+            return std::ranges::any_of(one.monitor->backends(), [&](const auto& status) {
+                return status.backend.get() == &which;
+            });
+        };
+        EXPECT_EQ(has(*before), !secure);
+        EXPECT_EQ(one.monitor->backends().at(0).backend->host(), secure ? "localhost" : "");
+    }
+}
+
 }  // namespace
 }  // namespace penstock::health

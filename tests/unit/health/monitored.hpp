@@ -31,6 +31,7 @@ public:
     explicit FakeProbe(boost::asio::io_context& context) : context_(context) {}
     boost::asio::awaitable<ProbeResult> check(ProbeTarget target, TimePoint deadline) override {
         ++running;
+        verify_name = target.verify_name;
         most = std::max(most, running);
         Timer pause(context_);
         if (hang)
@@ -45,6 +46,7 @@ public:
     }
     bool up = true;
     bool hang = false;
+    std::string verify_name;  // of the last target
     int running = 0;
     int most = 0;
     int done = 0;

@@ -43,6 +43,19 @@ TEST(DiscoveredSet, D9_gone_for_the_delay_means_gone) {
     EXPECT_EQ(names_of(set), "b");
 }
 
+TEST(DiscoveredSet, of_two_host_names_for_one_address_the_same_one_counts_each_time) {
+    DiscoveredSet set({});
+    auto found = named({"10.0.0.1:80", "10.0.0.1:80"});
+    found[0].host = "b.example";
+    found[1].host = "a.example";
+    set.on_answer(found, noon);
+    ASSERT_EQ(set.list().size(), 1U);
+    EXPECT_EQ(set.list()[0].host, "a.example");
+    std::swap(found[0], found[1]);
+    set.on_answer(found, noon);
+    EXPECT_EQ(set.list()[0].host, "a.example");
+}
+
 TEST(DiscoveredSet, D9_back_in_time_nothing_happened) {
     DiscoveredSet set({.removal_delay = 10s});
     set.on_answer(named({"a", "b"}), noon);

@@ -53,7 +53,7 @@ class Crowd {
 public:
     explicit Crowd(boost::asio::io_context& context) {
         for (const CheckType type : all_types)
-            probes_.push_back(make_probe(context, upstream_for(type), ""));
+            probes_.push_back(make_probe(context, upstream_for(type), {}));
         using Then = Manners::Then;
         const std::string flood(16384, 'x');
         const std::uint64_t gigabyte = 1 << 30;
@@ -193,12 +193,12 @@ TEST_F(CrowdTest, ChecksGoOnWithoutTheirProbe) {
     std::vector<std::unique_ptr<Probe>> probes;
     std::vector<bool> results;
     for (const CheckType type : {CheckType::tcp, CheckType::http, CheckType::exchange}) {
-        probes.push_back(make_probe(runner.context(), upstream_for(type), ""));
+        probes.push_back(make_probe(runner.context(), upstream_for(type), {}));
         runner.start(*probes.back(), target_at(polite.text()), long_timeout,
                      [&](const ProbeResult& result) { results.push_back(result.ok); });
     }
     const RudeServer hang({});
-    probes.push_back(make_probe(runner.context(), upstream_for(CheckType::tls), ""));
+    probes.push_back(make_probe(runner.context(), upstream_for(CheckType::tls), {}));
     runner.start(*probes.back(), target_at(hang.text()), 50ms,
                  [&](const ProbeResult& result) { results.push_back(!result.ok); });
     probes.clear();
@@ -238,7 +238,7 @@ private:
         upstream.health_check.exchange = {.send = "ping", .expect = "pong"};
         return upstream;
     }
-    std::unique_ptr<Probe> probe_ = make_probe(runner.context(), expecting(), "");
+    std::unique_ptr<Probe> probe_ = make_probe(runner.context(), expecting(), {});
 };
 
 const Manners answers_when_told{.waits_for_request = true, .waits_for_word = true, .says = "pong"};

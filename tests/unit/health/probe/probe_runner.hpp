@@ -68,7 +68,7 @@ public:
     }
 
     ProbeResult run(const config::Upstream& upstream, ProbeTarget target) {
-        const auto probe = make_probe(*context_, upstream, "");
+        const auto probe = make_probe(*context_, upstream, {});
         return run(*probe, std::move(target), upstream.health_check.timeout);
     }
 

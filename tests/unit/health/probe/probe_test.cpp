@@ -93,7 +93,7 @@ TEST_F(ProbeTest, EveryTypeEndsByItsDeadlineWhenAUnixSocketsQueueIsFull) {
 TEST_F(ProbeTest, UnixSocketWhoseQueueMovesAgainIsConnected) {
     const test::TempDir directory;
     test::FullBacklog full("unix:" + directory.path("full"));
-    const auto probe = make_probe(runner.context(), upstream_with(CheckType::tcp), "");
+    const auto probe = make_probe(runner.context(), upstream_with(CheckType::tcp), {});
     ProbeResult result;
     runner.start(*probe, target_at(full.text()), long_timeout,
                  [&](ProbeResult ended) { result = std::move(ended); });
@@ -122,7 +122,7 @@ TEST_F(ProbeTest, TcpIsOkThoughTheResetComesFirst) {
     const RudeServer server({.then = Manners::Then::reset});
     for (const CheckType type : {CheckType::tcp, CheckType::http}) {
         const unsigned before = server.accepted();
-        const auto probe = make_probe(runner.context(), upstream_with(type, long_timeout), "");
+        const auto probe = make_probe(runner.context(), upstream_with(type, long_timeout), {});
         ProbeResult result;
         runner.start(*probe, target_at(server.text()), long_timeout,
                      [&](ProbeResult ended) { result = std::move(ended); });
@@ -419,7 +419,7 @@ TEST_F(ProbeTest, TlsToOneThatSpeaksHttp) {
 }
 
 TEST_F(ProbeTest, NoneIsNoProbe) {
-    EXPECT_EQ(make_probe(runner.context(), upstream_with(CheckType::none), ""), nullptr);
+    EXPECT_EQ(make_probe(runner.context(), upstream_with(CheckType::none), {}), nullptr);
 }
 
 }  // namespace
