@@ -98,11 +98,12 @@ TEST_F(ProxyProtocolIn, P2_header_may_come_in_any_pieces) {
         }
         auto slow = Socket::connect(proxy.address(), {.source = "127.0.0.1:0", .no_delay = true});
         ASSERT_TRUE(slow);
-        for (const char byte : all) {
+        for (const char byte : header) {
             ASSERT_TRUE(slow->send({&byte, 1}));
             std::byte nothing;
-            if (byte != all.back()) slow->receive({&nothing, 1}, 1ms);
+            slow->receive({&nothing, 1}, 1ms);
         }
+        ASSERT_TRUE(slow->send("ping"));
         EXPECT_EQ(slow->receive_text(4), "ping");
         ++count;
     }
