@@ -1,5 +1,6 @@
 #include "admin/metrics_page.hpp"
 
+#include <map>
 #include <algorithm>
 #include <functional>
 #include <string_view>
@@ -204,13 +205,18 @@ void add_handshakes(Exposition& page, const Listeners& listeners) {
 }
 
 void add_certificates(Exposition& page, const Overview& overview) {
-    if (!overview.certificates.empty()) {
-        begin(page, Type::gauge, "tls_certificate_not_after_timestamp_seconds",
-              "When a certificate expires.");
-        for (const auto& certificate : overview.certificates)
-            page.add({{"owner", certificate.owner}, {"file", certificate.file}},
-                     epoch_seconds(certificate.not_after));
+    // A file may hold several: the first to expire counts.
+    std::map<std::pair<std::string, std::string>, WallTime> first;
+    for (const auto& certificate : overview.certificates) {
+        const auto [known, is_new] =
+            first.try_emplace({certificate.owner, certificate.file}, certificate.not_after);
+        if (!is_new) known->second = std::min(known->second, certificate.not_after);
     }
+    if (!first.empty())
+        begin(page, Type::gauge, "tls_certificate_not_after_timestamp_seconds",
+              "When the certificate in a file expires; with several, the first of them.");
+    for (const auto& [place, when] : first)
+        page.add({{"owner", place.first}, {"file", place.second}}, epoch_seconds(when));
     begin(page, Type::counter, "tls_certificate_reloads_total",
           "Changes of certificates and keys on disk, by what became of them.");
     page.add({{"result", "success"}}, overview.certificate_reloads_ok);
@@ -565,6 +571,7 @@ std::string metrics_page(const Overview& overview) {
     const auto known_listeners = list(overview.listeners, overview.departed_listeners);
     add_listener_counts(page, known_listeners);
     add_listener_gauges(page, listeners);
+    add_certificates(page, overview);
     add_sessions(page, known_listeners);
     const auto upstreams = list(overview.upstreams);
     const auto known_upstreams = list(overview.upstreams, overview.departed_upstreams);

@@ -10,6 +10,7 @@
 #include "app/process.hpp"
 #include "app/run.hpp"
 #include "app/version.hpp"
+#include "net/tls/context.hpp"
 
 namespace {
 
@@ -86,6 +87,7 @@ int main(int argc, char** argv) {
     const auto program = upgrade::own_program(argc, argv);
     fill_standard_streams();
     ignore_stray_signals();
+    penstock::net::tls::ignore_openssl_conf();  // before any library uses OpenSSL
     try {
         return run_command(argc, argv, program);
     } catch (const std::exception& e) {

@@ -6,9 +6,9 @@
 
 #include <fmt/format.h>
 #include <glob.h>
-#include <xxhash.h>
 
 #include "app/tls/secret_file.hpp"
+#include "balancer/hash.hpp"
 #include "config/source.hpp"
 
 namespace penstock::app {
@@ -57,7 +57,7 @@ public:
             problem_ = fmt::format("{}: {}", path, text.error());
             return {};
         }
-        digest_ = XXH3_64bits_withSeed(text->data(), text->size(), digest_ + text->size());
+        digest_ = balancer::hash64(*text, digest_ + text->size());
         return *std::move(text);
     }
     std::string secret(const std::string& path) {

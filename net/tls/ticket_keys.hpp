@@ -22,7 +22,7 @@ struct TicketKey {
     bool operator==(const TicketKey&) const = default;
 };
 
-/// The bytes of a key file: 80 (name, HMAC key, AES-256 key) or 48 (name, HMAC and AES-128 keys of
+/// The bytes of a key file: 80 (name, HMAC key, AES-256 key) or 48 (name, AES-128 key, HMAC key of
 /// 16), as nginx has it, so that both may share one. The error is a sentence.
 [[nodiscard]] std::expected<TicketKey, std::string> parse_ticket_key(std::string_view bytes);
 

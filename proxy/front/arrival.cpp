@@ -304,8 +304,10 @@ net::Task<bool> shake_hands(Session& session, TimePoint started, TimePoint deadl
         if (!session.is_arriving()) co_return false;
         const IoStatus status = stream.handshake();
         if (status == IoStatus::ok) co_return end_handshake(session, stream, session.now() - started);
-        if (status == IoStatus::error || status == IoStatus::eof)
+        if (status == IoStatus::error || status == IoStatus::eof) {
+            front.facts->server_name = stream.server_name();
             co_return fail_handshake(session, reason_of(stream.failure()), stream.error_text());
+        }
         if (session.now() >= deadline)
             co_return fail_handshake(session, CloseReason::tls_timeout, {});
         co_await wait_for(
