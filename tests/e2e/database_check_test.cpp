@@ -137,18 +137,6 @@ TEST(DatabaseCheck, postgres_verifies_as_the_traffic_does) {
     expect_failure(check(settings, plain.text()), "SSL");
 }
 
-TEST(DatabaseCheck, mysql_sends_a_proxy_header) {
-    MariaDb server;
-    auto settings = of(CheckType::mysql);
-    settings.send_proxy_protocol = config::SendProxyProtocol::v2;
-    expect_failure(check(settings, server.text()), "roxy header");
-    server.execute("set global proxy_protocol_networks = '*'");
-    for (const auto version : {config::SendProxyProtocol::v1, config::SendProxyProtocol::v2}) {
-        settings.send_proxy_protocol = version;
-        expect_role(check(settings, server.text()), penstock::Role::none);
-    }
-}
-
 TEST(DatabaseCheck, mysql_reports_its_role) {
     MariaDb server;
     server.execute("create user checker@'127.0.0.1' identified by 'secret'");
