@@ -52,10 +52,9 @@ void TlsFiles::follow(const ConfigPtr& config, TlsMaterial loaded) {
     }
     for (const auto& upstream : config->upstreams) {
         if (!upstream.tls) continue;
-        upstreams_[upstream.name] = {
-            .settings = std::make_shared<const config::Upstream>(upstream),
-            .in_force = std::move(loaded.upstreams.at(upstream.name)),
-            .strict = strict};
+        upstreams_[upstream.name] = {.settings = std::make_shared<const config::Upstream>(upstream),
+                                     .in_force = std::move(loaded.upstreams.at(upstream.name)),
+                                     .strict = strict};
     }
     if (!builder_ && !(listeners_.empty() && upstreams_.empty())) {
         builder_.emplace(1);
@@ -111,8 +110,7 @@ void TlsFiles::reload(Owners& owners, const std::string& name) {
         owner.changed_again = true;
         return;
     }
-    boost::asio::post(*builder_, [this, &owners, settings = owner.settings,
-                                  strict = owner.strict] {
+    boost::asio::post(*builder_, [this, &owners, settings = owner.settings, strict = owner.strict] {
         auto built = load(*settings, strict, tickets_);
         boost::asio::post(context_, [this, &owners, settings, done = std::move(built)]() mutable {
             on_built(owners, settings, std::move(done));
@@ -171,7 +169,7 @@ void TlsFiles::wait_an_hour() {
 // Once a day, for those that nobody has replaced since they were loaded.
 void TlsFiles::look_at_certificates() {
     for (const auto& certificate : certificates())
-        if (const auto warning = expiry_warning(certificate.info))
+        if (const auto warning = expiry_warning(certificate.info, wall_now()))
             log_.warn("{}: {}", certificate.owner, *warning);
 }
 
