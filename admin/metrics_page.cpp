@@ -1,8 +1,8 @@
 #include "admin/metrics_page.hpp"
 
-#include <map>
 #include <algorithm>
 #include <functional>
+#include <map>
 #include <string_view>
 #include <utility>
 

@@ -63,7 +63,8 @@ public:
     std::string secret(const std::string& path) {
         std::string secret = text(path);
         if (problem_.empty() && !path.empty() && is_exposed(path)) {
-            auto found = fmt::format("{}: others than its owner can read this key; chmod 600", path);
+            auto found =
+                fmt::format("{}: others than its owner can read this key; chmod 600", path);
             if (strict_)
                 problem_ = std::move(found) + " (process.strict_permissions)";
             else
@@ -134,9 +135,8 @@ void warn_of_expiry(const std::vector<net::tls::CertificateInfo>& certificates,
                     std::vector<std::string>& warnings) {
     for (const auto& certificate : certificates)
         // What has expired the context says itself.
-        if (certificate.not_after > std::chrono::system_clock::now())
-            if (auto warning = expiry_warning(certificate))
-                warnings.push_back(*std::move(warning));
+        if (certificate.not_after > wall_now())
+            if (auto warning = expiry_warning(certificate)) warnings.push_back(*std::move(warning));
 }
 
 // The names that clients may ask for although no certificate bears them.
@@ -188,7 +188,7 @@ void add_certificate(const CertificateFile& certificate, TlsPaths& to) {
 }  // namespace
 
 std::optional<std::string> expiry_warning(const net::tls::CertificateInfo& certificate) {
-    const auto left = certificate.not_after - std::chrono::system_clock::now();
+    const auto left = certificate.not_after - wall_now();
     if (left >= soon) return std::nullopt;
     if (left <= std::chrono::seconds::zero())
         return fmt::format("{}: the certificate has expired", certificate.file);
@@ -309,8 +309,7 @@ std::expected<TlsMaterial, std::vector<std::string>> load_tls(const config::Conf
 TlsPaths tls_paths(const config::Listener& listener) {
     TlsPaths paths;
     if (!listener.tls) return paths;
-    for (const auto& certificate : listener.tls->certificates)
-        add_certificate(certificate, paths);
+    for (const auto& certificate : listener.tls->certificates) add_certificate(certificate, paths);
     add_path(listener.tls->client_ca, paths);
     add_path(listener.tls->client_crl, paths);
     for (const auto& path : listener.tls->session_ticket_key_files) add_path(path, paths);

@@ -52,10 +52,9 @@ void TlsFiles::follow(const ConfigPtr& config, TlsMaterial loaded) {
     }
     for (const auto& upstream : config->upstreams) {
         if (!upstream.tls) continue;
-        upstreams_[upstream.name] = {
-            .settings = std::make_shared<const config::Upstream>(upstream),
-            .in_force = std::move(loaded.upstreams.at(upstream.name)),
-            .strict = strict};
+        upstreams_[upstream.name] = {.settings = std::make_shared<const config::Upstream>(upstream),
+                                     .in_force = std::move(loaded.upstreams.at(upstream.name)),
+                                     .strict = strict};
     }
     if (!builder_ && !(listeners_.empty() && upstreams_.empty())) {
         builder_.emplace(1);
@@ -111,8 +110,7 @@ void TlsFiles::reload(Owners& owners, const std::string& name) {
         owner.changed_again = true;
         return;
     }
-    boost::asio::post(*builder_, [this, &owners, settings = owner.settings,
-                                  strict = owner.strict] {
+    boost::asio::post(*builder_, [this, &owners, settings = owner.settings, strict = owner.strict] {
         auto built = load(*settings, strict, tickets_);
         boost::asio::post(context_, [this, &owners, settings, done = std::move(built)]() mutable {
             on_built(owners, settings, std::move(done));
@@ -177,13 +175,13 @@ void TlsFiles::look_at_certificates() {
 
 std::vector<TlsFiles::Certificate> TlsFiles::certificates() const {
     std::vector<Certificate> all;
-    const auto add = [&all](const auto& owners) {
+    const auto add = [&all](const auto& owners, bool listeners) {
         for (const auto& [name, owner] : owners)
             for (const auto& info : owner.in_force.context->certificates())
-                all.push_back({name, info});
+                all.push_back({name, listeners, info});
     };
-    add(listeners_);
-    add(upstreams_);
+    add(listeners_, true);
+    add(upstreams_, false);
     return all;
 }
 

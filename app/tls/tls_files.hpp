@@ -22,8 +22,8 @@ namespace penstock::app {
 /// Keeps in force what the files of TLS say: certificates, keys, authorities, revocations, keys of
 /// tickets. Each change is read and built on a thread of its own, and handed to the workers only if
 /// all of it fits together: a certificate whose key has not come yet changes nothing. Live
-/// connections stay. Warns of certificates that end soon, and gives tickets new keys. Everything but
-/// the building runs on the thread of the io_context.
+/// connections stay. Warns of certificates that end soon, and gives tickets new keys. Everything
+/// but the building runs on the thread of the io_context.
 class TlsFiles {
 public:
     /// All arguments must outlive the object.
@@ -43,13 +43,14 @@ public:
     using OnChange = std::function<void(const std::string& text)>;
     void on_change(OnChange handler) { on_change_ = std::move(handler); }
     /// Told of the context that an upstream's connections are made with from now on.
-    using OnUpstream = std::function<void(
-        const std::string& upstream, const std::shared_ptr<const net::tls::ClientContext>&)>;
+    using OnUpstream = std::function<void(const std::string& upstream,
+                                          const std::shared_ptr<const net::tls::ClientContext>&)>;
     void on_upstream(OnUpstream handler) { on_upstream_ = std::move(handler); }
 
     /// Every certificate in force, with the listener or upstream that it belongs to.
     struct Certificate {
         std::string owner;
+        bool of_listener = false;
         net::tls::CertificateInfo info;
     };
     [[nodiscard]] std::vector<Certificate> certificates() const;
@@ -84,8 +85,7 @@ private:
     [[nodiscard]] static std::expected<ClientMaterial, std::string> load(
         const config::Upstream& upstream, bool strict, TicketKeyBook& tickets);
     template <typename Owners, typename Material>
-    void on_built(Owners& owners,
-                  const typename Owners::mapped_type::SettingsPtr& settings,
+    void on_built(Owners& owners, const typename Owners::mapped_type::SettingsPtr& settings,
                   std::expected<Material, std::string> built);
     void put_in_force(const std::string& name, const ServerMaterial& material);
     void put_in_force(const std::string& name, const ClientMaterial& material);
