@@ -38,7 +38,7 @@ std::string shares_text(const std::vector<std::pair<std::string, std::uint32_t>>
 std::string conditions_of(const config::Route& route) {
     std::vector<std::string> all;
     std::vector<std::string_view> names;
-    for (const auto& name : route.sni) names.push_back(name.empty() ? "none" : name);
+    for (const std::string_view name : route.sni) names.push_back(name.empty() ? "none" : name);
     if (!names.empty()) all.push_back(fmt::format("sni {}", fmt::join(names, " or ")));
     if (!route.alpn.empty()) all.push_back(fmt::format("alpn {}", fmt::join(route.alpn, " or ")));
     if (!route.source.empty()) all.emplace_back("source");
