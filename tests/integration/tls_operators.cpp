@@ -63,7 +63,7 @@ TEST_F(TlsOperators, explain_agrees_with_where_connections_go) {
         EXPECT_TRUE(client.close_cleanly());
         const auto lines = expect_lines(proxy, name == "a.example" ? 1 : 2);
         const auto found = get_json(proxy.admin(), "/api/v1/explain?listener=in&sni=" + name);
-        EXPECT_EQ(found.at("upstream"), lines.back().upstream) << lines.back().raw;
+        EXPECT_EQ(found.at("upstream").as_string(), lines.back().upstream) << lines.back().raw;
     }
 }
 
@@ -86,7 +86,8 @@ TEST_F(TlsOperators, sessions_show_the_server_name_and_the_handshake) {
     std::string seen;
     EXPECT_TRUE(wait_for([&] {
         seen.clear();
-        for (const auto& session : get_json(proxy.admin(), "/api/v1/sessions").as_array())
+        const auto sessions = get_json(proxy.admin(), "/api/v1/sessions");
+        for (const auto& session : sessions.as_array())
             seen += text(session.at("state")) + text(session.at("sni")) + " ";
         return seen.find("\"relaying\"\"a.example\"") != std::string::npos &&
                seen.find("\"handshake\"null") != std::string::npos;
@@ -115,7 +116,8 @@ TEST_F(TlsOperators, changes_on_disk_are_events) {
     ProxyProcess proxy(terminating());
     pki.write("a.example.pem", "no certificate\n");
     EXPECT_TRUE(wait_for([&] {
-        for (const auto& event : get_json(proxy.admin(), "/api/v1/events").as_array())
+        const auto events = get_json(proxy.admin(), "/api/v1/events");
+        for (const auto& event : events.as_array())
             if (event.at("kind") == "certificate" &&
                 text(event.at("detail")).find("listener in: ") != std::string::npos)
                 return true;
@@ -148,7 +150,7 @@ TEST_F(CheckOfTls, tells_how_long_certificates_last) {
               std::string::npos)
         << two.output;
     const auto listed = json::parse(check(both, {"--json"}).output).at("certificates");
-    EXPECT_EQ(listed.at(0).at("file"), b.cert_file);
+    EXPECT_EQ(listed.at(0).at("file").as_string(), b.cert_file);
     EXPECT_EQ(listed.at(0).at("owner"), "in");
     EXPECT_EQ(listed.at(1).at("days_left"), 89);
 }
