@@ -14,6 +14,7 @@
 #include "admin/metrics_page.hpp"
 #include "admin/readiness.hpp"
 #include "admin/responses.hpp"
+#include "net/client_hello.hpp"
 
 namespace penstock::admin {
 
@@ -35,6 +36,17 @@ std::optional<CompactEndpoint> endpoint_of(const std::string& address) {
     const auto parsed = Endpoint::parse(bracket ? fmt::format("[{}]:0", address) : address + ":0");
     if (!parsed || parsed->is_unix()) return std::nullopt;
     return parsed->ip();
+}
+
+/// Those between the commas.
+std::vector<std::string> words_of(std::string_view text) {
+    std::vector<std::string> words;
+    while (!text.empty()) {
+        const auto end = std::min(text.find(','), text.size());
+        if (end != 0) words.emplace_back(text.substr(0, end));
+        text.remove_prefix(std::min(end + 1, text.size()));
+    }
+    return words;
 }
 
 }  // namespace
@@ -144,13 +156,22 @@ awaitable<HttpResponse> Api::events(ApiRequest request) {
 
 awaitable<HttpResponse> Api::explain(ApiRequest request) {
     Arguments arguments(request);
-    arguments.allow({"listener", "source", "sni"});
+    arguments.allow({"listener", "source", "sni", "alpn"});
     ExplainQuery query{.listener = arguments.text("listener")};
     if (query.listener.empty()) arguments.complain("'listener' is missing");
     if (const std::string source = arguments.text("source"); !source.empty()) {
         query.source = endpoint_of(source);
         if (!query.source) arguments.complain(fmt::format("source '{}' is no IP address", source));
     }
+    if (const std::string name = arguments.text("sni"); !name.empty()) {
+        query.server_name = net::normalized_server_name(name);
+        if (query.server_name.empty())
+            arguments.complain(
+                fmt::format("sni '{}' is no server name; it is a host name such as "
+                            "a.example, without a star or a port",
+                            name));
+    }
+    query.alpn = words_of(arguments.text("alpn"));
     if (auto refusal = arguments.refusal()) co_return refuse(*refusal);
     const auto explanation = operations_.explain(query);
     if (!explanation) co_return refuse(explanation.error());

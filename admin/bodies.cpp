@@ -61,6 +61,20 @@ json::value to_json(const WorkerView& worker) {
                         {"stuck", worker.stuck}};
 }
 
+json::value to_json(const CertificateView& certificate) {
+    return json::object{{"file", certificate.file},
+                        {"subject", certificate.subject},
+                        {"names", texts(certificate.names)},
+                        {"not_after", time_text(certificate.not_after)},
+                        {"s_left", number(certificate.s_left)}};
+}
+
+json::array certificates_of(const ListenerView& listener) {
+    json::array array;
+    for (const auto& certificate : listener.certificates) array.push_back(to_json(certificate));
+    return array;
+}
+
 json::value to_json(const ListenerView& listener) {
     json::array bind;
     for (const auto& address : listener.bind) bind.emplace_back(address);
@@ -86,6 +100,7 @@ json::value to_json(const ListenerView& listener) {
         {"accept_queue",
          json::object{{"length", listener.queue.length}, {"limit", listener.queue.limit}}},
         {"draining", listener.draining}};
+    if (listener.tls) object["certificates"] = certificates_of(listener);
     if (!listener.split.empty()) {
         json::object split;
         for (const auto& [upstream, weight] : listener.split) split[upstream] = weight;
@@ -186,7 +201,7 @@ json::value to_json(const proxy::SessionInfo& session) {
                         {"idle_s", number(seconds(session.idle))},
                         {"bytes", json::object{{"to_backend", session.bytes_to_backend},
                                                {"to_client", session.bytes_to_client}}},
-                        {"sni", nullptr}};
+                        {"sni", text_or_null(session.server_name)}};
 }
 
 json::value to_json(const Explanation::Candidate& candidate) {
@@ -291,6 +306,8 @@ json::value to_json(const std::vector<Event>& events) { return list(events); }
 json::value to_json(const Explanation& explanation) {
     return json::object{{"listener", explanation.listener},
                         {"route", text_or_null(explanation.route)},
+                        {"condition", text_or_null(explanation.condition)},
+                        {"tls", text_or_null(explanation.tls)},
                         {"upstream", text_or_null(explanation.upstream)},
                         {"balance", text_or_null(explanation.balance)},
                         {"chosen", text_or_null(explanation.chosen)},

@@ -79,6 +79,16 @@ struct ProcessView {
     ProcessUsage usage{};
 };
 
+/// A certificate in force.
+struct CertificateView {
+    std::string owner{};  // the listener or upstream
+    std::string file{};
+    std::string subject{};
+    std::vector<std::string> names{};
+    WallTime not_after{};
+    double s_left = 0;  // until then; below 0 = it has expired
+};
+
 /// Per second, over the last seconds.
 struct ListenerRates {
     double accepted = 0;
@@ -103,6 +113,7 @@ struct ListenerView {
     AcceptQueue queue{};
     bool draining = false;
     bool tls = false;  // ends here
+    std::vector<CertificateView> certificates{};
     proxy::ListenerFigures figures{};
     ListenerRates rates{};
 };
@@ -212,14 +223,6 @@ struct UpstreamView {
     }
 };
 
-/// A certificate in force.
-struct CertificateView {
-    std::string owner{};  // the listener or upstream
-    std::string file{};
-    std::string subject{};
-    WallTime not_after{};
-};
-
 /// Everything at one moment.
 struct Overview {
     ProcessView process{};
@@ -251,7 +254,9 @@ struct Explanation {
         std::uint64_t limit = 0;
     };
     std::string listener{};
-    std::string route{};
+    std::string route{};  // its number, or the server name of `[listener.sni]`
+    std::string condition{};  // what the route asks for: `sni *.example.com`
+    std::string tls{};  // `terminate`, `passthrough`; "" = nobody looks
     std::string upstream{};  // "" = no route
     std::string balance{};
     std::string chosen{};  // "" = nobody, or left to chance

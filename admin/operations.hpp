@@ -58,6 +58,8 @@ struct Ending {
 struct ExplainQuery {
     std::string listener{};
     std::optional<CompactEndpoint> source{};
+    std::string server_name{};  // "" = the client gives none
+    std::vector<std::string> alpn{};
 };
 
 /// The running proxy, as its API sees it. The implementation wires it to the workers and to

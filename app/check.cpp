@@ -1,15 +1,24 @@
 #include "app/check.hpp"
 
+#include <algorithm>
+#include <chrono>
 #include <cstdio>
+#include <filesystem>
+#include <iterator>
+#include <utility>
+#include <vector>
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
 #include <fmt/format.h>
 
+#include "app/access_files.hpp"
 #include "app/diagnostics.hpp"
 #include "app/limits.hpp"
+#include "app/monitors.hpp"
 #include "app/run.hpp"
+#include "app/tls/material.hpp"
 #include "config/print.hpp"
 #include "proxy/session.hpp"
 
@@ -19,9 +28,15 @@ namespace {
 
 namespace json = boost::json;
 
+struct Certificate {
+    std::string owner;
+    net::tls::CertificateInfo info;
+};
+
 struct Outcome {
     config::LoadResult loaded;
     std::expected<Capacity, std::string> capacity = std::unexpected(std::string());
+    std::vector<Certificate> certificates{};  // the first to expire first
     bool ok = false;
 };
 
@@ -37,6 +52,21 @@ std::size_t count_backends(const config::Config& config) {
     std::size_t n = 0;
     for (const auto& upstream : config.upstreams) n += upstream.backends.size();
     return n;
+}
+
+std::int64_t days_left(const net::tls::CertificateInfo& certificate) {
+    return std::chrono::floor<std::chrono::days>(certificate.not_after - wall_now()).count();
+}
+
+/// `; certificate a.pem: 61 days`; of several the first to expire.
+std::string expiry_text(const std::vector<Certificate>& certificates) {
+    if (certificates.empty()) return {};
+    const auto& first = certificates.front().info;
+    return fmt::format("; {}{}: {} days",
+                       certificates.size() == 1
+                           ? std::string("certificate ")
+                           : fmt::format("{} certificates, first to expire ", certificates.size()),
+                       std::filesystem::path(first.file).filename().string(), days_left(first));
 }
 
 std::string summary(const config::Config& config, const Capacity& capacity) {
@@ -62,6 +92,12 @@ json::object to_json(const config::Diagnostic& diagnostic) {
     return object;
 }
 
+json::object to_json(const Certificate& certificate) {
+    return {{"owner", certificate.owner},
+            {"file", certificate.info.file},
+            {"days_left", days_left(certificate.info)}};
+}
+
 void print_json(const Outcome& outcome) {
     json::array diagnostics;
     for (const auto& diagnostic : outcome.loaded.diagnostics)
@@ -76,6 +112,10 @@ void print_json(const Outcome& outcome) {
         object["connections_limit"] = outcome.capacity->limit.connections;
         object["connections_limit_cause"] = outcome.capacity->limit.cause;
         object["memory_per_connection_bytes"] = memory_per_connection;
+        json::array certificates;
+        for (const auto& certificate : outcome.certificates)
+            certificates.push_back(to_json(certificate));
+        object["certificates"] = std::move(certificates);
     } else if (outcome.loaded.ok()) {
         object["error"] = outcome.capacity.error();
     }
@@ -89,15 +129,47 @@ void print_text(const Outcome& outcome, bool with_summary) {
     // With --print, standard output is the configuration alone, so that it can be piped.
     std::FILE* out = with_summary ? stdout : stderr;
     if (outcome.loaded.ok() && outcome.capacity)
-        fmt::print(out, "{}\n", summary(outcome.loaded.config, *outcome.capacity));
+        fmt::print(out, "{}{}\n", summary(outcome.loaded.config, *outcome.capacity),
+                   expiry_text(outcome.certificates));
     if (const auto counts = count_diagnostics(outcome.loaded.diagnostics); !counts.empty())
         fmt::print(out, "{}\n", counts);
+}
+
+/// The files that the configuration names are read as `run` reads them before it opens a socket.
+void read_files(const std::string& file, Outcome& outcome) {
+    auto& problems = outcome.loaded.diagnostics;
+    const auto& config = outcome.loaded.config;
+    if (auto access = AccessFiles::load(config); !access)
+        problems.push_back(problem_with(file, std::move(access.error())));
+    TicketKeyBook tickets;
+    auto tls = load_tls(config, tickets);
+    if (!tls) {
+        for (auto& error : tls.error()) problems.push_back(problem_with(file, std::move(error)));
+        return;
+    }
+    for (auto& warning : tls->warnings()) {
+        problems.push_back(problem_with(file, std::move(warning)));
+        problems.back().severity = config::Severity::warning;
+    }
+    if (auto inputs = Monitors::read_inputs(config, tls->contexts()); !inputs)
+        problems.push_back(problem_with(file, std::move(inputs.error())));
+    const auto add = [&outcome](const auto& owners) {
+        for (const auto& [name, material] : owners)
+            for (const auto& info : material.context->certificates())
+                outcome.certificates.push_back({name, info});
+    };
+    add(tls->listeners);
+    add(tls->upstreams);
+    std::ranges::sort(outcome.certificates, {},
+                      [](const Certificate& certificate) { return certificate.info.not_after; });
 }
 
 }  // namespace
 
 int check(const CheckOptions& options) {
     Outcome outcome{.loaded = load_configuration(options.config_file)};
+    if (outcome.loaded.ok())
+        read_files(options.config_file == "-" ? "<stdin>" : options.config_file, outcome);
     const bool warnings = !outcome.loaded.diagnostics.empty();
     if (outcome.loaded.ok()) outcome.capacity = plan_capacity(outcome.loaded.config);
     outcome.ok = outcome.loaded.ok() && outcome.capacity && !(options.strict && warnings);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <iterator>
+#include <utility>
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -41,6 +42,19 @@ config::LoadResult load_configuration(const std::string& path) {
 void print_diagnostics(std::span<const config::Diagnostic> diagnostics) {
     const std::string text = config::format(diagnostics);
     std::fwrite(text.data(), 1, text.size(), stderr);
+}
+
+config::Diagnostic problem_with(const std::string& file, std::string message) {
+    return {.severity = config::Severity::error,
+            .file = file,
+            .line = 0,
+            .column = 0,
+            .length = 0,
+            .message = std::move(message),
+            .source_line = {},
+            .caret_offset = 0,
+            .caret_length = 0,
+            .related = {}};
 }
 
 std::string place_of(const config::Diagnostic& diagnostic) {

@@ -13,6 +13,9 @@ namespace penstock::app {
 /// Prints errors and warnings to standard error as the command line's contract shows.
 void print_diagnostics(std::span<const config::Diagnostic> diagnostics);
 
+/// An error about the whole of a file.
+[[nodiscard]] config::Diagnostic problem_with(const std::string& file, std::string message);
+
 /// `file:line:column`, or the file where it is about the whole of it.
 [[nodiscard]] std::string place_of(const config::Diagnostic& diagnostic);
 

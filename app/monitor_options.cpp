@@ -2,30 +2,16 @@
 
 #include <algorithm>
 
+#include "app/leads_to.hpp"
 #include "base/random.hpp"
 
 namespace penstock::app {
 
 namespace {
 
-// To one upstream, or to several.
-bool leads_to(const std::string& upstream, const std::string& only,
-              const std::vector<config::SplitPart>& split) {
-    return only == upstream ||
-           std::ranges::find(split, upstream, &config::SplitPart::upstream) != split.end();
-}
-
 bool asks_for(const config::Config& config, const std::string& upstream, Role role) {
     return std::ranges::any_of(config.listeners, [&](const config::Listener& listener) {
-        if (listener.role == role &&
-            (leads_to(upstream, listener.upstream, listener.split) ||
-             std::ranges::find(listener.sni, upstream, &config::SniUpstream::upstream) !=
-                 listener.sni.end()))
-            return true;
-        return std::ranges::any_of(listener.routes, [&](const config::Route& route) {
-            return (route.role == Role::none ? listener.role : route.role) == role &&
-                   leads_to(upstream, route.upstream, route.split);
-        });
+        return leads_to(listener, upstream, role);
     });
 }
 

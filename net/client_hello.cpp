@@ -66,21 +66,6 @@ bool is_ipv4(const std::string& name) {
     return ::inet_pton(AF_INET, name.c_str(), &address) == 1;
 }
 
-/// `name` as names are compared; "" if it is no host name. (IPv6 has colons, which none has.)
-std::string normalize(std::span<const std::byte> name) {
-    if (name.size() > longest_host_name) return "";
-    std::string host(reinterpret_cast<const char*>(name.data()), name.size());
-    if (host.ends_with('.')) host.pop_back();
-    std::size_t label = 0;
-    for (char& c : host) {
-        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-        if (c == '.' ? label == 0 : !is_host_character(c)) return "";
-        label = c == '.' ? 0 : label + 1;
-        if (label > longest_label) return "";
-    }
-    return label == 0 || is_ipv4(host) ? "" : host;
-}
-
 /// What is wrong; "" = nothing.
 std::string_view read_server_name(std::span<const std::byte> extension, ClientHello& hello) {
     Cursor outer(extension);
@@ -92,7 +77,8 @@ std::string_view read_server_name(std::span<const std::byte> extension, ClientHe
     if (!list.at_end()) return "the server_name extension has several names";
     if (type != name_type_host_name) return "the server_name is of an unknown type";
     if (name.empty()) return "the server_name is empty";
-    hello.server_name = normalize(name);
+    hello.server_name =
+        normalized_server_name({reinterpret_cast<const char*>(name.data()), name.size()});
     return "";
 }
 
@@ -147,6 +133,20 @@ std::string_view read_body(std::span<const std::byte> body, ClientHello& hello) 
 }
 
 }  // namespace
+
+std::string normalized_server_name(std::string_view name) {
+    if (name.size() > longest_host_name) return "";
+    std::string host(name);
+    if (host.ends_with('.')) host.pop_back();
+    std::size_t label = 0;
+    for (char& c : host) {
+        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+        if (c == '.' ? label == 0 : !is_host_character(c)) return "";
+        label = c == '.' ? 0 : label + 1;
+        if (label > longest_label) return "";
+    }
+    return label == 0 || is_ipv4(host) ? "" : host;  // IPv6 has colons, which no name has
+}
 
 Status ClientHelloReader::fail(Status status, std::string_view problem) noexcept {
     status_ = status;

@@ -20,6 +20,10 @@ struct ClientHello {
     static constexpr std::size_t most_protocols = 64;
 };
 
+/// A server name as a hello's would be read: lower case, without a trailing dot; "" if it is no
+/// host name.
+[[nodiscard]] std::string normalized_server_name(std::string_view name);
+
 /// Reads a ClientHello (RFC 8446 4.1.2, RFC 6066 3, RFC 7301) that arrives in any number of pieces
 /// and TLS records. Pure, linear in what it is fed.
 ///

@@ -317,16 +317,18 @@ void add_split(CLI::App& app, Action& action) {
 }
 
 void add_explain(CLI::App& app, Action& action) {
-    static std::string listener, source, sni;
+    static std::string listener, source, sni, alpn;
     auto* command =
         add_command(app, "explain", "Which route and backend a connection would get now, and why");
     command->add_option("listener", listener, "Where it would come in")->required();
     command->add_option("-s,--source", source, "The client's IP address");
     command->add_option("--sni", sni, "The server name it would ask for");
+    command->add_option("--alpn", alpn, "The protocols it would offer, such as h2,http/1.1");
     command->callback([&action] {
         action = [] {
             const auto path = with_query(
-                "/api/v1/explain", {{"listener", listener}, {"source", source}, {"sni", sni}});
+                "/api/v1/explain",
+                {{"listener", listener}, {"source", source}, {"sni", sni}, {"alpn", alpn}});
             return show({.target = path}, explain_view);
         };
     });

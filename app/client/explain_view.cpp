@@ -11,9 +11,12 @@ namespace {
 std::string route_line(const json::value& answer, const Canvas& canvas) {
     std::string line = "listener " + text_or(answer, "listener", "?");
     if (const auto route = text(answer, "route")) line += " -> route " + *route;
+    if (const auto condition = text(answer, "condition")) line += " (" + *condition + ")";
     if (const auto upstream = text(answer, "upstream")) {
         line += " -> upstream " + *upstream;
         if (const auto balance = text(answer, "balance")) line += ", " + *balance;
+        if (const auto tls = text(answer, "tls"))
+            line += *tls == "terminate" ? ", TLS ends here" : ", TLS passes through";
         return line_of({{line}}, canvas) + '\n';
     }
     return line_of({{line}, {"-> no upstream: the connection is refused", Style::bad}}, canvas) +

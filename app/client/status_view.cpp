@@ -51,6 +51,31 @@ std::string old_processes(const json::value& status, const Canvas& canvas) {
     return out;
 }
 
+constexpr double seconds_of_a_day = 86'400;
+constexpr double warn_below_days = 21;
+
+/// Certificates of listeners that end soon, one a line.
+std::string expiring_certificates(const json::value& listeners, const Canvas& canvas) {
+    std::string out;
+    for (const auto& listener : items(listeners))
+        for (const auto& certificate : items(listener, "certificates")) {
+            const auto left = number(certificate, "s_left");
+            if (!left || *left >= warn_below_days * seconds_of_a_day) continue;
+            const bool over = *left <= 0;
+            out +=
+                line_of(
+                    {{fmt::format(
+                          "listener {}: certificate {} {} ({})", text_or(listener, "name", "?"),
+                          text_or(certificate, "file", "?"),
+                          over ? std::string("has expired") : "expires in " + format_seconds(*left),
+                          date_and_time(text_or(certificate, "not_after", "?"))),
+                      over ? Style::bad : Style::warning}},
+                    canvas) +
+                '\n';
+        }
+    return out;
+}
+
 /// What somebody has to look after: a failed reload, settings that wait for a restart.
 std::string warnings(const json::value& status, const Canvas& canvas) {
     std::string out;
@@ -211,6 +236,7 @@ std::string connections_of_limit(const json::value& status) {
 std::string status_view(const json::value& snapshot, const Canvas& canvas) {
     const auto& status = field(snapshot, "status");
     return first_line(status, canvas) + '\n' + warnings(status, canvas) +
+           expiring_certificates(field(snapshot, "listeners"), canvas) +
            workers_line(status, canvas) + listeners_table(field(snapshot, "listeners"), canvas) +
            upstreams_table(field(snapshot, "upstreams"), canvas);
 }

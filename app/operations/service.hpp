@@ -145,9 +145,12 @@ private:
     void add_totals(admin::BackendView& view, const std::string& upstream) const;
 
     // Explaining (service_explain.cpp).
-    [[nodiscard]] std::string route_of(const config::Listener& listener, std::size_t index,
-                                       const admin::ExplainQuery& query,
-                                       admin::Explanation& explanation) const;
+    using Shares = std::vector<std::pair<std::string, std::uint32_t>>;  // of a split
+    /// Returns the role that is asked for there.
+    Role find_route(std::size_t index, const admin::ExplainQuery& query,
+                    admin::Explanation& explanation) const;
+    void choose_share(const config::Listener& listener, const Shares& split,
+                      const admin::ExplainQuery& query, admin::Explanation& explanation) const;
     /// Who could be picked now, by name.
     struct Prospect {
         std::map<std::string, std::shared_ptr<const balancer::Backend>> candidates;

@@ -8,6 +8,7 @@
 #include <fmt/ranges.h>
 
 #include "app/control.hpp"
+#include "app/leads_to.hpp"
 #include "app/operations/apportion.hpp"
 #include "app/operations/ask_workers.hpp"
 #include "app/operations/service.hpp"
@@ -184,16 +185,12 @@ std::optional<Refusal> Service::why_not_rebalance(std::size_t upstream) const {
                        fmt::format("upstream {} goes by {}: its clients would come back to the "
                                    "same backend",
                                    settings.name, config::name_of(settings.balance))};
-    for (const auto& listener : config().listeners) {
-        const bool leads_here =
-            listener.upstream == settings.name ||
-            std::ranges::find(listener.split, settings.name, &config::SplitPart::upstream) !=
-                listener.split.end();
-        if (leads_here && listener.role != Role::none)
-            return Refusal{409, fmt::format("listener {} asks for a role: its clients would come "
-                                            "back to the same backend",
-                                            listener.name)};
-    }
+    for (const auto& listener : config().listeners)
+        for (const Role role : {Role::primary, Role::replica})
+            if (leads_to(listener, settings.name, role))
+                return Refusal{409, fmt::format("listener {} asks for the {}: its clients would "
+                                                "come back to the same backend",
+                                                listener.name, penstock::name_of(role))};
     return std::nullopt;
 }
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "app/limits.hpp"
 #include "app/operations/score.hpp"
@@ -12,6 +13,7 @@
 #include "balancer/selector.hpp"
 #include "config/names.hpp"
 #include "proxy/routing/destination.hpp"
+#include "proxy/routing/route_table.hpp"
 #include "proxy/upstream.hpp"
 
 namespace penstock::app {
@@ -20,7 +22,7 @@ using admin::Explanation;
 
 namespace {
 
-// `by chance or in turns: v1 95 %, v2 5 %`.
+// `in turns: v1 95 %, v2 5 %`.
 std::string shares_text(const std::vector<std::pair<std::string, std::uint32_t>>& split) {
     const auto sum =
         std::accumulate(split.begin(), split.end(), 0.0,
@@ -30,6 +32,18 @@ std::string shares_text(const std::vector<std::pair<std::string, std::uint32_t>>
         text += fmt::format("{} {} {:.3g} %", text.ends_with(':') ? "" : ",", upstream,
                             100 * weight / sum);
     return text;
+}
+
+// `sni a.example or none, alpn h2, source`.
+std::string conditions_of(const config::Route& route) {
+    std::vector<std::string> all;
+    std::vector<std::string_view> names;
+    for (const std::string_view name : route.sni) names.push_back(name.empty() ? "none" : name);
+    if (!names.empty()) all.push_back(fmt::format("sni {}", fmt::join(names, " or ")));
+    if (!route.alpn.empty()) all.push_back(fmt::format("alpn {}", fmt::join(route.alpn, " or ")));
+    if (!route.source.empty()) all.emplace_back("source");
+    if (route.starttls != config::StartTls::none) all.emplace_back("starttls");
+    return fmt::format("{}", fmt::join(all, ", "));
 }
 
 }  // namespace
@@ -46,10 +60,10 @@ admin::Outcome<Explanation> Service::explain(const admin::ExplainQuery& query) {
         explanation.note = "the listener's allow and deny lists refuse this source (denied)";
         return explanation;
     }
-    explanation.upstream = route_of(settings, *listener, query, explanation);
+    const Role role = find_route(*listener, query, explanation);
     if (const auto upstream = find_upstream(explanation.upstream)) {
         explanation.balance = config::name_of(config().upstreams[*upstream].balance);
-        add_candidates(*upstream, settings.role, query, explanation);
+        add_candidates(*upstream, role, query, explanation);
         const auto& slots = parts_.server.upstreams()[*upstream]->connections;
         if (slots.full())
             explanation.note = fmt::format("the upstream has its {} connections: the client queues",
@@ -63,27 +77,62 @@ admin::Outcome<Explanation> Service::explain(const admin::ExplainQuery& query) {
     return explanation;
 }
 
-std::string Service::route_of(const config::Listener& listener, std::size_t index,
-                              const admin::ExplainQuery& query, Explanation& explanation) const {
-    if (listener.split.empty()) {
+// As a worker would, but for what only a connection has.
+Role Service::find_route(std::size_t index, const admin::ExplainQuery& query,
+                         Explanation& explanation) const {
+    const auto& listener = config().listeners[index];
+    const CompactEndpoint client = query.source.value_or(CompactEndpoint{});
+    const proxy::RouteTable table(listener);
+    const auto match =
+        table.find({.client = client, .server_name = query.server_name, .alpn = query.alpn});
+    using enum proxy::RouteTable::Match::Kind;
+    bool terminates = listener.tls.has_value();
+    Role role = listener.role;
+    if (match.kind == name) {
+        explanation.route = listener.sni[match.index].name;
+        explanation.condition = "sni";
+        explanation.upstream = listener.sni[match.index].upstream;
+    } else if (match.kind == route) {
+        const auto& found = listener.routes[match.index];
+        explanation.route = fmt::to_string(match.index + 1);
+        explanation.condition = conditions_of(found);
+        terminates = terminates && found.tls != config::RouteTls::passthrough;
+        if (found.role != Role::none) role = found.role;
+        explanation.upstream = found.upstream;
+        Shares split;
+        for (const auto& part : found.split) split.emplace_back(part.upstream, part.weight);
+        if (!split.empty()) choose_share(listener, split, query, explanation);
+    } else {
         explanation.route = "upstream";
-        return listener.upstream;
+        explanation.upstream = listener.upstream;
+        if (!listener.split.empty())
+            choose_share(listener, listener_view(index).split, query, explanation);
     }
-    const auto split = listener_view(index).split;
-    if (listener.split_by == config::SplitBy::source_ip && query.source) {
+    if (terminates || table.needs_hello())
+        explanation.tls = terminates ? "terminate" : "passthrough";
+    return role;
+}
+
+void Service::choose_share(const config::Listener& listener, const Shares& split,
+                           const admin::ExplainQuery& query, Explanation& explanation) const {
+    std::string text = "split by source_ip; give a source";
+    const auto most =
+        std::ranges::max_element(split, {}, &std::pair<std::string, std::uint32_t>::second);
+    explanation.upstream = most->first;
+    if (listener.split_by != config::SplitBy::source_ip) {
+        text = "split " + shares_text(split);
+    } else if (query.source) {
         std::vector<balancer::Split::Part> parts;
         for (const auto& [name, weight] : split) parts.push_back({name, weight});
         Random random(0);
         const auto hash = proxy::source_hash(*query.source, config().process.hash_seed);
-        explanation.route = "split by source_ip";
-        return split[balancer::Split(parts, random).of_source(*hash)].first;
+        explanation.upstream = split[balancer::Split(parts, random).of_source(*hash)].first;
+        text = "split by source_ip";
     }
-    const auto most =
-        std::ranges::max_element(split, {}, &std::pair<std::string, std::uint32_t>::second);
-    explanation.route = listener.split_by == config::SplitBy::source_ip
-                            ? "split by source_ip; give a source"
-                            : "split " + shares_text(split);
-    return most->first;
+    if (explanation.route == "upstream")
+        explanation.route = text;
+    else
+        explanation.condition += (explanation.condition.empty() ? "" : "; ") + text;
 }
 
 // By a selector of its own, which takes nothing from anybody.
@@ -110,9 +159,8 @@ void Service::add_candidates(std::size_t upstream, Role asked, const admin::Expl
                              Explanation& explanation) const {
     const auto& settings = config().upstreams[upstream];
     const TimePoint now = SteadyClock().now();
-    std::optional<std::uint64_t> key;
-    if (query.source)
-        key = proxy::key_hasher(settings, config().process.hash_seed).hash(*query.source);
+    const auto key = proxy::key_hasher(settings, config().process.hash_seed)
+                         .hash(query.source.value_or(CompactEndpoint{}), query.server_name);
     const Prospect prospect = prospect_of(upstream, asked, key, now);
     std::vector<Scored> scored;
     for (const auto& view : upstream_view(upstream, now).backends) {

@@ -60,10 +60,16 @@ admin::Overview Service::overview() {
 
 void Service::add_certificates(admin::Overview& overview) const {
     if (tls_files_ == nullptr) return;
-    for (const auto& [owner, info] : tls_files_->certificates())
+    for (const auto& [owner, of_listener, info] : tls_files_->certificates()) {
+        const auto not_after =
+            std::chrono::time_point_cast<std::chrono::milliseconds>(info.not_after);
         overview.certificates.push_back(
-            {owner, info.file, info.subject,
-             std::chrono::time_point_cast<std::chrono::milliseconds>(info.not_after)});
+            {owner, info.file, info.subject, info.names, not_after,
+             std::chrono::duration<double>(not_after - wall_now()).count()});
+        const auto listener = std::ranges::find(overview.listeners, owner, &ListenerView::name);
+        if (of_listener && listener != overview.listeners.end())
+            listener->certificates.push_back(overview.certificates.back());
+    }
     overview.certificate_reloads_ok = tls_files_->taken();
     overview.certificate_reloads_failed = tls_files_->rejected();
 }

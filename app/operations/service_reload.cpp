@@ -46,7 +46,7 @@ void Service::record_upgrade(bool ok, const std::string& text, const std::string
 }
 
 void Service::record_certificates(const std::string& text) {
-    events_.add({.kind = "certificates", .detail = text}, wall_now());
+    events_.add({.kind = "certificate", .detail = text}, wall_now());
 }
 
 void Service::record_reload(bool ok, const std::string& text, const std::string& actor) {

@@ -5,6 +5,7 @@
 #include <iterator>
 #include <utility>
 
+#include "app/diagnostics.hpp"
 #include "app/run.hpp"
 #include "app/token_file.hpp"
 #include "balancer/moved_share.hpp"
@@ -22,19 +23,6 @@ config::LoadResult load(const admin::PlanRequest& request, const std::string& ma
     const std::string& file = request.file.empty() ? main_file : request.file;
     return config::load_text(*request.text, file,
                              std::filesystem::path(file).parent_path().string(), environment);
-}
-
-config::Diagnostic as_problem(const std::string& file, std::string message) {
-    return {.severity = config::Severity::error,
-            .file = file,
-            .line = 0,
-            .column = 0,
-            .length = 0,
-            .message = std::move(message),
-            .source_line = {},
-            .caret_offset = 0,
-            .caret_length = 0,
-            .related = {}};
 }
 
 // The set of listed backends with an address: what is found elsewhere is not known here.
@@ -82,7 +70,7 @@ Candidate read_candidate(const admin::PlanRequest& request, const std::string& m
                         .patterns = std::move(loaded.include_patterns)};
     if (!candidate.valid()) return candidate;
     const auto fail = [&](std::string message) {
-        candidate.problems.push_back(as_problem(file, std::move(message)));
+        candidate.problems.push_back(problem_with(file, std::move(message)));
     };
     candidate.wanted = std::make_shared<const config::Config>(std::move(loaded.config));
     candidate.effective =
@@ -104,7 +92,7 @@ Candidate read_candidate(const admin::PlanRequest& request, const std::string& m
     else
         fail(inputs.error());
     for (auto& warning : candidate.tls.warnings()) {
-        candidate.problems.push_back(as_problem(file, std::move(warning)));
+        candidate.problems.push_back(problem_with(file, std::move(warning)));
         candidate.problems.back().severity = config::Severity::warning;
     }
     if (candidate.valid()) candidate.moved = moved_keys(*running, *candidate.effective);

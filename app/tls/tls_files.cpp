@@ -175,13 +175,13 @@ void TlsFiles::look_at_certificates() {
 
 std::vector<TlsFiles::Certificate> TlsFiles::certificates() const {
     std::vector<Certificate> all;
-    const auto add = [&all](const auto& owners) {
+    const auto add = [&all](const auto& owners, bool listeners) {
         for (const auto& [name, owner] : owners)
             for (const auto& info : owner.in_force.context->certificates())
-                all.push_back({name, info});
+                all.push_back({name, listeners, info});
     };
-    add(listeners_);
-    add(upstreams_);
+    add(listeners_, true);
+    add(upstreams_, false);
     return all;
 }
 

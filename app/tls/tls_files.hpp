@@ -50,6 +50,7 @@ public:
     /// Every certificate in force, with the listener or upstream that it belongs to.
     struct Certificate {
         std::string owner;
+        bool of_listener = false;
         net::tls::CertificateInfo info;
     };
     [[nodiscard]] std::vector<Certificate> certificates() const;

@@ -148,6 +148,25 @@ TEST(Admin, rebalancing_leaves_alone_whose_clients_would_come_back) {
     EXPECT_NE(refused.body.find("maglev"), std::string::npos) << refused.body;
 }
 
+TEST(Admin, rebalancing_leaves_alone_where_a_route_asks_for_a_role) {
+    EchoServer a;
+    EchoServer b;
+    ConfigText config = one_service(
+        {a.text()}, "", "",
+        "route = [{ sni = [\"db.example\"], upstream = \"db\", role = \"replica\" }]\n");
+    config.more =
+        "\n[[upstream]]\nname = \"db\"\nhealth_check = { type = \"postgres\", user = \"u\", "
+        "interval = \"1h\" }\n[[upstream.backend]]\nname = \"b\"\naddress = \"" +
+        b.text() + "\"\n";
+    ProxyProcess proxy(config);
+    const HttpAnswer refused = proxy.admin().post("/api/v1/upstreams/db/rebalance");
+    EXPECT_EQ(refused.status, 409) << refused.body;
+    EXPECT_NE(refused.body.find("listener in asks for the replica"), std::string::npos)
+        << refused.body;
+    EXPECT_EQ(proxy.admin().post("/api/v1/upstreams/in/rebalance", R"({"dry_run":true})").status,
+              200);
+}
+
 TEST(Admin, a_backend_that_recovers_gets_live_sessions_where_that_is_configured) {
     EchoServer a;
     ChaosBackend b(scripts::echo());

@@ -160,6 +160,41 @@ TEST_F(AdminApi, explain_takes_addresses_of_both_families) {
     EXPECT_EQ(get("/api/v1/explain?listener=none").result_int(), 404U);
 }
 
+TEST_F(AdminApi, explain_takes_what_a_client_would_say_in_its_hello) {
+    EXPECT_EQ(get("/api/v1/explain?listener=web&sni=A.Example.&alpn=h2,http/1.1").result_int(),
+              200U);
+    EXPECT_EQ(operations.asked_explain.server_name, "a.example") << "as a hello's name is read";
+    EXPECT_EQ(operations.asked_explain.alpn, (std::vector<std::string>{"h2", "http/1.1"}));
+    for (const char* name : {"*.example", "a.example:443", "10.0.0.1", "a..example"})
+        EXPECT_EQ(get(std::string("/api/v1/explain?listener=web&sni=") + name).result_int(), 400U)
+            << name;
+}
+
+TEST_F(AdminApi, sessions_tell_the_server_name_where_it_is_known) {
+    operations.live.resize(2);
+    operations.live.front().server_name = "a.example";
+    operations.live.front().activity = proxy::Activity::handshake;
+    const auto sessions = json(get("/api/v1/sessions"));
+    EXPECT_EQ(sessions.at(0).at("sni"), "a.example");
+    EXPECT_EQ(sessions.at(0).at("state"), "handshake");
+    EXPECT_TRUE(sessions.at(1).at("sni").is_null());
+}
+
+TEST_F(AdminApi, listeners_show_the_certificates_that_they_present) {
+    auto& plain = operations.shown.listeners.front();
+    EXPECT_FALSE(json(get("/api/v1/listeners")).at(0).as_object().contains("certificates"));
+    plain.tls = true;
+    plain.certificates = {{.owner = "in",
+                           .file = "/a.pem",
+                           .subject = "CN=a",
+                           .names = {"a.example", "*.a.example"},
+                           .not_after = WallTime(std::chrono::milliseconds(1'800'000'000'000)),
+                           .s_left = 86400.5}};
+    EXPECT_EQ(json(get("/api/v1/listeners")).at(0).at("certificates"),
+              boost::json::parse(R"([{"file":"/a.pem","subject":"CN=a",
+"names":["a.example","*.a.example"],"not_after":"2027-01-15T08:00:00.000Z","s_left":86400.5}])"));
+}
+
 TEST_F(AdminApi, events_since_a_number) {
     for (int i = 0; i < 3; ++i)
         operations.events().add({.kind = "check", .detail = std::to_string(i)}, {});

@@ -38,7 +38,9 @@ public:
         co_return ended;
     }
     std::string configuration() override { return "[process]\n"; }
+    admin::ExplainQuery asked_explain{};
     admin::Outcome<admin::Explanation> explain(const admin::ExplainQuery& query) override {
+        asked_explain = query;
         if (query.listener != "web")
             return std::unexpected(admin::Refusal{404, "there is no listener"});
         admin::Explanation explanation;

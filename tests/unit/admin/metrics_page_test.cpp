@@ -17,7 +17,7 @@ Overview example() {
     overview.process.version = "1.0";
     overview.process.compiler = "some \"compiler\" \\ 1";
     overview.process.workers = {{.id = 0}, {.id = 1}};
-    ListenerView listener{.name = "web", .upstream = "web"};
+    ListenerView listener{.name = "web", .upstream = "web", .tls = true};
     listener.figures.routes.push_back({.upstream = "web", .totals = {}});
     overview.listeners.push_back(listener);
     UpstreamView upstream{.name = "web"};
@@ -25,6 +25,7 @@ Overview example() {
     upstream.backends.push_back({.name = "a", .address = "10.0.0.1:80"});
     upstream.departed.push_back({.name = "gone"});
     overview.upstreams.push_back(upstream);
+    overview.certificates = {{.owner = "web", .file = "/a.pem"}};
     return overview;
 }
 

@@ -116,6 +116,20 @@ TEST(StatusView, old_processes_are_listed_with_what_they_still_have) {
         << text;
 }
 
+TEST(StatusView, warns_of_certificates_that_end_within_three_weeks) {
+    const auto text =
+        status_view(json::parse(R"({"status":{},"listeners":[{"name":"in","certificates":[
+{"file":"/far.pem","not_after":"2027-03-01T00:00:00.000Z","s_left":1814401},
+{"file":"/near.pem","not_after":"2026-12-19T12:00:00.000Z","s_left":1728000},
+{"file":"/late.pem","not_after":"2026-11-01T00:00:00.000Z","s_left":-5}]}]})"),
+                    plain);
+    EXPECT_FALSE(text.contains("far.pem")) << text;
+    EXPECT_TRUE(
+        text.contains("listener in: certificate /near.pem expires in 20d (2026-12-19 12:00:00)\n"
+                      "listener in: certificate /late.pem has expired (2026-11-01 00:00:00)\n"))
+        << text;
+}
+
 struct StateCase {
     const char* backend;
     const char* text;
@@ -191,13 +205,13 @@ TEST(ExplainView, every_candidate_with_its_score_or_its_exclusion) {
     EXPECT_EQ(
         explain_view(
             json::parse(
-                R"j({"listener":"web","route":"2 (sni *.example.com)","upstream":"web","balance":"p2c","chosen":"b","note":null,
+                R"j({"listener":"web","route":"2","condition":"sni *.example.com","tls":"passthrough","upstream":"web","balance":"p2c","chosen":"b","note":null,
 "candidates":[{"backend":"b","address":"10.0.0.2:8080","active":41,"weight":1,"score":42.0,"excluded_by":null,"note":null},
 {"backend":"c","address":"10.0.0.3:8080","active":55,"weight":0.4,"score":140.0,"excluded_by":null,"note":"slow start, 12s of 30s"},
 {"backend":"d","address":"10.0.0.4:8080","active":0,"weight":1,"score":null,"excluded_by":"circuit_open","note":"8s left"}],
 "limits":[{"name":"max_connections_per_source","used":3,"limit":10},{"name":"max_connections","used":20000,"limit":20000}]})j"),
             plain),
-        R"(listener web -> route 2 (sni *.example.com) -> upstream web, p2c
+        R"(listener web -> route 2 (sni *.example.com) -> upstream web, p2c, TLS passes through
    BACKEND  ADDRESS        ACTIVE  WEIGHT  SCORE
 >  b        10.0.0.2:8080      41       1   42.0  chosen
    c        10.0.0.3:8080      55     0.4  140.0  slow start, 12s of 30s
