@@ -191,7 +191,8 @@ net::Task<bool> read_hello(Session& session, TimePoint deadline) {
     for (;;) {
         const auto news = peek.look();
         if (news == Peek::News::gone) co_return client_gone(session);
-        const Status status = news == Peek::News::more ? reader.feed(peek.fresh()) : reader.status();
+        const Status status =
+            news == Peek::News::more ? reader.feed(peek.fresh()) : reader.status();
         if (status == Status::complete) take_hello(session, reader.hello());
         if (status == Status::complete || status == Status::not_tls) co_return true;
         if (status == Status::invalid)
@@ -218,9 +219,11 @@ net::Task<balancer::Permit> take_turn(Session& session, TimePoint deadline) {
     const unsigned worker = session.worker().index();
     net::Latch& wake_up = session.client_socket().writable;
     balancer::Permit permit = account.handshakes.try_acquire();
+    HandshakeWaiter waiter(wake_up);
+    if (!permit) account.handshake_rooms[worker].add(waiter);
     while (!permit && session.is_arriving() && session.now() < deadline) {
-        HandshakeWaiter waiter(wake_up);
-        account.handshake_rooms[worker].add(waiter);
+        // Any event of the socket wakes it: its place stays. A call takes it out.
+        if (!waiter.is_linked()) account.handshake_rooms[worker].add_first(waiter);
         account.waiting_to_shake.mark(worker);
         permit = account.handshakes.try_acquire();  // freed between the refusal and the mark
         if (permit) break;
@@ -259,8 +262,7 @@ bool end_handshake(Session& session, net::tls::Stream& stream, Duration took) {
     facts.tls_us = microseconds(took);
     front.passes_tls = false;
     auto& cells = session.listener().cells;
-    cells
-        .handshake(facts.tls_resumed ? metrics::Handshake::resumed : metrics::Handshake::full)
+    cells.handshake(facts.tls_resumed ? metrics::Handshake::resumed : metrics::Handshake::full)
         .add();
     cells.handshake_time.record(whole_us(took));
     return true;
@@ -303,7 +305,8 @@ net::Task<bool> shake_hands(Session& session, TimePoint started, TimePoint deadl
         co_await session.worker().loop().background().yield();
         if (!session.is_arriving()) co_return false;
         const IoStatus status = stream.handshake();
-        if (status == IoStatus::ok) co_return end_handshake(session, stream, session.now() - started);
+        if (status == IoStatus::ok)
+            co_return end_handshake(session, stream, session.now() - started);
         if (status == IoStatus::error || status == IoStatus::eof)
             co_return fail_handshake(session, reason_of(stream.failure()), stream.error_text());
         if (session.now() >= deadline)

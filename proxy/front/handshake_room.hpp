@@ -9,8 +9,8 @@
 namespace penstock::proxy {
 
 /// One who waits on this worker until fewer handshakes are under way; leaves when destroyed.
-struct HandshakeWaiter : boost::intrusive::list_base_hook<
-                             boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+struct HandshakeWaiter
+    : boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
     explicit HandshakeWaiter(net::Latch& latch) noexcept : wake_up(latch) {}
     net::Latch& wake_up;
 };
@@ -19,6 +19,8 @@ struct HandshakeWaiter : boost::intrusive::list_base_hook<
 class HandshakeRoom {
 public:
     void add(HandshakeWaiter& waiter) noexcept { waiting_.push_back(waiter); }
+    /// One that was let go on, and came too late: it is next.
+    void add_first(HandshakeWaiter& waiter) noexcept { waiting_.push_front(waiter); }
     [[nodiscard]] bool empty() const noexcept { return waiting_.empty(); }
     /// Lets the first one try again.
     void wake_one(net::ReadyQueue& ready) noexcept {
