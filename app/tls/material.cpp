@@ -9,6 +9,7 @@
 
 #include "app/tls/secret_file.hpp"
 #include "balancer/hash.hpp"
+#include "base/clock.hpp"
 #include "config/source.hpp"
 
 namespace penstock::app {
@@ -63,7 +64,8 @@ public:
     std::string secret(const std::string& path) {
         std::string secret = text(path);
         if (problem_.empty() && !path.empty() && is_exposed(path)) {
-            auto found = fmt::format("{}: others than its owner can read this key; chmod 600", path);
+            auto found =
+                fmt::format("{}: others than its owner can read this key; chmod 600", path);
             if (strict_)
                 problem_ = std::move(found) + " (process.strict_permissions)";
             else
@@ -134,9 +136,8 @@ void warn_of_expiry(const std::vector<net::tls::CertificateInfo>& certificates,
                     std::vector<std::string>& warnings) {
     for (const auto& certificate : certificates)
         // What has expired the context says itself.
-        if (certificate.not_after > std::chrono::system_clock::now())
-            if (auto warning = expiry_warning(certificate))
-                warnings.push_back(*std::move(warning));
+        if (certificate.not_after > wall_now())
+            if (auto warning = expiry_warning(certificate)) warnings.push_back(*std::move(warning));
 }
 
 // The names that clients may ask for although no certificate bears them.
@@ -188,25 +189,13 @@ void add_certificate(const CertificateFile& certificate, TlsPaths& to) {
 }  // namespace
 
 std::optional<std::string> expiry_warning(const net::tls::CertificateInfo& certificate) {
-    const auto left = certificate.not_after - std::chrono::system_clock::now();
+    const auto left = certificate.not_after - wall_now();
     if (left >= soon) return std::nullopt;
     if (left <= std::chrono::seconds::zero())
         return fmt::format("{}: the certificate has expired", certificate.file);
     const auto days = std::chrono::floor<std::chrono::days>(left).count();
     return fmt::format("{}: the certificate expires in {} day{}", certificate.file, days,
                        days == 1 ? "" : "s");
-}
-
-TicketKeyBook::Keys TicketKeyBook::of(const std::string& listener) {
-    const std::lock_guard lock(mutex_);
-    auto& keys = keys_[listener];
-    if (!keys) keys = std::make_shared<net::tls::TicketKeys>();
-    return keys;
-}
-
-std::map<std::string, TicketKeyBook::Keys> TicketKeyBook::all() const {
-    const std::lock_guard lock(mutex_);
-    return keys_;
 }
 
 TlsContexts TlsMaterial::contexts() const {
@@ -309,8 +298,7 @@ std::expected<TlsMaterial, std::vector<std::string>> load_tls(const config::Conf
 TlsPaths tls_paths(const config::Listener& listener) {
     TlsPaths paths;
     if (!listener.tls) return paths;
-    for (const auto& certificate : listener.tls->certificates)
-        add_certificate(certificate, paths);
+    for (const auto& certificate : listener.tls->certificates) add_certificate(certificate, paths);
     add_path(listener.tls->client_ca, paths);
     add_path(listener.tls->client_crl, paths);
     for (const auto& path : listener.tls->session_ticket_key_files) add_path(path, paths);
