@@ -59,7 +59,9 @@ bool before_routing(CloseReason reason) noexcept {
 // What may be refused by the gate: what a listener counts as refused, or would have.
 constexpr CloseReason gate_reasons[] = {CloseReason::limit_process, CloseReason::limit_listener,
                                         CloseReason::limit_source,  CloseReason::rate_listener,
-                                        CloseReason::rate_source,   CloseReason::denied};
+                                        CloseReason::rate_source,   CloseReason::denied,
+                                        CloseReason::overload,
+                                        CloseReason::proxy_header_untrusted};
 
 using Listeners = std::vector<const ListenerView*>;
 using Upstreams = std::vector<const UpstreamView*>;

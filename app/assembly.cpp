@@ -41,6 +41,7 @@ std::expected<std::unique_ptr<Assembly>, StartFailure> Assembly::open(
     auto access = AccessFiles::load(config);
     if (!access) return invalid(access.error());
     auto proxy = std::make_unique<Assembly>();
+    inheritance.restore_tickets(proxy->ticket_keys);
     auto tls = load_tls(config, proxy->ticket_keys);
     if (!tls) return invalid(joined(tls.error()));
     for (const auto& warning : tls->warnings()) log.warn("{}", warning);
@@ -84,7 +85,7 @@ void Assembly::make_changers(const Origin& origin, boost::asio::io_context& cont
                                    origin.file, origin.files);
     if (origin.program)
         upgrader = std::make_unique<upgrade::Upgrader>(upgrade::Upgrader::Parts{
-            context, *server, *admin, *reloader, *old, log, *origin.program});
+            context, *server, *admin, *reloader, *old, ticket_keys, log, *origin.program});
 }
 
 void Assembly::wire(boost::asio::io_context& context) {

@@ -62,6 +62,11 @@ void Inheritance::restore(Service& service) const {
     if (predecessor_) service.take_over(estate_.manifest);
 }
 
+void Inheritance::restore_tickets(TicketKeyBook& tickets) {
+    tickets.take_over(estate_.manifest.ticket_keys, SteadyClock().now());
+    estate_.manifest.wipe();
+}
+
 void Inheritance::say_ready(upgrade::OldProcesses& old, Service& service, Logger& log) {
     if (!predecessor_) return;
     const auto& manifest = estate_.manifest;

@@ -7,6 +7,7 @@
 #include "app/admin_api.hpp"
 #include "app/inherited_sockets.hpp"
 #include "app/monitors.hpp"
+#include "app/tls/ticket_key_book.hpp"
 #include "app/upgrade/old_processes.hpp"
 #include "app/upgrade/predecessor.hpp"
 #include "base/log.hpp"
@@ -33,6 +34,8 @@ public:
     /// What operators have changed of backends.
     void restore_overrides(Monitors& monitors) const;
     void restore(Service& service) const;
+    /// What seals session tickets. Once.
+    void restore_tickets(TicketKeyBook& tickets);
 
     /// This process accepts: from now on the other one does not. It, and those before it, are known
     /// to `old` from now on.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cstring>
 #include <optional>
 
 #include <boost/asio/as_tuple.hpp>
@@ -146,6 +147,7 @@ asio::awaitable<FdChannel::State::Sent> FdChannel::State::send(Ptr self, std::st
     if (self->broken) co_return std::unexpected(*self->broken);
     self->sending = true;
     FdFrameWriter writer(bytes, fds);
+    ::explicit_bzero(bytes.data(), bytes.size());
     auto result = co_await self->write(writer, deadline);
     if (!result && (writer.begun() || result.error().kind != Kind::timed_out))
         self->broken = result.error();

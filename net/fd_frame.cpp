@@ -77,6 +77,18 @@ void attach_fds(msghdr& message, ControlBuffer& buffer, const int* fds, std::siz
     std::memcpy(CMSG_DATA(part), fds, count * sizeof(int));
 }
 
+// A string that grows leaves its old bytes in freed memory.
+void append_wiping(std::string& to, std::string_view more) {
+    if (to.capacity() < to.size() + more.size()) {
+        std::string larger;
+        larger.reserve(std::max(2 * to.capacity(), to.size() + more.size()));
+        larger.append(to);
+        to.swap(larger);
+        ::explicit_bzero(larger.data(), larger.size());
+    }
+    to.append(more);
+}
+
 }  // namespace
 
 FdFrameWriter::FdFrameWriter(std::string_view bytes, const std::vector<int>& fds) : fds_(fds) {
@@ -86,6 +98,8 @@ FdFrameWriter::FdFrameWriter(std::string_view bytes, const std::vector<int>& fds
     data_.append(carriers_of(fds.size()), '\0');
     data_.append(bytes);
 }
+
+FdFrameWriter::~FdFrameWriter() { ::explicit_bzero(data_.data(), data_.size()); }
 
 std::expected<bool, FdChannelError> FdFrameWriter::step(int socket) {
     const std::size_t first_byte = sizeof(Header) + carriers_of(fds_.size());
@@ -194,7 +208,7 @@ std::expected<bool, FdChannelError> FdFrameReader::read_rest(int socket) {
         if (carriers_ > 0)
             --carriers_;
         else
-            message_.bytes.append(room, *n);
+            append_wiping(message_.bytes, {room, *n});
         if (message_.fds.size() > expected_fds_)
             return malformed("a message with more descriptors than it had announced");
     }

@@ -37,12 +37,16 @@ struct FdChannelError {
 // A frame on a unix stream socket, written and read step by step as the socket allows. It is a
 // header (mark, number of bytes, number of descriptors; the byte order of the machine, which both
 // sides share), then one byte for each 253 descriptors, which carries them, then the bytes. A step
-// ends with true when the frame is complete, with false when the socket has to be waited for.
+// ends with true when the frame is complete, with false when the socket has to be waited for. There
+// may be secrets in it: no copies stay behind in freed memory.
 
 /// The descriptors have to stay open until the frame is written.
 class FdFrameWriter {
 public:
     FdFrameWriter(std::string_view bytes, const std::vector<int>& fds);
+    ~FdFrameWriter();
+    FdFrameWriter(const FdFrameWriter&) = delete;
+    FdFrameWriter& operator=(const FdFrameWriter&) = delete;
 
     [[nodiscard]] std::expected<bool, FdChannelError> step(int socket);
     /// The other side has seen a part of it: nothing else may be written to this socket.

@@ -31,8 +31,9 @@ public:
     /// Resumes the one that has waited longest; there must be one.
     void run_one() {
         const auto h = next_[first_++];
-        if (first_ == next_.size()) {
-            next_.clear();
+        // Those who went on leave, even if the queue is never empty.
+        if (first_ >= usual_batch || first_ == next_.size()) {
+            next_.erase(next_.begin(), next_.begin() + static_cast<std::ptrdiff_t>(first_));
             first_ = 0;
         }
         h.resume();

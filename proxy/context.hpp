@@ -50,9 +50,6 @@ struct ListenerAccount : std::enable_shared_from_this<ListenerAccount> {
     balancer::SlotLimiter handshakes{0};
     WaitingWorkers waiting_to_shake;  // for one of `handshakes`
     std::vector<HandshakeRoom> handshake_rooms;  // one for each worker, used by that one alone
-    /// Kept over changes of the certificates and the settings, so that tickets stay good.
-    const std::shared_ptr<net::tls::TicketKeys> ticket_keys =
-        std::make_shared<net::tls::TicketKeys>();
     std::vector<metrics::ListenerCells> cells;  // one for each worker
     std::map<std::string, std::shared_ptr<RouteCellsOfWorkers>> routes;  // by upstream
 };

@@ -287,6 +287,7 @@ void Worker::call_handshake(ListenerAccount& listener) noexcept {
 
 void Worker::wake_handshake(ListenerAccount& listener) noexcept {
     HandshakeRoom& room = listener.handshake_rooms[index_];
+    if (room.empty()) return call_handshake(listener);  // they have left: it is another one's turn
     room.wake_one(loop_.ready());
     if (!room.empty()) listener.waiting_to_shake.mark(index_);
 }

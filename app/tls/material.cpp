@@ -9,6 +9,7 @@
 
 #include "app/tls/secret_file.hpp"
 #include "balancer/hash.hpp"
+#include "base/clock.hpp"
 #include "config/source.hpp"
 
 namespace penstock::app {
@@ -205,18 +206,6 @@ std::optional<std::string> expiry_warning(const net::tls::CertificateInfo& certi
     const auto days = std::chrono::floor<std::chrono::days>(left).count();
     return fmt::format("{}: the certificate expires in {} day{}", certificate.file, days,
                        days == 1 ? "" : "s");
-}
-
-TicketKeyBook::Keys TicketKeyBook::of(const std::string& listener) {
-    const std::lock_guard lock(mutex_);
-    auto& keys = keys_[listener];
-    if (!keys) keys = std::make_shared<net::tls::TicketKeys>();
-    return keys;
-}
-
-std::map<std::string, TicketKeyBook::Keys> TicketKeyBook::all() const {
-    const std::lock_guard lock(mutex_);
-    return keys_;
 }
 
 TlsContexts TlsMaterial::contexts() const {

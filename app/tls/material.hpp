@@ -4,31 +4,16 @@
 #include <expected>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "app/tls/ticket_key_book.hpp"
 #include "config/config.hpp"
 #include "net/tls/context.hpp"
 #include "net/tls/ticket_keys.hpp"
 
 namespace penstock::app {
-
-/// The keys of tickets, by listener. They belong to the name: tickets outlive changes of the
-/// configuration and of the certificates. Any thread.
-class TicketKeyBook {
-public:
-    using Keys = std::shared_ptr<net::tls::TicketKeys>;
-
-    /// Made at the first call.
-    [[nodiscard]] Keys of(const std::string& listener);
-    [[nodiscard]] std::map<std::string, Keys> all() const;
-
-private:
-    mutable std::mutex mutex_;
-    std::map<std::string, Keys> keys_;
-};
 
 /// What the files of one listener's TLS come to.
 struct ServerMaterial {

@@ -48,7 +48,9 @@ void TlsFiles::follow(const ConfigPtr& config, TlsMaterial loaded) {
         owner = {.settings = std::make_shared<const config::Listener>(listener),
                  .in_force = std::move(loaded.listeners.at(listener.name)),
                  .strict = strict};
-        tickets_.of(listener.name)->use_shared(owner.in_force.ticket_keys);
+        const auto keys = tickets_.of(listener.name);
+        keys->use_shared(owner.in_force.ticket_keys);
+        keys->rotate_if_due(SteadyClock().now());  // from now on their age is known
     }
     for (const auto& upstream : config->upstreams) {
         if (!upstream.tls) continue;

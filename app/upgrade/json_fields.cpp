@@ -1,11 +1,35 @@
 #include "app/upgrade/json_fields.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
+#include <new>
 
 namespace penstock::app {
 
 using std::chrono::milliseconds;
+
+namespace {
+
+class WipedMemory final : public json::memory_resource {
+    void* do_allocate(std::size_t size, std::size_t alignment) override {
+        return ::operator new(size, std::align_val_t(alignment));
+    }
+    void do_deallocate(void* memory, std::size_t size, std::size_t alignment) override {
+        ::explicit_bzero(memory, size);
+        ::operator delete(memory, std::align_val_t(alignment));
+    }
+    [[nodiscard]] bool do_is_equal(const json::memory_resource& other) const noexcept override {
+        return this == &other;
+    }
+};
+
+}  // namespace
+
+json::storage_ptr wiped_memory() noexcept {
+    static WipedMemory memory;
+    return {&memory};
+}
 
 bool FieldWriter::is_nothing(const json::value& value) noexcept {
     switch (value.kind()) {

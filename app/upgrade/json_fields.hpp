@@ -15,6 +15,7 @@
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
+#include <boost/json/storage_ptr.hpp>
 #include <boost/json/value.hpp>
 
 #include "base/clock.hpp"
@@ -30,6 +31,9 @@ namespace json = boost::json;
 
 template <std::size_t n>
 using Counters = std::array<std::uint64_t, n>;
+
+/// Memory that is wiped when it is given back: there are keys among what processes tell each other.
+[[nodiscard]] json::storage_ptr wiped_memory() noexcept;
 
 class FieldWriter {
 public:
@@ -60,7 +64,9 @@ private:
     static bool is_nothing(const json::value& value) noexcept;
     static json::value json_of(bool value) { return value; }
     static json::value json_of(std::integral auto value) { return value; }
-    static json::value json_of(const std::string& value) { return json::value(value); }
+    static json::value json_of(const std::string& value) {
+        return json::value(value, wiped_memory());
+    }
     static json::value json_of(Duration value);
     static json::value json_of(WallTime value);
     template <typename T>
@@ -70,7 +76,7 @@ private:
     }
     template <typename T>
     static json::value json_of(const std::vector<T>& values) {
-        json::array shown;
+        json::array shown(wiped_memory());
         for (const auto& value : values) shown.push_back(json_of(value));
         return shown;
     }
@@ -79,7 +85,7 @@ private:
     }
     template <typename T>
     static json::value json_of(const std::map<std::string, T>& values) {
-        json::object shown;
+        json::object shown(wiped_memory());
         for (const auto& [name, value] : values) shown[name] = json_of(value);
         return shown;
     }
@@ -103,7 +109,7 @@ private:
         return writer.take();
     }
 
-    json::object object_;
+    json::object object_{wiped_memory()};
 };
 
 class FieldReader {

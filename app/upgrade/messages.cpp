@@ -1,14 +1,16 @@
 #include "app/upgrade/messages.hpp"
 
+#include <cstring>
 #include <utility>
 
 #include <boost/json/parse.hpp>
-#include <boost/json/serialize.hpp>
+#include <boost/json/serializer.hpp>
 #include <fmt/format.h>
 
 #include "app/upgrade/json_fields.hpp"
 #include "app/upgrade/ledger_fields.hpp"
 #include "config/names.hpp"
+#include "net/tls/options.hpp"
 
 namespace penstock::app::upgrade {
 
@@ -73,6 +75,12 @@ void fields(A& archive, typename A::template Of<PauseLeft>& pause) {
 }
 
 template <typename A>
+void fields(A& archive, typename A::template Of<TicketKeysLeft>& left) {
+    archive("keys", left.keys);
+    archive("age_ns", left.age);
+}
+
+template <typename A>
 void fields(A& archive, typename A::template Of<Figures>& figures) {
     archive("ledger", figures.ledger);
     archive("gauges", figures.gauges);
@@ -97,6 +105,7 @@ void fields(A& archive, typename A::template Of<Manifest>& manifest) {
     archive("overrides", manifest.overrides);
     archive("splits", manifest.splits);
     archive("pauses", manifest.pauses);
+    archive("ticket_keys", manifest.ticket_keys);
     archive("draining", manifest.draining);
     archive("draining_listeners", manifest.draining_listeners);
     archive("gone", manifest.gone);
@@ -183,7 +192,26 @@ std::expected<void, std::string> check_protocol(const json::object& object) {
         protocol, Manifest::own_protocol));
 }
 
+// In one piece: a text that grows leaves copies of itself behind.
+std::string serialize(const json::object& object) {
+    json::serializer serializer;
+    char room[4096];
+    std::size_t size = 0;
+    for (serializer.reset(&object); !serializer.done();) size += serializer.read(room).size();
+    std::string text;
+    text.reserve(size);
+    for (serializer.reset(&object); !serializer.done();) text += serializer.read(room);
+    ::explicit_bzero(room, sizeof room);
+    return text;
+}
+
 }  // namespace
+
+void Manifest::wipe() noexcept {
+    for (auto& [listener, left] : ticket_keys)
+        for (auto& key : left.keys) net::tls::wipe(key);
+    ticket_keys.clear();
+}
 
 std::optional<std::size_t> Manifest::descriptors() const noexcept {
     constexpr std::uint64_t reason = 1'000'000;
@@ -203,7 +231,7 @@ std::string encode(const Message& message) {
             FieldWriter writer;
             writer("type", std::string(type_name<T>));
             fields(writer, value);
-            return json::serialize(writer.take());
+            return serialize(writer.take());
         },
         message);
 }
@@ -212,7 +240,7 @@ std::expected<Message, std::string> decode(std::string_view text) {
     json::parse_options options;
     options.allow_invalid_utf8 = true;  // names of files and users may be anything
     boost::system::error_code error;
-    const json::value value = json::parse(text, error, {}, options);
+    const json::value value = json::parse(text, error, wiped_memory(), options);
     if (error)
         return std::unexpected(
             fmt::format("a message of the other process is no JSON: {}", error.message()));

@@ -56,6 +56,14 @@ struct PauseLeft {
     bool operator==(const PauseLeft&) const = default;
 };
 
+/// What seals the session tickets of one listener, unless that comes from files. Secret: wiped when
+/// it was taken over, or sent.
+struct TicketKeysLeft {
+    std::vector<std::string> keys{};  // newest first; the bytes of a key file, in hexadecimal
+    Duration age{};  // of the newest
+    bool operator==(const TicketKeysLeft&) const = default;
+};
+
 /// What a process that drains has counted so far, and has now.
 struct Figures {
     Ledger ledger{};
@@ -83,6 +91,7 @@ struct Manifest {
     std::vector<BackendOverride> overrides{};
     std::vector<SplitOverride> splits{};
     std::vector<PauseLeft> pauses{};
+    std::map<std::string, TicketKeysLeft> ticket_keys{};  // by listener
     bool draining = false;
     std::set<std::string> draining_listeners{};
     Ledger gone{};  // what processes have counted that have ended
@@ -90,6 +99,8 @@ struct Manifest {
 
     /// How many have to come with it; nothing if the counts are beyond reason.
     [[nodiscard]] std::optional<std::size_t> descriptors() const noexcept;
+    /// Forgets what is secret in it.
+    void wipe() noexcept;
 };
 
 /// From the new process: it accepts, or it does not and ends.
@@ -119,6 +130,7 @@ struct Unknown {
 using Message =
     std::variant<Manifest, Ready, Failed, Figures, SessionsRequest, SessionsAnswer, Unknown>;
 
+/// The text may be secret, as the message is: whoever sends it wipes it.
 [[nodiscard]] std::string encode(const Message& message);
 /// The error is a sentence. A manifest of another protocol is one.
 [[nodiscard]] std::expected<Message, std::string> decode(std::string_view text);

@@ -153,7 +153,9 @@ asio::awaitable<NewProcess::State::Answer> NewProcess::State::hand_over(std::sha
                                                                         std::vector<int> fds,
                                                                         Patience patience) {
     const TimePoint deadline = deadline_after(SteadyClock().now(), patience.answer);
-    auto text = encode(std::move(manifest));
+    Message message = std::move(manifest);
+    auto text = encode(message);
+    std::get<Manifest>(message).wipe();
     auto sending = self->channel.send(std::move(text), std::move(fds), deadline);
     auto sent = co_await std::move(sending);
     // One that ended at once may have said why.

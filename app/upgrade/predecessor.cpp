@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "app/upgrade/program.hpp"
+#include "net/tls/options.hpp"
 
 namespace penstock::app::upgrade {
 
@@ -58,6 +59,7 @@ std::expected<Predecessor::Estate, std::string> Predecessor::receive(TimePoint d
     if (!message)
         return std::unexpected(fmt::format("nothing to take over: {}", message.error().message));
     auto decoded = decode(message->bytes);
+    net::tls::wipe(message->bytes);
     if (!decoded) return std::unexpected(std::move(decoded.error()));
     auto* manifest = std::get_if<Manifest>(&*decoded);
     if (manifest == nullptr)

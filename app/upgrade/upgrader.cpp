@@ -146,6 +146,7 @@ Manifest Upgrader::make_manifest(OldProcesses::Handover& handover, std::vector<i
                                           .unix_inode = door.unix_inode});
         fds.push_back(door.fd);
     }
+    manifest.ticket_keys = parts_.ticket_keys.leave(parts_.server.config(), SteadyClock().now());
     manifest.gone = std::move(handover.gone);
     manifest.older = std::move(handover.older);
     for (const auto& channel : handover.channels) fds.push_back(channel.get());

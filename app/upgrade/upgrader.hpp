@@ -15,6 +15,7 @@
 #include "app/admin_api.hpp"
 #include "app/reload/reloader.hpp"
 #include "app/server.hpp"
+#include "app/tls/ticket_key_book.hpp"
 #include "app/upgrade/new_process.hpp"
 #include "app/upgrade/old_processes.hpp"
 #include "app/upgrade/program.hpp"
@@ -34,6 +35,7 @@ public:
         AdminApi& admin;
         Reloader& reloader;
         OldProcesses& old;
+        const TicketKeyBook& ticket_keys;
         Logger& log;
         Program program;
     };

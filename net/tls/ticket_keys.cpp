@@ -54,6 +54,23 @@ std::expected<TicketKey, std::string> parse_ticket_key(std::string_view bytes) {
     return key;
 }
 
+std::string serialize_ticket_key(const TicketKey& key) {
+    std::string bytes;
+    bytes.reserve(key.aes128 ? 48 : 80);
+    const auto put = [&bytes](const auto& from, std::size_t size) {
+        bytes.append(reinterpret_cast<const char*>(from.data()), size);
+    };
+    put(key.name, 16);
+    if (key.aes128) {
+        put(key.cipher, 16);
+        put(key.mac, 16);
+    } else {
+        put(key.mac, 32);
+        put(key.cipher, 32);
+    }
+    return bytes;
+}
+
 struct TicketKeys::State {
     mutable std::mutex mutex{};
     std::shared_ptr<const Keys> keys = share({random_key()});
@@ -76,12 +93,12 @@ void TicketKeys::use_shared(std::vector<TicketKey> keys) {
     OPENSSL_cleanse(keys.data(), keys.size() * sizeof(TicketKey));
 }
 
-void TicketKeys::inherit(std::vector<TicketKey> keys) {
+void TicketKeys::inherit(std::vector<TicketKey> keys, TimePoint since) {
     if (!keys.empty()) {
         const std::lock_guard lock(state_->mutex);
         state_->keys = share(keys);
         state_->shared = false;
-        state_->since.reset();
+        state_->since = since;
     }
     OPENSSL_cleanse(keys.data(), keys.size() * sizeof(TicketKey));
 }
@@ -108,6 +125,11 @@ std::shared_ptr<const std::vector<TicketKey>> TicketKeys::keys() const {
 bool TicketKeys::shared() const {
     const std::lock_guard lock(state_->mutex);
     return state_->shared;
+}
+
+std::optional<TimePoint> TicketKeys::since() const {
+    const std::lock_guard lock(state_->mutex);
+    return state_->since;
 }
 
 }  // namespace penstock::net::tls

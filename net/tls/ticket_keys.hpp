@@ -3,8 +3,8 @@
 #include <array>
 #include <cstdint>
 #include <expected>
-#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,6 +25,8 @@ struct TicketKey {
 /// The bytes of a key file: 80 (name, HMAC key, AES-256 key) or 48 (name, AES-128 key, HMAC key of
 /// 16), as nginx has it, so that both may share one. The error is a sentence.
 [[nodiscard]] std::expected<TicketKey, std::string> parse_ticket_key(std::string_view bytes);
+/// The same bytes again; a secret.
+[[nodiscard]] std::string serialize_ticket_key(const TicketKey& key);
 
 /// The keys of one listener's tickets: the newest seals, all of them open. Shared by all workers;
 /// any thread. Keys are wiped when they are dropped.
@@ -42,14 +44,18 @@ public:
 
     /// From now on these, newest first; they are not rotated. Empty: back to random ones.
     void use_shared(std::vector<TicketKey> keys);
-    /// Random keys that another process has made (an upgrade), newest first; rotated from now on.
-    void inherit(std::vector<TicketKey> keys);
-    /// A new random key if the newest is `rotation` old. Called now and then.
+    /// Random keys that another process has made (an upgrade), newest first, which is in use since
+    /// then; rotated from now on.
+    void inherit(std::vector<TicketKey> keys, TimePoint since);
+    /// A new random key if the newest is `rotation` old, which counts from the first call. Called
+    /// now and then.
     void rotate_if_due(TimePoint now);
 
     /// Newest first; never empty.
     [[nodiscard]] std::shared_ptr<const std::vector<TicketKey>> keys() const;
     [[nodiscard]] bool shared() const;
+    /// Since when the newest is in use; nothing if that does not matter, or is not known yet.
+    [[nodiscard]] std::optional<TimePoint> since() const;
 
 private:
     struct State;

@@ -219,9 +219,11 @@ net::Task<balancer::Permit> take_turn(Session& session, TimePoint deadline) {
     const unsigned worker = session.worker().index();
     net::Latch& wake_up = session.client_socket().writable;
     balancer::Permit permit = account.handshakes.try_acquire();
+    HandshakeWaiter waiter(wake_up);
+    if (!permit) account.handshake_rooms[worker].add(waiter);
     while (!permit && session.is_arriving() && session.now() < deadline) {
-        HandshakeWaiter waiter(wake_up);
-        account.handshake_rooms[worker].add(waiter);
+        // Any event of the socket wakes it: its place stays. A call takes it out.
+        if (!waiter.is_linked()) account.handshake_rooms[worker].add_first(waiter);
         account.waiting_to_shake.mark(worker);
         permit = account.handshakes.try_acquire();  // freed between the refusal and the mark
         if (permit) break;

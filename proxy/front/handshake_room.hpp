@@ -19,6 +19,8 @@ struct HandshakeWaiter
 class HandshakeRoom {
 public:
     void add(HandshakeWaiter& waiter) noexcept { waiting_.push_back(waiter); }
+    /// One that was let go on, and came too late: it is next.
+    void add_first(HandshakeWaiter& waiter) noexcept { waiting_.push_front(waiter); }
     [[nodiscard]] bool empty() const noexcept { return waiting_.empty(); }
     /// Lets the first one try again.
     void wake_one(net::ReadyQueue& ready) noexcept {

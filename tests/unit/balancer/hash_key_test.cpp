@@ -75,5 +75,26 @@ TEST(HashKey, other_policies_ask_for_none) {
                   std::nullopt);
 }
 
+// As nginx hashes $ssl_preread_server_name.
+TEST(HashKey, the_name_that_a_client_asked_for_is_a_key_as_well) {
+    const auto here = client("10.0.0.1:80");
+    const auto there = client("[::1]:81");
+    for (const auto& peer : {here, there}) {
+        EXPECT_EQ(KeyHasher(PolicyKind::ring_hash, HashKey::sni, 0).hash(peer, "a.test"),
+                  crc32("a.test"));
+        EXPECT_EQ(KeyHasher(PolicyKind::ring_hash, HashKey::sni, 5).hash(peer, "a.test"),
+                  hash64("a.test", 5) >> 32);
+        EXPECT_EQ(KeyHasher(PolicyKind::maglev, HashKey::sni, 5).hash(peer, "a.test"),
+                  hash64("a.test", 5));
+        EXPECT_EQ(KeyHasher(PolicyKind::maglev, HashKey::sni, 5).hash(peer, ""), std::nullopt)
+            << "no name, no key";
+    }
+    EXPECT_EQ(KeyHasher(PolicyKind::maglev, HashKey::source_ip, 5).hash(here, "a.test"),
+              hash64("10.0.0.1", 5))
+        << "the name is none of the others";
+    EXPECT_EQ(KeyHasher(PolicyKind::round_robin, HashKey::sni, 5).hash(here, "a.test"),
+              std::nullopt);
+}
+
 }  // namespace
 }  // namespace penstock::balancer

@@ -9,6 +9,7 @@
 #include <poll.h>
 
 #include "net/loop_executor.hpp"
+#include "net/task.hpp"
 #include "tests/unit/net/socket_pair.hpp"
 
 namespace penstock::net {
@@ -98,6 +99,75 @@ TEST(EventLoop, ready_input_comes_before_a_deadline_that_has_passed) {
     ASSERT_EQ(::poll(&arrived, 1, 20'000), 1);
     loop.turn(Duration::zero());
     EXPECT_TRUE(judge.saw_input);
+}
+
+struct Owner final : CoroutineOwner {
+    void on_coroutine_failure(std::exception_ptr) noexcept override { FAIL(); }
+};
+
+Root work_in_background(Owner&, EventLoop& loop, std::vector<int>& done, int number) {
+    co_await loop.background().yield();
+    done.push_back(number);
+    const TimePoint ends = SteadyClock().now() + EventLoop::background_slice;
+    while (SteadyClock().now() < ends) {  // a signature takes its time
+    }
+}
+
+Root relay_once(Owner&, EventLoop& loop, std::vector<int>& done, int number) {
+    co_await loop.ready().yield();
+    done.push_back(number);
+}
+
+// T6: a handshake costs the time of a slice; whoever only relays does not wait for a second one.
+TEST(EventLoop, T6_background_gets_one_slice_per_turn_after_all_that_was_ready) {
+    EventLoop loop{1 << 20};
+    Owner owner;
+    std::vector<int> done;
+    for (int i = 0; i < 3; ++i) work_in_background(owner, loop, done, i);
+    for (int turn = 0; turn < 3; ++turn) {
+        relay_once(owner, loop, done, 100);
+        relay_once(owner, loop, done, 101);
+        loop.turn(std::chrono::seconds(20));
+        EXPECT_EQ(done, (std::vector{100, 101, turn})) << "it does not wait while there is work";
+        done.clear();
+    }
+    EXPECT_TRUE(loop.background().empty());
+}
+
+Root little_work(Owner&, EventLoop& loop, int& done) {
+    co_await loop.background().yield();
+    ++done;
+}
+
+TEST(EventLoop, T6_a_slice_has_room_for_many_small_steps) {
+    EventLoop loop{1 << 20};
+    Owner owner;
+    int done = 0;
+    constexpr int count = 5000;
+    for (int i = 0; i < count; ++i) little_work(owner, loop, done);
+    EXPECT_TRUE(turn_until(loop, [&] { return done == count; }));
+    EXPECT_TRUE(loop.background().empty());
+}
+
+Root note(Owner&, ReadyQueue& queue, std::vector<int>& done, int number) {
+    co_await queue.yield();
+    done.push_back(number);
+}
+
+TEST(ReadyQueue, one_that_is_never_empty_stays_in_order) {
+    ReadyQueue queue;
+    Owner owner;
+    std::vector<int> done;
+    const auto push = [&](int number) { note(owner, queue, done, number); };
+    int next = 0;
+    for (; next < 10; ++next) push(next);
+    for (int i = 0; i < 5000; ++i) {
+        queue.run_one();
+        push(next++);
+    }
+    while (!queue.empty()) queue.run_one();
+    ASSERT_EQ(done.size(), static_cast<std::size_t>(next));
+    for (int i = 0; i < next; ++i) ASSERT_EQ(done[static_cast<std::size_t>(i)], i);
 }
 
 }  // namespace

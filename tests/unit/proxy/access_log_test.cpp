@@ -12,6 +12,7 @@
 #include "proxy/access_log/format.hpp"
 #include "proxy/access_log/sink.hpp"
 #include "proxy/access_log/worker_log.hpp"
+#include "proxy/front/client_facts.hpp"
 #include "tests/support/temp_dir.hpp"
 
 namespace penstock::proxy {
@@ -119,6 +120,84 @@ TEST_F(LineTest, text_has_the_same_fields) {
               "backend:b,address:[::1]:5432,ms:0.101\" connect_ms=0.101 first_byte_ms=5.000 "
               "duration_ms=1234.567 bytes_to_backend=10 bytes_to_client=20 closed_by=client "
               "reason=completed class=ok\n");
+}
+
+ClientFacts all_facts() {
+    return {.peer = Endpoint::parse("127.0.0.1:9")->ip(),
+            .route = "*.example",
+            .server_name = "a.example",
+            .alpn = "h2",
+            .tls_version = "TLSv1.3",
+            .tls_cipher = "TLS_AES_128_GCM_SHA256",
+            .client_cert = "CN=a client,O=\"b\"",
+            .tls_resumed = true,
+            .tls_us = 2500};
+}
+
+TEST_F(LineTest, json_has_what_a_client_told_in_its_place) {
+    const ClientFacts facts = all_facts();
+    record.facts = &facts;
+    record.queue_us = 7;
+    record.detail = "ECONNRESET";
+    LineBuffer out;
+    append_json(out, record);
+    const std::string line(out.view());
+    EXPECT_NE(line.find(R"("client":"192.0.2.9:4000","peer":"127.0.0.1:9",)"
+                        R"("local":"192.0.2.1:5432","route":"*.example","sni":"a.example",)"
+                        R"("alpn":"h2","tls":{"version":"TLSv1.3",)"
+                        R"("cipher":"TLS_AES_128_GCM_SHA256","resumed":true,)"
+                        R"("client_cert":"CN=a client,O=\"b\""},"upstream":"pg",)"),
+              std::string::npos)
+        << line;
+    EXPECT_NE(line.find(R"("queue_ms":0.007,"tls_ms":2.500,"connect_ms":0.101,)"),
+              std::string::npos)
+        << line;
+    EXPECT_TRUE(line.ends_with(R"("class":"ok","detail":"ECONNRESET"})"
+                               "\n"))
+        << line;
+    EXPECT_NO_THROW(boost::json::parse(line.substr(0, line.size() - 1)));
+}
+
+TEST_F(LineTest, text_has_what_a_client_told_as_well) {
+    const ClientFacts facts = all_facts();
+    record.facts = &facts;
+    LineBuffer out;
+    append_text(out, record);
+    const std::string line(out.view());
+    EXPECT_NE(line.find(" client=192.0.2.9:4000 peer=127.0.0.1:9 local=192.0.2.1:5432 "
+                        "route=*.example sni=a.example alpn=h2 tls=\"version:TLSv1.3,"
+                        "cipher:TLS_AES_128_GCM_SHA256,resumed:true,"
+                        "client_cert:CN=a client,O=\\\"b\\\"\" upstream=pg "),
+              std::string::npos)
+        << line;
+    EXPECT_NE(line.find(" tls_ms=2.500 connect_ms=0.101 "), std::string::npos) << line;
+}
+
+TEST_F(LineTest, what_a_client_did_not_tell_is_absent) {
+    const ClientFacts facts{.route = "2", .server_name = "a.example"};  // passed through
+    record.facts = &facts;
+    LineBuffer out;
+    append_json(out, record);
+    const std::string line(out.view());
+    EXPECT_NE(line.find(R"("local":"192.0.2.1:5432","route":"2","sni":"a.example","upstream")"),
+              std::string::npos)
+        << line;
+    for (const char* key : {"\"peer\"", "\"alpn\"", "\"tls\"", "\"tls_ms\"", "\"client_cert\""})
+        EXPECT_EQ(line.find(key), std::string::npos) << key;
+}
+
+TEST_F(LineTest, the_name_that_a_client_gives_is_cut_and_escaped) {
+    ClientFacts facts;
+    facts.server_name = "a\n\"" + std::string(1000, 'x');
+    record.facts = &facts;
+    LineBuffer json;
+    append_json(json, record);
+    EXPECT_NE(json.view().find(R"("sni":"a\n\"xxx)"), std::string_view::npos);
+    EXPECT_EQ(json.view().find(std::string(256, 'x')), std::string_view::npos);
+    LineBuffer text;
+    append_text(text, record);
+    EXPECT_NE(text.view().find(R"(sni="a\x0a\"xxx)"), std::string_view::npos) << text.view();
+    EXPECT_EQ(text.view().find(std::string(256, 'x')), std::string_view::npos);
 }
 
 TEST_F(LineTest, what_a_dry_run_let_pass_stands_at_the_end) {

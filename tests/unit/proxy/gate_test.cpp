@@ -428,5 +428,74 @@ TEST(GateLog, one_message_of_a_kind_in_ten_seconds) {
     EXPECT_TRUE(log.lines[3].ends_with("(4 more since the last message)")) << log.lines[3];
 }
 
+// Behind a proxy: its connections have no source; their clients are asked later.
+TEST(GateInTwoSteps, a_connection_takes_its_room_and_is_no_source) {
+    config::Listener listener;
+    listener.deny = networks({"0.0.0.0/0"});
+    listener.max_connections = 1;
+    listener.max_connections_per_source = 1;
+    listener.accept_rate_per_source = rate(1, 1h, 1);
+    Scene scene(listener);
+    auto entered = scene.gate.admit_connection(start, {}, scene.process);
+    EXPECT_EQ(entered.refused, none);
+    EXPECT_EQ(scene.gate.connections().used(), 1U);
+    EXPECT_EQ(scene.process.used(), 1U);
+    EXPECT_EQ(scene.gate.admit_connection(start, {}, scene.process).refused, limit_listener);
+    EXPECT_EQ(scene.process.used(), 1U) << "who is refused takes nothing";
+}
+
+TEST(GateInTwoSteps, the_rate_of_the_listener_counts_when_it_is_accepted) {
+    config::Listener listener;
+    listener.accept_rate = rate(1, 1h, 1);
+    Scene scene(listener);
+    EXPECT_EQ(scene.gate.admit_connection(start, {}, scene.process).refused, none);
+    EXPECT_EQ(scene.gate.admit_connection(start, {}, scene.process).refused, rate_listener);
+    const auto client = peer("10.0.0.1");
+    EXPECT_EQ(scene.gate.admit_source({client, nullptr, start}).refused, none);
+}
+
+TEST(GateInTwoSteps, the_client_is_asked_for_lists_and_limits_per_source_alone) {
+    config::Listener listener;
+    listener.deny = networks({"10.0.0.66"});
+    listener.max_connections = 1;
+    listener.max_connections_per_source = 1;
+    listener.accept_rate_per_source = rate(1, 1h, 2);
+    Scene scene(listener, 1);
+    auto room = scene.gate.admit_connection(start, {}, scene.process);
+    ASSERT_EQ(room.refused, none);
+    const auto ask = [&](const std::string& address) {
+        const auto client = peer(address);
+        return scene.gate.admit_source({client, scene.access.get(), start});
+    };
+    EXPECT_EQ(ask("10.0.0.66").refused, denied);
+    {
+        const auto first = ask("10.0.0.1");
+        EXPECT_EQ(first.refused, none);
+        EXPECT_TRUE(first.source);
+        EXPECT_EQ(ask("10.0.0.1").refused, limit_source);
+        EXPECT_EQ(ask("10.0.0.2").refused, none) << "the room of the listener was taken before";
+    }
+    EXPECT_EQ(ask("10.0.0.1").refused, none);
+    EXPECT_EQ(ask("10.0.0.1").refused, rate_source);
+    EXPECT_EQ(scene.process.used(), 1U);
+    EXPECT_EQ(scene.gate.connections().used(), 1U);
+}
+
+TEST(GateInTwoSteps, dry_runs_let_clients_pass_and_tell) {
+    config::Listener listener;
+    listener.deny = networks({"10.0.0.66"});
+    listener.max_connections_per_source = 1;
+    listener.dry_run = {.max_connections_per_source = true, .deny = true};
+    Scene scene(listener);
+    const auto client = peer("10.0.0.66");
+    const auto first = scene.gate.admit_source({client, scene.access.get(), start});
+    EXPECT_EQ(first.refused, none);
+    EXPECT_TRUE(first.would_refuse.contains(denied));
+    EXPECT_FALSE(first.would_refuse.contains(limit_source));
+    const auto second = scene.gate.admit_source({client, scene.access.get(), start});
+    EXPECT_EQ(second.refused, none);
+    EXPECT_TRUE(second.would_refuse.contains(limit_source));
+}
+
 }  // namespace
 }  // namespace penstock::proxy

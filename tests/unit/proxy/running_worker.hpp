@@ -42,46 +42,54 @@ inline bool arrives(const net::UniqueFd& from, const net::UniqueFd& to) {
 }
 
 /// One worker on a thread of its own, with one listener in front of one backend, or several, that
-/// the test plays.
+/// the test plays. Further workers accept nobody, and serve whom they are handed.
 class RunningWorker {
 public:
     explicit RunningWorker(config::Listener listener = {}, config::Upstream upstream_settings = {},
-                           std::size_t backends = 1)
-        : settings(std::move(upstream_settings)) {
+                           std::size_t backends = 1,
+                           std::shared_ptr<const net::tls::ServerContext> tls = nullptr,
+                           std::size_t workers = 1)
+        : settings(std::move(upstream_settings)), shared(workers, 20000, 1, log) {
         std::signal(SIGPIPE, SIG_IGN);  // as the program does: splice() raises it
         for (std::size_t i = 0; i < backends; ++i) add_backend(std::string(1, "bcdef"[i]));
         settings.name = "up";
         listener.name = "web";
         listener.upstream = "up";
         first = std::make_shared<const balancer::Snapshot>(make_set(all));
-        upstream = std::make_shared<UpstreamShared>(settings, 1);
-        web = std::make_shared<ListenerShared>(listener, 1);
+        upstream = std::make_shared<UpstreamShared>(settings, workers);
+        web = std::make_shared<ListenerShared>(listener, workers);
+        web->tls = std::move(tls);
         shared.workers.push_back(&worker);
         auto front = net::open_listen_group(loopback(), 1);
         net::start_listening(*front, 4096).value();
         address_ = front->sockets[0].bound();
-        WorkerUpdate update;
-        update.upstreams.push_back(
-            {upstream,
-             new UpstreamContext(upstream, std::make_shared<const config::Upstream>(settings),
-                                 first, 0, 1)});
-        update.listeners.push_back({web, {0}});
+        WorkerUpdate update = first_update(0);
         socket_ = front->sockets[0].fd();
         update.sockets.push_back({socket_, 0, front->sockets[0].take_fd()});
         worker.apply(std::move(update));
-        thread_ = std::thread([this] { worker.run(); });
+        for (unsigned i = 1; i < workers; ++i) {
+            others.push_back(std::make_unique<Worker>(
+                shared, WorkerOptions{i, std::size_t{64} << 20, {}}, nullptr));
+            others.back()->apply(first_update(i));
+            shared.workers.push_back(others.back().get());
+        }
+        for (Worker* each : shared.workers) threads_.emplace_back([each] { each->run(); });
     }
     ~RunningWorker() {
-        worker.send([this] { worker.stop(); });
-        thread_.join();
+        for (Worker* each : shared.workers) each->send([each] { each->stop(); });
+        for (auto& thread : threads_) thread.join();
     }
 
     /// Runs `function` on the worker and returns its result.
     template <typename F>
     auto on_worker(F function) {
+        return on(worker, std::move(function));
+    }
+    template <typename F>
+    static auto on(Worker& which, F function) {
         std::packaged_task<decltype(function())()> task(std::move(function));
         auto result = task.get_future();
-        worker.send([&task] { task(); });
+        which.send([&task] { task(); });
         return result.get();
     }
 
@@ -108,7 +116,8 @@ public:
         net::start_listening(*group, 4096).value();
         const Endpoint address = group->sockets[0].bound();
         backend_listeners.push_back(group->sockets[0].take_fd());
-        return all.emplace_back(std::make_shared<balancer::Backend>("up", name, address));
+        return all.emplace_back(std::make_shared<balancer::Backend>(
+            "up", name, address, balancer::BackendLimits{}, shared.loads.size()));
     }
     using Backends = std::vector<std::shared_ptr<balancer::Backend>>;
     [[nodiscard]] static std::shared_ptr<const balancer::BackendSet> make_set(
@@ -166,8 +175,9 @@ public:
 
     config::Upstream settings;
     SilentLog log;
-    WorkersShared shared{1, 20000, 1, log};
+    WorkersShared shared;
     Worker worker{shared, {0, 64U << 20, {}}, nullptr};
+    std::vector<std::unique_ptr<Worker>> others;
     std::vector<net::UniqueFd> backend_listeners;
     Backends all;
     std::shared_ptr<UpstreamShared> upstream;
@@ -176,10 +186,19 @@ public:
 
 private:
     static Endpoint loopback() { return Endpoint::ipv4({127, 0, 0, 1}, 0); }
+    [[nodiscard]] WorkerUpdate first_update(unsigned of) const {
+        WorkerUpdate update;
+        update.upstreams.push_back(
+            {upstream,
+             new UpstreamContext(upstream, std::make_shared<const config::Upstream>(settings),
+                                 first, of, 1)});
+        update.listeners.push_back({web, {0}});
+        return update;
+    }
 
     Endpoint address_;
     int socket_ = -1;
-    std::thread thread_;
+    std::vector<std::thread> threads_;
 };
 
 }  // namespace penstock::proxy

@@ -176,9 +176,35 @@ TEST(TicketKeysTest, T13_random_keys_rotate_and_shared_ones_do_not) {
     keys.use_shared({});
     EXPECT_FALSE(keys.shared());
     EXPECT_NE(keys.keys()->front(), first);
-    keys.inherit({first});
+}
+
+TEST(TicketKeysTest, T13_inherited_keys_keep_their_age) {
+    const TimePoint now{std::chrono::hours(100)};
+    TicketKeys before;
+    TicketKeys keys;
+    EXPECT_FALSE(keys.since()) << "not known before the first look";
+    keys.rotate_if_due(now);
+    EXPECT_EQ(keys.since(), now);
+    keys.inherit(*before.keys(), now - TicketKeys::rotation + Duration(1));
     EXPECT_FALSE(keys.shared());
-    EXPECT_EQ(keys.keys()->front(), first);
+    EXPECT_EQ(*keys.keys(), *before.keys());
+    keys.rotate_if_due(now);
+    EXPECT_EQ(*keys.keys(), *before.keys());
+    keys.rotate_if_due(now + Duration(1));
+    ASSERT_EQ(keys.keys()->size(), 2U);
+    EXPECT_EQ(keys.keys()->back(), before.keys()->front());
+    // No keys are no reason to change anything.
+    const auto known = *keys.keys();
+    keys.inherit({}, now);
+    EXPECT_EQ(*keys.keys(), known);
+}
+
+TEST(TicketKeysTest, a_key_is_serialized_as_its_file_has_it) {
+    std::string bytes(80, '\0');
+    for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(i);
+    for (const std::size_t size : {std::size_t{80}, std::size_t{48}})
+        EXPECT_EQ(serialize_ticket_key(parse_ticket_key(bytes.substr(0, size)).value()),
+                  bytes.substr(0, size));
 }
 
 // What this program does when it is started anew for the next test.

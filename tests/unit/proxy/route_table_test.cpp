@@ -1,0 +1,192 @@
+#include "proxy/routing/route_table.hpp"
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "base/clock.hpp"
+
+namespace penstock::proxy {
+namespace {
+
+using Kind = RouteTable::Match::Kind;
+using config::StartTls;
+
+CompactEndpoint peer(const std::string& text) { return Endpoint::parse(text).value().ip(); }
+
+PeerList networks(const std::vector<std::string>& list) {
+    PeerList out;
+    for (const auto& text : list) out.prefixes.push_back(Prefix::parse(text).value());
+    return out;
+}
+
+/// What a client comes to: `own`, the name of `[listener.sni]`, or `#` and the place of the route.
+class Table {
+public:
+    explicit Table(config::Listener listener) : settings_(std::move(listener)), table_(settings_) {}
+
+    std::string find(std::string_view name, const std::vector<std::string>& alpn = {},
+                     StartTls starttls = StartTls::none,
+                     const std::string& from = "192.0.2.1:1") const {
+        const CompactEndpoint client = peer(from);
+        const auto match = table_.find(
+            {.client = client, .server_name = name, .alpn = alpn, .starttls = starttls});
+        if (match.kind == Kind::own) return "own";
+        if (match.kind == Kind::name) return settings_.sni[match.index].name;
+        return "#" + std::to_string(match.index);
+    }
+    const RouteTable* operator->() const { return &table_; }
+
+private:
+    config::Listener settings_;
+    RouteTable table_;
+};
+
+config::Listener with_names(const std::vector<std::string>& names) {
+    config::Listener listener;
+    for (const auto& name : names) listener.sni.push_back({name, "up"});
+    return listener;
+}
+
+config::Listener with_routes(std::vector<config::Route> routes) {
+    config::Listener listener;
+    listener.routes = std::move(routes);
+    return listener;
+}
+
+struct NameCase {
+    const char* name;
+    const char* found;
+};
+
+TEST(RouteTable, S8_exact_names_go_before_patterns_and_long_patterns_before_short_ones) {
+    const Table table(with_names(
+        {"a.b.example", "*.b.example", "*.example", "*.deep.b.example", "xn--bcher-kva.example"}));
+    for (const auto& [name, found] : {
+             NameCase{"a.b.example", "a.b.example"},
+             NameCase{"c.b.example", "*.b.example"},
+             NameCase{"x.a.b.example", "*.b.example"},  // any number of labels
+             NameCase{"x.deep.b.example", "*.deep.b.example"},
+             NameCase{"deep.b.example", "*.b.example"},  // the star stands for one label at least
+             NameCase{"b.example", "*.example"},
+             NameCase{"xn--bcher-kva.example", "xn--bcher-kva.example"},
+             NameCase{"bcher-kva.example", "*.example"},
+             NameCase{"example", "own"},
+             NameCase{".example", "own"},
+             NameCase{"notexample", "own"},
+             NameCase{"a.b.example.org", "own"},
+             NameCase{".", "own"},
+             NameCase{"", "own"},
+         })
+        EXPECT_EQ(table.find(name), found) << name;
+}
+
+TEST(RouteTable, names_go_before_routes_and_routes_in_their_order) {
+    config::Listener listener = with_names({"*.example"});
+    listener.routes = {{.sni = {"a.example"}}, {.sni = {"a.test"}}, {.sni = {"*.test", "b.org"}}};
+    const Table table(listener);
+    EXPECT_EQ(table.find("a.example"), "*.example") << "an exact name of a route comes later";
+    EXPECT_EQ(table.find("a.test"), "#1");
+    EXPECT_EQ(table.find("b.test"), "#2");
+    EXPECT_EQ(table.find("b.org"), "#2");
+    EXPECT_EQ(table.find("test"), "own");
+}
+
+TEST(RouteTable, an_empty_name_stands_for_clients_without_one) {
+    const Table table(with_routes({{.sni = {"", "a.test"}}, {}}));
+    EXPECT_EQ(table.find(""), "#0");
+    EXPECT_EQ(table.find("a.test"), "#0");
+    EXPECT_EQ(table.find("b.test"), "#1") << "a route without conditions is for everybody";
+    const Table named(with_routes({{.sni = {"*.test"}}}));
+    EXPECT_EQ(named.find(""), "own");
+}
+
+TEST(RouteTable, one_protocol_of_those_offered_is_enough) {
+    const Table table(with_routes({{.alpn = {"h2", "grpc"}}, {.alpn = {"http/1.1"}}}));
+    EXPECT_EQ(table.find("", {"http/1.1", "h2"}), "#0");
+    EXPECT_EQ(table.find("", {"grpc"}), "#0");
+    EXPECT_EQ(table.find("", {"http/1.1"}), "#1");
+    EXPECT_EQ(table.find("", {"H2"}), "own");
+    EXPECT_EQ(table.find("", {}), "own");
+}
+
+TEST(RouteTable, a_source_is_where_the_client_comes_from) {
+    config::Route local{.source = networks({"10.0.0.0/8", "2001:db8::/32"})};
+    config::Route by_unix;
+    by_unix.source.unix_peers = true;
+    const Table table(with_routes({local, by_unix}));
+    const auto from = [&](const std::string& address) {
+        return table.find("", {}, StartTls::none, address);
+    };
+    EXPECT_EQ(from("10.1.2.3:99"), "#0");
+    EXPECT_EQ(from("[2001:db8::1]:99"), "#0");
+    EXPECT_EQ(from("11.0.0.1:99"), "own");
+    const sockaddr raw{.sa_family = AF_UNIX, .sa_data = {}};
+    const auto unix_client = CompactEndpoint::from_sockaddr(&raw, sizeof raw.sa_family);
+    EXPECT_EQ(table->find({.client = unix_client}).index, 1U);
+}
+
+TEST(RouteTable, all_conditions_of_a_route_hold_together) {
+    const Table table(
+        with_routes({{.sni = {"a.test"}, .alpn = {"h2"}, .source = networks({"10.0.0.0/8"})}}));
+    EXPECT_EQ(table.find("a.test", {"h2"}, StartTls::none, "10.0.0.1:1"), "#0");
+    EXPECT_EQ(table.find("b.test", {"h2"}, StartTls::none, "10.0.0.1:1"), "own");
+    EXPECT_EQ(table.find("a.test", {"x"}, StartTls::none, "10.0.0.1:1"), "own");
+    EXPECT_EQ(table.find("a.test", {"h2"}, StartTls::none, "11.0.0.1:1"), "own");
+}
+
+TEST(RouteTable, who_asked_for_tls_by_starttls_is_for_routes_with_it) {
+    const Table table(
+        with_routes({{.sni = {"a.test"}}, {.sni = {"a.test"}, .starttls = StartTls::postgres}}));
+    EXPECT_EQ(table.find("a.test"), "#0");
+    EXPECT_EQ(table.find("a.test", {}, StartTls::postgres), "#1");
+    // What the listener says, counts for its routes.
+    config::Listener listener = with_routes({{.sni = {"a.test"}}});
+    listener.starttls = StartTls::postgres;
+    EXPECT_EQ(Table(listener).find("a.test", {}, StartTls::postgres), "#0");
+    EXPECT_EQ(Table(listener).find("a.test"), "#0");
+}
+
+TEST(RouteTable, knows_whether_the_hello_matters) {
+    const auto needs = [](config::Listener listener) { return Table(listener)->needs_hello(); };
+    EXPECT_FALSE(needs({}));
+    EXPECT_FALSE(needs(with_routes({{.source = networks({"10.0.0.0/8"})}})));
+    EXPECT_TRUE(needs(with_names({"a.test"})));
+    EXPECT_TRUE(needs(with_routes({{}, {.sni = {"a.test"}}})));
+    EXPECT_TRUE(needs(with_routes({{.alpn = {"h2"}}})));
+    EXPECT_TRUE(needs(with_routes({{.tls = config::RouteTls::passthrough}})));
+    const auto postgres = with_routes({{.starttls = StartTls::postgres}});
+    EXPECT_TRUE(needs(postgres));
+    EXPECT_TRUE(Table(postgres)->has_starttls());
+    EXPECT_FALSE(Table(with_names({"a.test"}))->has_starttls());
+}
+
+// O(1) for exact names, one look-up per label for patterns: 100,000 names cost what ten do. The
+// bound is a hundred times what it takes, so that a slow machine passes and a list that is searched
+// from end to end does not.
+TEST(RouteTable, S8_a_hundred_thousand_names_are_found_at_once) {
+    constexpr std::uint32_t count = 100'000;
+    NameTable names;
+    std::vector<std::string> known;
+    for (std::uint32_t i = 0; i < count; ++i) {
+        const std::string host = "host" + std::to_string(i) + ".example";
+        names.add(i % 2 == 0 ? host : "*." + host, i);
+        known.push_back(i % 2 == 0 ? host : "a.b.c." + host);
+    }
+    const TimePoint start = SteadyClock().now();
+    for (std::uint32_t i = 0; i < count; ++i) ASSERT_EQ(names.find(known[i]), i) << known[i];
+    const std::string unknown = "a.b.c.d.e.f.unknown.example";
+    for (std::uint32_t i = 0; i < count; ++i) ASSERT_FALSE(names.find(unknown));
+    const auto each = (SteadyClock().now() - start) / (2 * count);
+    EXPECT_LT(each, std::chrono::microseconds(100));
+    // 127 labels, which is the most a name can have.
+    std::string labels;
+    for (int i = 0; i < 127; ++i) labels += "a.";
+    EXPECT_FALSE(names.find(labels));
+    EXPECT_EQ(names.find(labels + "host1.example"), 1U);
+}
+
+}  // namespace
+}  // namespace penstock::proxy
