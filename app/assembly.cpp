@@ -48,11 +48,11 @@ std::expected<std::unique_ptr<Assembly>, StartFailure> Assembly::open(
     if (!inputs) return invalid(inputs.error());
     proxy->monitors = std::make_unique<Monitors>(context, config, *inputs, capacity.workers, log);
     inheritance.restore_overrides(*proxy->monitors);
-    auto server = Server::open(origin.config,
-                               {capacity.workers, capacity.limit.connections, buffer_cap(),
-                                access->policies, tls->contexts(), proxy->monitors->first(),
-                                &inheritance.sockets()},
-                               log);
+    auto server =
+        Server::open(origin.config,
+                     {capacity.workers, capacity.limit.connections, buffer_cap(), access->policies,
+                      tls->contexts(), proxy->monitors->first(), &inheritance.sockets()},
+                     log);
     if (!server) return failed(server.error());
     proxy->server = *std::move(server);
     proxy->old = std::make_unique<upgrade::OldProcesses>(context, log);
@@ -78,10 +78,10 @@ void Assembly::follow_files(const Origin& origin, boost::asio::io_context& conte
 
 void Assembly::make_changers(const Origin& origin, boost::asio::io_context& context,
                              net::ProcessLog& log) {
-    reloader = std::make_unique<Reloader>(
-        Reloader::Parts{context, *server, *monitors, *access_files, *tls_files, ticket_keys, *admin,
-                        log}, origin.file,
-        origin.files);
+    reloader =
+        std::make_unique<Reloader>(Reloader::Parts{context, *server, *monitors, *access_files,
+                                                   *tls_files, ticket_keys, *admin, log},
+                                   origin.file, origin.files);
     if (origin.program)
         upgrader = std::make_unique<upgrade::Upgrader>(upgrade::Upgrader::Parts{
             context, *server, *admin, *reloader, *old, log, *origin.program});
@@ -92,7 +92,8 @@ void Assembly::wire(boost::asio::io_context& context) {
     service.set_reloader(*reloader);
     service.set_old_processes(*old);
     if (upgrader) service.set_upgrader(*upgrader);
-    tls_files->on_change([&service](const std::string& text) { service.record_certificates(text); });
+    tls_files->on_change(
+        [&service](const std::string& text) { service.record_certificates(text); });
     tls_files->on_upstream([this](const std::string& upstream, const auto& changed) {
         monitors->set_tls(upstream, changed);
     });

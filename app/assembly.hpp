@@ -15,9 +15,9 @@
 #include "app/monitors.hpp"
 #include "app/reload/reloader.hpp"
 #include "app/server.hpp"
+#include "app/tls/tls_files.hpp"
 #include "app/upgrade/old_processes.hpp"
 #include "app/upgrade/program.hpp"
-#include "app/tls/tls_files.hpp"
 #include "app/upgrade/upgrader.hpp"
 #include "net/logger.hpp"
 

@@ -86,9 +86,8 @@ void operate(ControlLoop& loop, net::ProcessLog& log, Assembly& proxy, bool took
     loop.context.run();
     proxy.admin->stop();
     proxy.server->join();
-    log.info("stopped: {}",
-             proxy.server->summary() + proxy.access_files->summary() +
-                 proxy.tls_files->summary() + proxy.monitors->summary());
+    log.info("stopped: {}", proxy.server->summary() + proxy.access_files->summary() +
+                                proxy.tls_files->summary() + proxy.monitors->summary());
 }
 
 // Everybody who wants to know hears why nothing was started.

@@ -47,9 +47,10 @@ void Server::make_workers() {
         workers_.push_back(std::make_unique<proxy::Worker>(shared_, options, log_writer_.get()));
         shared_.workers.push_back(workers_.back().get());
     }
-    Change first{
-        .config = config_, .max_connections = options_.max_connections, .access = options_.access,
-        .tls = options_.tls};
+    Change first{.config = config_,
+                 .max_connections = options_.max_connections,
+                 .access = options_.access,
+                 .tls = options_.tls};
     for (std::size_t i = 0; i < config_->upstreams.size(); ++i) {
         // Instances that shall choose alike can be compared by it.
         const auto& name = config_->upstreams[i].name;

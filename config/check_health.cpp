@@ -140,13 +140,6 @@ void check_login(const Subject& subject) {
 /// What the library of PostgreSQL cannot do as the traffic does it.
 void check_postgres(const Subject& subject) {
     const auto& upstream = subject.upstream;
-    if (header_of_checks(upstream) != SendProxyProtocol::off)
-        subject.error(
-            "health_check.type",
-            "checks of type \"postgres\" cannot begin with the PROXY header that "
-            "'send_proxy_protocol' gives the backends; use type = \"tcp\" or \"exchange\", "
-            "or send_proxy_protocol = \"off\" in [upstream.health_check] with a 'port' "
-            "that expects none");
     if (!checks_verify(upstream)) return;
     if (upstream.tls->verify && upstream.tls->ca.empty())
         subject.error("health_check.type",
@@ -160,8 +153,22 @@ void check_postgres(const Subject& subject) {
                       "or type = \"tls\"");
 }
 
+/// Client libraries make their connections by themselves.
+void check_header_of_checks(const Subject& subject) {
+    const auto type = subject.upstream.health_check.type;
+    if (header_of_checks(subject.upstream) == SendProxyProtocol::off) return;
+    if (type == CheckType::postgres || type == CheckType::mysql)
+        subject.error("health_check.type",
+                      fmt::format("checks of type \"{}\" cannot begin with the PROXY header that "
+                                  "'send_proxy_protocol' gives the backends; use type = \"tcp\" or "
+                                  "\"exchange\", or send_proxy_protocol = \"off\" in "
+                                  "[upstream.health_check] with a 'port' that expects none",
+                                  type == CheckType::mysql ? "mysql" : "postgres"));
+}
+
 void check_tls_of_checks(const Subject& subject) {
     const auto& check = subject.upstream.health_check;
+    check_header_of_checks(subject);
     if (check.type == CheckType::postgres) check_postgres(subject);
     if (check.type == CheckType::tcp && check.tls == CheckTls::on)
         subject.idle("health_check.tls",

@@ -44,7 +44,8 @@ net::Task<int> connect_once(Session& session, const Endpoint& address, TimePoint
     co_return ETIMEDOUT;
 }
 
-// The whole attempt: connected, and the backend knows all that it is told before the client's bytes.
+// The whole attempt: connected, and the backend knows all that it is told before the client's
+// bytes.
 net::Task<AttemptResult> reach(Session& session, const Endpoint& address, TimePoint deadline) {
     auto connecting = connect_once(session, address, deadline);
     const AttemptResult result = attempt_result(co_await connecting);

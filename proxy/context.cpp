@@ -56,8 +56,7 @@ namespace {
 
 // Its clients' server names matter, beyond what its routes ask for.
 bool wants_name(const config::Upstream& upstream) noexcept {
-    return upstream.hash_key == config::HashKey::sni ||
-           upstream.send_proxy_protocol_tlvs.authority;
+    return upstream.hash_key == config::HashKey::sni || upstream.send_proxy_protocol_tlvs.authority;
 }
 
 Router::Named by_name(const std::vector<UpstreamPtr>& upstreams) {

@@ -10,12 +10,12 @@
 #include <boost/smart_ptr/intrusive_ptr.hpp>
 #include <boost/smart_ptr/intrusive_ref_counter.hpp>
 
+#include "balancer/limits/peer_set.hpp"
 #include "balancer/slot_limiter.hpp"
 #include "config/config.hpp"
-#include "balancer/limits/peer_set.hpp"
 #include "metrics/cells.hpp"
-#include "net/tls/context.hpp"
 #include "net/socket.hpp"
+#include "net/tls/context.hpp"
 #include "proxy/deadlines.hpp"
 #include "proxy/front/handshake_room.hpp"
 #include "proxy/gate/access_policy.hpp"
@@ -34,7 +34,11 @@ using RouteCellsOfWorkers = std::vector<metrics::RouteCells>;
 /// in use, who waits. Shared by the workers; the map is the control thread's.
 struct ListenerAccount : std::enable_shared_from_this<ListenerAccount> {
     ListenerAccount(std::string its_name, std::size_t workers)
-        : name(std::move(its_name)), waiting(workers), waiting_to_shake(workers), handshake_rooms(workers), cells(workers) {}
+        : name(std::move(its_name)),
+          waiting(workers),
+          waiting_to_shake(workers),
+          handshake_rooms(workers),
+          cells(workers) {}
 
     /// Made at the first call.
     [[nodiscard]] const std::shared_ptr<RouteCellsOfWorkers>& route(const std::string& upstream);
@@ -93,9 +97,8 @@ struct Route {
 struct ListenerContext
     : boost::intrusive_ref_counter<ListenerContext, boost::thread_unsafe_counter> {
     /// `upstreams`: those of `from->routes`, in their order.
-    ListenerContext(std::shared_ptr<ListenerShared> from,
-                    const std::vector<UpstreamPtr>& upstreams, unsigned worker,
-                    std::uint64_t hash_seed, Random& random);
+    ListenerContext(std::shared_ptr<ListenerShared> from, const std::vector<UpstreamPtr>& upstreams,
+                    unsigned worker, std::uint64_t hash_seed, Random& random);
 
     std::shared_ptr<ListenerShared> shared;
     Router router;

@@ -26,8 +26,7 @@ bool Session::accept_header(net::proxy_protocol::Header header) {
         peer_ = header.source;
         if (!header.destination.empty()) local_ = header.destination;
     }
-    auto admission =
-        listener_->shared->gate.admit_source({peer_, listener_->access.get(), now()});
+    auto admission = listener_->shared->gate.admit_source({peer_, listener_->access.get(), now()});
     admission.would_refuse.for_each([&](CloseReason reason) {
         listener_->cells.would_refuse(reason).add();
         extras().would_refuse.add(reason);

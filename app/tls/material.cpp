@@ -133,10 +133,19 @@ std::vector<net::tls::TicketKey> ticket_keys_of(const std::vector<std::string>& 
 
 void warn_of_expiry(const std::vector<net::tls::CertificateInfo>& certificates,
                     std::vector<std::string>& warnings) {
+    const WallTime now = wall_now();
     for (const auto& certificate : certificates)
         // What has expired the context says itself.
-        if (certificate.not_after > wall_now())
-            if (auto warning = expiry_warning(certificate)) warnings.push_back(*std::move(warning));
+        if (certificate.not_after > now)
+            if (auto warning = expiry_warning(certificate, now))
+                warnings.push_back(*std::move(warning));
+}
+
+// One file may stand in several places.
+void say_once(std::vector<std::string>& warnings) {
+    std::ranges::sort(warnings);
+    const auto repeated = std::ranges::unique(warnings);
+    warnings.erase(repeated.begin(), repeated.end());
 }
 
 // The names that clients may ask for although no certificate bears them.
@@ -187,8 +196,9 @@ void add_certificate(const CertificateFile& certificate, TlsPaths& to) {
 
 }  // namespace
 
-std::optional<std::string> expiry_warning(const net::tls::CertificateInfo& certificate) {
-    const auto left = certificate.not_after - wall_now();
+std::optional<std::string> expiry_warning(const net::tls::CertificateInfo& certificate,
+                                          WallTime now) {
+    const auto left = certificate.not_after - now;
     if (left >= soon) return std::nullopt;
     if (left <= std::chrono::seconds::zero())
         return fmt::format("{}: the certificate has expired", certificate.file);
@@ -247,6 +257,7 @@ std::expected<ServerMaterial, std::string> load_server(const config::Listener& l
     material.warnings = std::move(files.warnings());
     std::ranges::copy(material.context->warnings(), std::back_inserter(material.warnings));
     warn_of_expiry(material.context->certificates(), material.warnings);
+    say_once(material.warnings);
     material.digest = files.digest();
     return material;
 }
@@ -279,6 +290,7 @@ std::expected<ClientMaterial, std::string> load_client(const config::Upstream& u
     material.warnings = std::move(files.warnings());
     std::ranges::copy(material.context->warnings(), std::back_inserter(material.warnings));
     warn_of_expiry(material.context->certificates(), material.warnings);
+    say_once(material.warnings);
     material.digest = files.digest();
     return material;
 }

@@ -71,7 +71,7 @@ struct TlsMaterial {
 
 /// `/a.pem: the certificate expires in 3 days`, or has expired; nothing while there is time.
 [[nodiscard]] std::optional<std::string> expiry_warning(
-    const net::tls::CertificateInfo& certificate);
+    const net::tls::CertificateInfo& certificate, WallTime now);
 
 /// The files, and patterns of files, whose contents matter.
 struct TlsPaths {

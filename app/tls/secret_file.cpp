@@ -25,8 +25,7 @@ constexpr std::chrono::seconds patience{5};  // with the writer of a FIFO
 constexpr std::size_t most_bytes = 64 * 1024;
 
 bool wait_until_readable(int fd, Clock::time_point deadline) {
-    const auto left =
-        std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
     pollfd entry{fd, POLLIN, 0};
     return left > 0 && ::poll(&entry, 1, static_cast<int>(left)) > 0;
 }

@@ -169,7 +169,7 @@ void TlsFiles::wait_an_hour() {
 // Once a day, for those that nobody has replaced since they were loaded.
 void TlsFiles::look_at_certificates() {
     for (const auto& certificate : certificates())
-        if (const auto warning = expiry_warning(certificate.info))
+        if (const auto warning = expiry_warning(certificate.info, wall_now()))
             log_.warn("{}: {}", certificate.owner, *warning);
 }
 

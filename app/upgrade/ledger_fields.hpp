@@ -19,10 +19,8 @@ constexpr bool has_grown(std::size_t counters, std::size_t histograms) {
            counters * sizeof(std::uint64_t) + histograms * sizeof(metrics::HistogramTotals);
 }
 static_assert(!has_grown<metrics::RouteTotals>(close_reason_count, 1));
-static_assert(!has_grown<metrics::ListenerTotals>(3 + metrics::accept_error_count +
-                                                      2 * close_reason_count +
-                                                      metrics::handshake_count,
-                                                  2));
+static_assert(!has_grown<metrics::ListenerTotals>(
+    3 + metrics::accept_error_count + 2 * close_reason_count + metrics::handshake_count, 2));
 static_assert(!has_grown<metrics::UpstreamTotals>(9, 1));
 static_assert(!has_grown<metrics::BackendTotals>(7 + close_class_count + attempt_error_count +
                                                      metrics::warm_result_count +

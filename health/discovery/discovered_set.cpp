@@ -25,9 +25,8 @@ void DiscoveredSet::on_answer(std::vector<Discovered> found, TimePoint now) {
     left_out_ = 0;
     if (found.empty() && options_.on_empty == config::OnEmpty::keep) return;
     // Of two host names for one address the same one counts each time.
-    std::ranges::sort(found, {}, [](const Discovered& backend) {
-        return std::tie(backend.name, backend.host);
-    });
+    std::ranges::sort(
+        found, {}, [](const Discovered& backend) { return std::tie(backend.name, backend.host); });
     const auto twice = std::ranges::unique(found, {}, &Discovered::name);
     found.erase(twice.begin(), twice.end());
     miss(found, now);

@@ -67,8 +67,7 @@ std::unique_ptr<Probe> make_probe(boost::asio::io_context& context,
 #endif
 #ifdef PENSTOCK_PROBE_MYSQL
         case config::CheckType::mysql:
-            return std::make_unique<MysqlProbe>(context, check, std::move(inputs.password),
-                                                check_header(upstream));
+            return std::make_unique<MysqlProbe>(context, check, std::move(inputs.password));
 #endif
         default: std::unreachable();  // is_built() says so
     }

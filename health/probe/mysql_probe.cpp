@@ -24,15 +24,12 @@ constexpr unsigned first_client_error = 2000;  // below: what the server said
 // libmariadb's calls in two halves: `start` and `go_on` until the status is 0.
 class Session {
 public:
-    Session(asio::io_context& loop, TimePoint deadline, std::string header)
-        : wait_(loop, deadline), header_(std::move(header)), handle_(mysql_init(nullptr)) {
+    Session(asio::io_context& loop, TimePoint deadline)
+        : wait_(loop, deadline), handle_(mysql_init(nullptr)) {
         if (handle_ == nullptr) return;
         mysql_options(handle_, MYSQL_OPT_NONBLOCK, nullptr);
         const unsigned off = 0;
         mysql_options(handle_, MYSQL_OPT_LOCAL_INFILE, &off);
-        // The library keeps the pointer.
-        if (!header_.empty())
-            mysql_optionsv(handle_, MARIADB_OPT_PROXY_HEADER, header_.data(), header_.size());
     }
     Session(const Session&) = delete;
     Session& operator=(const Session&) = delete;
@@ -131,7 +128,6 @@ private:
     }
 
     FdWait wait_;
-    std::string header_;
     MYSQL* handle_;
     MYSQL_RES* rows_ = nullptr;
     int (*go_on_)(Session&, int) = nullptr;
@@ -142,17 +138,14 @@ private:
 }  // namespace
 
 MysqlProbe::MysqlProbe(asio::io_context& context, const config::HealthCheck& settings,
-                       std::string password, std::string header)
-    : context_(context),
-      settings_(settings),
-      password_(std::move(password)),
-      header_(std::move(header)) {}
+                       std::string password)
+    : context_(context), settings_(settings), password_(std::move(password)) {}
 
 // The library takes an answer as long as the server makes it; the deadline is what bounds it.
 asio::awaitable<ProbeResult> MysqlProbe::check(ProbeTarget target, TimePoint deadline) {
     if (target.address.is_abstract())
         co_return failure("checks of type mysql cannot reach abstract sockets");
-    Session session(context_, deadline, header_);
+    Session session(context_, deadline);
     if (!session.usable()) co_return failure("out of memory");
     const bool anonymous = settings_.user.empty();
     const std::string user = anonymous ? "penstock-check" : settings_.user;

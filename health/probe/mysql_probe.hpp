@@ -13,11 +13,10 @@ namespace penstock::health {
 
 /// The server lets the user in and answers a query; it is a replica while it is read-only. Without
 /// a user it is enough that the server refuses the login by its protocol; there is no role then.
-/// `header`: a PROXY header that goes first; "" = none.
 class MysqlProbe final : public Probe {
 public:
     MysqlProbe(boost::asio::io_context& context, const config::HealthCheck& settings,
-               std::string password, std::string header);
+               std::string password);
 
     [[nodiscard]] boost::asio::awaitable<ProbeResult> check(ProbeTarget target,
                                                             TimePoint deadline) override;
@@ -26,7 +25,6 @@ private:
     boost::asio::io_context& context_;
     config::HealthCheck settings_;
     std::string password_;
-    std::string header_;
 };
 
 }  // namespace penstock::health

@@ -20,7 +20,7 @@ boost::asio::awaitable<ProbeResult> run(boost::asio::io_context& context, Durati
     Stream stream(context, deadline, timeout);
     auto connecting = stream.connect(std::move(target.address));
     if (!co_await std::move(connecting)) co_return failure(stream.error());
-    // A server without a header logs an error. One that has reset the connection meanwhile has
+    // A server that gets no header logs an error. One that has reset the connection meanwhile has
     // accepted it; whether we hear of that here is chance.
     static_cast<void>(co_await stream.write(header, "sending the PROXY header"));
     co_return success("connected");

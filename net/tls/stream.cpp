@@ -259,7 +259,8 @@ IoResult Stream::shutdown_write() noexcept {
 }
 
 bool Stream::may_read() const noexcept {
-    if (end_ != IoStatus::ok || wire_.socket->readable.ready() || SSL_pending(ssl_) > 0) return true;
+    if (end_ != IoStatus::ok || wire_.socket->readable.ready() || SSL_pending(ssl_) > 0)
+        return true;
     return !starved_ && SSL_has_pending(ssl_) == 1;
 }
 

@@ -191,7 +191,8 @@ net::Task<bool> read_hello(Session& session, TimePoint deadline) {
     for (;;) {
         const auto news = peek.look();
         if (news == Peek::News::gone) co_return client_gone(session);
-        const Status status = news == Peek::News::more ? reader.feed(peek.fresh()) : reader.status();
+        const Status status =
+            news == Peek::News::more ? reader.feed(peek.fresh()) : reader.status();
         if (status == Status::complete) take_hello(session, reader.hello());
         if (status == Status::complete || status == Status::not_tls) co_return true;
         if (status == Status::invalid)
@@ -259,8 +260,7 @@ bool end_handshake(Session& session, net::tls::Stream& stream, Duration took) {
     facts.tls_us = microseconds(took);
     front.passes_tls = false;
     auto& cells = session.listener().cells;
-    cells
-        .handshake(facts.tls_resumed ? metrics::Handshake::resumed : metrics::Handshake::full)
+    cells.handshake(facts.tls_resumed ? metrics::Handshake::resumed : metrics::Handshake::full)
         .add();
     cells.handshake_time.record(whole_us(took));
     return true;
@@ -303,9 +303,12 @@ net::Task<bool> shake_hands(Session& session, TimePoint started, TimePoint deadl
         co_await session.worker().loop().background().yield();
         if (!session.is_arriving()) co_return false;
         const IoStatus status = stream.handshake();
-        if (status == IoStatus::ok) co_return end_handshake(session, stream, session.now() - started);
-        if (status == IoStatus::error || status == IoStatus::eof)
+        if (status == IoStatus::ok)
+            co_return end_handshake(session, stream, session.now() - started);
+        if (status == IoStatus::error || status == IoStatus::eof) {
+            front.facts->server_name = stream.server_name();
             co_return fail_handshake(session, reason_of(stream.failure()), stream.error_text());
+        }
         if (session.now() >= deadline)
             co_return fail_handshake(session, CloseReason::tls_timeout, {});
         co_await wait_for(

@@ -14,15 +14,15 @@ namespace penstock::proxy {
 /// remembers the line shares it.
 struct ClientFacts {
     CompactEndpoint peer{};  // of the connection, where a PROXY header names another; else empty
-    std::string route{};     // number of the route, or the name of `[listener.sni]`; "" = neither
+    std::string route{};  // number of the route, or the name of `[listener.sni]`; "" = neither
     std::string server_name{};
-    std::string alpn{};              // agreed on, or what was offered to be passed through
+    std::string alpn{};  // agreed on, or what was offered to be passed through
     std::string_view tls_version{};  // of OpenSSL, lives for ever; "" = TLS did not end here
     std::string_view tls_cipher{};
     std::string client_cert{};  // its subject
     bool tls_resumed = false;
     std::uint32_t tls_us = unknown_time;  // what the handshake took
-    std::string problem{};                // why it was refused or failed, in words
+    std::string problem{};  // why it was refused or failed, in words
 };
 
 }  // namespace penstock::proxy

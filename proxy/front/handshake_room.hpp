@@ -9,8 +9,8 @@
 namespace penstock::proxy {
 
 /// One who waits on this worker until fewer handshakes are under way; leaves when destroyed.
-struct HandshakeWaiter : boost::intrusive::list_base_hook<
-                             boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+struct HandshakeWaiter
+    : boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
     explicit HandshakeWaiter(net::Latch& latch) noexcept : wake_up(latch) {}
     net::Latch& wake_up;
 };

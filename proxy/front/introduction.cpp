@@ -54,8 +54,7 @@ std::vector<pp::Tlv> tlvs_of(Session& session, const config::ProxyTlvs& wanted) 
         // What is only offered is not in use yet.
         if (front->client) add(wanted.alpn, pp::tlv_alpn, std::string(front->client->alpn()));
         add(wanted.authority, pp::tlv_authority, front->facts->server_name);
-        if (wanted.ssl && front->client)
-            tlvs.push_back({pp::tlv_ssl, pp::encode(ssl_tlv(*front))});
+        if (wanted.ssl && front->client) tlvs.push_back({pp::tlv_ssl, pp::encode(ssl_tlv(*front))});
     }
     add(wanted.unique_id, pp::tlv_unique_id, to_string(session.id()));
     if (front == nullptr || !wanted.passthrough) return tlvs;
@@ -124,8 +123,9 @@ net::Task<AttemptResult> secure(Session& session, TimePoint deadline) {
         if (status == IoStatus::error || status == IoStatus::eof) {
             session.front().facts->problem = stream.error_text();
             const bool spoken = !stream.error_text().empty();
-            co_return spoken ? AttemptResult{AttemptError::tls, EPROTO}
-                             : attempt_result(socket.failed() ? socket.error().value() : ECONNRESET);
+            co_return spoken
+                ? AttemptResult{AttemptError::tls, EPROTO}
+                : attempt_result(socket.failed() ? socket.error().value() : ECONNRESET);
         }
         if (session.now() >= deadline) co_return attempt_result(ETIMEDOUT);
         co_await wait_for(
@@ -153,7 +153,8 @@ net::Task<AttemptResult> introduce(Session& session, TimePoint deadline) {
         const AttemptResult result = co_await sending;
         if (!result.ok() || !session.is_connecting()) co_return result;
     }
-    // A client whose TLS ends here and whose backend is plain has asked this proxy, not the backend.
+    // A client whose TLS ends here and whose backend is plain has asked this proxy, not the
+    // backend.
     if (asks_for_tls(session) && (tls_here || !front->client)) {
         auto sending = send_all(session, std::string(net::postgres_ssl_request), deadline);
         AttemptResult result = co_await sending;

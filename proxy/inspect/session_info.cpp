@@ -22,8 +22,8 @@ std::optional<std::uint64_t> parse_half(std::string_view text) noexcept {
 }  // namespace
 
 std::string_view name_of(Activity activity) noexcept {
-    static constexpr std::array<std::string_view, 6> names{
-        "connecting", "queued", "held", "handshake", "relaying", "half_closed"};
+    static constexpr std::array<std::string_view, 6> names{"connecting", "queued",   "held",
+                                                           "handshake",  "relaying", "half_closed"};
     return names[std::to_underlying(activity)];
 }
 

@@ -55,8 +55,8 @@ net::Task<AttemptResult> WarmConnection::secure(WarmConnection& self, TimePoint 
             co_return AttemptResult{AttemptError::tls, EPROTO};
         if (self.loop_.now() >= deadline) co_return attempt_result(ETIMEDOUT);
         self.loop_.wheel().file(self, deadline);
-        net::Latch& latch = status == net::IoStatus::want_write ? self.socket_.writable
-                                                                : self.socket_.readable;
+        net::Latch& latch =
+            status == net::IoStatus::want_write ? self.socket_.writable : self.socket_.readable;
         co_await latch.wait(net::WaitRole::writer);
         if (self.state_ != State::opening) co_return attempt_result(ECANCELED);
     }

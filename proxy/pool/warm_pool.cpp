@@ -119,8 +119,7 @@ void WarmPool::on_availability() {
     if (open_) refill();
 }
 
-void WarmPool::on_opened(WarmConnection& connection, const AttemptResult& result,
-                         Duration took) {
+void WarmPool::on_opened(WarmConnection& connection, const AttemptResult& result, Duration took) {
     const TimePoint now = worker_.loop().now();
     const std::uint32_t backend = connection.backend();
     PerBackend& pool = backends_[backend];

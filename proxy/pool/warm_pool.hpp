@@ -35,7 +35,8 @@ public:
     /// Backends that have an idle connection here. Valid as long as the pool.
     [[nodiscard]] const balancer::Bitmap& ready() const noexcept { return ready_; }
     /// Moves an idle connection of `backend` into `to`, which starts with both latches set, and its
-    /// slots into `slots`; its TLS, if it has any, into `secured`. False if none was alive; then the bit in ready() is clear.
+    /// slots into `slots`; its TLS, if it has any, into `secured`. False if none was alive; then
+    /// the bit in ready() is clear.
     [[nodiscard]] bool take(std::uint32_t backend, net::Socket& to, ConnectionSlots& slots,
                             SecuredConnection& secured);
     /// A client is served by `backend`, by a connection of the pool or another.

@@ -62,11 +62,9 @@ RouteTable::RouteTable(const config::Listener& listener) {
 
 RouteTable::Match RouteTable::find(const Arrival& arrival) const noexcept {
     if (!arrival.server_name.empty())
-        if (const auto found = names_.find(arrival.server_name))
-            return {Match::Kind::name, *found};
+        if (const auto found = names_.find(arrival.server_name)) return {Match::Kind::name, *found};
     for (std::size_t i = 0; i < rules_.size(); ++i)
-        if (matches(rules_[i], arrival))
-            return {Match::Kind::route, static_cast<std::uint32_t>(i)};
+        if (matches(rules_[i], arrival)) return {Match::Kind::route, static_cast<std::uint32_t>(i)};
     return {};
 }
 
@@ -74,12 +72,12 @@ bool RouteTable::matches(const Rule& rule, const Arrival& arrival) noexcept {
     if (arrival.starttls != config::StartTls::none && rule.starttls != arrival.starttls)
         return false;
     const bool name_fits =
-        rule.any_name || (arrival.server_name.empty() ? rule.no_name
-                                                      : rule.names.find(arrival.server_name)
-                                                            .has_value());
+        rule.any_name ||
+        (arrival.server_name.empty() ? rule.no_name
+                                     : rule.names.find(arrival.server_name).has_value());
     if (!name_fits) return false;
-    if (!rule.alpn.empty() && std::ranges::find_first_of(rule.alpn, arrival.alpn) ==
-                                  rule.alpn.end())
+    if (!rule.alpn.empty() &&
+        std::ranges::find_first_of(rule.alpn, arrival.alpn) == rule.alpn.end())
         return false;
     return rule.source.empty() || rule.source.contains(arrival.client);
 }

@@ -50,8 +50,8 @@ public:
 
     struct Match {
         enum class Kind : std::uint8_t { own, name, route };
-        Kind kind = Kind::own;      // own: what the listener itself says
-        std::uint32_t index = 0;    // of `listener.sni` or `listener.routes`
+        Kind kind = Kind::own;  // own: what the listener itself says
+        std::uint32_t index = 0;  // of `listener.sni` or `listener.routes`
     };
     [[nodiscard]] Match find(const Arrival& arrival) const noexcept;
 

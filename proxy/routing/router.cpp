@@ -28,8 +28,8 @@ Router::Router(const config::Listener& listener, const RouteTable& table, const 
                        random)) {
     routes_.reserve(listener.routes.size());
     for (const auto& route : listener.routes)
-        routes_.push_back(destination(route.upstream, route.split, listener.split_by, named,
-                                      hash_seed, random));
+        routes_.push_back(
+            destination(route.upstream, route.split, listener.split_by, named, hash_seed, random));
     names_.reserve(listener.sni.size());
     for (const auto& entry : listener.sni) names_.push_back(named(entry.upstream));
 }
@@ -59,9 +59,7 @@ Choice Router::choose(const Arrival& arrival) noexcept {
                     .number = match.index + 1};
         }
     }
-    return {.upstream = own_.choose(arrival.client),
-            .role = listener_.role,
-            .terminates = has_tls};
+    return {.upstream = own_.choose(arrival.client), .role = listener_.role, .terminates = has_tls};
 }
 
 }  // namespace penstock::proxy

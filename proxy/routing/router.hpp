@@ -18,8 +18,8 @@ struct Choice {
     UpstreamContext* upstream = nullptr;  // null = no route
     Role role = Role::none;
     bool terminates = false;
-    std::string_view name{};    // of `[listener.sni]`, if that decided; lives as long as the settings
-    std::uint32_t number = 0;   // of the route, from 1; 0 = none
+    std::string_view name{};  // of `[listener.sni]`, if that decided; lives as long as the settings
+    std::uint32_t number = 0;  // of the route, from 1; 0 = none
 };
 
 /// Sends the clients of a listener to upstreams. One per worker and state of the settings.

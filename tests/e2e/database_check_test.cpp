@@ -8,6 +8,7 @@
 #include <boost/asio/io_context.hpp>
 
 #include "config/config.hpp"
+#include "config/to_backends.hpp"
 #include "health/probe/make_probe.hpp"
 #include "tests/e2e/loopback.hpp"
 #include "tests/e2e/mariadb.hpp"
@@ -15,6 +16,7 @@
 #include "tests/e2e/redis_server.hpp"
 #include "tests/integration/scenario.hpp"
 #include "tests/support/chaos_backend.hpp"
+#include "tests/support/pki.hpp"
 #include "tests/support/process_stats.hpp"
 
 /// Checks of real databases, by their client libraries, and clients that follow a role.
@@ -31,7 +33,10 @@ ProbeResult check(const config::Upstream& settings, const std::string& address,
     ProbeResult result;
     std::exception_ptr failed;
     const TimePoint deadline = SteadyClock().now() + scaled(limit);
-    const health::ProbeTarget target{.address = Endpoint::parse(address).value(), .host = ""};
+    const auto endpoint = Endpoint::parse(address).value();
+    const health::ProbeTarget target{.address = endpoint,
+                                     .host = "",
+                                     .verify_name = config::verify_name(settings, "", endpoint)};
     boost::asio::co_spawn(context, probe->check(target, deadline),
                           [&](std::exception_ptr error, ProbeResult ended) {
                               failed = std::move(error);
@@ -102,6 +107,34 @@ TEST(DatabaseCheck, postgres_lets_in_by_scram) {
     expect_failure(check(settings, server.text()), "no password supplied");
     settings.health_check.database = "nowhere";
     expect_failure(check(settings, server.text(), "secret"), "database \"nowhere\"");
+}
+
+TEST(DatabaseCheck, postgres_verifies_as_the_traffic_does) {
+    const TempDir files;
+    Pki pki(files);
+    Postgres server;
+    const Pair pair =
+        pki.issue("server", {.names = {"DNS:a.example", "IP:127.0.0.2"}, .intermediates = 0});
+    server.use_tls(pair.cert_file, pair.key_file);
+    auto settings = of(CheckType::postgres);
+    settings.tls.emplace().ca = pki.ca_file();
+    settings.tls->server_name = "a.example";
+    expect_role(check(settings, server.text()), penstock::Role::primary);
+    settings.tls->server_name = "b.example";
+    expect_failure(check(settings, server.text()), "does not match host name \"b.example\"");
+    settings.tls->server_name = "";
+    expect_failure(check(settings, server.text()), "127.0.0.1");
+    Pki other(files, "other");
+    settings.tls->ca = other.ca_file();
+    settings.tls->server_name = "a.example";
+    expect_failure(check(settings, server.text()), "certificate verify failed");
+    settings.tls->verify = false;
+    expect_role(check(settings, server.text()), penstock::Role::primary);
+    settings.health_check.tls = config::CheckTls::off;
+    expect_role(check(settings, server.text()), penstock::Role::primary);
+    const Postgres plain;
+    settings.health_check.tls = config::CheckTls::inherit;
+    expect_failure(check(settings, plain.text()), "SSL");
 }
 
 TEST(DatabaseCheck, mysql_reports_its_role) {

@@ -99,7 +99,9 @@ TEST_F(RealTls, nginx_is_client_and_server_with_the_proxy_between) {
                    "proxy_ssl_server_name on; }"});
     for (int i = 0; i < 5; ++i) EXPECT_EQ(curl({"http://" + front.text() + "/through"}), "hello\n");
     const auto lines = stop_with_lines(proxy, 5);
-    EXPECT_EQ(count_reasons(lines), (Counts{{"completed", 5}}));
+    // nginx may be gone before the last words of the proxy have arrived.
+    for (const LogLine& line : lines)
+        EXPECT_TRUE(line.reason == "completed" || line.reason == "client_reset") << line.raw;
     // nginx resumes its sessions.
     EXPECT_EQ(std::ranges::count_if(lines, [](const LogLine& line) { return line.tls.resumed; }),
               4);
@@ -128,8 +130,10 @@ TEST_F(RealTls, s_client_asks_for_postgresqls_tls) {
 
 TEST_F(RealTls, s_server_is_a_backend) {
     const Address address = private_address();
+    // It shows no chain.
+    const Pair flat = pki.issue("flat", {.names = {"DNS:own.example"}, .intermediates = 0});
     ServerProcess server({.argv = {"openssl", "s_server", "-accept", address.text(), "-cert",
-                                   own.cert_file, "-key", own.key_file, "-rev", "-quiet"},
+                                   flat.cert_file, "-key", flat.key_file, "-rev", "-quiet"},
                           .accepts_on = address});
     ProxyProcess proxy(one_service({address.text()}, "",
                                    encrypts(pki.ca_file(), "server_name = \"own.example\"")));

@@ -86,7 +86,7 @@ TEST_F(ProxyProtocolIn, P2_header_may_come_in_any_pieces) {
     for (const std::string& header :
          {proxy_v1(from, to), proxy_v2(from, to, {{tlv::authority, "a.example"}}, true)}) {
         const std::string all = header + "ping";
-        for (std::size_t cut = 1; cut < all.size(); ++cut, ++count) {
+        for (std::size_t cut = 1; cut <= header.size(); ++cut, ++count) {
             auto socket =
                 Socket::connect(proxy.address(), {.source = "127.0.0.1:0", .no_delay = true});
             ASSERT_TRUE(socket && socket->send(all.substr(0, cut)));
@@ -98,11 +98,12 @@ TEST_F(ProxyProtocolIn, P2_header_may_come_in_any_pieces) {
         }
         auto slow = Socket::connect(proxy.address(), {.source = "127.0.0.1:0", .no_delay = true});
         ASSERT_TRUE(slow);
-        for (const char byte : all) {
+        for (const char byte : header) {
             ASSERT_TRUE(slow->send({&byte, 1}));
             std::byte nothing;
-            if (byte != all.back()) slow->receive({&nothing, 1}, 1ms);
+            slow->receive({&nothing, 1}, 1ms);
         }
+        ASSERT_TRUE(slow->send("ping"));
         EXPECT_EQ(slow->receive_text(4), "ping");
         ++count;
     }

@@ -303,9 +303,9 @@ TEST_F(SniRouting, S8_exact_before_the_longest_wildcard_before_routes_before_the
         config.more += upstream_table(name, echo.text());
     ProxyProcess proxy(config);
     const std::map<std::string, std::string> expected{
-        {"a.example", "exact"}, {"c.example", "short"}, {"x.b.example", "long"},
-        {"b.example", "short"}, {"y.c.example", "in"},  {"xn--bcher-kva.example", "idn"},
-        {"x.test", "first"},    {"plain", "second"},    {"", "nameless"},
+        {"a.example", "exact"}, {"c.example", "short"},   {"x.b.example", "long"},
+        {"b.example", "short"}, {"y.c.example", "short"}, {"xn--bcher-kva.example", "idn"},
+        {"x.test", "first"},    {"plain", "second"},      {"", "nameless"},
         {"elsewhere.org", "in"}};
     for (const auto& [name, upstream] : expected)
         EXPECT_EQ(upstream_for(proxy, name), upstream) << name;
@@ -355,7 +355,10 @@ TEST_F(SniRouting, S8_hundred_thousand_names_are_found_as_fast_as_one) {
     config.services[0].timeouts = "idle = \"59m\"";
     EXPECT_TRUE(proxy.change_to(config, 60s));
     expect_undisturbed(probe.finish());
-    EXPECT_EQ(upstream_for(proxy, "host1.tenants.example"), "t1");
+    // Lines of the probe's last connections may still be on their way.
+    auto client = Socket::connect(proxy.address());
+    ASSERT_TRUE(client && client->send(hello(sni_of(name_entry("host1.tenants.example")))));
+    EXPECT_TRUE(wait_for([&] { return other.open() == 1; }));
 }
 
 TEST_F(SniRouting, unclaimed_names_are_refused_where_there_is_no_default) {

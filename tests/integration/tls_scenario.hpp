@@ -63,6 +63,16 @@ inline double handshakes_of(const ProxyProcess& proxy, const std::string& result
     return metrics_of(proxy).value(handshakes(result, listener));
 }
 
+/// Waits until exactly `count` connections have ended by their client's doing. Floods of refusals
+/// leave fewer lines than that.
+inline void expect_closed_by_clients(const ProxyProcess& proxy, std::size_t count) {
+    const auto closed = [&] {
+        return metrics_of(proxy).sum("penstock_sessions_closed_total", {"class=\"client\""});
+    };
+    EXPECT_TRUE(wait_for([&] { return closed() >= static_cast<double>(count); }));
+    EXPECT_EQ(closed(), static_cast<double>(count));
+}
+
 /// The address that a log line gives without its port.
 inline std::string host_of_line(const std::string& address) {
     return address.substr(0, address.rfind(':'));

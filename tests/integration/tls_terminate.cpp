@@ -202,7 +202,7 @@ TEST_F(TlsTerminate, T4_every_prefix_of_a_hello_may_end_in_any_way) {
     ProxyProcess proxy(terminating());
     const std::string hello = client_hello(asks());
     std::size_t count = 0;
-    for (std::size_t size = 0; size < hello.size(); size += static_cast<std::size_t>(sized(1, 1))) {
+    for (std::size_t size = 0; size < hello.size(); ++size) {
         auto socket = Socket::connect(proxy.address());
         ASSERT_TRUE(socket && socket->send(hello.substr(0, size)));
         ++count;
@@ -213,8 +213,9 @@ TEST_F(TlsTerminate, T4_every_prefix_of_a_hello_may_end_in_any_way) {
         socket->finish();
         EXPECT_NE(socket->wait_end(), End::open) << size;
     }
+    expect_closed_by_clients(proxy, count);
     std::set<std::string> reasons;
-    for (const LogLine& line : expect_lines(proxy, count)) reasons.insert(line.reason);
+    for (const LogLine& line : proxy.access_log().lines()) reasons.insert(line.reason);
     for (const std::string& reason : reasons)
         EXPECT_TRUE(reason == "tls_failed" || reason == "client_gone") << reason;
     EXPECT_EQ(echo.accepted(), 0U);
@@ -234,8 +235,7 @@ TEST_F(TlsTerminate, T4_every_byte_of_a_hello_may_be_wrong) {
         open.push_back(std::move(*socket));
     }
     for (Socket& socket : open) EXPECT_NE(socket.wait_end(), End::open);
-    for (const LogLine& line : expect_lines(proxy, open.size()))
-        EXPECT_EQ(line.close_class, "client") << line.raw;
+    expect_closed_by_clients(proxy, open.size());
     EXPECT_EQ(echo.accepted(), 0U);
     expect_serving(proxy);
 }
@@ -273,8 +273,7 @@ TEST_F(TlsTerminate, T9_alerts_in_the_midst_of_a_handshake_harm_nobody) {
             }
         }
     for (Socket& socket : open) EXPECT_NE(socket.wait_end(), End::open);
-    for (const LogLine& line : expect_lines(proxy, open.size()))
-        EXPECT_EQ(line.close_class, "client") << line.raw;
+    expect_closed_by_clients(proxy, open.size());
     EXPECT_EQ(echo.accepted(), 0U);
     expect_serving(proxy);
 }
@@ -364,8 +363,10 @@ TEST_F(TlsTerminate, T6_no_more_handshakes_at_a_time_than_allowed) {
     EXPECT_FALSE(fourth.open(proxy.address(), 1ms));
     EXPECT_EQ(third.end(), TlsEnd::open);
     slow.front().socket().reset();
+    // Both at once: whoever has the place holds it until its client has done its part.
+    std::thread beside([&] { EXPECT_TRUE(fourth.handshake()) << fourth.error(); });
     EXPECT_TRUE(third.handshake()) << third.error();
-    EXPECT_TRUE(fourth.handshake()) << fourth.error();
+    beside.join();
     EXPECT_TRUE(third.ping() && fourth.ping());
 }
 
@@ -674,16 +675,16 @@ TEST_F(TlsTerminate, L5_names_from_the_wire_cannot_break_the_log) {
     for (const LogLine& line : expect_lines(proxy, names.size())) EXPECT_EQ(line.problem, "");
 }
 
-TEST_F(TlsTerminate, drain_and_shutdown_end_quiet_clients_cleanly) {
+TEST_F(TlsTerminate, drain_at_a_stop_ends_quiet_clients_with_a_close_notify) {
     ConfigText config = terminating("", "idle = \"5m\"");
     config.drain = R"({ wait = "1s", close_over = "1s" })";
-    ProxyProcess proxy(config);
+    ProxyProcess proxy(config, {.check_counters = false});
     TlsClient client = connected(proxy, asks());
     proxy.signal(SIGTERM);
     EXPECT_EQ(client.wait_end(), TlsEnd::notified);
     client.notify();
     client.socket().finish();
-    proxy.stop();
+    EXPECT_EQ(proxy.wait_exit(), 0);
     EXPECT_EQ(proxy.access_log().lines().at(0).reason, "drained");
 }
 

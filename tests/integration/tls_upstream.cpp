@@ -64,9 +64,9 @@ TEST_F(TlsUpstream, T10_certificates_of_backends_are_judged_strictly) {
     const std::vector<Judged> table{
         {"good", {.names = right}, true},
         {"good_rsa", {.names = right, .key = KeyKind::rsa}, true},
-        {"wildcard", {.names = {"DNS:*.example"}}, true},
-        {"wildcard_too_deep", {.names = {"DNS:*.example"}}, false, "x.a.example"},
-        {"partial_wildcard", {.names = {"DNS:b*.example"}}, false, "ba.example"},
+        {"wildcard", {.names = {"DNS:*.b.example"}}, true, "x.b.example"},
+        {"wildcard_too_deep", {.names = {"DNS:*.b.example"}}, false, "y.x.b.example"},
+        {"partial_wildcard", {.names = {"DNS:b*.a.example"}}, false, "ba.a.example"},
         {"bare_wildcard", {.names = {"DNS:*"}}},
         {"expired", {.names = right, .from_days = -20, .to_days = -1}},
         {"not_yet", {.names = right, .from_days = 1, .to_days = 20}},
@@ -365,7 +365,7 @@ TEST_F(TlsUpstream, checks_speak_tls_as_traffic_does) {
     TlsEchoServer good({.pair = local()});
     TlsEchoServer bad({.pair = pki.issue("bad", {.names = {"DNS:b.example"}})});
     ConfigText config = to(good.text(), "",
-                           "health_check = { type = \"tcp\", interval = \"100ms\", "
+                           "health_check = { type = \"tls\", interval = \"100ms\", "
                            "fast_interval = \"100ms\" }\n");
     config.services[0].backends.push_back(bad.text());
     ProxyProcess proxy(config);

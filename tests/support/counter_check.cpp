@@ -30,10 +30,15 @@ std::vector<std::string> contradictions(const MetricsPage& page) {
     const double active = page.sum("penstock_connections_active");
     // A page of a busy proxy is not one moment: it may know an end before its connection.
     if (active == 0) compare(found, "accepted", accepted, closed);
-    // Who was refused at the door had no lifetime.
-    const double lived = closed - page.sum("penstock_listener_refused_total");
-    if (active == 0)
-        compare(found, "lifetimes", page.sum("penstock_session_duration_seconds_count"), lived);
+    if (active != 0) return found;
+    // Who was refused at the door had no lifetime; who was refused for what came behind a PROXY
+    // header had one.
+    const double lived = page.sum("penstock_session_duration_seconds_count");
+    const double at_the_door =
+        page.sum("penstock_listener_refused_total") +
+        page.sum("penstock_sessions_closed_total", {"reason=\"proxy_header_untrusted\""});
+    if (lived > closed) compare(found, "lifetimes", lived, closed);
+    if (lived < closed - at_the_door) compare(found, "lifetimes", lived, closed - at_the_door);
     return found;
 }
 

@@ -161,6 +161,8 @@ TEST(ConfigHealth, WhatCannotWork) {
          "checks of type \"mysql\" do not speak TLS, and these backends get it"},
         {"health_check = \"postgres\"\ntls = {}",
          "checks of type \"postgres\" do not know the system's authorities; give 'ca'"},
+        {"health_check = \"mysql\"\nsend_proxy_protocol = \"v1\"",
+         "checks of type \"mysql\" cannot begin with the PROXY header"},
         {"health_check = \"postgres\"\nsend_proxy_protocol = \"v2\"",
          "checks of type \"postgres\" cannot begin with the PROXY header"},
         {"health_check = { type = \"redis\", password_file = \"/nonexistent/secret\" }",
