@@ -61,6 +61,7 @@ protected:
                                     .max_connections = 10,
                                     .buffer_cap_bytes = 1 << 20,
                                     .access = loaded->policies,
+                                    .tls = {},
                                     .first = {}},
                                    log);
         ASSERT_TRUE(opened) << opened.error();
