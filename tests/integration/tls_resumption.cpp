@@ -194,12 +194,41 @@ TEST_F(TlsResumption, T13_tickets_survive_a_new_certificate) {
     EXPECT_TRUE(resumes(proxy.address(), of(TlsVersion::tls13), session));
 }
 
-TEST_F(TlsResumption, T13_tickets_of_before_an_upgrade_do_no_harm) {
+TEST_F(TlsResumption, T13_tickets_survive_upgrades) {
     ProxyProcess proxy(terminating());
-    const TlsSession session = session_from(proxy.address(), of(TlsVersion::tls13));
+    std::vector<TlsSession> sessions;
+    for (const TlsVersion version : {TlsVersion::tls12, TlsVersion::tls13})
+        sessions.push_back(session_from(proxy.address(), of(version)));
+    for (int upgrades = 1; upgrades <= 2; ++upgrades) {
+        ASSERT_TRUE(proxy.upgrade());
+        EXPECT_TRUE(resumes(proxy.address(), of(TlsVersion::tls12), sessions[0])) << upgrades;
+        EXPECT_TRUE(resumes(proxy.address(), of(TlsVersion::tls13), sessions[1])) << upgrades;
+        // What the process before has counted stays counted.
+        EXPECT_TRUE(wait_for([&] {
+            return handshakes_of(proxy, "full") == 2 &&
+                   handshakes_of(proxy, "resumed") == 2 * upgrades;
+        })) << handshakes_of(proxy, "full")
+            << handshakes_of(proxy, "resumed");
+    }
+    EXPECT_EQ(proxy.errors().find("ticket_keys"), std::string::npos) << proxy.errors();
+}
+
+TEST_F(TlsResumption, T13_an_upgrade_that_brings_key_files_goes_by_them) {
+    ConfigText config = terminating();
+    ProxyProcess proxy(config);
+    const auto options = of(TlsVersion::tls13);
+    const TlsSession random = session_from(proxy.address(), options);
+    const std::string shared =
+        "session_ticket_key_files = [" + in_quotes(key_file("ticket.key", 'k')) + "]";
+    config.services[0].listener = terminates({a}, shared);
+    proxy.rewrite(config);
     ASSERT_TRUE(proxy.upgrade());
-    // Resumed or not: served without an error.
-    resumes(proxy.address(), of(TlsVersion::tls13), session);
+    EXPECT_FALSE(resumes(proxy.address(), options, random));
+    // Those of files are not handed over: without files there are new ones.
+    const TlsSession with_file = session_from(proxy.address(), options);
+    proxy.rewrite(terminating());
+    ASSERT_TRUE(proxy.upgrade());
+    EXPECT_FALSE(resumes(proxy.address(), options, with_file));
 }
 
 TEST_F(TlsResumption, T13_instances_with_the_same_key_file_take_each_others_tickets) {

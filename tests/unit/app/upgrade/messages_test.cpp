@@ -56,6 +56,8 @@ Ledger full_ledger() {
     filler.fill(web.totals.accept_errors);
     filler.fill(web.totals.closed);
     filler.fill(web.totals.let_pass);
+    filler.fill(web.totals.handshakes);
+    web.totals.handshake_time = filler.histogram<metrics::WaitHistogram>();
     filler.fill(web.routes["up"].closed);
     web.routes["up"].setup = filler.histogram<metrics::WaitHistogram>();
     ledger.listeners["a \"quoted\" name\n"].totals.accepted = filler.next();
@@ -122,6 +124,8 @@ TEST(Messages, bring_every_counter) {
     EXPECT_EQ(web.totals.accept_errors, web_sent.totals.accept_errors);
     EXPECT_EQ(web.totals.closed, web_sent.totals.closed);
     EXPECT_EQ(web.totals.let_pass, web_sent.totals.let_pass);
+    EXPECT_EQ(web.totals.handshakes, web_sent.totals.handshakes);
+    expect_same(web.totals.handshake_time, web_sent.totals.handshake_time);
     expect_same(web.totals.duration, web_sent.totals.duration);
     EXPECT_EQ(web.routes.at("up").closed, web_sent.routes.at("up").closed);
     expect_same(web.routes.at("up").setup, web_sent.routes.at("up").setup);
@@ -155,6 +159,7 @@ TEST(Messages, leave_no_counter_out) {
     expect_all(web.totals.accept_errors);
     expect_all(web.totals.closed);
     expect_all(web.totals.let_pass);
+    expect_all(web.totals.handshakes);
     expect_all(web.routes.at("up").closed);
     const auto& backend = ledger.backends.at({"up", "a"});
     expect_all(backend.closed);
@@ -183,6 +188,7 @@ Manifest full_manifest() {
                       {{"up", "b"}, {}, 0, "", WallTime(milliseconds(5))}},
         .splits = {{"web", {{"v1", 95}, {"v2", 0}}, "uid 1000"}},
         .pauses = {{"up", seconds(3)}, {"down", std::nullopt}},
+        .ticket_keys = {{"web", {{std::string(160, 'a'), std::string(160, 'b')}, seconds(9)}}},
         .draining = true,
         .draining_listeners = {"web"}};
     manifest.gone.process.reloads_failed = 3;
@@ -202,6 +208,7 @@ TEST(Messages, bring_the_manifest) {
     EXPECT_EQ(got.overrides, sent.overrides);
     EXPECT_EQ(got.splits, sent.splits);
     EXPECT_EQ(got.pauses, sent.pauses);
+    EXPECT_EQ(got.ticket_keys, sent.ticket_keys);
     EXPECT_EQ(got.draining, sent.draining);
     EXPECT_EQ(got.draining_listeners, sent.draining_listeners);
     EXPECT_EQ(got.gone.process, sent.gone.process);
@@ -249,6 +256,34 @@ TEST(Messages, U6_fields_of_other_versions_do_no_harm) {
     EXPECT_EQ(got.gone.process.reloads_failed, 3U);
     EXPECT_TRUE(got.pauses.empty());
     EXPECT_EQ(got.version, "");
+}
+
+// One without them is understood, and has none; one that does not know them passes them over.
+TEST(Messages, T13_ticket_keys_are_a_field_like_others) {
+    json::object manifest = json::parse(encode(full_manifest())).as_object();
+    manifest["ticket_keys"].as_object()["web"].as_object()["invented_later"] = 5;
+    const auto newer = decode(json::serialize(manifest));
+    ASSERT_TRUE(newer) << newer.error();
+    EXPECT_EQ(std::get<Manifest>(*newer).ticket_keys, full_manifest().ticket_keys);
+    manifest.erase("ticket_keys");
+    const auto older = decode(json::serialize(manifest));
+    ASSERT_TRUE(older) << older.error();
+    EXPECT_TRUE(std::get<Manifest>(*older).ticket_keys.empty());
+    EXPECT_EQ(std::get<Manifest>(*older).sockets, full_manifest().sockets);
+}
+
+TEST(Manifest, forgets_what_is_secret) {
+    Manifest manifest = full_manifest();
+    manifest.wipe();
+    EXPECT_TRUE(manifest.ticket_keys.empty());
+    EXPECT_EQ(manifest.sockets, full_manifest().sockets);
+}
+
+TEST(Messages, long_ones_are_whole) {
+    Manifest manifest = full_manifest();
+    for (int i = 0; i < 2000; ++i)
+        manifest.draining_listeners.insert("listener \"" + std::to_string(i) + "\"");
+    EXPECT_EQ(through(manifest).draining_listeners, manifest.draining_listeners);
 }
 
 TEST(Messages, U6_unknown_reasons_and_other_bounds_are_merged_as_far_as_possible) {

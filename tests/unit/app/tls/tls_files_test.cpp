@@ -1,0 +1,180 @@
+// Certificates that change on disk.
+#include "app/tls/tls_files.hpp"
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include "tests/support/deadline.hpp"
+#include "tests/support/temp_dir.hpp"
+#include "tests/unit/net/tls/test_certificates.hpp"
+
+namespace penstock::app {
+namespace {
+
+using namespace std::chrono_literals;
+using net::tls::certificate_for;
+using net::tls::TestCertificate;
+
+struct Recorder final : Logger {
+    [[nodiscard]] bool enabled(LogLevel) const noexcept override { return true; }
+    void write(LogLevel, std::string_view message) override { lines.emplace_back(message); }
+    [[nodiscard]] int count(std::string_view part) const {
+        int found = 0;
+        for (const auto& line : lines) found += line.find(part) != line.npos ? 1 : 0;
+        return found;
+    }
+    std::vector<std::string> lines;
+};
+
+/// A server that has not started, with one listener that ends TLS.
+class FollowedCertificates : public testing::Test {
+protected:
+    ~FollowedCertificates() override {
+        if (!files) return;
+        files->stop();
+        files.reset();  // its builder has ended
+        context.restart();
+        context.run();
+        server->withdraw();
+    }
+    /// At once: half of a key is a key, too.
+    std::string write(const std::string& name, const std::string& text) const {
+        const std::string fresh = directory.path("fresh");
+        std::ofstream(fresh) << text;
+        ::chmod(fresh.c_str(), 0600);
+        std::filesystem::rename(fresh, directory.path(name));
+        return directory.path(name);
+    }
+    void start(const config::CertificateFile& certificate,
+               const std::vector<std::string>& ticket_keys = {}) {
+        auto made = std::make_shared<config::Config>();
+        auto& listener = made->listeners.emplace_back();
+        listener.name = "web";
+        listener.bind.emplace_back(*Endpoint::parse("127.0.0.1:0"));
+        listener.tls.emplace();
+        listener.tls->certificates = {certificate};
+        listener.tls->session_ticket_key_files = ticket_keys;
+        auto loaded = load_tls(*made, tickets);
+        ASSERT_TRUE(loaded) << loaded.error()[0];
+        auto opened = Server::open(made,
+                                   {.workers = 1,
+                                    .max_connections = 10,
+                                    .buffer_cap_bytes = 1 << 20,
+                                    .access = AccessPolicies(1),
+                                    .tls = loaded->contexts(),
+                                    .first = {}},
+                                   log);
+        ASSERT_TRUE(opened) << opened.error();
+        server = *std::move(opened);
+        files = std::make_unique<TlsFiles>(context, *server, tickets, log);
+        files->on_change([this](const std::string& text) { changes.push_back(text); });
+        files->follow(made, *std::move(loaded));
+    }
+    template <typename Condition>
+    bool until(Condition holds) {
+        const auto end = test::Clock::now() + test::scaled(test::patience);
+        while (!holds()) {
+            if (test::Clock::now() >= end) return holds();
+            context.restart();
+            context.run_one_for(10ms);
+        }
+        return true;
+    }
+    [[nodiscard]] std::vector<std::string> subjects() const {
+        std::vector<std::string> all;
+        for (const auto& certificate : files->certificates())
+            all.push_back(certificate.info.subject);
+        return all;
+    }
+    [[nodiscard]] bool serves(const std::string& name) const {
+        const auto all = subjects();
+        return std::ranges::any_of(
+            all, [&](const std::string& subject) { return subject.find(name) != subject.npos; });
+    }
+
+    test::TempDir directory;
+    Recorder log;
+    std::vector<std::string> changes;
+    boost::asio::io_context context{1};
+    TicketKeyBook tickets;
+    std::unique_ptr<Server> server;
+    std::unique_ptr<TlsFiles> files;
+};
+
+TEST_F(FollowedCertificates, half_a_pair_changes_nothing_until_the_other_half_has_come) {
+    const TestCertificate first = certificate_for("first.test");
+    const TestCertificate second = certificate_for("second.test");
+    start({.cert = write("a.pem", first.cert_pem), .key = write("a.key", first.key_pem)});
+    write("a.key", second.key_pem);
+    ASSERT_TRUE(until([&] { return files->rejected() > 0; }));
+    EXPECT_TRUE(serves("first.test"));
+    EXPECT_EQ(files->taken(), 0U);
+    ASSERT_FALSE(changes.empty());
+    EXPECT_NE(changes[0].find("the certificates and keys of before stay in force"),
+              std::string::npos)
+        << changes[0];
+    EXPECT_NE(changes[0].find("a.key"), std::string::npos) << changes[0];
+    write("a.pem", second.cert_pem);
+    ASSERT_TRUE(until([&] { return serves("second.test"); }));
+    EXPECT_FALSE(serves("first.test"));
+    EXPECT_EQ(files->taken(), 1U);
+    EXPECT_EQ(log.count("listener web: changed certificates and keys are in force"), 1);
+}
+
+TEST_F(FollowedCertificates, the_same_once_more_is_no_change) {
+    const TestCertificate first = certificate_for("first.test");
+    const TestCertificate second = certificate_for("second.test");
+    start({.cert = write("both.pem", first.cert_pem + first.key_pem)});
+    write("both.pem", first.cert_pem + first.key_pem);
+    files->look_again();
+    write("both.pem", second.cert_pem + second.key_pem);
+    ASSERT_TRUE(until([&] { return serves("second.test"); }));
+    EXPECT_EQ(files->taken(), 1U);
+    EXPECT_EQ(files->rejected(), 0U);
+}
+
+TEST_F(FollowedCertificates, a_pattern_takes_up_files_that_come_and_watches_them) {
+    const TestCertificate first = certificate_for("first.test");
+    const TestCertificate second = certificate_for("second.test");
+    write("1.pem", first.cert_pem + first.key_pem);
+    start({.cert = directory.path("*.pem")});
+    EXPECT_EQ(subjects().size(), 1U);
+    write("2.pem", second.cert_pem + second.key_pem);
+    ASSERT_TRUE(until([&] { return subjects().size() == 2; }));
+    const TestCertificate third = certificate_for("third.test");
+    write("2.pem", third.cert_pem + third.key_pem);
+    ASSERT_TRUE(until([&] { return serves("third.test"); }));
+    EXPECT_FALSE(serves("second.test"));
+    std::filesystem::remove(directory.path("2.pem"));
+    ASSERT_TRUE(until([&] { return subjects().size() == 1; }));
+    EXPECT_TRUE(serves("first.test"));
+}
+
+TEST_F(FollowedCertificates, T13_keys_of_tickets_change_with_their_files) {
+    const TestCertificate first = certificate_for("first.test");
+    start({.cert = write("both.pem", first.cert_pem + first.key_pem)},
+          {write("ticket.key", std::string(80, 'a'))});
+    const auto keys = tickets.of("web");
+    ASSERT_TRUE(keys->shared());
+    EXPECT_EQ(keys->keys()->front().name[0], 'a');
+    write("ticket.key", std::string(80, 'b'));
+    EXPECT_TRUE(until([&] { return keys->keys()->front().name[0] == 'b'; }));
+    write("ticket.key", "short");
+    ASSERT_TRUE(until([&] { return files->rejected() > 0; }));
+    EXPECT_EQ(keys->keys()->front().name[0], 'b');
+}
+
+TEST_F(FollowedCertificates, T13_the_age_of_random_keys_counts_from_the_start) {
+    const TestCertificate first = certificate_for("first.test");
+    start({.cert = write("both.pem", first.cert_pem + first.key_pem)});
+    EXPECT_FALSE(tickets.of("web")->shared());
+    EXPECT_TRUE(tickets.of("web")->since());
+}
+
+}  // namespace
+}  // namespace penstock::app
