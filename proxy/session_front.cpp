@@ -22,7 +22,7 @@ bool Session::accept_header(net::proxy_protocol::Header header) {
     if (header_ == HeaderRule::ignore) return true;
     front().tlvs = std::move(header.tlvs);
     if (!header.local && !header.source.empty()) {
-        front().facts->peer = peer_;
+        if (header.source != peer_) front().facts->peer = peer_;
         peer_ = header.source;
         if (!header.destination.empty()) local_ = header.destination;
     }
