@@ -74,7 +74,7 @@ void Session::start() {
         worker_.log().write(make_record(LogRecord::Event::open), worker_.loop().now());
     if (const auto error = worker_.loop().poller().add(client_socket_, net::Poller::stream_events))
         return abort(CloseReason::internal, error.value());
-    if (listener_->receives) {
+    if (listener_->receives || header_ != HeaderRule::none) {
         state_ = SessionState::arriving;
         ++coroutines_;
         receive_client(*this);
@@ -85,6 +85,10 @@ void Session::start() {
 
 void Session::begin_connecting() {
     state_ = SessionState::connecting;
+    // What hung up while it was received raises no other event.
+    if ((client_socket_.seen() & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
+        on_hangup(client_socket_);
+    if (state_ == SessionState::closed) return;
     ++coroutines_;
     connect_session(*this);
 }
@@ -142,6 +146,7 @@ void Session::relay(Duration took, bool warm) {
     const TimePoint now = worker_.loop().now();
     const auto& timeouts = listener_->settings().timeouts;
     state_ = SessionState::relaying;
+    if (Front* front = front_if()) front->facts->problem.clear();  // of attempts before
     connect_us_ = microseconds(took);
     warm_ = warm;
     ready_at_ = now;

@@ -45,11 +45,17 @@ bool Session::choose_upstream() {
         arrival.server_name = known->facts->server_name;
         arrival.alpn = known->offered_alpn;
         arrival.starttls = known->starttls;
+        arrival.not_tls = known->not_tls;
+        arrival.plain_start = known->plain_start;
     }
     const Choice choice = listener_->router.choose(arrival);
     upstream_ = choice.upstream;
     role_ = choice.role;
-    terminates_ = choice.terminates && listener_->tls;
+    terminates_ = choice.terminates;
+    if (terminates_ && !listener_->tls) {  // never in clear what was to be protected
+        abort(CloseReason::internal);
+        return false;
+    }
     if (choice.number != 0 || !choice.name.empty())
         front().facts->route =
             choice.number != 0 ? std::to_string(choice.number) : std::string(choice.name);

@@ -136,17 +136,19 @@ void UpstreamContext::change(UpstreamSettings settings, SnapshotPtr snapshot) {
     adopt(std::move(snapshot));
 }
 
-void UpstreamContext::use_tls(std::shared_ptr<const net::tls::ClientContext> context) {
-    if (tls == context) return;
+bool UpstreamContext::use_tls(std::shared_ptr<const net::tls::ClientContext> context) {
+    if (tls == context) return false;
     tls = std::move(context);
     sessions_.clear();
+    return true;
 }
 
-std::unique_ptr<net::tls::Stream> UpstreamContext::secure(const balancer::Backend& backend,
+std::unique_ptr<net::tls::Stream> UpstreamContext::secure(const net::tls::ClientContext& context,
+                                                          const balancer::Backend& backend,
                                                           net::Socket& socket) {
     const auto known = sessions_.find(backend.name());
     return std::make_unique<net::tls::Stream>(
-        *tls, socket, config::verify_name(settings(), backend.host(), backend.address()),
+        context, socket, config::verify_name(settings(), backend.host(), backend.address()),
         known == sessions_.end() ? nullptr : &known->second);
 }
 
@@ -179,6 +181,11 @@ bool UpstreamContext::adopt(SnapshotPtr snapshot) {
 void UpstreamContext::keep_leaving(const balancer::BackendSet& before) {
     std::erase_if(leaving_, [](const auto& backend) {
         return backend->active() == 0 && backend->slots().used() == 0;
+    });
+    std::erase_if(sessions_, [this](const auto& session) {
+        return std::ranges::none_of(set()->backends(), [&](const balancer::Backend* backend) {
+            return backend->name() == session.first;
+        });
     });
     std::vector<const balancer::Backend*> staying(set()->backends().begin(),
                                                   set()->backends().end());

@@ -110,9 +110,11 @@ struct UpstreamContext
 
     /// From now on connections are made with it; what the old one has learnt of servers is
     /// forgotten.
-    void use_tls(std::shared_ptr<const net::tls::ClientContext> context);
-    /// TLS on a connection to `backend`, before the handshake. Only where `tls` is not null.
-    [[nodiscard]] std::unique_ptr<net::tls::Stream> secure(const balancer::Backend& backend,
+    /// True: it is another one.
+    bool use_tls(std::shared_ptr<const net::tls::ClientContext> context);
+    /// TLS on a connection to `backend`, before the handshake.
+    [[nodiscard]] std::unique_ptr<net::tls::Stream> secure(const net::tls::ClientContext& context,
+                                                           const balancer::Backend& backend,
                                                            net::Socket& socket);
     /// What the server has offered to resume is offered to it the next time.
     void keep_session(const balancer::Backend& backend, net::tls::Stream& stream);

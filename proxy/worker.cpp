@@ -266,7 +266,8 @@ void Worker::set_tls(const ListenerAccount& listener,
 
 void Worker::set_tls(const UpstreamShared& upstream,
                      std::shared_ptr<const net::tls::ClientContext> context) {
-    if (UpstreamContext* of = context_of(upstream)) of->use_tls(std::move(context));
+    UpstreamContext* const of = context_of(upstream);
+    if (of != nullptr && of->use_tls(std::move(context)) && of->pool) set_up_pool(*of);
 }
 
 void Worker::note_limit(ListenerContext& listener, GateLog::Event event, CloseReason reason,

@@ -35,11 +35,11 @@ void Worker::take_upstreams(std::vector<WorkerUpdate::Upstream>& upstreams) {
         before.erase(known);
         if (!changed) continue;
         const config::Pool pool = upstream.settings().pool;
-        const bool was_secured = upstream.tls != nullptr;
+        const auto trust = upstream.settings().tls;
         upstream.change(std::move(changed), std::move(snapshot));
-        upstream.use_tls(std::move(tls));
-        if (upstream.settings().pool != pool || was_secured != (upstream.tls != nullptr))
-            set_up_pool(upstream);
+        // Warm connections go by the rules that they were opened under.
+        const bool other_tls = upstream.use_tls(std::move(tls)) || upstream.settings().tls != trust;
+        if (upstream.settings().pool != pool || other_tls) set_up_pool(upstream);
         if (upstream.pool) upstream.pool->on_availability();
         wake_waiting(upstream);
     }
@@ -91,6 +91,10 @@ void Worker::take_listeners(const std::vector<WorkerUpdate::Listener>& listeners
         if (known != before.end()) before.erase(known);
         listeners_.push_back(std::move(next));
     }
+    // Their limit may be another.
+    for (const auto& listener : listeners_)
+        while (!listener->account().handshake_rooms[index_].empty())
+            wake_handshake(listener->account());
     std::unordered_set<const ListenerAccount*> present;
     for (const auto& listener : listeners_) present.insert(listener->shared->account.get());
     for (auto& [shared, listener] : before)

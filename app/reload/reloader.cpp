@@ -255,7 +255,6 @@ std::expected<Reloader::Prepared, std::string> Reloader::prepare(const Candidate
     prepared.server = *std::move(server);
     prepared.server.max_connections = candidate.limit->connections;
     prepared.server.access = candidate.access.policies;
-    prepared.server.tls = candidate.tls.contexts();
     return prepared;
 }
 
@@ -287,6 +286,8 @@ awaitable<bool> Reloader::put_in_force(Candidate& candidate, Prepared prepared) 
         co_return false;
     }
     // From here to the end without a pause: nobody sees one half of it.
+    parts_.tls_files.keep_unchanged(candidate.tls, *config);
+    prepared.server.tls = candidate.tls.contexts();
     prepared.server.snapshots = monitors.finish_change(change, *config);
     if (prepared.log) prepared.log();
     const auto applied = std::make_shared<asio::steady_timer>(parts_.context);

@@ -58,7 +58,6 @@ public:
             problem_ = fmt::format("{}: {}", path, text.error());
             return {};
         }
-        digest_ = balancer::hash64(*text, digest_ + text->size());
         return *std::move(text);
     }
     std::string secret(const std::string& path) {
@@ -92,13 +91,11 @@ public:
 
     [[nodiscard]] const std::string& problem() const noexcept { return problem_; }
     [[nodiscard]] std::vector<std::string>& warnings() noexcept { return warnings_; }
-    [[nodiscard]] std::uint64_t digest() const noexcept { return digest_; }
 
 private:
     bool strict_;
     std::string problem_;
     std::vector<std::string> warnings_;
-    std::uint64_t digest_ = 0;
 };
 
 std::vector<KeyPair> pairs_of(const std::vector<CertificateFile>& certificates, Files& files) {
@@ -230,6 +227,8 @@ std::vector<std::string> TlsMaterial::warnings() const {
 
 std::expected<ServerMaterial, std::string> load_server(const config::Listener& listener,
                                                        bool strict, TicketKeyBook& tickets) {
+    // First: what changes while the rest is read is another change.
+    const std::uint64_t digest = digest_of(tls_paths(listener));
     Files files(strict);
     auto options = options_of(listener, files);
     ServerMaterial material;
@@ -247,12 +246,13 @@ std::expected<ServerMaterial, std::string> load_server(const config::Listener& l
     std::ranges::copy(material.context->warnings(), std::back_inserter(material.warnings));
     warn_of_expiry(material.context->certificates(), material.warnings);
     say_once(material.warnings);
-    material.digest = files.digest();
+    material.digest = digest;
     return material;
 }
 
 std::expected<ClientMaterial, std::string> load_client(const config::Upstream& upstream,
                                                        bool strict) {
+    const std::uint64_t digest = digest_of(tls_paths(upstream));
     const config::UpstreamTls& tls = *upstream.tls;
     Files files(strict);
     net::tls::ClientOptions options{.ca_file = tls.ca,
@@ -280,7 +280,7 @@ std::expected<ClientMaterial, std::string> load_client(const config::Upstream& u
     std::ranges::copy(material.context->warnings(), std::back_inserter(material.warnings));
     warn_of_expiry(material.context->certificates(), material.warnings);
     say_once(material.warnings);
-    material.digest = files.digest();
+    material.digest = digest;
     return material;
 }
 
@@ -305,6 +305,18 @@ std::expected<TlsMaterial, std::vector<std::string>> load_tls(const config::Conf
     }
     if (!errors.empty()) return std::unexpected(std::move(errors));
     return all;
+}
+
+std::uint64_t digest_of(const TlsPaths& paths) {
+    std::uint64_t digest = paths.files.size();
+    for (const auto& path : paths.files) {
+        auto text = config::read_source(path);
+        digest = balancer::hash64(path, digest + (text ? 1 : 0));
+        if (!text) continue;
+        digest = balancer::hash64(*text, digest);
+        net::tls::wipe(*text);
+    }
+    return digest;
 }
 
 TlsPaths tls_paths(const config::Listener& listener) {

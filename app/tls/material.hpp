@@ -65,5 +65,7 @@ struct TlsPaths {
 };
 [[nodiscard]] TlsPaths tls_paths(const config::Listener& listener);
 [[nodiscard]] TlsPaths tls_paths(const config::Upstream& upstream);
+/// Of their contents; whether a file can be read counts as well. Any thread.
+[[nodiscard]] std::uint64_t digest_of(const TlsPaths& paths);
 
 }  // namespace penstock::app

@@ -67,6 +67,27 @@ void TlsFiles::follow(const ConfigPtr& config, TlsMaterial loaded) {
     look_again();  // what changed since it was loaded was not watched yet
 }
 
+void TlsFiles::keep_unchanged(TlsMaterial& loaded, const config::Config& config) const {
+    for (const auto& listener : config.listeners) {
+        const auto known = listeners_.find(listener.name);
+        const auto next = loaded.listeners.find(listener.name);
+        if (known == listeners_.end() || next == loaded.listeners.end()) continue;
+        const config::Listener& before = *known->second.settings;
+        if (before.tls == listener.tls && before.sni == listener.sni &&
+            before.routes == listener.routes &&
+            known->second.in_force.digest == next->second.digest)
+            next->second = known->second.in_force;
+    }
+    for (const auto& upstream : config.upstreams) {
+        const auto known = upstreams_.find(upstream.name);
+        const auto next = loaded.upstreams.find(upstream.name);
+        if (known == upstreams_.end() || next == loaded.upstreams.end()) continue;
+        if (known->second.settings->tls == upstream.tls &&
+            known->second.in_force.digest == next->second.digest)
+            next->second = known->second.in_force;
+    }
+}
+
 void TlsFiles::look_again() {
     for (const auto& [name, owner] : listeners_) reload(listeners_, name);
     for (const auto& [name, owner] : upstreams_) reload(upstreams_, name);
@@ -86,11 +107,12 @@ void TlsFiles::watch(Owners& owners) {
         for (const auto& path : paths.files) watch_.add(path, changed);
         // Files that come are to be watched as well; not from within this handler.
         for (const auto& pattern : paths.patterns)
-            watch_.add_pattern(pattern, [this, changed] {
+            watch_.add_pattern(pattern, [this] {
                 boost::asio::post(context_, [this] {
-                    if (!stopped_) watch_all();
+                    if (stopped_) return;
+                    watch_all();
+                    look_again();
                 });
-                changed();
             });
     }
 }
@@ -112,8 +134,16 @@ void TlsFiles::reload(Owners& owners, const std::string& name) {
         owner.changed_again = true;
         return;
     }
-    boost::asio::post(*builder_, [this, &owners, settings = owner.settings, strict = owner.strict] {
-        auto built = load(*settings, strict, tickets_);
+    boost::asio::post(*builder_, [this, &owners, settings = owner.settings, strict = owner.strict,
+                                  known = owner.in_force.digest] {
+        decltype(load(*settings, strict, tickets_)) built;
+        try {
+            // Nothing is read twice that need not be: a password may come through a FIFO.
+            built->digest = known;
+            if (digest_of(tls_paths(*settings)) != known) built = load(*settings, strict, tickets_);
+        } catch (const std::exception& e) {  // no memory
+            built = std::unexpected(e.what());
+        }
         boost::asio::post(context_, [this, &owners, settings, done = std::move(built)]() mutable {
             on_built(owners, settings, std::move(done));
         });

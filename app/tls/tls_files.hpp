@@ -34,6 +34,9 @@ public:
 
     /// From now on the files of this configuration, of which the server has `loaded`.
     void follow(const ConfigPtr& config, TlsMaterial loaded);
+    /// Where neither settings nor files have changed, what is in force stays in force: sessions and
+    /// warm connections go on.
+    void keep_unchanged(TlsMaterial& loaded, const config::Config& config) const;
     /// Reads all of them now, whether or not something seems to have changed.
     void look_again();
     /// Ends the watch, so that the io_context may run out of work.

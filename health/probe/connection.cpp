@@ -34,8 +34,10 @@ boost::asio::awaitable<bool> open(Stream& stream, ProbeTarget target, Opening ho
                                   std::string server_name) {
     auto connecting = stream.connect(std::move(target.address));
     if (!co_await std::move(connecting)) co_return false;
-    if (!how.header.empty() && !co_await stream.write(how.header, "sending the PROXY header"))
-        co_return false;
+    if (!how.header.empty()) {
+        auto sending = stream.write(how.header, "sending the PROXY header");
+        if (!co_await std::move(sending)) co_return false;
+    }
     if (how.tls) {
         auto verifying = stream.start_tls(std::move(how.tls), std::move(target.verify_name));
         const bool verified = co_await std::move(verifying);

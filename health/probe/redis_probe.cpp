@@ -57,7 +57,9 @@ public:
     /// ...`.
     asio::awaitable<Reply> ask(std::vector<std::string> words, const char* waiting) {
         const std::string command = command_of(words);
-        if (!reader_ || !co_await stream_.write(command, waiting)) co_return nullptr;
+        if (!reader_) co_return nullptr;
+        auto sending = stream_.write(command, waiting);
+        if (!co_await std::move(sending)) co_return nullptr;
         std::array<char, 1024> piece;
         for (;;) {
             void* reply = nullptr;

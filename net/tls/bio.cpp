@@ -23,6 +23,7 @@ int read_socket(BIO* bio, char* into, std::size_t size, std::size_t* done) noexc
     }
     const auto got = wire.socket->recv({reinterpret_cast<std::byte*>(into), size});
     if (got.ok()) {
+        wire.received = true;
         *done = got.bytes;
         return 1;
     }

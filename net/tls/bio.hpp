@@ -18,6 +18,7 @@ struct Wire {
     Socket* socket;
     std::uint8_t idle_messages = 0;  // since the last data
     std::uint8_t written_type = 0;  // content type of the last record written
+    bool received = false;  // something, since the stream was starved
     bool ended = false;  // the socket has told of its end
 
     [[nodiscard]] bool flooded() const noexcept { return idle_messages > max_idle_messages; }

@@ -26,6 +26,14 @@ void NameIndex::add(std::string_view name, std::uint32_t certificate) {
     if (std::ranges::find(group, certificate) == group.end()) group.push_back(certificate);
 }
 
+bool NameIndex::covers(std::string_view name) const {
+    const std::string key = canonical_name(name);
+    if (exact_.contains(key)) return true;
+    for (auto dot = key.find('.'); dot != std::string::npos; dot = key.find('.', dot + 1))
+        if (dot != 0 && wildcard_.contains(key.substr(dot + 1))) return true;
+    return false;
+}
+
 const NameIndex::Group* NameIndex::find(std::string_view name) const {
     const std::string key = canonical_name(name);
     if (const auto found = exact_.find(key); found != exact_.end()) return &found->second;

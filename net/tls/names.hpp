@@ -22,6 +22,8 @@ public:
     void add(std::string_view name, std::uint32_t certificate);
     /// nullptr = none.
     [[nodiscard]] const Group* find(std::string_view name) const;
+    /// The same where a star stands for any number of labels, as in routes.
+    [[nodiscard]] bool covers(std::string_view name) const;
 
 private:
     std::unordered_map<std::string, Group> exact_;

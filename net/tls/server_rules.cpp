@@ -37,7 +37,7 @@ int check_name(SSL* ssl, int* alert, void* argument) noexcept {
     if (!rules.strict_sni) return SSL_TLSEXT_ERR_OK;
     const char* name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
     if (group_for(rules, name) != nullptr) return SSL_TLSEXT_ERR_OK;
-    if (name != nullptr && rules.known.find(name) != nullptr) return SSL_TLSEXT_ERR_OK;
+    if (name != nullptr && rules.known.covers(name)) return SSL_TLSEXT_ERR_OK;
     refuse_name(name == nullptr ? "" : name);
     *alert = SSL_AD_UNRECOGNIZED_NAME;
     return SSL_TLSEXT_ERR_ALERT_FATAL;

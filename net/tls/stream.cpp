@@ -165,6 +165,7 @@ IoResult Stream::read_one(std::span<std::byte> into, bool peek) noexcept {
         }
         const IoStatus status = failed(result);
         starved_ = status == IoStatus::want_read;
+        wire_.received = false;
         if (status == IoStatus::eof || status == IoStatus::error) end_ = status;
         return {status};
     }
@@ -261,7 +262,7 @@ IoResult Stream::shutdown_write() noexcept {
 bool Stream::may_read() const noexcept {
     if (end_ != IoStatus::ok || wire_.socket->readable.ready() || SSL_pending(ssl_) > 0)
         return true;
-    return !starved_ && SSL_has_pending(ssl_) == 1;
+    return (!starved_ || wire_.received) && SSL_has_pending(ssl_) == 1;
 }
 
 bool Stream::has_pending() const noexcept { return SSL_has_pending(ssl_) == 1; }

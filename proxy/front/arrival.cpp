@@ -19,6 +19,8 @@ namespace {
 
 using net::IoStatus;
 
+constexpr std::size_t longest_start = 64;    // of PostgreSQL's packets only the head matters
+constexpr std::size_t record_overhead = 64;  // beyond client_hello_max
 constexpr const char* ended_early = "the connection ended before it was complete";
 
 // Suspends until the client has sent more, or could take more; until the deadline, or an abort.
@@ -30,12 +32,15 @@ auto wait_for(Session& session, net::Latch& latch, TimePoint deadline) {
 // What the client has sent so far, left in the kernel's queue for whoever reads it in the end.
 class Peek {
 public:
-    explicit Peek(Session& session) noexcept
-        : session_(session), socket_(session.client_socket()) {}
+    /// Looks at no more than `most` bytes.
+    Peek(Session& session, std::size_t most) noexcept
+        : session_(session),
+          socket_(session.client_socket()),
+          most_(std::min(most, session.worker().loop().scratch().size())) {}
 
     enum class News : std::uint8_t { more, nothing, ended, gone };
     News look() noexcept {
-        const auto scratch = session_.worker().loop().scratch();
+        const auto scratch = session_.worker().loop().scratch().first(most_);
         const auto got = socket_.peek(scratch);
         if (got.status == IoStatus::error) return News::gone;
         const std::size_t before = std::exchange(size_, got.ok() ? got.bytes : 0);
@@ -43,10 +48,14 @@ public:
         fresh_ = bytes_.subspan(std::min(before, size_));
         if (!fresh_.empty()) return News::more;
         // A FIN shows only by its flag while there is something to read.
-        const bool hung_up = (socket_.seen() & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
-        if (got.status != IoStatus::eof && !hung_up) return News::nothing;
+        if (got.status != IoStatus::eof && !hung_up()) return News::nothing;
         return size_ == 0 ? News::gone : News::ended;
     }
+    /// The next look tells of the end: there will be no event for it.
+    [[nodiscard]] bool hung_up() const noexcept {
+        return (socket_.seen() & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+    }
+    [[nodiscard]] bool full() const noexcept { return size_ == most_; }
     /// All of it, and what is new since the call before. Until the next suspension.
     [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return bytes_; }
     [[nodiscard]] std::span<const std::byte> fresh() const noexcept { return fresh_; }
@@ -67,6 +76,7 @@ public:
 private:
     Session& session_;
     net::Socket& socket_;
+    std::size_t most_;
     std::size_t size_ = 0;
     std::span<const std::byte> bytes_;
     std::span<const std::byte> fresh_;
@@ -99,7 +109,7 @@ net::Task<bool> read_header(Session& session) {
     const net::proxy_protocol::Accepts accepts{
         .v1 = settings.proxy_protocol != config::ProxyProtocol::v2,
         .v2 = settings.proxy_protocol != config::ProxyProtocol::v1};
-    Peek peek(session);
+    Peek peek(session, net::proxy_protocol::longest_v2);
     for (;;) {
         const auto news = peek.look();
         if (news == Peek::News::gone) co_return client_gone(session);
@@ -114,6 +124,7 @@ net::Task<bool> read_header(Session& session) {
         }
         if (session.now() >= deadline)
             co_return refuse(session, CloseReason::proxy_header_timeout, {});
+        if (news == Peek::News::more && peek.hung_up()) continue;
         peek.forget_readiness();
         co_await wait_for(session, session.client_socket().readable, deadline);
         if (!session.is_arriving()) co_return false;
@@ -133,7 +144,7 @@ bool answer(Session& session, char letter) noexcept {
 // encrypted, and somebody else may have put them there (CVE-2021-23222).
 net::Task<Start> read_postgres(Session& session, TimePoint deadline) {
     using net::PostgresStart;
-    Peek peek(session);
+    Peek peek(session, longest_start);
     for (unsigned requests = 0;;) {
         const auto news = peek.look();
         if (news == Peek::News::gone) {
@@ -168,6 +179,7 @@ net::Task<Start> read_postgres(Session& session, TimePoint deadline) {
             refuse(session, CloseReason::client_hello_timeout, {});
             co_return Start::refused;
         }
+        if (news == Peek::News::more && peek.hung_up()) continue;
         peek.forget_readiness();
         co_await wait_for(session, session.client_socket().readable, deadline);
         if (!session.is_arriving()) co_return Start::refused;
@@ -187,24 +199,25 @@ void take_hello(Session& session, const net::ClientHello& hello) {
 net::Task<bool> read_hello(Session& session, TimePoint deadline) {
     using Status = net::ClientHelloReader::Status;
     net::ClientHelloReader reader(session.listener().settings().client_hello_max);
-    Peek peek(session);
+    Peek peek(session, session.listener().settings().client_hello_max + record_overhead);
     for (;;) {
         const auto news = peek.look();
         if (news == Peek::News::gone) co_return client_gone(session);
         const Status status =
             news == Peek::News::more ? reader.feed(peek.fresh()) : reader.status();
         if (status == Status::complete) take_hello(session, reader.hello());
+        if (status == Status::not_tls) session.front().not_tls = true;
         if (status == Status::complete || status == Status::not_tls) co_return true;
         if (status == Status::invalid)
             co_return refuse(session, CloseReason::client_hello_invalid, reader.problem());
-        const bool full = peek.bytes().size() == session.worker().loop().scratch().size();
-        if (status == Status::too_large || full)
+        if (status == Status::too_large || peek.full())
             co_return refuse(session, CloseReason::client_hello_invalid,
                              "longer than client_hello_max");
         if (news == Peek::News::ended)
             co_return refuse(session, CloseReason::client_hello_invalid, ended_early);
         if (session.now() >= deadline)
             co_return refuse(session, CloseReason::client_hello_timeout, {});
+        if (news == Peek::News::more && peek.hung_up()) continue;
         peek.forget_readiness();
         co_await wait_for(session, session.client_socket().readable, deadline);
         if (!session.is_arriving()) co_return false;
@@ -249,6 +262,13 @@ CloseReason reason_of(net::tls::Failure failure) noexcept {
     return CloseReason::tls_failed;
 }
 
+// Where the hello was looked at before, its name has chosen the route and stays: a resumed session
+// of TLS 1.2 bears the name of its first connection.
+void note_name(Session& session, const net::tls::Stream& stream) {
+    if (session.listener().peeks) return;
+    session.front().facts->server_name = net::normalized_server_name(stream.server_name());
+}
+
 // The end of a handshake, for the counters and for what the log says.
 bool end_handshake(Session& session, net::tls::Stream& stream, Duration took) {
     Front& front = session.front();
@@ -256,7 +276,7 @@ bool end_handshake(Session& session, net::tls::Stream& stream, Duration took) {
     facts.tls_version = stream.version();
     facts.tls_cipher = stream.cipher();
     facts.tls_resumed = stream.resumed();
-    facts.server_name = stream.server_name();
+    note_name(session, stream);
     facts.alpn = stream.alpn();
     if (session.listener().tls_asks_clients()) facts.client_cert = stream.peer_subject();
     facts.tls_us = microseconds(took);
@@ -278,7 +298,7 @@ bool fail_handshake(Session& session, CloseReason reason, std::string_view probl
 
 // One that never says a word costs no memory of OpenSSL's.
 net::Task<bool> first_bytes(Session& session, TimePoint deadline) {
-    Peek peek(session);
+    Peek peek(session, 1);
     for (;;) {
         const auto news = peek.look();
         if (news == Peek::News::more) co_return true;
@@ -293,8 +313,6 @@ net::Task<bool> first_bytes(Session& session, TimePoint deadline) {
 
 // Each step may cost a signature: it waits until all others have had their turn.
 net::Task<bool> shake_hands(Session& session, TimePoint started, TimePoint deadline) {
-    auto waiting = first_bytes(session, deadline);
-    if (!co_await waiting) co_return false;
     net::Socket& socket = session.client_socket();
     socket.readable.set(session.worker().loop().ready());  // there is something, though seen
     Front& front = session.front();
@@ -308,7 +326,7 @@ net::Task<bool> shake_hands(Session& session, TimePoint started, TimePoint deadl
         if (status == IoStatus::ok)
             co_return end_handshake(session, stream, session.now() - started);
         if (status == IoStatus::error || status == IoStatus::eof) {
-            front.facts->server_name = stream.server_name();
+            note_name(session, stream);
             co_return fail_handshake(session, reason_of(stream.failure()), stream.error_text());
         }
         if (session.now() >= deadline)
@@ -323,6 +341,8 @@ net::Task<bool> terminate(Session& session) {
     const TimePoint started = session.now();
     const TimePoint deadline =
         deadline_after(started, session.listener().settings().timeouts.tls_handshake);
+    auto waiting = first_bytes(session, deadline);
+    if (!co_await waiting) co_return false;
     auto turn = take_turn(session, deadline);
     balancer::Permit permit = co_await turn;
     if (!session.is_arriving()) co_return false;
@@ -345,6 +365,7 @@ net::Task<bool> look_at_client(Session& session) {
         const Start start = co_await reading;
         if (start == Start::refused) co_return false;
         if (start == Start::plain) {
+            session.front().plain_start = true;
             if (!listener.settings().tls) co_return true;
             co_return refuse(session, CloseReason::tls_failed,
                              "the client did not ask for TLS, which is required");

@@ -19,6 +19,8 @@ struct Front : FromFreeList {
     std::vector<std::string> offered_alpn{};
     std::vector<net::proxy_protocol::Tlv> tlvs{};  // of the client's PROXY header
     config::StartTls starttls = config::StartTls::none;  // the client asked for TLS this way
+    bool not_tls = false;  // it was looked at, and speaks something else
+    bool plain_start = false;  // of a protocol that could have asked for TLS
     bool passes_tls = false;  // it speaks TLS, which does not end here
     // The contexts live as long as the streams made of them.
     std::shared_ptr<const net::tls::ServerContext> server_context{};

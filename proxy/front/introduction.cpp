@@ -108,11 +108,12 @@ net::Task<AttemptResult> expect_tls(Session& session, TimePoint deadline) {
     }
 }
 
-net::Task<AttemptResult> secure(Session& session, TimePoint deadline) {
+// A change of the configuration meanwhile changes nothing for this attempt.
+net::Task<AttemptResult> secure(Session& session,
+                                std::shared_ptr<const net::tls::ClientContext> context,
+                                TimePoint deadline) {
     net::Socket& socket = session.backend_socket();
-    UpstreamContext& upstream = session.upstream();
-    auto context = upstream.tls;
-    auto made = upstream.secure(*session.backend(), socket);
+    auto made = session.upstream().secure(*context, *session.backend(), socket);
     net::tls::Stream& stream = *made;
     for (;;) {
         const IoStatus status = stream.handshake();
@@ -147,7 +148,8 @@ bool needs_introduction(Session& session) noexcept {
 net::Task<AttemptResult> introduce(Session& session, TimePoint deadline) {
     const Front* front = session.front_if();
     if (front != nullptr && front->backend) co_return AttemptResult{};  // the pool has done it
-    const bool tls_here = session.upstream().tls != nullptr;
+    auto context = session.upstream().tls;
+    const bool tls_here = context != nullptr;
     if (session.upstream().settings().send_proxy_protocol != config::SendProxyProtocol::off) {
         auto sending = send_all(session, proxy_header(session), deadline);
         const AttemptResult result = co_await sending;
@@ -164,7 +166,7 @@ net::Task<AttemptResult> introduce(Session& session, TimePoint deadline) {
         if (!result.ok() || !session.is_connecting()) co_return result;
     }
     if (!tls_here) co_return AttemptResult{};
-    auto securing = secure(session, deadline);
+    auto securing = secure(session, std::move(context), deadline);
     co_return co_await securing;
 }
 

@@ -47,7 +47,8 @@ net::Task<AttemptResult> WarmConnection::reach(WarmConnection& self, const Endpo
 net::Task<AttemptResult> WarmConnection::secure(WarmConnection& self, TimePoint deadline) {
     UpstreamContext& upstream = self.pool_.upstream();
     self.secured_.context = upstream.tls;
-    self.secured_.stream = upstream.secure(upstream.set()->backend(self.backend_), self.socket_);
+    self.secured_.stream =
+        upstream.secure(*upstream.tls, upstream.set()->backend(self.backend_), self.socket_);
     for (;;) {
         const net::IoStatus status = self.secured_.stream->handshake();
         if (status == net::IoStatus::ok) co_return AttemptResult{};

@@ -55,12 +55,14 @@ RouteTable::RouteTable(const config::Listener& listener) {
         rule.source = balancer::PeerSet(route.source);
         rule.starttls =
             route.starttls == config::StartTls::none ? listener.starttls : route.starttls;
+        rule.needs_tls = route.tls != config::RouteTls::automatic;
         needs_hello_ = needs_hello_ || asks_hello(route);
         has_starttls_ = has_starttls_ || route.starttls != config::StartTls::none;
     }
 }
 
 RouteTable::Match RouteTable::find(const Arrival& arrival) const noexcept {
+    if (arrival.plain_start) return {};
     if (!arrival.server_name.empty())
         if (const auto found = names_.find(arrival.server_name)) return {Match::Kind::name, *found};
     for (std::size_t i = 0; i < rules_.size(); ++i)
@@ -71,6 +73,7 @@ RouteTable::Match RouteTable::find(const Arrival& arrival) const noexcept {
 bool RouteTable::matches(const Rule& rule, const Arrival& arrival) noexcept {
     if (arrival.starttls != config::StartTls::none && rule.starttls != arrival.starttls)
         return false;
+    if (arrival.not_tls && rule.needs_tls) return false;
     const bool name_fits =
         rule.any_name ||
         (arrival.server_name.empty() ? rule.no_name

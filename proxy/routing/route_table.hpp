@@ -21,6 +21,8 @@ struct Arrival {
     std::string_view server_name{};         // "" = it gave none, or does not speak TLS
     std::span<const std::string> alpn{};    // what it offers
     config::StartTls starttls = config::StartTls::none;  // how it asked for TLS
+    bool not_tls = false;      // it speaks something else, as is known
+    bool plain_start = false;  // of a protocol that could have asked for TLS: no route is for it
 };
 
 /// Server names, exact or with one leading `*.`, each with a number. An exact one comes first, then
@@ -68,6 +70,7 @@ private:
         std::vector<std::string> alpn;
         balancer::PeerSet source;  // empty = everybody
         config::StartTls starttls;
+        bool needs_tls = false;
     };
     [[nodiscard]] static bool matches(const Rule& rule, const Arrival& arrival) noexcept;
 
