@@ -549,7 +549,7 @@ private:
                    .timeout = duration(1ms),
                    .policy = word<QueueOrder>(2)};
         u.pool.min_idle = number(0, 1'000'000);
-        if (u.tls && u.send_proxy_protocol != SendProxyProtocol::off) u.pool.min_idle = 0;
+        if (u.tls) u.pool.min_idle = 0;  // not with a PROXY header, nor with starttls
         u.pool.max_idle = coin() ? 0 : number(u.pool.min_idle, 1'000'000);
         u.pool.max_age = duration(1ms);
         u.slow_start = {

@@ -210,6 +210,12 @@ TEST(ConfigProxyProtocol, WhatTheKeysSayAboutEachOther) {
               "9:8 error: upstream 'app': warm connections have their TLS handshake done, and the "
               "PROXY header, which names a client, would have to precede it; do without the pool "
               "(min_idle = 0) or without send_proxy_protocol");
+    const auto asked =
+        finding(valid("starttls = \"postgres\"\ntls = { certificates = \"a.pem\" }\n",
+                      fmt::format("{}tls = {{}}", pool)));
+    EXPECT_NE(asked.find("but these backends want to be asked for TLS first (starttls)"),
+              std::string::npos)
+        << asked;
 }
 
 TEST(ConfigProcess, MemoryLimitAndPermissions) {
