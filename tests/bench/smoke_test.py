@@ -177,8 +177,9 @@ class TlsRelay(threading.Thread):
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(certificate.cert, certificate.key)
         self._context.num_tickets = tickets
-        self._loop = asyncio.new_event_loop()
         self._listening = threading.Event()
+        self._loop = None
+        self._end = None
         self.port = 0
 
     def __enter__(self):
@@ -187,23 +188,23 @@ class TlsRelay(threading.Thread):
         return self
 
     def __exit__(self, *_):
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop.call_soon_threadsafe(self._end.set)
         self.join()
-        self._loop.close()
 
     def run(self):
-        # The loop ends with connections open: what it says of them is no news.
+        asyncio.run(self._serve())
+
+    async def _serve(self):
+        self._loop = asyncio.get_running_loop()
+        self._end = asyncio.Event()
+        # It ends with connections open: what it says of them is no news.
         self._loop.set_exception_handler(lambda *_: None)
-        server = self._loop.run_until_complete(asyncio.start_server(
-            self._relay, "127.0.0.1", 0, ssl=self._context, backlog=1000))
+        server = await asyncio.start_server(self._relay, "127.0.0.1", 0, ssl=self._context,
+                                            backlog=1000)
         self.port = server.sockets[0].getsockname()[1]
         self._listening.set()
-        self._loop.run_forever()
-        tasks = asyncio.all_tasks(self._loop)
-        for task in tasks:
-            task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-        server.close()
+        async with server:
+            await self._end.wait()
 
     async def _relay(self, reader, writer):
         source, sink = await asyncio.open_connection("127.0.0.1", self._backend_port)
