@@ -59,9 +59,9 @@ bool before_routing(CloseReason reason) noexcept {
 // What may be refused by the gate: what a listener counts as refused, or would have.
 constexpr CloseReason gate_reasons[] = {CloseReason::limit_process, CloseReason::limit_listener,
                                         CloseReason::limit_source,  CloseReason::rate_listener,
-                                        CloseReason::rate_source,   CloseReason::denied,
-                                        CloseReason::overload,
-                                        CloseReason::proxy_header_untrusted};
+                                        CloseReason::rate_source,   CloseReason::denied};
+// Also refused at the door, and never by a rule that could run dry.
+constexpr CloseReason door_reasons[] = {CloseReason::overload, CloseReason::proxy_header_untrusted};
 
 using Listeners = std::vector<const ListenerView*>;
 using Upstreams = std::vector<const UpstreamView*>;
@@ -244,8 +244,9 @@ void add_listener_counts(Exposition& page, const Listeners& listeners) {
                       for (const CloseReason reason : gate_reasons)
                           p.add(with(labels, "reason", name_of(reason)),
                                 l.figures.totals.closed[std::to_underlying(reason)]);
-                      p.add(with(labels, "reason", name_of(CloseReason::overload)),
-                            l.figures.totals.closed[std::to_underlying(CloseReason::overload)]);
+                      for (const CloseReason reason : door_reasons)
+                          p.add(with(labels, "reason", name_of(reason)),
+                                l.figures.totals.closed[std::to_underlying(reason)]);
                   });
     for_listeners(page, listeners, Type::counter, "listener_would_refuse_total",
                   "Connections that a dry run let pass.",
