@@ -70,12 +70,16 @@ std::string expiry_text(const std::vector<Certificate>& certificates) {
 }
 
 std::string summary(const config::Config& config, const Capacity& capacity) {
-    return fmt::format("{}, {}, {}; {}; {} connections ({}); at most {} bytes per idle connection",
-                       counted(config.listeners.size(), "listener"),
-                       counted(config.upstreams.size(), "upstream"),
-                       counted(count_backends(config), "backend"),
-                       counted(capacity.workers, "worker"), with_commas(capacity.limit.connections),
-                       capacity.limit.cause, with_commas(memory_per_connection));
+    const bool has_tls =
+        std::ranges::any_of(config.listeners, [](const auto& of) { return of.tls.has_value(); }) ||
+        std::ranges::any_of(config.upstreams, [](const auto& of) { return of.tls.has_value(); });
+    return fmt::format(
+        "{}, {}, {}; {}; {} connections ({}); at most {} bytes per idle connection{}",
+        counted(config.listeners.size(), "listener"), counted(config.upstreams.size(), "upstream"),
+        counted(count_backends(config), "backend"), counted(capacity.workers, "worker"),
+        with_commas(capacity.limit.connections), capacity.limit.cause,
+        with_commas(memory_per_connection),
+        has_tls ? ", and up to 16 KiB for each side of it in TLS" : "");
 }
 
 json::object to_json(const config::Diagnostic& diagnostic) {

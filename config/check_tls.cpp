@@ -100,7 +100,9 @@ void check_listener(const Subject& subject, const Listener& listener) {
     check_alpn(subject, tls.alpn);
     if (tls.min_version > tls.max_version)
         subject.error("min_version", "'min_version' is above 'max_version'");
-    if (!tls.ciphers.empty() && tls.min_version == TlsVersion::tls13)
+    // Only the names of TLS 1.3's begin so.
+    const bool only_tls12 = !tls.ciphers.empty() && tls.ciphers.find("TLS_") == std::string::npos;
+    if (only_tls12 && tls.min_version == TlsVersion::tls13)
         subject.warning("ciphers", "'ciphers' is about TLS 1.2, which min_version rules out");
     if (is_idle(listener))
         subject.warning("certificates",

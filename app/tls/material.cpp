@@ -146,6 +146,19 @@ void say_once(std::vector<std::string>& warnings) {
     warnings.erase(repeated.begin(), repeated.end());
 }
 
+// What is said of it beyond the context, if all went well.
+template <typename Material>
+std::expected<Material, std::string> complete(Material material, Files& files,
+                                              std::uint64_t digest) {
+    if (!files.problem().empty()) return std::unexpected(files.problem());
+    material.warnings = std::move(files.warnings());
+    std::ranges::copy(material.context->warnings(), std::back_inserter(material.warnings));
+    warn_of_expiry(material.context->certificates(), material.warnings);
+    say_once(material.warnings);
+    material.digest = digest;
+    return material;
+}
+
 // The names that clients may ask for although no certificate bears them.
 std::vector<std::string> known_names(const config::Listener& listener) {
     std::vector<std::string> names;
@@ -241,13 +254,7 @@ std::expected<ServerMaterial, std::string> load_server(const config::Listener& l
             files.fail(context.error());
     }
     for (auto& pair : options.certificates) net::tls::wipe(pair);
-    if (!files.problem().empty()) return std::unexpected(files.problem());
-    material.warnings = std::move(files.warnings());
-    std::ranges::copy(material.context->warnings(), std::back_inserter(material.warnings));
-    warn_of_expiry(material.context->certificates(), material.warnings);
-    say_once(material.warnings);
-    material.digest = digest;
-    return material;
+    return complete(std::move(material), files, digest);
 }
 
 std::expected<ClientMaterial, std::string> load_client(const config::Upstream& upstream,
@@ -275,13 +282,7 @@ std::expected<ClientMaterial, std::string> load_client(const config::Upstream& u
             files.fail(context.error());
     }
     for (auto& pair : options.certificate) net::tls::wipe(pair);
-    if (!files.problem().empty()) return std::unexpected(files.problem());
-    material.warnings = std::move(files.warnings());
-    std::ranges::copy(material.context->warnings(), std::back_inserter(material.warnings));
-    warn_of_expiry(material.context->certificates(), material.warnings);
-    say_once(material.warnings);
-    material.digest = digest;
-    return material;
+    return complete(std::move(material), files, digest);
 }
 
 std::expected<TlsMaterial, std::vector<std::string>> load_tls(const config::Config& config,

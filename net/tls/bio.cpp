@@ -5,6 +5,7 @@
 #include <openssl/bio.h>
 #include <openssl/ssl.h>
 #include <openssl/ssl3.h>
+#include <sys/socket.h>
 
 namespace penstock::net::tls {
 
@@ -42,6 +43,13 @@ int write_socket(BIO* bio, const char* from, std::size_t size, std::size_t* done
     if (!wire.socket->writable.ready()) {
         BIO_set_retry_write(bio);
         return -1;
+    }
+    if (wire.more_follows) {
+        const auto sent = ::send(wire.socket->fd(), from, size, MSG_NOSIGNAL | MSG_MORE);
+        if (sent > 0) {
+            *done = static_cast<std::size_t>(sent);
+            return 1;
+        }
     }
     const auto sent = wire.socket->send({reinterpret_cast<const std::byte*>(from), size});
     if (sent.ok()) {

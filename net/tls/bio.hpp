@@ -20,6 +20,7 @@ struct Wire {
     std::uint8_t written_type = 0;  // content type of the last record written
     bool received = false;  // something, since the stream was starved
     bool ended = false;  // the socket has told of its end
+    bool more_follows = false;  // at once: the kernel may wait for it before it sends
 
     [[nodiscard]] bool flooded() const noexcept { return idle_messages > max_idle_messages; }
 };

@@ -204,8 +204,11 @@ IoStatus Stream::send_ticket() noexcept {
         ticket_due_ = false;
         return IoStatus::ok;
     }
+    wire_.more_follows = true;  // the first data
     const int result = SSL_do_handshake(ssl_);
+    wire_.more_follows = false;
     if (result != 1) return failed(result);
+    SSL_free_buffers(ssl_);  // it has made one for reading, which would stay while nobody sends
     ticket_due_ = false;
     return IoStatus::ok;
 }
@@ -216,7 +219,9 @@ IoResult Stream::write_one(std::span<const std::byte> from) noexcept {
     const std::size_t size = blocked_ != 0 ? blocked_ : std::min(from.size(), record_size);
     if (blocked_ == 0) wire_.written_type = 0;
     ERR_clear_error();
+    wire_.more_follows = size < from.size();
     const int result = SSL_write(ssl_, from.data(), clamped(size));
+    wire_.more_follows = false;
     if (result > 0) {
         blocked_ = 0;
         const auto written = static_cast<std::size_t>(result);
@@ -250,7 +255,9 @@ IoResult Stream::shutdown_write() noexcept {
     const bool sayable = SSL_is_init_finished(ssl_) == 1 && end_ != IoStatus::error;
     while (sayable && !goodbye_sent_) {
         ERR_clear_error();
+        wire_.more_follows = true;  // the FIN
         const int result = SSL_shutdown(ssl_);
+        wire_.more_follows = false;
         const int error = result < 0 ? SSL_get_error(ssl_, result) : SSL_ERROR_NONE;
         if (error == SSL_ERROR_WANT_WRITE) return {IoStatus::want_write};
         goodbye_sent_ = true;  // also when it cannot be sent: the peer will see

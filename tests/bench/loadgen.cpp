@@ -1,7 +1,8 @@
 // The load generator of the benchmark, and the backend behind the proxy.
 //
 //   penstock_loadgen serve                       prints {"port": P}, serves until its input ends
-//   penstock_loadgen roundtrip|connect|download|upload --target PORT ...    prints one JSON line
+//   penstock_loadgen roundtrip|connect|resume|download|upload --target PORT ...   prints one JSON
+//                                                line; `resume` is `connect` by resumed TLS
 //   penstock_loadgen idle --target PORT -n 8000  prints {"idle": 8000}, holds until its input ends
 //
 // Exit status: 0 nothing went wrong, 1 errors were counted, 2 wrong usage.
@@ -12,6 +13,7 @@
 #include <boost/json.hpp>
 #include <csignal>
 #include <iostream>
+#include <optional>
 
 #include "tests/bench/loadgen/bulk.hpp"
 #include "tests/bench/loadgen/connect_cycle.hpp"
@@ -60,7 +62,8 @@ void print(const boost::json::object& line) {
 boost::json::object describe(const Errors& errors) {
     return {{"total", errors.total()},     {"connect", errors.connect},
             {"broken", errors.broken},     {"early_end", errors.early_end},
-            {"mismatch", errors.mismatch}, {"timeout", errors.timeout}};
+            {"mismatch", errors.mismatch}, {"timeout", errors.timeout},
+            {"session", errors.session}};
 }
 
 boost::json::object describe(const std::string& mode, const Load& load, const Measurement& m) {
@@ -105,7 +108,8 @@ int serve(std::uint16_t port, double lifetime) {
 std::unique_ptr<Generator> make_generator(const std::string& mode, Loop& loop, const Load& load,
                                           Measurement& measurement) {
     if (mode == "roundtrip") return std::make_unique<RoundTrips>(loop, load, measurement);
-    if (mode == "connect") return std::make_unique<ConnectCycles>(loop, load, measurement);
+    if (mode == "connect" || mode == "resume")
+        return std::make_unique<ConnectCycles>(loop, load, measurement);
     const auto direction = mode == "download" ? Direction::download : Direction::upload;
     return std::make_unique<BulkStreams>(loop, load, measurement, direction);
 }
@@ -149,6 +153,7 @@ struct Arguments {
     double duration = 1;
     double limit = 60;
     double hold = 60;
+    std::string tls;
     Load load;
 };
 
@@ -160,6 +165,7 @@ void add_load_options(CLI::App& command, Arguments& args) {
         ->check(CLI::Range(sizeof(Header), max_piece));
     command.add_option("--sources", args.load.target.sources, "addresses to connect from in turn")
         ->check(CLI::Range(1, 200));
+    command.add_option("--tls", args.tls, "file with the certificate of a server that speaks TLS");
     command.add_option("--limit", args.limit, "seconds for everything")
         ->check(CLI::Range(0.1, 600.0));
     command.add_option("--watch", args.load.watch, "processes whose CPU time to measure")
@@ -184,7 +190,7 @@ int run(int argc, char** argv) {
     auto* holding = app.add_subcommand("idle", "hold idle connections");
     add_load_options(*holding, args);
     holding->add_option("--hold", args.hold, "seconds at most")->check(CLI::Range(0.0, 600.0));
-    for (const char* mode : {"roundtrip", "connect", "download", "upload"}) {
+    for (const char* mode : {"roundtrip", "connect", "resume", "download", "upload"}) {
         auto* command = app.add_subcommand(mode);
         add_load_options(*command, args);
         add_run_options(*command, args);
@@ -199,8 +205,12 @@ int run(int argc, char** argv) {
     args.load.duration = nanoseconds(args.duration);
     args.load.time_limit = nanoseconds(args.limit);
     if (serving->parsed()) return serve(args.port, args.lifetime);
+    std::optional<TlsClient> tls;
+    if (!args.tls.empty()) args.load.tls = &tls.emplace(args.tls);
     if (holding->parsed()) return idle(args.load, args.hold);
-    return generate(app.get_subcommands().front()->get_name(), args.load);
+    const std::string mode = app.get_subcommands().front()->get_name();
+    args.load.resume = mode == "resume";
+    return generate(mode, args.load);
 }
 
 }  // namespace

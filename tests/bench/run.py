@@ -9,6 +9,7 @@ what the figures mean.
     ./dev bench
     tests/bench/run.py --write
     tests/bench/run.py --quick
+    tests/bench/run.py --tls
     tests/bench/run.py --limits-on
     tests/bench/run.py --concurrency-models
     tests/bench/run.py --warm-start
@@ -26,7 +27,7 @@ import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from benchlib import choices, load, machine, models, process, proxies, report  # noqa: E402
-from benchlib import scrape, side_by_side, warm_start, works  # noqa: E402
+from benchlib import scrape, side_by_side, tls, warm_start, works  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MODELS = ("threads", "processes", "poll", "penstock")
@@ -39,10 +40,11 @@ def parse(arguments):
     parser.add_argument("--penstock", type=pathlib.Path, help="default: penstock in --build")
     parser.add_argument("--programs", type=pathlib.Path,
                         help="folder of the benchmark's own programs (default: in --build)")
-    parser.add_argument("--proxies", default="penstock,haproxy,nginx,bare",
-                        help="the first is the one that ratios are about (default: %(default)s)")
-    parser.add_argument("--works", type=works.select, default=works.WORKS,
-                        help="comma-separated, of: " + ", ".join(w.key for w in works.WORKS))
+    parser.add_argument("--proxies", help="the first is the one that ratios are about (default: "
+                        "penstock,haproxy,nginx,bare; with --tls without bare)")
+    parser.add_argument("--works", help="comma-separated, of: " +
+                        ", ".join(w.key for w in works.WORKS) + "; with --tls of: " +
+                        ", ".join(w.key for w in tls.WORKS))
     parser.add_argument("--rounds", type=int, help="default: 15, with --concurrency-models 3")
     parser.add_argument("--duration", type=float, help="seconds measured per point (default: 1)")
     parser.add_argument("--warm-up", type=float, default=0.2, help="seconds (default: %(default)s)")
@@ -52,6 +54,8 @@ def parse(arguments):
     parser.add_argument("--concurrency-models", action="store_true",
                         help="1 to 9,000 connections through a thread each, a process each, one "
                              "poll loop, and Penstock")
+    parser.add_argument("--tls", action="store_true",
+                        help="TLS towards the clients: handshakes, messages, streams, memory")
     parser.add_argument("--limits-on", action="store_true",
                         help="Penstock with a limit of every kind, each too high to be reached")
     parser.add_argument("--warm-start", action="store_true",
@@ -64,6 +68,12 @@ def parse(arguments):
     args = parser.parse_args(arguments)
     args.penstock = args.penstock or args.build / "penstock"
     args.programs = args.programs or args.build / "tests/bench"
+    known = tls.WORKS if args.tls else works.WORKS
+    try:
+        args.works = works.select(args.works, known) if args.works else known
+    except ValueError as error:
+        parser.error(f"--works: {error}")
+    args.proxies = args.proxies or "penstock,haproxy,nginx" + ("" if args.tls else ",bare")
     args.rounds = args.rounds or (2 if args.quick else 3 if args.concurrency_models else 15)
     args.duration = args.duration or (0.2 if args.quick else 1.0)
     if args.idle is None:
@@ -88,16 +98,26 @@ class Bench:
         loadgen = args.programs / "penstock_loadgen"
         if not loadgen.exists():
             raise proxies.ProxyFailed(f"{loadgen} does not exist: ./dev build release")
-        self.generator = load.Generator(loadgen, self.cores[1], args.duration, args.warm_up)
+        self.certificate = tls.make_certificate(directory) if args.tls else None
+        self.generator = load.Generator(loadgen, self.cores[1], args.duration, args.warm_up,
+                                        certificate=self.certificate and self.certificate.cert)
         self.make_backend = lambda: load.Backend(loadgen, self.cores[1])
 
     def make(self, keys):
-        return [proxies.make_proxy(key, self.directory, self.args.penstock, self.args.programs,
+        made = [proxies.make_proxy(key, self.directory, self.args.penstock, self.args.programs,
                                    self.args.limits_on)
                 for key in keys]
+        if self.certificate:
+            for proxy in made:
+                tls.terminate(proxy, self.certificate)
+        return made
 
     def facts(self, run):
-        return machine.describe(run, self.args.build, self.cores)
+        facts = machine.describe(run, self.args.build, self.cores)
+        if self.certificate:
+            facts.append(("TLS", f"1.3, {tls.SUITE}, X25519, ECDSA P-256; "
+                          + machine.first_line_of(["openssl", "version"])))
+        return facts
 
 
 def compare(bench):
@@ -105,7 +125,8 @@ def compare(bench):
     args = bench.args
     run = bench.make(args.proxies.split(","))
     facts = bench.facts(run)
-    results = side_by_side.Results(run, args.works)
+    results = side_by_side.Results(run, args.works,
+                                   works.LEVEL if args.tls else works.MEMORY_TARGETS)
     if args.idle:
         side_by_side.measure_memory(run, bench.make_backend, bench.generator, args.idle,
                                     1 if args.quick else 3, bench.cores[0], results, progress)
@@ -166,7 +187,7 @@ def measure_scrapes(bench):
 
 KINDS = {"bench-results": compare, "bench-limits": compare, "bench-models": compare_models,
          "bench-warm-start": compare_warm_start, "bench-choices": measure_choices,
-         "bench-scrapes": measure_scrapes}
+         "bench-scrapes": measure_scrapes, "bench-tls": compare}
 
 
 def kind_of(args):
@@ -179,6 +200,8 @@ def kind_of(args):
         return "bench-choices"
     if args.scrape:
         return "bench-scrapes"
+    if args.tls:
+        return "bench-tls"
     return "bench-limits" if args.limits_on else "bench-results"
 
 

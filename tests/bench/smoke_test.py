@@ -3,10 +3,12 @@
 and the driver, with counts so small that the figures mean nothing."""
 
 import argparse
+import asyncio
 import json
 import os
 import pathlib
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -15,7 +17,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from benchlib import load, models, process, proxies, report  # noqa: E402
-from benchlib import side_by_side, stats, works  # noqa: E402
+from benchlib import side_by_side, stats, tls, works  # noqa: E402
 from benchlib.works import WORKS  # noqa: E402
 
 ARGS = argparse.Namespace()
@@ -164,6 +166,126 @@ class LoadGenerator(unittest.TestCase):
             self.assertGreater(answer["cpu"]["total_ns"], 1000 * answer["operations"])
 
 
+class TlsRelay(threading.Thread):
+    """Terminates TLS and relays to a plain backend. `tickets`: how many sessions a client is
+    offered."""
+
+    def __init__(self, backend_port, certificate, tickets=2, tamper=bytes):
+        super().__init__(daemon=True)
+        self._backend_port = backend_port
+        self._tamper = tamper
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(certificate.cert, certificate.key)
+        self._context.num_tickets = tickets
+        self._listening = threading.Event()
+        self._loop = None
+        self._end = None
+        self.port = 0
+
+    def __enter__(self):
+        self.start()
+        self._listening.wait(30)
+        return self
+
+    def __exit__(self, *_):
+        self._loop.call_soon_threadsafe(self._end.set)
+        self.join()
+
+    def run(self):
+        asyncio.run(self._serve())
+
+    async def _serve(self):
+        self._loop = asyncio.get_running_loop()
+        self._end = asyncio.Event()
+        # It ends with connections open: what it says of them is no news.
+        self._loop.set_exception_handler(lambda *_: None)
+        server = await asyncio.start_server(self._relay, "127.0.0.1", 0, ssl=self._context,
+                                            backlog=1000)
+        self.port = server.sockets[0].getsockname()[1]
+        self._listening.set()
+        async with server:
+            await self._end.wait()
+
+    async def _relay(self, reader, writer):
+        source, sink = await asyncio.open_connection("127.0.0.1", self._backend_port)
+        up = asyncio.create_task(self._copy(reader, sink, bytes))
+        await self._copy(source, writer, self._tamper)
+        up.cancel()
+
+    @staticmethod
+    async def _copy(source, sink, change):
+        try:
+            while data := await source.read(65536):
+                sink.write(change(data))
+                await sink.drain()
+        except OSError:
+            pass
+        sink.close()
+
+
+class Tls(unittest.TestCase):
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.directory = directory.name
+        self.certificate = tls.make_certificate(directory.name)
+
+    def run_over_tls(self, mode, *options, **relay_options):
+        with make_backend() as backend, \
+                TlsRelay(backend.port, self.certificate, **relay_options) as relay:
+            return run_loadgen(mode, relay.port, "--tls", self.certificate.cert, *options)
+
+    def test_every_mode(self):
+        modes = [*LoadGenerator.MODES, ("resume", "-n", 3, "-o", 50, "-d", 30, "-w", 0)]
+        for mode, *options in modes:
+            with self.subTest(mode=mode, options=options):
+                status, answer = self.run_over_tls(mode, *options)
+                self.assertEqual((status, answer["errors"]["total"]), (0, 0), answer)
+                self.assertGreater(answer["operations"], 0)
+
+    def test_a_flipped_bit_is_an_error(self):
+        for mode in ("roundtrip", "connect", "download"):
+            with self.subTest(mode=mode):
+                status, answer = self.run_over_tls(mode, "-n", 1, "-d", 0.5, "--limit", 5,
+                                                   tamper=flip_last_bit)
+                self.assertEqual(status, 1)
+                self.assertGreater(answer["errors"]["mismatch"], 0)
+
+    def test_a_server_that_resumes_nothing_is_an_error(self):
+        status, answer = self.run_over_tls("resume", "-n", 1, "-o", 5, "-d", 30, tickets=0)
+        self.assertEqual(status, 1)
+        self.assertGreater(answer["errors"]["session"], 0)
+
+    def test_another_certificate_is_an_error(self):
+        with tempfile.TemporaryDirectory() as directory, make_backend() as backend, \
+                TlsRelay(backend.port, tls.make_certificate(directory)) as relay:
+            status, answer = run_loadgen("roundtrip", relay.port, "--tls", self.certificate.cert,
+                                         "-n", 2, "-d", 0.05)
+        self.assertEqual(status, 1)
+        self.assertEqual(answer["errors"]["connect"], 2)
+
+    def test_a_round_over_all_proxies_makes_a_report(self):
+        cores = process.pick_cores()
+        generator = load.Generator(ARGS.loadgen, cores[1], duration=30, warm_up=0.01,
+                                   operations=20, certificate=self.certificate.cert)
+        run = [proxies.make_proxy(key, self.directory, ARGS.penstock, "")
+               for key in ("penstock", "haproxy", "nginx")]
+        results = side_by_side.Results(run, tls.WORKS, works.LEVEL)
+        for proxy in run:
+            tls.terminate(proxy, self.certificate)
+        side_by_side.measure_memory(run, make_backend, generator, 50, 1, cores[0], results, str)
+        with make_backend() as backend:
+            for proxy in run:
+                proxy.start(backend.port, cores[0])
+                self.addCleanup(proxy.stop)
+            side_by_side.run_rounds(run, generator, 1, results, str)
+        self.assertEqual(results.failures, [])
+        text = report.comparison(results, run, [("machine", "this one")], "run.py --tls")
+        for work in tls.WORKS:
+            self.assertEqual(text.count(f"| {work.title} |"), 4)
+        self.assertIn("| memory per idle connection |", text)
+
+
 class Driver(unittest.TestCase):
     def setUp(self):
         self.cores = process.pick_cores()
@@ -238,6 +360,7 @@ class Statistics(unittest.TestCase):
     def test_works_are_selected_by_key(self):
         self.assertEqual([work.key for work in works.select("up4,connect")], ["up4", "connect"])
         self.assertRaises(ValueError, works.select, "up4,nothing")
+        self.assertEqual([work.mode for work in works.select("resumed", tls.WORKS)], ["resume"])
 
     def test_only_what_stands_between_the_markers_is_replaced(self):
         with tempfile.TemporaryDirectory() as directory:
@@ -252,6 +375,7 @@ class Statistics(unittest.TestCase):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--loadgen", required=True)
+    parser.add_argument("--penstock", required=True)
     parser.add_argument("--bare-relay", required=True)
     parser.add_argument("--baselines", required=True, nargs="+")
     parser.parse_args(namespace=ARGS)

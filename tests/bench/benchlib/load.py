@@ -38,20 +38,21 @@ class Backend:
 
 class Generator:
     """Runs load against a port and returns the load generator's JSON. A run lasts `duration`, or
-    until it has done `operations` (0 = no such bound)."""
+    until it has done `operations` (0 = no such bound). With a certificate it speaks TLS."""
 
-    def __init__(self, loadgen, core, duration, warm_up, operations=0):
+    def __init__(self, loadgen, core, duration, warm_up, operations=0, certificate=None):
         self._loadgen = loadgen
         self._core = core
         self._duration = duration
         self._warm_up = warm_up
         self._operations = operations
+        self._tls = ["--tls", certificate] if certificate else []
 
     def run(self, mode, port, connections, size=64, watch=(), operations=None, duration=None):
         command = [self._loadgen, mode, "--target", port, "--connections", connections,
                    "--size", size, "--duration", duration or self._duration,
-                   "--warm-up", self._warm_up, "--operations", operations or self._operations]
-        if mode == "connect":
+                   "--warm-up", self._warm_up, "--operations", operations or self._operations, *self._tls]
+        if mode in ("connect", "resume"):
             command += ["--sources", 8]
         if watch:
             command += ["--watch", ",".join(str(pid) for pid in watch)]
@@ -66,7 +67,7 @@ class Generator:
     def idle(self, port, connections):
         """A context manager during which that many connections are open and idle."""
         return _Idle([self._loadgen, "idle", "--target", port, "--connections", connections,
-                      "--hold", 120], self._core)
+                      "--hold", 120, *self._tls], self._core)
 
 
 class _Idle:

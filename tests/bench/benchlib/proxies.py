@@ -23,6 +23,9 @@ class Proxy:
 
     key = ""
     title = ""
+    # What makes it speak TLS to its clients, in its own language: beside its address, and as lines.
+    tls_words = ""
+    tls_lines = ""
 
     def __init__(self, directory):
         self.directory = pathlib.Path(directory) / self.key
@@ -127,7 +130,7 @@ target = "{self.directory}/access.log"
 name = "web"
 bind = "127.0.0.1:0"
 upstream = "web"
-{self.LISTENER_LIMITS if self._limits_on else ""}
+{self.LISTENER_LIMITS if self._limits_on else ""}{self.tls_lines}
 [[upstream]]
 name = "web"
 backend = "127.0.0.1:{backend_port}"
@@ -173,7 +176,7 @@ defaults
     timeout client 1h
     timeout server 1h
 listen web
-    bind 127.0.0.1:{self.port} backlog 4096
+    bind 127.0.0.1:{self.port} backlog 4096 {self.tls_words}
     server a 127.0.0.1:{backend_port}
 """)
         return [self._binary, "-db", "-f", config]
@@ -211,7 +214,8 @@ events {{
 }}
 stream {{
     server {{
-        listen 127.0.0.1:{self.port} backlog=4096;
+        listen 127.0.0.1:{self.port} {self.tls_words} backlog=4096;
+        {self.tls_lines}
         proxy_pass 127.0.0.1:{backend_port};
         proxy_timeout 1h;
     }}

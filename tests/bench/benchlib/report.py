@@ -2,7 +2,6 @@
 
 from benchlib import models
 from benchlib.stats import paired_ratios, spread
-from benchlib.works import MEMORY_TARGETS
 
 
 def _number(value):
@@ -65,7 +64,7 @@ def ratio_lines(results, reference, peers):
     if ours:
         rows.append(["memory per idle connection",
                      *(_ratio_cell(paired_ratios(ours, results.memory[peer.key]),
-                                   _target(MEMORY_TARGETS, reference, peer)) for peer in peers)])
+                                   _target(results.memory_targets, reference, peer)) for peer in peers)])
     head = ["work", *(f"{reference.title} / {peer.title}" for peer in peers)]
     return [f"**Paired ratios of {reference.title}'s cost to each peer's: median (quartiles)**", "",
             *_table(head, rows)]

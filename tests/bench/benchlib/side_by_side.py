@@ -3,6 +3,7 @@
 import time
 
 from benchlib import load, process
+from benchlib.works import MEMORY_TARGETS
 
 
 class Sample:
@@ -24,10 +25,11 @@ class Results:
     """samples[work key][proxy key] = one Sample or None (it failed) a round; memory[proxy key] =
     bytes per idle connection, one a repeat."""
 
-    def __init__(self, proxies, works):
+    def __init__(self, proxies, works, memory_targets=MEMORY_TARGETS):
         self.works = works
         self.samples = {work.key: {proxy.key: [] for proxy in proxies} for work in works}
         self.memory = {proxy.key: [] for proxy in proxies}
+        self.memory_targets = memory_targets
         self.failures = []
 
     def column(self, work, key, attribute):

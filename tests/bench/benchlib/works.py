@@ -52,11 +52,12 @@ WORKS = (
 )
 
 MEMORY_TARGETS = _targets(haproxy=0.30, nginx=0.12)
+LEVEL = _targets(haproxy=1.00, nginx=1.00)
 
 
-def select(keys):
-    """The works with these comma-separated keys; raises ValueError for an unknown one."""
-    known = {work.key: work for work in WORKS}
+def select(keys, works=WORKS):
+    """Those of `works` with these comma-separated keys; raises ValueError for an unknown one."""
+    known = {work.key: work for work in works}
     unknown = [key for key in keys.split(",") if key not in known]
     if unknown:
         raise ValueError(f"unknown: {', '.join(unknown)}")

@@ -14,20 +14,23 @@ class BulkStreams::Stream : public Handler {
 public:
     Stream(BulkStreams& owner, std::uint32_t number)
         : owner_(owner),
-          fd_(start_connect(owner.load_.target, number)),
+          channel_(start_connect(owner.load_.target, number), owner.load_.tls),
           position_(stream_start(number)) {
         write_message(hello_, service(), number);
     }
     virtual ~Stream() = default;
 
-    [[nodiscard]] bool open() const { return static_cast<bool>(fd_); }
-    void watch() { owner_.loop_.add(fd_.get(), *this, EPOLLIN | EPOLLOUT); }
+    [[nodiscard]] bool open() const { return static_cast<bool>(channel_); }
+    void watch() { owner_.loop_.add(channel_.fd(), *this, EPOLLIN | EPOLLOUT); }
 
     void on_ready(std::uint32_t events) override {
         if (!introduced_) {
             if ((events & (EPOLLERR | EPOLLHUP)) != 0) return fail(&Errors::connect);
+            const auto state = channel_.establish();
+            if (state == Transfer::State::would_block) return interest(channel_.awaited());
+            if (state != Transfer::State::done) return fail(&Errors::connect);
             // The first bytes on a fresh connection always fit into its send buffer.
-            if (transmit(fd_.get(), hello_).bytes != hello_.size()) return fail(&Errors::broken);
+            if (channel_.transmit(hello_).bytes != hello_.size()) return fail(&Errors::broken);
             introduced_ = true;
             return on_introduced();
         }
@@ -44,7 +47,7 @@ protected:
     virtual void on_introduced() = 0;
     virtual void on_transfer(std::uint32_t events) = 0;
 
-    void interest(std::uint32_t events) { owner_.loop_.change(fd_.get(), *this, events); }
+    void interest(std::uint32_t events) { owner_.loop_.change(channel_.fd(), *this, events); }
 
     void fail(std::uint64_t Errors::* kind) {
         ++(owner_.measurement_.errors.*kind);
@@ -52,7 +55,7 @@ protected:
     }
 
     void complete() {
-        fd_.close();
+        channel_.close();
         --owner_.active_;
     }
 
@@ -64,14 +67,14 @@ protected:
 
     // Reads into the shared scratch buffer; an empty span when there is nothing or it failed.
     std::span<const std::byte> read_some() {
-        const auto result = receive(fd_.get(), owner_.scratch_);
+        const auto result = channel_.receive(owner_.scratch_);
         if (result.state == Transfer::State::ended) fail(&Errors::early_end);
         if (result.state == Transfer::State::failed) fail(&Errors::broken);
         return std::span<const std::byte>(owner_.scratch_).first(result.bytes);
     }
 
     BulkStreams& owner_;
-    UniqueFd fd_;
+    Channel channel_;
     std::uint64_t position_;  // in the pattern
     std::uint64_t bytes_ = 0;
 
@@ -94,7 +97,7 @@ private:
 
     bool grant() {
         const std::array<std::byte, 1> credit{};
-        if (transmit(fd_.get(), credit).bytes != 1) {
+        if (channel_.transmit(credit).bytes != 1) {
             fail(&Errors::broken);
             return false;
         }
@@ -170,7 +173,7 @@ private:
         const std::size_t to_boundary = bulk_unit - bytes_ % bulk_unit;
         if (!owner_.running_ && to_boundary == bulk_unit) return interest(EPOLLIN);
         const auto result =
-            transmit(fd_.get(), pattern_at(position_, std::min(to_boundary, max_piece)));
+            channel_.transmit(pattern_at(position_, std::min(to_boundary, max_piece)));
         if (result.state == Transfer::State::failed) return fail(&Errors::broken);
         position_ += result.bytes;
         bytes_ += result.bytes;

@@ -16,8 +16,8 @@ public:
         sent_ = false;
         answer_.clear();
         begun_ = Clock::now();
-        fd_ = start_connect(owner_.load_.target, tag_);
-        if (!fd_) {
+        channel_ = Channel(start_connect(owner_.load_.target, tag_), owner_.load_.tls, session_);
+        if (!channel_) {
             ++owner_.measurement_.errors.connect;
             --owner_.active_;
             return;
@@ -25,22 +25,28 @@ public:
         // Over loopback the handshake is mostly complete by now: then the message leaves at once.
         const auto result = try_send();
         if (result == Transfer::State::failed) return fail(&Errors::connect, false);
-        owner_.loop_.add(fd_.get(), *this, sent_ ? EPOLLIN : EPOLLIN | EPOLLOUT);
+        owner_.loop_.add(channel_.fd(), *this, interest());
     }
 
     void on_ready(std::uint32_t events) override {
-        if (!sent_ && (events & EPOLLOUT) != 0) {
+        if (!sent_) {
             if (try_send() == Transfer::State::failed) return fail(&Errors::connect, true);
-            if (sent_) owner_.loop_.change(fd_.get(), *this, EPOLLIN);
+            owner_.loop_.change(channel_.fd(), *this, interest());
         }
-        if ((events & ~EPOLLOUT) != 0) receive_all();
+        if (sent_ && (events & ~EPOLLOUT) != 0) receive_all();
     }
 
 private:
+    [[nodiscard]] std::uint32_t interest() const { return sent_ ? EPOLLIN : channel_.awaited(); }
+
     Transfer::State try_send() {
+        const auto state = channel_.establish();
+        if (state != Transfer::State::done) {
+            return state == Transfer::State::ended ? Transfer::State::failed : state;
+        }
         const auto message = std::span(owner_.scratch_).first(owner_.load_.size);
         write_message(message, Service::echo_once, tag_);
-        const auto result = transmit(fd_.get(), message);
+        const auto result = channel_.transmit(message);
         sent_ = result.bytes == message.size();
         // A fresh connection takes a whole message or nothing: size is bounded by the command line.
         return result.bytes != 0 && !sent_ ? Transfer::State::failed : result.state;
@@ -48,7 +54,7 @@ private:
 
     void receive_all() {
         for (;;) {
-            const auto result = receive(fd_.get(), owner_.scratch_);
+            const auto result = channel_.receive(owner_.scratch_);
             switch (result.state) {
                 case Transfer::State::would_block: return;
                 case Transfer::State::failed:
@@ -67,24 +73,33 @@ private:
         if (!is_message(answer_, Service::echo_once, tag_)) return fail(&Errors::mismatch, true);
         owner_.measurement_.operation(begun_, Clock::now());
         owner_.measurement_.bytes(answer_.size());
+        if (channel_.resumed() != static_cast<bool>(session_)) ++owner_.measurement_.errors.session;
+        if (owner_.load_.resume && !renew_session()) ++owner_.measurement_.errors.session;
         again();
+    }
+
+    // A ticket of TLS 1.3 is meant to be used once.
+    bool renew_session() {
+        session_ = channel_.take_session();
+        return session_ != nullptr;
     }
 
     void fail(std::uint64_t Errors::* kind, bool established) {
         ++(owner_.measurement_.errors.*kind);
         if (established) return again();
-        fd_.close();
+        channel_.close();
         --owner_.active_;
     }
 
     void again() {
-        fd_.close();
+        channel_.close();
         if (owner_.running_) return begin();
         --owner_.active_;
     }
 
     ConnectCycles& owner_;
-    UniqueFd fd_;
+    Channel channel_;
+    TlsSession session_;  // to resume next
     std::uint32_t tag_ = 0;
     bool sent_ = false;
     Clock::time_point begun_;

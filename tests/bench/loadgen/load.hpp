@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "tests/bench/loadgen/channel.hpp"
 #include "tests/bench/loadgen/histogram.hpp"
 #include "tests/bench/loadgen/loop.hpp"
 #include "tests/bench/loadgen/process_cpu.hpp"
@@ -18,6 +19,8 @@ struct Load {
     Target target;
     unsigned connections = 1;
     std::size_t size = 64;  ///< bytes of a message
+    const TlsClient* tls = nullptr;  ///< plain connections without one
+    bool resume = false;  ///< each slot resumes the TLS session of its last connection
     std::chrono::nanoseconds warm_up{};
     std::chrono::nanoseconds duration{};
     std::uint64_t operations = 0;  ///< stop after this many measured ones; 0 = no such bound
@@ -32,9 +35,10 @@ struct Errors {
     std::uint64_t early_end = 0;  ///< ended before everything had arrived
     std::uint64_t mismatch = 0;   ///< bytes differ from what was sent, or too many of them
     std::uint64_t timeout = 0;    ///< still unanswered at the time limit
+    std::uint64_t session = 0;    ///< TLS was not resumed, or resumed without being asked
 
     [[nodiscard]] std::uint64_t total() const {
-        return connect + broken + early_end + mismatch + timeout;
+        return connect + broken + early_end + mismatch + timeout + session;
     }
 };
 

@@ -13,12 +13,12 @@ constexpr unsigned opening_at_once = 128;  // well below any proxy's backlog
 class RoundTrips::Connection final : public Handler {
 public:
     Connection(RoundTrips& owner, UniqueFd fd, std::uint32_t number)
-        : owner_(owner), fd_(std::move(fd)), tag_(number << 16U) {
-        owner_.loop_.add(fd_.get(), *this, EPOLLIN | EPOLLOUT);
+        : owner_(owner), channel_(std::move(fd), owner.load_.tls), tag_(number << 16U) {
+        owner_.loop_.add(channel_.fd(), *this, EPOLLIN | EPOLLOUT);
     }
 
-    [[nodiscard]] bool alive() const { return static_cast<bool>(fd_); }
-    void close() { fd_.close(); }
+    [[nodiscard]] bool alive() const { return static_cast<bool>(channel_); }
+    void close() { channel_.close(); }
 
     void send_next() {
         ++tag_;
@@ -34,8 +34,13 @@ public:
             if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
                 return owner_.on_failure(*this, &Errors::connect);
             }
+            const auto state = channel_.establish();
+            if (state == Transfer::State::would_block) {
+                return owner_.loop_.change(channel_.fd(), *this, channel_.awaited());
+            }
+            if (state != Transfer::State::done) return owner_.on_failure(*this, &Errors::connect);
             connected_ = true;
-            owner_.loop_.change(fd_.get(), *this, EPOLLIN);
+            owner_.loop_.change(channel_.fd(), *this, EPOLLIN);
             return send_next();
         }
         if ((events & EPOLLOUT) != 0) {
@@ -52,7 +57,7 @@ private:
         const auto message = std::span(owner_.scratch_).first(owner_.load_.size);
         write_message(message, Service::echo, tag_);
         const bool was_blocked = blocked_;
-        const auto result = transmit(fd_.get(), message.subspan(sent_));
+        const auto result = channel_.transmit(message.subspan(sent_));
         if (result.state == Transfer::State::failed) {
             owner_.on_failure(*this, &Errors::broken);
             return false;
@@ -60,13 +65,13 @@ private:
         sent_ += result.bytes;
         blocked_ = sent_ < message.size();
         if (blocked_ != was_blocked) {
-            owner_.loop_.change(fd_.get(), *this, blocked_ ? EPOLLIN | EPOLLOUT : EPOLLIN);
+            owner_.loop_.change(channel_.fd(), *this, blocked_ ? EPOLLIN | EPOLLOUT : EPOLLIN);
         }
         return true;
     }
 
     void receive_some() {
-        const auto result = receive(fd_.get(), owner_.scratch_);
+        const auto result = channel_.receive(owner_.scratch_);
         switch (result.state) {
             case Transfer::State::would_block: return;
             case Transfer::State::ended: return owner_.on_failure(*this, &Errors::early_end);
@@ -91,7 +96,7 @@ private:
     }
 
     RoundTrips& owner_;
-    UniqueFd fd_;
+    Channel channel_;
     std::uint32_t tag_;
     Clock::time_point started_;
     std::size_t sent_ = 0;

@@ -150,6 +150,9 @@ TEST(ConfigTls, WhatTheKeysOfAListenerSayAboutEachOther) {
     EXPECT_EQ(finding(with_tls("min_version = \"1.3\"\nciphers = \"AES\"")),
               "8:11 warning: listener 'web': 'ciphers' is about TLS 1.2, which min_version rules "
               "out");
+    EXPECT_EQ(
+        short_messages(with_tls("min_version = \"1.3\"\nciphers = \"TLS_AES_128_GCM_SHA256\"")),
+        Messages{});
     EXPECT_EQ(finding(with_tls("alpn = [\"h2\", \"\"]")),
               "7:15 error: listener 'web': a protocol in 'alpn' has 1 to 255 bytes, not 0");
     EXPECT_EQ(short_messages(with_tls("alpn = \"" + std::string(255, 'a') + "\"")), Messages{});

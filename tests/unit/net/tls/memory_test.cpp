@@ -34,7 +34,10 @@ const bool counts = CRYPTO_set_mem_functions(allocate, reallocate, release) == 1
 
 class TlsMemoryTest : public TlsTest {
 protected:
-    std::ptrdiff_t per_idle_server() {
+    enum class After { handshake, answer };
+
+    // Whoever ends with a read in vain has given the buffers back; an idle proxy does not read.
+    std::ptrdiff_t per_idle_server(After last) {
         constexpr int count = 50;
         std::vector<std::unique_ptr<End>> idle;
         establish();
@@ -42,16 +45,14 @@ protected:
         for (int i = 0; i <= count; ++i) {
             if (i == 1) before = held;  // what is made once is there
             establish();
-            EXPECT_EQ(pass(*client, *server, std::string(10000, 'x')).size(), 10000U);
-            EXPECT_EQ(pass(*server, *client, std::string(10000, 'x')).size(), 10000U);
-            std::array<std::byte, 64> buffer;
-            while (server->stream->recv(buffer).ok()) {
+            if (last == After::answer) {
+                EXPECT_EQ(pass(*client, *server, std::string(10000, 'x')).size(), 10000U);
+                EXPECT_EQ(pass(*server, *client, std::string(10000, 'x')).size(), 10000U);
             }
             idle.push_back(std::move(server));
         }
         client.reset();
         const std::ptrdiff_t all = held - before;
-        RecordProperty("bytes", std::to_string(all / count));
         return all / count;
     }
 };
@@ -59,14 +60,16 @@ protected:
 TEST_F(TlsMemoryTest, an_idle_server_stream_is_small) {
     ASSERT_TRUE(counts);
     server_options.session_cache = 0;
-    const auto tls13 = per_idle_server();
-    server_options.max_version = Version::tls12;
-    server_context = nullptr;
-    const auto tls12 = per_idle_server();
-    std::printf("bytes of OpenSSL per idle stream: %td (TLS 1.3), %td (TLS 1.2)\n", tls13, tls12);
-    EXPECT_GT(tls13, 4000) << "nothing was counted";
-    EXPECT_LT(tls13, 14000);
-    EXPECT_LT(tls12, 14000);
+    for (const Version version : {Version::tls13, Version::tls12}) {
+        server_options.max_version = version;
+        server_context = nullptr;
+        const auto fresh = per_idle_server(After::handshake);
+        const auto used = per_idle_server(After::answer);
+        std::printf("bytes of OpenSSL per idle stream: %td, after an answer %td\n", fresh, used);
+        EXPECT_GT(fresh, 4000) << "nothing was counted";
+        EXPECT_LT(fresh, 14000);
+        EXPECT_LT(used, 14000);
+    }
     EXPECT_LE(sizeof(Stream), 128U);
 }
 

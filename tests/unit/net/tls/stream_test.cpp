@@ -2,6 +2,9 @@
 
 #include <random>
 
+#include <netinet/tcp.h>
+
+#include "tests/unit/net/tls/segments.hpp"
 #include "tests/unit/net/tls/tls_pair.hpp"
 
 namespace penstock::net::tls {
@@ -87,6 +90,26 @@ TEST_F(TlsStreamTest, a_blocked_record_may_be_offered_again_in_parts) {
         return got.size() >= text.size();
     }));
     EXPECT_TRUE(got == text);
+}
+
+TEST_F(TlsStreamTest, what_belongs_together_leaves_together) {
+    establish();
+    const int fd = server->socket.fd();
+    const int on = 1;
+    ASSERT_EQ(::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on), 0);
+    auto before = segments_sent(fd);
+    EXPECT_EQ(pass(*server, *client, "pong"), "pong");
+    EXPECT_EQ(segments_sent(fd).with_data, before.with_data + 1) << "a ticket and the first data";
+    EXPECT_TRUE(client->stream->take_session());
+
+    before = segments_sent(fd);
+    EXPECT_EQ(pass(*server, *client, noise(20000)).size(), 20000U);
+    EXPECT_EQ(segments_sent(fd).with_data, before.with_data + 1) << "two records";
+
+    before = segments_sent(fd);
+    EXPECT_TRUE(server->stream->shutdown_write().ok());
+    EXPECT_EQ(segments_sent(fd).all, before.all + 1) << "close_notify and FIN";
+    EXPECT_EQ(end_of(*client), IoStatus::eof);
 }
 
 TEST_F(TlsStreamTest, peek_leaves_what_discard_takes) {
