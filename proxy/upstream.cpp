@@ -143,13 +143,17 @@ bool UpstreamContext::use_tls(std::shared_ptr<const net::tls::ClientContext> con
     return true;
 }
 
+std::string UpstreamContext::verify_name(const balancer::Backend& backend) const {
+    return config::verify_name(settings(), backend.host(), backend.address());
+}
+
 std::unique_ptr<net::tls::Stream> UpstreamContext::secure(const net::tls::ClientContext& context,
+                                                          const std::string& verify_name,
                                                           const balancer::Backend& backend,
                                                           net::Socket& socket) {
     const auto known = sessions_.find(backend.name());
-    return std::make_unique<net::tls::Stream>(
-        context, socket, config::verify_name(settings(), backend.host(), backend.address()),
-        known == sessions_.end() ? nullptr : &known->second);
+    return std::make_unique<net::tls::Stream>(context, socket, verify_name,
+                                              known == sessions_.end() ? nullptr : &known->second);
 }
 
 void UpstreamContext::keep_session(const balancer::Backend& backend, net::tls::Stream& stream) {

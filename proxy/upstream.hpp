@@ -109,11 +109,13 @@ struct UpstreamContext
     }
 
     /// From now on connections are made with it; what the old one has learnt of servers is
-    /// forgotten.
-    /// True: it is another one.
+    /// forgotten. True: it is another one.
     bool use_tls(std::shared_ptr<const net::tls::ClientContext> context);
+    /// What the certificate of `backend` must bear, as the settings are now.
+    [[nodiscard]] std::string verify_name(const balancer::Backend& backend) const;
     /// TLS on a connection to `backend`, before the handshake.
     [[nodiscard]] std::unique_ptr<net::tls::Stream> secure(const net::tls::ClientContext& context,
+                                                           const std::string& verify_name,
                                                            const balancer::Backend& backend,
                                                            net::Socket& socket);
     /// What the server has offered to resume is offered to it the next time.

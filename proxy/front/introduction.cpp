@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -111,9 +112,9 @@ net::Task<AttemptResult> expect_tls(Session& session, TimePoint deadline) {
 // A change of the configuration meanwhile changes nothing for this attempt.
 net::Task<AttemptResult> secure(Session& session,
                                 std::shared_ptr<const net::tls::ClientContext> context,
-                                TimePoint deadline) {
+                                std::string verify_name, TimePoint deadline) {
     net::Socket& socket = session.backend_socket();
-    auto made = session.upstream().secure(*context, *session.backend(), socket);
+    auto made = session.upstream().secure(*context, verify_name, *session.backend(), socket);
     net::tls::Stream& stream = *made;
     for (;;) {
         const IoStatus status = stream.handshake();
@@ -150,6 +151,8 @@ net::Task<AttemptResult> introduce(Session& session, TimePoint deadline) {
     if (front != nullptr && front->backend) co_return AttemptResult{};  // the pool has done it
     auto context = session.upstream().tls;
     const bool tls_here = context != nullptr;
+    std::string verify_name;
+    if (tls_here) verify_name = session.upstream().verify_name(*session.backend());
     if (session.upstream().settings().send_proxy_protocol != config::SendProxyProtocol::off) {
         auto sending = send_all(session, proxy_header(session), deadline);
         const AttemptResult result = co_await sending;
@@ -166,7 +169,7 @@ net::Task<AttemptResult> introduce(Session& session, TimePoint deadline) {
         if (!result.ok() || !session.is_connecting()) co_return result;
     }
     if (!tls_here) co_return AttemptResult{};
-    auto securing = secure(session, std::move(context), deadline);
+    auto securing = secure(session, std::move(context), std::move(verify_name), deadline);
     co_return co_await securing;
 }
 

@@ -47,8 +47,9 @@ net::Task<AttemptResult> WarmConnection::reach(WarmConnection& self, const Endpo
 net::Task<AttemptResult> WarmConnection::secure(WarmConnection& self, TimePoint deadline) {
     UpstreamContext& upstream = self.pool_.upstream();
     self.secured_.context = upstream.tls;
+    const balancer::Backend& backend = upstream.set()->backend(self.backend_);
     self.secured_.stream =
-        upstream.secure(*upstream.tls, upstream.set()->backend(self.backend_), self.socket_);
+        upstream.secure(*upstream.tls, upstream.verify_name(backend), backend, self.socket_);
     for (;;) {
         const net::IoStatus status = self.secured_.stream->handshake();
         if (status == net::IoStatus::ok) co_return AttemptResult{};

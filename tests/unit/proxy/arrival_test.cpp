@@ -1,93 +1,15 @@
 // What comes before a client is sent anywhere, through a worker that serves.
 #include "proxy/front/arrival.hpp"
 
-#include <algorithm>
-#include <string>
-#include <vector>
-
-#include <fcntl.h>
-#include <gtest/gtest.h>
-
-#include "net/tls/stream.hpp"
-#include "tests/unit/net/bytes.hpp"
-#include "tests/unit/net/tls/test_certificates.hpp"
-#include "tests/unit/proxy/running_worker.hpp"
+#include "net/postgres_start.hpp"
+#include "tests/unit/proxy/arriving.hpp"
 
 namespace penstock::proxy {
 namespace {
 
 using namespace std::chrono_literals;
-using namespace std::string_literals;
 using enum CloseReason;
-using net::counted;
-using net::u16;
-using net::u8;
 using net::UniqueFd;
-
-PeerList networks(const std::vector<std::string>& list) {
-    PeerList out;
-    for (const auto& text : list) out.prefixes.push_back(Prefix::parse(text).value());
-    return out;
-}
-
-/// Everybody on this machine is trusted to send a PROXY header.
-config::Listener behind_a_proxy() {
-    config::Listener listener;
-    listener.proxy_protocol = config::ProxyProtocol::any;
-    listener.proxy_protocol_from = networks({"127.0.0.0/8"});
-    return listener;
-}
-config::Listener named(const std::string& name) {
-    config::Listener listener;
-    listener.sni = {{name, "up"}};
-    return listener;
-}
-config::Listener with_tls(std::uint64_t max_handshakes = 0) {
-    config::Listener listener;
-    listener.tls.emplace();
-    listener.tls->max_handshakes = max_handshakes;
-    return listener;
-}
-
-const std::string header_of_ten = "PROXY TCP4 10.0.0.9 192.0.2.1 5555 443\r\n";
-
-/// A ClientHello for that name.
-std::string hello(const std::string& name) {
-    const auto extension = [](std::size_t type, const std::string& body) {
-        return u16(type) + counted(2, body);
-    };
-    const std::string extensions =
-        extension(0, counted(2, u8(0) + counted(2, name))) +
-        extension(16, counted(2, counted(1, "h2") + counted(1, "http/1.1")));
-    const std::string body = "\x03\x03"s + std::string(32, 'r') + counted(1, "") +
-                             counted(2, "\x13\x01") + counted(1, "\0"s) + counted(2, extensions);
-    return u8(22) + "\x03\x01" + counted(2, u8(1) + counted(3, body));
-}
-
-std::string read_exactly(const UniqueFd& fd, std::size_t size) {
-    std::string text(size, '\0');
-    const auto n = ::recv(fd.get(), text.data(), size, MSG_WAITALL);
-    text.resize(static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
-    return text;
-}
-
-/// Each piece is read before the next one is sent.
-void say_in_pieces(RunningWorker& running, const UniqueFd& fd, const std::string& text,
-                   std::size_t size) {
-    for (std::size_t at = 0; at < text.size(); at += size) {
-        net::say(fd, text.substr(at, size));
-        running.on_worker([] { return 0; });
-    }
-}
-
-std::vector<SessionInfo> sessions_of(RunningWorker& running) {
-    return running.on_worker([&] { return running.worker.list_sessions({}); });
-}
-
-void expect_end(RunningWorker& running, CloseReason reason, std::uint64_t count = 1) {
-    ASSERT_TRUE(running.wait_for_sessions(0));
-    EXPECT_EQ(running.closed(reason), count) << name_of(reason);
-}
 
 // --- the PROXY header -------------------------------------------------------------------------
 
@@ -199,6 +121,40 @@ TEST(ArrivalHeader, what_is_none_or_is_cut_off_is_invalid) {
     expect_end(running, proxy_header_invalid);
 }
 
+/// The text and the end of the stream in one segment, and thus in one event.
+void say_last(const UniqueFd& fd, const std::string& text) {
+    net::say(fd, text, MSG_MORE);
+    ::shutdown(fd.get(), SHUT_WR);
+}
+
+TEST(ArrivalHeader, a_part_of_one_with_the_end_behind_it_is_invalid_at_once) {
+    config::Listener listener = behind_a_proxy();
+    listener.timeouts.proxy_header = 10min;
+    RunningWorker running(listener);
+    const UniqueFd client = running.connect();
+    ASSERT_TRUE(running.wait_for_sessions(1));
+    running.on_worker([] { return 0; });  // it was looked at, and had said nothing
+    say_last(client, header_of_ten.substr(0, 20));
+    expect_end(running, proxy_header_invalid);
+}
+
+TEST(ArrivalHeader, who_has_ended_behind_it_is_not_queued) {
+    config::Upstream upstream;
+    upstream.max_connections = 1;
+    upstream.queue.timeout = 10min;
+    RunningWorker running(behind_a_proxy(), upstream);
+    const UniqueFd first = running.connect();
+    net::say(first, header_of_ten);
+    const UniqueFd backend = running.accept_backend();
+    ASSERT_TRUE(arrives(first, backend));
+    const UniqueFd second = running.connect();
+    ASSERT_TRUE(running.wait_for_sessions(2));
+    say_last(second, header_of_ten);
+    EXPECT_TRUE(running.wait_for_sessions(1));
+    EXPECT_EQ(running.closed(client_gone), 1U);
+    EXPECT_TRUE(arrives(first, backend));
+}
+
 TEST(ArrivalHeader, one_that_never_says_a_word_is_gone) {
     RunningWorker running(behind_a_proxy());
     UniqueFd client = running.connect();
@@ -288,285 +244,96 @@ TEST(ArrivalHello, that_is_broken_too_long_or_cut_off_is_invalid) {
     }
 }
 
-// --- the handshake ----------------------------------------------------------------------------
-
-std::shared_ptr<const net::tls::ServerContext> server_context() {
-    static const net::tls::TestCertificate certificate = net::tls::certificate_for("a.test");
-    return net::tls::ServerContext::make({.name = "web", .certificates = {certificate.pair()}},
-                                         std::make_shared<net::tls::TicketKeys>())
-        .value();
-}
-
-/// A client that speaks TLS, in a loop of its own.
-class TlsPeer {
-public:
-    explicit TlsPeer(UniqueFd fd) {
-        ::fcntl(fd.get(), F_SETFL, ::fcntl(fd.get(), F_GETFL) | O_NONBLOCK);
-        socket_.adopt(std::move(fd), net::SocketKind::tcp);
-        net::require(!loop_.poller().add(socket_, net::Poller::stream_events), "epoll_ctl");
-    }
-    /// Its first flight, and no more.
-    bool say_hello() {
-        return net::turn_until(loop_,
-                               [&] { return stream_.handshake() == net::IoStatus::want_read; });
-    }
-    bool shake() {
-        net::IoStatus status{};
-        const bool ended = net::turn_until(loop_, [&] {
-            status = stream_.handshake();
-            return status == net::IoStatus::ok || status == net::IoStatus::error;
-        });
-        return ended && status == net::IoStatus::ok;
-    }
-    bool say(std::string_view text) {
-        return stream_.send(std::as_bytes(std::span(text))).bytes == text.size();
-    }
-    [[nodiscard]] int fd() const { return socket_.fd(); }
-    void leave() { socket_.reset(); }
-
-private:
-    net::EventLoop loop_{1 << 20};
-    net::IgnoreHangups handler_;
-    net::Socket socket_{handler_};
-    std::shared_ptr<const net::tls::ClientContext> context_ =
-        net::tls::ClientContext::make(
-            {.ca_file = "/t/ca.pem", .ca_pem = net::tls::test_authority().cert_pem})
-            .value();
-    net::tls::Stream stream_{*context_, socket_, "a.test", nullptr};
-};
-
-std::uint64_t shaking(RunningWorker& running) { return running.web->account->handshakes.used(); }
-
-metrics::ListenerTotals totals_of(RunningWorker& running) {
-    return listener_figures(*running.web->account).totals;
-}
-std::uint64_t handshakes(RunningWorker& running, metrics::Handshake how) {
-    return totals_of(running).handshakes[static_cast<std::size_t>(how)];
-}
-
-TEST(ArrivalTls, ends_here_and_is_counted) {
-    RunningWorker running(with_tls(), {}, 1, server_context());
-    TlsPeer client(running.connect());
-    ASSERT_TRUE(client.shake());
-    ASSERT_TRUE(client.say("hello"));
-    const UniqueFd backend = running.accept_backend();
-    EXPECT_EQ(read_exactly(backend, 5), "hello");
-    EXPECT_EQ(handshakes(running, metrics::Handshake::full), 1U);
-    EXPECT_EQ(totals_of(running).handshake_time.count(), 1U);
-    EXPECT_EQ(shaking(running), 0U);
-}
-
-TEST(ArrivalTls, what_is_no_tls_fails) {
-    RunningWorker running(with_tls(1), {}, 1, server_context());
-    const UniqueFd client = running.connect();
-    net::say(client, "GET / HTTP/1.1\r\n\r\n");
-    EXPECT_NE(end_of(client), End::nothing);
-    expect_end(running, tls_failed);
-    EXPECT_EQ(handshakes(running, metrics::Handshake::failed), 1U);
-    EXPECT_EQ(shaking(running), 0U);
-}
-
-// T6: one is under way, the others wait. An event of a socket, here the hello, costs no place.
-TEST(ArrivalTls, T6_the_waiting_go_on_in_the_order_they_came) {
-    RunningWorker running(with_tls(1), {}, 1, server_context());
-    UniqueFd holder = running.connect();
-    ASSERT_TRUE(running.wait_until([&] { return shaking(running) == 1; }));
-    TlsPeer first(running.connect());
-    ASSERT_TRUE(running.wait_for_sessions(2));
-    TlsPeer second(running.connect());
-    ASSERT_TRUE(running.wait_for_sessions(3));
-    for (TlsPeer* each : {&second, &first}) {
-        ASSERT_TRUE(each->say_hello());
-        for (int i = 0; i < 3; ++i) running.on_worker([] { return 0; });
-    }
-    holder.reset();
-    // Who is not first gets no answer until the first one has answered.
-    pollfd answered[] = {{first.fd(), POLLIN, 0}, {second.fd(), POLLIN, 0}};
-    ASSERT_GT(::poll(answered, 2, 20'000), 0);
-    EXPECT_NE(answered[0].revents, 0);
-    EXPECT_EQ(answered[1].revents, 0);
-    EXPECT_TRUE(first.shake());
-    EXPECT_TRUE(second.shake());
-    EXPECT_TRUE(
-        running.wait_until([&] { return handshakes(running, metrics::Handshake::full) == 2; }));
-    EXPECT_TRUE(running.wait_until([&] { return shaking(running) == 0; }));
-}
-
-TEST(ArrivalTls, T6_the_turn_of_one_who_leaves_is_the_next_ones) {
-    RunningWorker running(with_tls(1), {}, 1, server_context());
-    UniqueFd holder = running.connect();
-    ASSERT_TRUE(running.wait_until([&] { return shaking(running) == 1; }));
-    UniqueFd leaves = running.connect();
-    ASSERT_TRUE(running.wait_for_sessions(2));
-    TlsPeer next(running.connect());
-    ASSERT_TRUE(running.wait_for_sessions(3));
-    // Both in one turn: the first one calls the second one, which is on its way out.
-    running.on_worker([&] {
-        auto sessions = running.worker.list_sessions({});
-        std::ranges::sort(sessions, {}, [](const SessionInfo& info) { return info.id.sequence; });
-        running.worker.kill(sessions[0].id.sequence);
-        running.worker.kill(sessions[1].id.sequence);
-        return 0;
-    });
-    EXPECT_TRUE(next.shake());
-    EXPECT_EQ(running.closed(killed), 2U);
-    EXPECT_TRUE(running.wait_until([&] { return shaking(running) == 0; }));
-}
-
-TEST(ArrivalTls, T6_places_are_those_of_all_workers) {
-    RunningWorker running(with_tls(1), {}, 1, server_context(), 2);
-    UniqueFd holder = running.connect();
-    ASSERT_TRUE(running.wait_until([&] { return shaking(running) == 1; }));
-    for (int i = 0; i < 100; ++i) running.shared.loads.add(0);
-    std::vector<std::unique_ptr<TlsPeer>> others;
-    Worker& second = *running.others[0];
-    for (std::size_t i = 1; i <= 3; ++i) {
-        others.push_back(std::make_unique<TlsPeer>(running.connect()));
-        ASSERT_TRUE(running.wait_until([&] { return second.sessions() == i; }));
-    }
-    EXPECT_EQ(shaking(running), 1U);
-    holder.reset();
-    for (auto& each : others) EXPECT_TRUE(each->shake());
-    EXPECT_TRUE(
-        running.wait_until([&] { return handshakes(running, metrics::Handshake::full) == 3; }));
-    EXPECT_TRUE(running.wait_until([&] { return shaking(running) == 0; }));
-}
-
-// --- all phases -------------------------------------------------------------------------------
-
-struct Phase {
-    const char* name;
-    config::Listener listener;
-    std::string said;
-    CloseReason late;
-};
-
-std::vector<Phase> phases(Duration limit) {
-    config::Listener header = behind_a_proxy();
-    header.timeouts.proxy_header = limit;
-    config::Listener name = named("a.test");
-    name.timeouts.client_hello = limit;
+TEST(ArrivalHello, a_part_of_one_with_the_end_behind_it_is_invalid_at_once) {
     config::Listener starttls;
     starttls.starttls = config::StartTls::postgres;
-    starttls.timeouts.client_hello = limit;
-    config::Listener tls = with_tls(1);
-    tls.timeouts.tls_handshake = limit;
-    const std::string some = hello("a.test").substr(0, 40);
-    return {{"header, silent", header, "", proxy_header_timeout},
-            {"header", header, header_of_ten.substr(0, 20), proxy_header_timeout},
-            {"hello, silent", name, "", client_hello_timeout},
-            {"hello", name, some, client_hello_timeout},
-            {"starttls", starttls, "\0\0\0"s, client_hello_timeout},
-            {"handshake, silent", tls, "", tls_timeout},
-            {"handshake", tls, some, tls_timeout}};
-}
-
-std::shared_ptr<const net::tls::ServerContext> context_for(const config::Listener& listener) {
-    return listener.tls ? server_context() : nullptr;
-}
-
-// Never early; late by a tenth and 50 ms, for which a machine that stands still gets three chances.
-TEST(Arrival, T3_S9_P11_each_phase_has_its_deadline) {
-    constexpr auto limit = 200ms;
-    for (const auto& [name, listener, said, late] : phases(limit)) {
-        SCOPED_TRACE(name);
-        bool in_time = false;
-        for (int window = 0; window < 3 && !in_time; ++window) {
-            RunningWorker running(listener, {}, 1, context_for(listener));
-            const TimePoint start = SteadyClock().now();
-            const UniqueFd client = running.connect();
-            if (!said.empty()) net::say(client, said);
-            EXPECT_NE(end_of(client), End::nothing);
-            const auto took = SteadyClock().now() - start;
-            EXPECT_GE(took, limit);
-            expect_end(running, late);
-            in_time = took <= limit + limit / 10 + 50ms;
-        }
-        EXPECT_TRUE(in_time);
-    }
-}
-
-TEST(Arrival, S9_a_trickle_does_not_move_a_deadline) {
-    config::Listener listener = behind_a_proxy();
-    listener.timeouts.proxy_header = 300ms;
-    RunningWorker running(listener);
-    const UniqueFd client = running.connect();
-    std::size_t said = 0;
-    // A byte for each millisecond or so: the header would take far less than it may in sum.
-    while (running.closed(proxy_header_timeout) == 0 && said < header_of_ten.size() - 1) {
-        std::ignore = ::send(client.get(), &header_of_ten[said++], 1, MSG_NOSIGNAL);
-        pollfd ended{client.get(), POLLIN, 0};
-        ::poll(&ended, 1, 20);
-    }
-    EXPECT_LT(said, header_of_ten.size() - 1) << "not after the last byte";
-    EXPECT_NE(end_of(client), End::nothing);
-    expect_end(running, proxy_header_timeout);
-}
-
-TEST(Arrival, the_time_of_a_place_among_the_handshakes_counts) {
-    config::Listener listener = with_tls(1);
-    listener.timeouts.tls_handshake = 200ms;
-    RunningWorker running(listener, {}, 1, server_context());
-    // Both end by time: the one that holds the place, and the one that waits for it.
-    const UniqueFd holder = running.connect();
-    const UniqueFd waiting = running.connect();
-    EXPECT_NE(end_of(holder), End::nothing);
-    EXPECT_NE(end_of(waiting), End::nothing);
-    expect_end(running, tls_timeout, 2);
-    EXPECT_EQ(handshakes(running, metrics::Handshake::timeout), 2U);
-    EXPECT_EQ(shaking(running), 0U);
-}
-
-TEST(Arrival, an_abort_ends_every_phase) {
-    for (const auto& [name, listener, said, late] : phases(10min)) {
-        SCOPED_TRACE(name);
-        RunningWorker running(listener, {}, 1, context_for(listener));
+    struct Case {
+        config::Listener listener;
+        std::string text;
+    };
+    for (auto& [listener, text] :
+         {Case{named("a.test"), hello("a.test").substr(0, 40)}, Case{starttls, "\0\0\0\x08"s},
+          Case{starttls, hello("a.test").substr(0, 40)}}) {
+        config::Listener patient = listener;
+        patient.timeouts.client_hello = 10min;
+        RunningWorker running(patient);
         const UniqueFd client = running.connect();
-        if (!said.empty()) net::say(client, said);
-        ASSERT_TRUE(running.wait_for_sessions(1));
-        running.on_worker([&] {
-            running.worker.abort_all(internal);
-            return 0;
-        });
-        EXPECT_EQ(end_of(client), End::reset);
-        expect_end(running, internal);
-        EXPECT_EQ(shaking(running), 0U);
-    }
-}
-
-TEST(Arrival, an_abort_ends_the_wait_for_a_place) {
-    RunningWorker running(with_tls(1), {}, 1, server_context());
-    const UniqueFd holder = running.connect();
-    ASSERT_TRUE(running.wait_until([&] { return shaking(running) == 1; }));
-    const UniqueFd waiting = running.connect();
-    ASSERT_TRUE(running.wait_for_sessions(2));
-    running.on_worker([&] {
-        running.worker.abort_all(internal);
-        return 0;
-    });
-    EXPECT_EQ(end_of(waiting), End::reset);
-    expect_end(running, internal, 2);
-    EXPECT_EQ(shaking(running), 0U);
-    TlsPeer next(running.connect());
-    EXPECT_TRUE(next.shake()) << "the place is free again";
-}
-
-TEST(Arrival, a_reset_of_the_client_ends_every_phase) {
-    for (const auto& [name, listener, said, late] : phases(10min)) {
-        SCOPED_TRACE(name);
-        RunningWorker running(listener, {}, 1, context_for(listener));
-        UniqueFd client = running.connect();
-        if (!said.empty()) net::say(client, said);
         ASSERT_TRUE(running.wait_for_sessions(1));
         running.on_worker([] { return 0; });
-        net::reset_peer(client);
-        ASSERT_TRUE(running.wait_for_sessions(0));
-        // What it had said before is there still, and not complete.
-        const auto incomplete = late == proxy_header_timeout   ? proxy_header_invalid
-                                : late == client_hello_timeout ? client_hello_invalid
-                                                               : tls_failed;
-        EXPECT_EQ(running.closed(client_gone) + running.closed(incomplete), 1U);
-        EXPECT_EQ(shaking(running), 0U);
+        say_last(client, text);
+        expect_end(running, client_hello_invalid);
+    }
+}
+
+TEST(ArrivalHello, routes_are_not_for_a_plain_start_of_postgres) {
+    const std::string startup = counted_whole("\0\3\0\0user\0me\0\0"s);
+    const std::string cancel = counted_whole(
+        "\x04\xd2\x16\x2e"
+        "12345678"s);
+    const std::string direct = hello("a.test");
+    for (const std::string& text : {startup, cancel, direct}) {
+        config::Listener listener;
+        listener.starttls = config::StartTls::postgres;
+        listener.routes = {{.upstream = "up"}};
+        RunningWorker running(listener);
+        UniqueFd client = running.connect();
+        net::say(client, text);
+        UniqueFd backend = running.accept_backend();
+        EXPECT_EQ(read_exactly(backend, text.size()), text);
+        client.reset();
+        backend.reset();
+        const std::string line = line_of(running);
+        EXPECT_EQ(says(line, R"("route":"1")"), text == direct) << line;
+    }
+}
+
+TEST(ArrivalHello, what_is_no_tls_passes_by_a_route_for_tls) {
+    config::Listener listener;
+    listener.routes = {{.upstream = "up", .tls = config::RouteTls::passthrough}};
+    for (const std::string& text : {"GET / HTTP/1.1\r\n"s, hello("a.test")}) {
+        RunningWorker running(listener);
+        UniqueFd client = running.connect();
+        net::say(client, text);
+        UniqueFd backend = running.accept_backend();
+        EXPECT_EQ(read_exactly(backend, text.size()), text);
+        client.reset();
+        backend.reset();
+        const std::string line = line_of(running);
+        EXPECT_EQ(says(line, R"("route":"1")"), text[0] != 'G') << line;
+    }
+}
+
+// A backend that offers no TLS, then one that does: the line tells of the session, which has
+// succeeded. That of the attempt stands in `attempts`.
+TEST(ArrivalHello, the_problem_of_an_attempt_that_failed_is_not_the_sessions) {
+    for (const bool all_fail : {false, true}) {
+        config::Listener listener;
+        listener.starttls = config::StartTls::postgres;
+        config::Upstream upstream;
+        upstream.attempts = 2;
+        RunningWorker running(listener, upstream, 2);
+        UniqueFd client = running.connect();
+        net::say(client, std::string(net::postgres_ssl_request));
+        ASSERT_EQ(read_exactly(client, 1), "S");
+        net::say(client, hello("a.test"));
+        pollfd called[] = {{running.backend_listeners[0].get(), POLLIN, 0},
+                           {running.backend_listeners[1].get(), POLLIN, 0}};
+        ASSERT_GT(::poll(called, 2, 20'000), 0);
+        const std::size_t first = called[0].revents != 0 ? 0 : 1;
+        const UniqueFd refuses = running.accept_backend(first);
+        ASSERT_EQ(read_exactly(refuses, 8), net::postgres_ssl_request);
+        net::say(refuses, "N");
+        UniqueFd serves = running.accept_backend(1 - first);
+        ASSERT_EQ(read_exactly(serves, 8), net::postgres_ssl_request);
+        net::say(serves, all_fail ? "N" : "S");
+        if (!all_fail) {
+            EXPECT_EQ(read_exactly(serves, hello("a.test").size()), hello("a.test"));
+        }
+        client.reset();
+        serves.reset();
+        const std::string line = line_of(running);
+        EXPECT_TRUE(says(line, R"("error":"tls")")) << line;
+        EXPECT_EQ(says(line, "does not offer TLS"), all_fail) << line;
     }
 }
 

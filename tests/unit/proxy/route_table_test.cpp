@@ -149,6 +149,27 @@ TEST(RouteTable, who_asked_for_tls_by_starttls_is_for_routes_with_it) {
     EXPECT_EQ(Table(listener).find("a.test"), "#0");
 }
 
+// Clients that could have asked for TLS and did not, and those who ask to cancel something: no
+// condition of a route can be looked at.
+TEST(RouteTable, a_plain_start_goes_to_the_listeners_own_upstream) {
+    const CompactEndpoint client = peer("192.0.2.1:1");
+    const Table table(with_routes({{.sni = {""}}, {.starttls = StartTls::postgres}, {}}));
+    EXPECT_EQ(table->find({.client = client}).kind, Kind::route);
+    EXPECT_EQ(table->find({.client = client, .plain_start = true}).kind, Kind::own);
+}
+
+TEST(RouteTable, what_is_no_tls_is_not_for_routes_that_say_what_becomes_of_it) {
+    using config::RouteTls;
+    const CompactEndpoint client = peer("192.0.2.1:1");
+    for (const auto tls : {RouteTls::passthrough, RouteTls::terminate}) {
+        const Table table(with_routes({{.tls = tls}, {}}));
+        EXPECT_EQ(table->find({.client = client}).index, 0U) << "it may speak TLS";
+        EXPECT_EQ(table->find({.client = client, .not_tls = true}).index, 1U);
+        const Table alone(with_routes({{.tls = tls}}));
+        EXPECT_EQ(alone->find({.client = client, .not_tls = true}).kind, Kind::own);
+    }
+}
+
 TEST(RouteTable, knows_whether_the_hello_matters) {
     const auto needs = [](config::Listener listener) { return Table(listener)->needs_hello(); };
     EXPECT_FALSE(needs({}));

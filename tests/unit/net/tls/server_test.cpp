@@ -87,6 +87,9 @@ TEST_F(TlsServerTest, strict_sni_refuses_names_that_nobody_knows) {
     EXPECT_EQ(served_to("a.test"), "a.test");
     EXPECT_EQ(served_to("routed.test"), "a.test");
     EXPECT_EQ(served_to("x.r.test"), "a.test");
+    EXPECT_EQ(served_to("z.y.x.r.test"), "a.test") << "the star of a route covers many labels";
+    EXPECT_EQ(served_to("r.test"), "refused");
+    EXPECT_EQ(served_to(".r.test"), "refused");
     EXPECT_EQ(served_to("unknown.test"), "refused");
     EXPECT_EQ(server->stream->failure(), Failure::unknown_name);
     EXPECT_EQ(server->stream->error_text(), "no certificate for unknown.test");
