@@ -68,9 +68,9 @@ bool set_groups(SSL_CTX* context) noexcept {
 }
 
 void set_modes(SSL_CTX* context) noexcept {
-    SSL_CTX_clear_options(
-        context, SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_NO_TICKET |
-                     SSL_OP_ALLOW_UNSAFE_LEGACY_RENEGOTIATION | SSL_OP_LEGACY_SERVER_CONNECT);
+    SSL_CTX_clear_options(context, SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_NO_TICKET |
+                                       SSL_OP_ALLOW_UNSAFE_LEGACY_RENEGOTIATION |
+                                       SSL_OP_LEGACY_SERVER_CONNECT);
     // The order is this side's, but for clients without AES in hardware, who say so by theirs.
     SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                      SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
