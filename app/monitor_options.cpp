@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "app/leads_to.hpp"
 #include "base/random.hpp"
+#include "config/leads_to.hpp"
 
 namespace penstock::app {
 
@@ -11,7 +11,7 @@ namespace {
 
 bool asks_for(const config::Config& config, const std::string& upstream, Role role) {
     return std::ranges::any_of(config.listeners, [&](const config::Listener& listener) {
-        return leads_to(listener, upstream, role);
+        return config::leads_to(listener, upstream, role);
     });
 }
 

@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <cstddef>
 #include <string>
 
@@ -53,44 +52,11 @@ void check_upstream(const Check& check, std::size_t i) {
             place(check, table, "send_proxy_protocol"), "'send_proxy_protocol' is here");
 }
 
-// Clients ask its backends for TLS in the words of a protocol: by the listener, or by a route.
-bool is_asked_for_tls(const Config& config, const std::string& upstream) {
-    const auto leads = [&](const std::string& only, const std::vector<SplitPart>& split) {
-        return only == upstream ||
-               std::ranges::find(split, upstream, &SplitPart::upstream) != split.end();
-    };
-    return std::ranges::any_of(config.listeners, [&](const Listener& listener) {
-        const bool any = listener.starttls != StartTls::none;
-        const bool by_name =
-            std::ranges::find(listener.sni, upstream, &SniUpstream::upstream) != listener.sni.end();
-        if (any && (by_name || leads(listener.upstream, listener.split))) return true;
-        return std::ranges::any_of(listener.routes, [&](const Route& route) {
-            return (any || route.starttls != StartTls::none) && leads(route.upstream, route.split);
-        });
-    });
-}
-
-void check_warm_starttls(const Check& check, std::size_t i) {
-    const auto& upstream = check.config.upstreams[i];
-    if (!upstream.tls || upstream.pool.min_idle == 0 ||
-        !is_asked_for_tls(check.config, upstream.name))
-        return;
-    check.reporter.error(
-        place(check, upstream_path(i), "pool"),
-        fmt::format("upstream '{}': warm connections have their TLS handshake done, but these "
-                    "backends want to be asked for TLS first (starttls); do without the pool "
-                    "(min_idle = 0)",
-                    upstream.name));
-}
-
 }  // namespace
 
 void check_proxy_protocol(const Check& check) {
     for (std::size_t i = 0; i < check.config.listeners.size(); ++i) check_listener(check, i);
-    for (std::size_t i = 0; i < check.config.upstreams.size(); ++i) {
-        check_upstream(check, i);
-        check_warm_starttls(check, i);
-    }
+    for (std::size_t i = 0; i < check.config.upstreams.size(); ++i) check_upstream(check, i);
 }
 
 }  // namespace penstock::config

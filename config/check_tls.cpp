@@ -8,6 +8,7 @@
 
 #include "config/check_parts.hpp"
 #include "config/diagnostic.hpp"
+#include "config/leads_to.hpp"
 #include "config/server_name.hpp"
 #include "config/value.hpp"
 
@@ -131,6 +132,20 @@ void check_upstream(const Subject& subject, const UpstreamTls& tls) {
     check_alpn(subject, tls.alpn);
 }
 
+void check_warm_starttls(const Check& check, std::size_t i) {
+    const auto& upstream = check.config.upstreams[i];
+    const bool is_asked = std::ranges::any_of(
+        check.config.listeners,
+        [&](const Listener& listener) { return leads_starttls_to(listener, upstream.name); });
+    if (upstream.pool.min_idle == 0 || !is_asked) return;
+    check.reporter.error(
+        place(check, upstream_path(i), "pool"),
+        fmt::format("upstream '{}': warm connections have their TLS handshake done, but these "
+                    "backends want to be asked for TLS first (starttls); do without the pool "
+                    "(min_idle = 0)",
+                    upstream.name));
+}
+
 }  // namespace
 
 void check_tls(const Check& check) {
@@ -142,9 +157,10 @@ void check_tls(const Check& check) {
     }
     for (std::size_t i = 0; i < check.config.upstreams.size(); ++i) {
         const auto& upstream = check.config.upstreams[i];
-        if (upstream.tls)
-            check_upstream({check, upstream_path(i), fmt::format("upstream '{}'", upstream.name)},
-                           *upstream.tls);
+        if (!upstream.tls) continue;
+        check_upstream({check, upstream_path(i), fmt::format("upstream '{}'", upstream.name)},
+                       *upstream.tls);
+        check_warm_starttls(check, i);
     }
 }
 

@@ -14,10 +14,7 @@
 
 namespace penstock::config {
 
-namespace {
-
-/// Paths that match, sorted by bytes whatever the locale says.
-std::vector<std::string> match(const std::string& pattern) {
+std::vector<std::string> matching_paths(const std::string& pattern) {
     glob_t matches{};
     std::vector<std::string> paths;
     if (::glob(pattern.c_str(), GLOB_NOSORT, nullptr, &matches) == 0)
@@ -27,9 +24,11 @@ std::vector<std::string> match(const std::string& pattern) {
     return paths;
 }
 
-bool has_wildcard(std::string_view pattern) {
+bool has_wildcard(std::string_view pattern) noexcept {
     return pattern.find_first_of("*?[") != std::string_view::npos;
 }
+
+namespace {
 
 /// `path` as the user would write it: relative to where the main file was named from.
 std::string display_name(const std::string& path, const Source& main) {
@@ -66,7 +65,7 @@ std::vector<IncludedFile> expand_includes(const std::vector<std::string>& patter
             continue;
         }
         const auto absolute = absolute_path(patterns[i], main.directory());
-        const auto paths = match(absolute);
+        const auto paths = matching_paths(absolute);
         if (paths.empty()) report_no_match(patterns[i], absolute, at, reporter);
         for (const auto& path : paths)
             if (path != main_path && seen.insert(path).second)

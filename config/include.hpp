@@ -9,6 +9,10 @@
 
 namespace penstock::config {
 
+/// Paths that match, sorted by bytes whatever the locale says. Any thread.
+[[nodiscard]] std::vector<std::string> matching_paths(const std::string& pattern);
+[[nodiscard]] bool has_wildcard(std::string_view pattern) noexcept;
+
 struct IncludedFile {
     std::string name;  // for messages, as the pattern and the main file's name give it
     std::string path;  // absolute

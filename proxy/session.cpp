@@ -25,10 +25,6 @@ constexpr Duration longest_flush = std::chrono::minutes(1);  // where half_close
 constexpr std::uint16_t first_flush_wait_ms = 8;
 constexpr std::uint16_t longest_flush_wait_ms = 256;
 
-constexpr Side opposite(Side side) noexcept {
-    return side == Side::client ? Side::backend : Side::client;
-}
-
 // The kernel gave up on the peer by itself: keepalive, or retransmissions without an answer.
 bool means_lost(int error) noexcept {
     return error == ETIMEDOUT || error == EHOSTUNREACH || error == ENETUNREACH;

@@ -29,6 +29,9 @@ namespace penstock::proxy {
 class Worker;
 
 enum class Side : std::uint8_t { client, backend };
+constexpr Side opposite(Side side) noexcept {
+    return side == Side::client ? Side::backend : Side::client;
+}
 
 enum class SessionState : std::uint8_t {
     arriving,    // reading what comes before the client is sent anywhere

@@ -7,14 +7,6 @@
 
 namespace penstock::proxy {
 
-namespace {
-
-constexpr Side opposite(Side side) noexcept {
-    return side == Side::client ? Side::backend : Side::client;
-}
-
-}  // namespace
-
 net::tls::Stream* Session::secured(Side side) noexcept {
     if (!secured_) return nullptr;
     return (side == Side::client ? extras_->front->client : extras_->front->backend).get();

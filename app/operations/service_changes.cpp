@@ -8,10 +8,10 @@
 #include <fmt/ranges.h>
 
 #include "app/control.hpp"
-#include "app/leads_to.hpp"
 #include "app/operations/apportion.hpp"
 #include "app/operations/ask_workers.hpp"
 #include "app/operations/service.hpp"
+#include "config/leads_to.hpp"
 #include "config/names.hpp"
 #include "config/value.hpp"
 
@@ -187,7 +187,7 @@ std::optional<Refusal> Service::why_not_rebalance(std::size_t upstream) const {
                                    settings.name, config::name_of(settings.balance))};
     for (const auto& listener : config().listeners)
         for (const Role role : {Role::primary, Role::replica})
-            if (leads_to(listener, settings.name, role))
+            if (config::leads_to(listener, settings.name, role))
                 return Refusal{409, fmt::format("listener {} asks for the {}: its clients would "
                                                 "come back to the same backend",
                                                 listener.name, penstock::name_of(role))};

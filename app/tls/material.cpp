@@ -5,11 +5,11 @@
 #include <utility>
 
 #include <fmt/format.h>
-#include <glob.h>
 
 #include "app/tls/secret_file.hpp"
 #include "balancer/hash.hpp"
 #include "base/clock.hpp"
+#include "config/include.hpp"
 #include "config/source.hpp"
 
 namespace penstock::app {
@@ -33,17 +33,6 @@ net::tls::ClientAuth auth_of(config::ClientAuth auth) noexcept {
         case config::ClientAuth::required: return net::tls::ClientAuth::required;
     }
     std::unreachable();
-}
-
-bool is_pattern(const std::string& path) { return path.find_first_of("*?[") != path.npos; }
-
-std::vector<std::string> matches_of(const std::string& pattern) {
-    std::vector<std::string> paths;
-    glob_t found{};
-    if (::glob(pattern.c_str(), 0, nullptr, &found) == 0)
-        for (std::size_t i = 0; i < found.gl_pathc; ++i) paths.emplace_back(found.gl_pathv[i]);
-    ::globfree(&found);
-    return paths;
 }
 
 /// Reads files one after the other and remembers what they were; the first problem counts.
@@ -101,11 +90,11 @@ private:
 std::vector<KeyPair> pairs_of(const std::vector<CertificateFile>& certificates, Files& files) {
     std::vector<KeyPair> pairs;
     for (const auto& certificate : certificates) {
-        if (!is_pattern(certificate.cert)) {
+        if (!config::has_wildcard(certificate.cert)) {
             pairs.push_back(files.pair(certificate.cert, certificate));
             continue;
         }
-        const auto matches = matches_of(certificate.cert);
+        const auto matches = config::matching_paths(certificate.cert);
         if (matches.empty()) files.fail(fmt::format("{}: no file matches", certificate.cert));
         for (const auto& match : matches) pairs.push_back(files.pair(match, certificate));
     }
@@ -191,9 +180,9 @@ net::tls::ServerOptions options_of(const config::Listener& listener, Files& file
 
 void add_path(const std::string& path, TlsPaths& to) {
     if (path.empty()) return;
-    if (is_pattern(path)) {
+    if (config::has_wildcard(path)) {
         to.patterns.push_back(path);
-        std::ranges::move(matches_of(path), std::back_inserter(to.files));
+        std::ranges::move(config::matching_paths(path), std::back_inserter(to.files));
     } else {
         to.files.push_back(path);
     }

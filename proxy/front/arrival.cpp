@@ -190,7 +190,6 @@ net::Task<Start> read_postgres(Session& session, TimePoint deadline) {
 
 void take_hello(Session& session, const net::ClientHello& hello) {
     Front& front = session.front();
-    front.passes_tls = true;
     front.facts->server_name = hello.server_name;
     front.offered_alpn = hello.alpn;
 }
@@ -280,7 +279,6 @@ bool end_handshake(Session& session, net::tls::Stream& stream, Duration took) {
     facts.alpn = stream.alpn();
     if (session.listener().tls_asks_clients()) facts.client_cert = stream.peer_subject();
     facts.tls_us = microseconds(took);
-    front.passes_tls = false;
     auto& cells = session.listener().cells;
     cells.handshake(facts.tls_resumed ? metrics::Handshake::resumed : metrics::Handshake::full)
         .add();

@@ -21,7 +21,6 @@ struct Front : FromFreeList {
     config::StartTls starttls = config::StartTls::none;  // the client asked for TLS this way
     bool not_tls = false;  // it was looked at, and speaks something else
     bool plain_start = false;  // of a protocol that could have asked for TLS
-    bool passes_tls = false;  // it speaks TLS, which does not end here
     // The contexts live as long as the streams made of them.
     std::shared_ptr<const net::tls::ServerContext> server_context{};
     std::shared_ptr<const net::tls::ClientContext> client_context{};

@@ -1,11 +1,9 @@
-#include "app/leads_to.hpp"
+#include "config/leads_to.hpp"
 
 #include <gtest/gtest.h>
 
-namespace penstock::app {
+namespace penstock::config {
 namespace {
-
-using config::Listener;
 
 TEST(LeadsTo, by_the_listener_itself_alone_or_in_a_split) {
     const Listener only{.upstream = "web"};
@@ -33,5 +31,17 @@ TEST(LeadsTo, by_a_route_with_its_own_role_or_else_that_of_the_listener) {
     EXPECT_FALSE(leads_to(listener, "v1", Role::replica));
 }
 
+TEST(LeadsStarttlsTo, where_the_listener_or_the_route_answers_the_request) {
+    Listener listener{.upstream = "web", .sni = {{"a.example", "named"}}};
+    listener.routes = {{.upstream = "db", .starttls = StartTls::postgres}, {.upstream = "other"}};
+    EXPECT_TRUE(leads_starttls_to(listener, "db"));
+    for (const auto* plain : {"web", "named", "other"})
+        EXPECT_FALSE(leads_starttls_to(listener, plain)) << plain;
+    listener.starttls = StartTls::postgres;
+    for (const auto* asked : {"web", "named", "other", "db"})
+        EXPECT_TRUE(leads_starttls_to(listener, asked)) << asked;
+    EXPECT_FALSE(leads_starttls_to(listener, "nowhere"));
+}
+
 }  // namespace
-}  // namespace penstock::app
+}  // namespace penstock::config
