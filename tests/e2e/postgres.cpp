@@ -128,7 +128,9 @@ void Postgres::use_tls(const std::string& certificate, const std::string& key) c
     }
     psql(address_, "alter system set ssl = on");
     psql(address_, "select pg_reload_conf()");
-    if (!wait_for([this] { return psql(address_, "show ssl") == "on\n"; }))
+    // "show ssl" says "on" also where the files could not be used.
+    constexpr const char* encrypted = "select ssl from pg_stat_ssl where pid = pg_backend_pid()";
+    if (!wait_for([this] { return psql(address_, encrypted) == "t\n"; }))
         throw std::runtime_error("PostgreSQL on " + text() + " does not take its certificate");
 }
 
