@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <csignal>
 
-#include "tests/e2e/curl.hpp"
-#include "tests/e2e/nginx.hpp"
+#include "tests/servers/curl.hpp"
+#include "tests/servers/nginx.hpp"
 #include "tests/e2e/scenario.hpp"
-#include "tests/e2e/wrk.hpp"
+#include "tests/servers/wrk.hpp"
 
 /// Several nginx behind one upstream.
 namespace penstock::test {

@@ -7,7 +7,7 @@
 #include <boost/json/object.hpp>
 #include <boost/json/parse.hpp>
 
-#include "tests/e2e/loopback.hpp"
+#include "tests/servers/loopback.hpp"
 #include "tests/support/echo_server.hpp"
 #include "tests/support/proxy_process.hpp"
 

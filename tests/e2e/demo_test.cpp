@@ -5,7 +5,7 @@
 #include <set>
 #include <sstream>
 
-#include "tests/e2e/curl.hpp"
+#include "tests/servers/curl.hpp"
 #include "tests/support/proxy_process.hpp"
 
 /// `penstock demo`, as somebody uses it who has just built the program.

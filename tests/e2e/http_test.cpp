@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <set>
 
-#include "tests/e2e/curl.hpp"
-#include "tests/e2e/nginx.hpp"
+#include "tests/servers/curl.hpp"
+#include "tests/servers/nginx.hpp"
 #include "tests/e2e/scenario.hpp"
-#include "tests/e2e/wrk.hpp"
+#include "tests/servers/wrk.hpp"
 
 /// nginx behind the proxy, under the load of wrk.
 namespace penstock::test {

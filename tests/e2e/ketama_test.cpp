@@ -16,8 +16,8 @@
 #include "balancer/hash_key.hpp"
 #include "balancer/selector.hpp"
 #include "base/random.hpp"
-#include "tests/e2e/loopback.hpp"
-#include "tests/e2e/server_process.hpp"
+#include "tests/servers/loopback.hpp"
+#include "tests/servers/server_process.hpp"
 #include "tests/support/proxy_process.hpp"
 #include "tests/support/temp_dir.hpp"
 

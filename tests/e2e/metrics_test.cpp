@@ -3,7 +3,7 @@
 
 #include <fstream>
 
-#include "tests/e2e/prometheus.hpp"
+#include "tests/servers/prometheus.hpp"
 #include "tests/integration/scenario.hpp"
 
 namespace penstock::test {

@@ -1,4 +1,4 @@
-#include "tests/e2e/postgres.hpp"
+#include "tests/servers/postgres.hpp"
 
 #include <gtest/gtest.h>
 

@@ -10,7 +10,7 @@
 
 #include "config/config.hpp"
 #include "health/probe/make_probe.hpp"
-#include "tests/e2e/nginx.hpp"
+#include "tests/servers/nginx.hpp"
 #include "tests/support/child_process.hpp"
 #include "tests/support/temp_dir.hpp"
 

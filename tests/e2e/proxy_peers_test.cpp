@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <optional>
 
-#include "tests/e2e/curl.hpp"
-#include "tests/e2e/haproxy.hpp"
-#include "tests/e2e/loopback.hpp"
-#include "tests/e2e/nginx.hpp"
+#include "tests/servers/curl.hpp"
+#include "tests/servers/haproxy.hpp"
+#include "tests/servers/loopback.hpp"
+#include "tests/servers/nginx.hpp"
 #include "tests/e2e/scenario.hpp"
 #include "tests/integration/tls_scenario.hpp"
 

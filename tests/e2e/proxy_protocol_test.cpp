@@ -16,9 +16,9 @@
 #include "base/random.hpp"
 #include "net/proxy_protocol/crc32c.hpp"
 #include "net/proxy_protocol/reader.hpp"
-#include "tests/e2e/haproxy.hpp"
-#include "tests/e2e/loopback.hpp"
-#include "tests/e2e/nginx.hpp"
+#include "tests/servers/haproxy.hpp"
+#include "tests/servers/loopback.hpp"
+#include "tests/servers/nginx.hpp"
 #include "tests/support/echo_server.hpp"
 #include "tests/support/socket.hpp"
 

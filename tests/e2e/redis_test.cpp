@@ -2,8 +2,8 @@
 
 #include <random>
 
-#include "tests/e2e/loopback.hpp"
-#include "tests/e2e/redis_server.hpp"
+#include "tests/servers/loopback.hpp"
+#include "tests/servers/redis_server.hpp"
 #include "tests/e2e/scenario.hpp"
 
 /// Redis behind the proxy.

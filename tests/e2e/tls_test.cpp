@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <fstream>
 
-#include "tests/e2e/curl.hpp"
-#include "tests/e2e/loopback.hpp"
-#include "tests/e2e/nginx.hpp"
-#include "tests/e2e/postgres.hpp"
+#include "tests/servers/curl.hpp"
+#include "tests/servers/loopback.hpp"
+#include "tests/servers/nginx.hpp"
+#include "tests/servers/postgres.hpp"
 #include "tests/e2e/scenario.hpp"
 #include "tests/integration/tls_scenario.hpp"
 

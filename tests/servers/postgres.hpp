@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/e2e/server_process.hpp"
+#include "tests/servers/server_process.hpp"
 #include "tests/support/temp_dir.hpp"
 
 namespace penstock::test {

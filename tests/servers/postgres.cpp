@@ -1,4 +1,4 @@
-#include "tests/e2e/postgres.hpp"
+#include "tests/servers/postgres.hpp"
 
 #include <pwd.h>
 #include <unistd.h>
@@ -10,7 +10,7 @@
 #include <stdexcept>
 #include <system_error>
 
-#include "tests/e2e/loopback.hpp"
+#include "tests/servers/loopback.hpp"
 
 namespace penstock::test {
 

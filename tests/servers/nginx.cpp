@@ -1,4 +1,4 @@
-#include "tests/e2e/nginx.hpp"
+#include "tests/servers/nginx.hpp"
 
 #include <fstream>
 #include <sstream>
@@ -6,8 +6,8 @@
 
 #include <fmt/format.h>
 
-#include "tests/e2e/curl.hpp"
-#include "tests/e2e/loopback.hpp"
+#include "tests/servers/curl.hpp"
+#include "tests/servers/loopback.hpp"
 
 namespace penstock::test {
 

@@ -1,4 +1,4 @@
-#include "tests/e2e/wrk.hpp"
+#include "tests/servers/wrk.hpp"
 
 #include <regex>
 #include <stdexcept>

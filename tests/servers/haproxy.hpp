@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "tests/e2e/server_process.hpp"
+#include "tests/servers/server_process.hpp"
 #include "tests/support/temp_dir.hpp"
 
 namespace penstock::test {

@@ -1,8 +1,8 @@
-#include "tests/e2e/haproxy.hpp"
+#include "tests/servers/haproxy.hpp"
 
 #include <fmt/format.h>
 
-#include "tests/e2e/loopback.hpp"
+#include "tests/servers/loopback.hpp"
 
 namespace penstock::test {
 

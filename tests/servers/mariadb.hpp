@@ -3,7 +3,7 @@
 #include <memory>
 #include <string>
 
-#include "tests/e2e/server_process.hpp"
+#include "tests/servers/server_process.hpp"
 #include "tests/support/temp_dir.hpp"
 
 namespace penstock::test {

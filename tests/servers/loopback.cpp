@@ -1,4 +1,4 @@
-#include "tests/e2e/loopback.hpp"
+#include "tests/servers/loopback.hpp"
 
 #include <unistd.h>
 

@@ -1,4 +1,4 @@
-#include "tests/e2e/prometheus.hpp"
+#include "tests/servers/prometheus.hpp"
 
 #include <exception>
 #include <fstream>
@@ -7,7 +7,7 @@
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
-#include "tests/e2e/curl.hpp"
+#include "tests/servers/curl.hpp"
 #include "tests/support/deadline.hpp"
 
 namespace penstock::test {

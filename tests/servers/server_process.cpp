@@ -1,4 +1,4 @@
-#include "tests/e2e/server_process.hpp"
+#include "tests/servers/server_process.hpp"
 
 #include <cstring>
 #include <stdexcept>

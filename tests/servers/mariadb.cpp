@@ -1,4 +1,4 @@
-#include "tests/e2e/mariadb.hpp"
+#include "tests/servers/mariadb.hpp"
 
 #include <pwd.h>
 #include <unistd.h>
@@ -8,7 +8,7 @@
 #include <system_error>
 #include <vector>
 
-#include "tests/e2e/loopback.hpp"
+#include "tests/servers/loopback.hpp"
 
 namespace penstock::test {
 

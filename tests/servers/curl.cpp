@@ -1,4 +1,4 @@
-#include "tests/e2e/curl.hpp"
+#include "tests/servers/curl.hpp"
 
 #include "tests/support/child_process.hpp"
 

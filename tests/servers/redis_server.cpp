@@ -1,6 +1,6 @@
-#include "tests/e2e/redis_server.hpp"
+#include "tests/servers/redis_server.hpp"
 
-#include "tests/e2e/loopback.hpp"
+#include "tests/servers/loopback.hpp"
 
 namespace penstock::test {
 
