@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <csignal>
 
+#include "tests/e2e/scenario.hpp"
 #include "tests/servers/curl.hpp"
 #include "tests/servers/nginx.hpp"
-#include "tests/e2e/scenario.hpp"
 #include "tests/servers/wrk.hpp"
 
 /// Several nginx behind one upstream.

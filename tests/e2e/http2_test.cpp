@@ -4,10 +4,10 @@
 #include <fstream>
 #include <random>
 
+#include "tests/e2e/scenario.hpp"
 #include "tests/servers/curl.hpp"
 #include "tests/servers/loopback.hpp"
 #include "tests/servers/nginx.hpp"
-#include "tests/e2e/scenario.hpp"
 
 /// HTTP/2 over TLS between client and nginx; the proxy carries it without being part of it.
 namespace penstock::test {

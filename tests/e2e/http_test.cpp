@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <set>
 
+#include "tests/e2e/scenario.hpp"
 #include "tests/servers/curl.hpp"
 #include "tests/servers/nginx.hpp"
-#include "tests/e2e/scenario.hpp"
 #include "tests/servers/wrk.hpp"
 
 /// nginx behind the proxy, under the load of wrk.

@@ -3,8 +3,8 @@
 
 #include <fstream>
 
-#include "tests/servers/prometheus.hpp"
 #include "tests/integration/scenario.hpp"
+#include "tests/servers/prometheus.hpp"
 
 namespace penstock::test {
 namespace {

@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <optional>
 
+#include "tests/e2e/scenario.hpp"
+#include "tests/integration/tls_scenario.hpp"
 #include "tests/servers/curl.hpp"
 #include "tests/servers/haproxy.hpp"
 #include "tests/servers/loopback.hpp"
 #include "tests/servers/nginx.hpp"
-#include "tests/e2e/scenario.hpp"
-#include "tests/integration/tls_scenario.hpp"
 
 /// PROXY headers exchanged with HAProxy and nginx, in both directions.
 namespace penstock::test {

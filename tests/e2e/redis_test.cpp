@@ -2,9 +2,9 @@
 
 #include <random>
 
+#include "tests/e2e/scenario.hpp"
 #include "tests/servers/loopback.hpp"
 #include "tests/servers/redis_server.hpp"
-#include "tests/e2e/scenario.hpp"
 
 /// Redis behind the proxy.
 namespace penstock::test {

@@ -5,12 +5,12 @@
 #include <algorithm>
 #include <fstream>
 
+#include "tests/e2e/scenario.hpp"
+#include "tests/integration/tls_scenario.hpp"
 #include "tests/servers/curl.hpp"
 #include "tests/servers/loopback.hpp"
 #include "tests/servers/nginx.hpp"
 #include "tests/servers/postgres.hpp"
-#include "tests/e2e/scenario.hpp"
-#include "tests/integration/tls_scenario.hpp"
 
 /// TLS between the proxy and programs that others have written.
 namespace penstock::test {
