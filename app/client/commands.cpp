@@ -122,6 +122,26 @@ void add_status(CLI::App& app, Action& action) {
     command->callback([&action] { action = [] { return show_status(target); }; });
 }
 
+void add_ready(CLI::App& app, Action& action) {
+    static std::string listener, upstream;
+    static bool live = false;
+    auto* command =
+        add_command(app, "ready", "Whether clients shall come; tells it by its status", false);
+    auto* of_listener =
+        command->add_option("-l,--listener", listener, "Of this listener")->check(not_empty());
+    auto* of_upstream =
+        command->add_option("-u,--upstream", upstream, "With this upstream")->check(not_empty());
+    command->add_flag("--live", live, "Whether all workers live, ready or not")
+        ->excludes(of_listener, of_upstream);
+    command->callback([&action] {
+        action = [] {
+            return show_readiness(target, live ? "/livez"
+                                               : with_query("/readyz", {{"listener", listener},
+                                                                        {"upstream", upstream}}));
+        };
+    });
+}
+
 void add_top(CLI::App& app, Action& action) {
     auto* command = add_command(app, "top", "The same, live in the terminal; q leaves", false);
     command->callback([&action] { action = [] { return with_options(target, top); }; });
@@ -363,6 +383,7 @@ void add_commands(CLI::App& app, std::function<int()>& action) {
     add_reload(app, action);
     add_upgrade(app, action);
     add_status(app, action);
+    add_ready(app, action);
     add_top(app, action);
     add_sessions(app, action);
     add_closes(app, action);
