@@ -75,7 +75,8 @@ CLI::App* add_command(CLI::App& app, const char* name, const char* description,
                      "Admin address of the running proxy: unix:PATH, host:port or http://host:port "
                      "[its unix socket]")
         ->check(admin_address());
-    command->add_option("--token-file", target.token_file, "File with the bearer token");
+    command->add_option("--token-file", target.token_file, "File with the bearer token")
+        ->type_name("FILE");
     if (with_json)
         command->add_flag("-j,--json", target.as_json, "Print the answer of the API as it is");
     return command;
@@ -96,6 +97,7 @@ void add_plan(CLI::App& app, Action& action) {
     command
         ->add_option("-c,--config", options.file,
                      "Of this file, - for standard input [the one that the proxy reads]")
+        ->type_name("FILE")
         ->check(not_empty());
     command->add_flag("-e,--exit-code", options.exit_code, "Exit with 4 if there are changes");
     command->callback([&action] { action = [] { return plan(target, options); }; });
@@ -176,7 +178,7 @@ void add_sessions(CLI::App& app, Action& action) {
 void add_closes(CLI::App& app, Action& action) {
     static std::string reason, upstream, limit;
     auto* command = add_command(app, "closes", "Lately closed connections and their reasons");
-    command->add_option("-r,--reason", reason, "Only those with this reason");
+    command->add_option("-r,--reason", reason, "Only those with this reason")->type_name("REASON");
     command->add_option("-u,--upstream", upstream, "Only those of this upstream");
     command->add_option("-n,--limit", limit, "At most so many")->check(whole_number());
     command->callback([&action] {
