@@ -35,6 +35,13 @@ std::string Example::change(const std::string& file, const Changes& changes) con
     return path(file);
 }
 
+std::string Example::write_secret(const std::string& file, const std::string& text) const {
+    const std::string result = directory_.write(file, "");
+    std::filesystem::permissions(result, std::filesystem::perms(0600));
+    std::ofstream(result) << text;
+    return result;
+}
+
 void Example::expect_strict() const {
     const Finished check = run_penstock({"check", "--strict", "-c", path("penstock.toml")});
     EXPECT_EQ(check.exit_status, 0) << name_ << ":\n" << check.output << check.errors;
@@ -58,8 +65,9 @@ std::string Example::follow(const std::string& command, const Changes& changes) 
     const char* path_now = std::getenv("PATH");
     const std::string programs = std::filesystem::path(penstock_binary()).parent_path().string();
     SpawnOptions spawn;
-    spawn.environment = {{"PATH", programs + ":" + (path_now ? path_now : "/usr/bin:/bin")},
-                         {"RUNTIME_DIRECTORY", directory_.path().string()}};
+    spawn.environment = environment_;
+    spawn.environment["PATH"] = programs + ":" + (path_now ? path_now : "/usr/bin:/bin");
+    spawn.environment["RUNTIME_DIRECTORY"] = directory_.path().string();
     ChildProcess shell({"env", "--chdir=" + directory_.path().string(), "bash", "-o", "pipefail",
                         "-euc", changed(command, changes)},
                        spawn);
@@ -72,6 +80,11 @@ std::string Example::follow(const std::string& command, const Changes& changes) 
 void Example::expect_told(const std::string& text) const {
     EXPECT_NE(read(path("README.md")).find(text), std::string::npos)
         << "deploy/examples/" << name_ << "/README.md does not say: " << text;
+}
+
+ExampleNetwork::ExampleNetwork() {
+    run_program({"ip", "address", "add", std::string(home) + "/32", "dev", "lo"});
+    run_program({"ip", "route", "add", "local", "10.0.0.0/16", "dev", "lo", "src", home});
 }
 
 }  // namespace penstock::test
