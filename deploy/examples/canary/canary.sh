@@ -3,6 +3,7 @@
 # everything back as soon as NEW fails more of them than OLD does, or when this script is interrupted.
 # Ends with status 0 when all clients are with NEW, with 1 when they are back with OLD.
 set -euo pipefail
+export LC_ALL=C
 
 steps=${STEPS:-5 25 50 100}         # per cent for NEW
 step_seconds=${STEP_SECONDS:-300}   # how long each step lasts at least ...
