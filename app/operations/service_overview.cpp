@@ -212,7 +212,8 @@ BackendView Service::backend_view(std::size_t upstream,
                      .check = {.enabled = settings.health_check.type != config::CheckType::none,
                                .settled = verdict.settled,
                                .up = verdict.up,
-                               .role = verdict.role},
+                               // As the selection sees it: a disputed claim is none.
+                               .role = verdict.role_disputed ? Role::none : verdict.role},
                      .circuit = {.state = verdict.circuit,
                                  .cause = verdict.circuit_cause,
                                  .retry_in_s = verdict.circuit == balancer::CircuitState::open

@@ -10,8 +10,6 @@ namespace penstock::test {
 namespace {
 
 struct TlsExamples : ::testing::Test {
-    using Changes = std::vector<std::pair<std::string, std::string>>;
-
     TempDir files;
     Pki pki{files, "public"};
     Pki internal{files, "internal"};  // makes internal-ca.pem
@@ -32,20 +30,12 @@ struct TlsExamples : ::testing::Test {
         if (heading == page.npos || begin == page.npos || end == page.npos) return {};
         return page.substr(begin + 9, end - begin - 8);
     }
-    static std::string with(std::string text, const Changes& changes) {
-        for (const auto& [from, to] : changes) {
-            const auto at = text.find(from);
-            EXPECT_NE(at, text.npos) << "the example has no " << from;
-            if (at != text.npos) text.replace(at, from.size(), to);
-        }
-        return text;
-    }
     /// Runs it in the directory of the files, with a log and a socket for the test.
     [[nodiscard]] std::unique_ptr<ProxyProcess> run(int number, Changes changes) const {
         changes.insert(changes.begin(),
                        {number == 4 ? "\":8443\"" : "\":443\"", "\"127.0.0.1:0\""});
         const std::string toml =
-            with(example(number), changes) +
+            changed(example(number), changes) +
             "\n[process]\nworkers = 1\ndrain = { wait = \"100ms\", close_over = \"100ms\" }\n"
             "[access_log]\ntarget = \"@DIR@/access.log\"\nflush_interval = \"50ms\"\n"
             "[[admin.listener]]\nbind = \"unix:@DIR@/admin.sock\"\n";

@@ -53,12 +53,20 @@ bool is_ready(const Address& server) {
 
 }  // namespace
 
-Postgres::Postgres() : Postgres(nullptr) {}
+Postgres::Postgres() : Postgres(private_address()) {}
 
-Postgres Postgres::replica_of(const Postgres& primary) { return Postgres(&primary); }
+Postgres::Postgres(const Address& address) : Postgres(nullptr, address) {}
 
-Postgres::Postgres(const Postgres* primary)
-    : directory_(std::make_unique<TempDir>()), address_(private_address()) {
+Postgres Postgres::replica_of(const Postgres& primary) {
+    return replica_of(primary, private_address());
+}
+
+Postgres Postgres::replica_of(const Postgres& primary, const Address& address) {
+    return {&primary, address};
+}
+
+Postgres::Postgres(const Postgres* primary, const Address& address)
+    : directory_(std::make_unique<TempDir>()), address_(address) {
     const std::string directory = directory_->path().string();
     const std::string data = directory + "/data";
     const auto privileges = server_privileges(directory_->path());
@@ -104,17 +112,20 @@ void Postgres::promote() const {
         throw std::runtime_error("PostgreSQL on " + text() + " cannot be promoted");
 }
 
-void Postgres::require_password(const std::string& user) const {
+void Postgres::admit(const std::string& rules) const {
     const auto path = directory_->path() / "data" / "pg_hba.conf";
-    std::string rules;
+    std::string others;
     {
         std::ifstream file(path);
-        rules.assign(std::istreambuf_iterator<char>(file), {});
+        others.assign(std::istreambuf_iterator<char>(file), {});
     }
-    std::ofstream(path) << "host all " << user << " 127.0.0.0/8 scram-sha-256\nlocal all " << user
-                        << " scram-sha-256\n"
-                        << rules;
-    psql(address_, "select pg_reload_conf()");
+    std::ofstream(path) << rules << others;
+    psql(unix_address(), "select pg_reload_conf()");  // TCP may be let in by these rules only
+}
+
+void Postgres::require_password(const std::string& user) const {
+    admit("host all " + user + " 127.0.0.0/8 scram-sha-256\nlocal all " + user +
+          " scram-sha-256\n");
 }
 
 void Postgres::use_tls(const std::string& certificate, const std::string& key) const {

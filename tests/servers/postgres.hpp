@@ -15,11 +15,19 @@ namespace penstock::test {
 class Postgres {
 public:
     Postgres();
+    /// On an address that the test knows to be free.
+    explicit Postgres(const Address& address);
     /// A streaming replica of `primary`, which must outlive it.
     static Postgres replica_of(const Postgres& primary);
+    static Postgres replica_of(const Postgres& primary, const Address& address);
 
     /// A replica becomes a primary.
     void promote() const;
+    /// Its end without a word, and the start afterwards.
+    void kill() { process_->kill(); }
+    void start() { process_->start(); }
+    /// From now on these lines of pg_hba.conf hold before all others.
+    void admit(const std::string& rules) const;
     /// From now on `user` has to show a password, by SCRAM.
     void require_password(const std::string& user) const;
 
@@ -31,7 +39,7 @@ public:
     [[nodiscard]] Address unix_address() const;
 
 private:
-    explicit Postgres(const Postgres* primary);
+    Postgres(const Postgres* primary, const Address& address);
     void serve();
 
     std::unique_ptr<TempDir> directory_;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace penstock::test {
@@ -33,5 +34,12 @@ struct ConfigText {
 
 /// Backends are called b0, b1, ... in the order of the list.
 [[nodiscard]] std::string backend_name(std::size_t index);
+
+/// What stands in a text, and what shall stand there instead.
+using Changes = std::vector<std::pair<std::string, std::string>>;
+
+/// `text` with each change carried out wherever its words stand as whole ones: "10.0.0.1" is not in
+/// "10.0.0.10". A change that finds nothing fails the test.
+[[nodiscard]] std::string changed(std::string text, const Changes& changes);
 
 }  // namespace penstock::test

@@ -1,0 +1,124 @@
+// deploy/examples/postgres: two real servers, of which the second takes over from the first.
+#include <gtest/gtest.h>
+
+#include <future>
+
+#include "tests/deploy/example.hpp"
+#include "tests/integration/admin_scenario.hpp"
+#include "tests/servers/postgres.hpp"
+
+namespace penstock::test {
+namespace {
+
+std::string ask_at(int port) {
+    return "psql -h 10.0.0.10 -p " + std::to_string(port) +
+           " -U app -Atc 'select inet_server_addr(), pg_is_in_recovery()'";
+}
+
+/// The steps of the README up to the running proxy.
+struct ExamplePostgres : ::testing::Test {
+    ExampleNetwork network;
+    Example example{"postgres"};
+    Postgres first{Address::parse("10.0.0.1:5432")};
+    std::optional<Postgres> second;
+    std::unique_ptr<ProxyProcess> proxy;
+
+    void SetUp() override {
+        example.write_secret("penstock.password", "of-the-checks\n");
+        example.set("PGPASSFILE", example.write_secret("pgpass", "*:*:*:app:of-app\n"));
+        // What a working replication has already, and an operator who looks at the servers.
+        first.admit(example.text("pg_hba.conf") +
+                    "host replication postgres 10.0.0.0/16 trust\n"
+                    "host all postgres 10.0.0.0/16 trust\n");
+        example.follow(
+            R"sh(psql -h 10.0.0.1 -U postgres -v password="$(cat penstock.password)" -f setup.sql)sh");
+        psql(first.address(), "create role app login password 'of-app'");
+        psql(first.address(), "create database app owner app");
+        second = Postgres::replica_of(first, Address::parse("10.0.0.2:5432"));
+        proxy = example.run({});
+    }
+    static std::string ask(const Postgres& server, const std::string& command) {
+        return run_program({"psql", "-XAtc", command,
+                            "postgresql://postgres@" + server.address().text() + "/app"});
+    }
+    [[nodiscard]] json::value upstream(const std::string& name) const {
+        return get_json(proxy->admin(), "/api/v1/upstreams/" + name);
+    }
+};
+
+TEST_F(ExamplePostgres, writes_go_to_the_primary_and_reads_to_the_replica) {
+    example.expect_strict();
+    EXPECT_EQ(example.follow(ask_at(5432)), "10.0.0.1|f\n");
+    EXPECT_EQ(example.follow(ask_at(5433)), "10.0.0.2|t\n");
+    example.follow("pgbench -h 10.0.0.10 -p 5432 -U app -i -q app");
+    const std::string wrote = example.follow("pgbench -h 10.0.0.10 -p 5432 -U app -c 8 -t 200 app");
+    EXPECT_NE(wrote.find("actually processed: 1600/1600\n"), std::string::npos) << wrote;
+    EXPECT_EQ(ask(first, "select count(*) from pgbench_history"), "1600\n");
+    // Replication is not synchronous.
+    const std::string replayed = ask(first, "select pg_current_wal_lsn()");
+    ASSERT_TRUE(wait_for([&] {
+        return ask(*second, "select pg_last_wal_replay_lsn() >= '" +
+                                replayed.substr(0, replayed.find('\n')) + "'") == "t\n";
+    }));
+    const std::string got =
+        example.follow("pgbench -h 10.0.0.10 -p 5433 -U app -c 8 -t 200 -S app");
+    EXPECT_NE(got.find("actually processed: 1600/1600\n"), std::string::npos) << got;
+    const std::string status = example.follow("penstock status");
+    for (const char* row : {"pg-1     10.0.0.1:5432  up", "pg-2     10.0.0.2:5432  up"})
+        EXPECT_NE(status.find(row), std::string::npos) << status;
+}
+
+TEST_F(ExamplePostgres, clients_follow_a_promotion) {
+    first.kill();
+    // Whoever comes now waits for the next primary.
+    auto early = std::async(std::launch::async, [this] { return example.follow(ask_at(5432)); });
+    ASSERT_TRUE(wait_for([&] { return upstream("primary").at("held") == 1; }));
+    EXPECT_EQ(example.follow("psql -h 10.0.0.2 -U postgres -Atc 'select pg_promote()'"), "t\n");
+    EXPECT_EQ(early.get(), "10.0.0.2|f\n");
+    EXPECT_EQ(example.follow(ask_at(5432)), "10.0.0.2|f\n");
+    // Nobody is a replica now.
+    ASSERT_TRUE(wait_for([&] {
+        return upstream("servers").at("backends").at(1).at("check").at("role") == "primary";
+    }));
+    EXPECT_EQ(example.follow(ask_at(5434)), "10.0.0.2|f\n");
+    auto reader = Socket::connect(Address::parse("10.0.0.10:5433"));
+    ASSERT_TRUE(reader);
+    EXPECT_EQ(reader->wait_end(), End::reset);
+    const std::string chosen = ">  pg-2     10.0.0.2:5432       0       1    1.0  chosen\n";
+    example.expect_told(chosen);
+    EXPECT_NE(example.follow("penstock explain writes").find(chosen), std::string::npos);
+
+    // The old one comes back and knows of nothing.
+    first.start();
+    ASSERT_TRUE(wait_for([&] {
+        return metrics_of(*proxy).value("penstock_upstream_role_conflict{upstream=\"primary\"}") ==
+               1;
+    }));
+    EXPECT_EQ(example.follow(ask_at(5432)), "10.0.0.2|f\n");
+    const std::string conflict =
+        "primary/pg-2 role conflict: says that it is primary, and so does pg-1: "
+        "the newer claim is believed\n";
+    example.expect_told(conflict);
+    EXPECT_NE(example.follow("penstock events").find(conflict), std::string::npos);
+    EXPECT_TRUE(upstream("primary").at("backends").at(0).at("check").at("role").is_null());
+    const std::string explained = example.follow("penstock explain writes");
+    EXPECT_NE(explained.find("pg-1     10.0.0.1:5432       0       1      -  excluded: "),
+              std::string::npos)
+        << explained;
+    EXPECT_EQ(explained.find("it is not available"), std::string::npos) << explained;
+}
+
+TEST_F(ExamplePostgres, nobody_goes_on_writing_to_the_old_primary) {
+    ChildProcess writer(
+        {"psql", "-Xc", "select pg_sleep(60)", "postgresql://app:of-app@10.0.0.10:5432/app"});
+    ASSERT_TRUE(wait_for([&] { return upstream("primary").at("connections").at("active") == 1; }));
+    const auto promotion = Clock::now();
+    second->promote();
+    const auto status = writer.wait_exit();
+    EXPECT_TRUE(status && *status != 0) << writer.output();
+    EXPECT_LT(since(promotion), scaled(promptly));
+    EXPECT_EQ(expect_lines(*proxy, 1)[0].reason, "role_changed");
+}
+
+}  // namespace
+}  // namespace penstock::test
