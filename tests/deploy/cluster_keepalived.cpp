@@ -29,7 +29,7 @@ protected:
 
     ~Pair() override {
         for (const auto& proxy : proxies_)
-            if (proxy) proxy->signal(SIGTERM);  // the second signal, of stop(), ends them at once
+            if (proxy) begin_stop(*proxy);
     }
 
     [[nodiscard]] const Machine& machine(std::size_t index) const {
@@ -191,7 +191,7 @@ TEST_F(Pair, KilledKeepalivedLosesTheAddressAndGivesItUpWhenItIsBack) {
 }
 
 TEST_F(Pair, StoppedPenstockServesUntilTheAddressHasMoved) {
-    proxies_[master_]->signal(SIGTERM);
+    begin_stop(*proxies_[master_]);
     EXPECT_LE(clients_until_moved(), 2);
     EXPECT_TRUE(proxies_[master_]->running()) << "it ended before its clients went elsewhere";
     proxies_[master_]->signal(SIGTERM);

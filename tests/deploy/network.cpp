@@ -24,8 +24,9 @@ UniqueFd this_network() {
     return fd;
 }
 
-/// Lays what is in ROOT over the file system, for this program alone: whole folders of /run, single
-/// files and folders of /etc.
+/// Lays what is in ROOT over the file system, for this program alone: /run, and single files and
+/// folders of /etc. The shell stays, as number 1 of a namespace: a program that changes its user
+/// would forget to die with its parent, the shell does not, and takes all others with it.
 constexpr const char* lay_over = R"(set -eu
 root=$1
 shift
@@ -33,7 +34,8 @@ mount --bind "$root/run" /run
 for entry in "$root"/etc/*; do
     if [ -e "$entry" ]; then mount --bind "$entry" "/etc/${entry##*/}"; fi
 done
-exec "$@")";
+"$@"
+exit $?)";
 
 std::vector<std::string> words_of(const std::filesystem::path& root,
                                   const std::vector<std::string>& options,
@@ -109,6 +111,16 @@ void Daemon::kill() {
     if (!child_.wait_exit()) throw std::runtime_error("a daemon outlives SIGKILL");
 }
 
+void Daemon::terminate() {
+    const auto child_of = [](pid_t parent) {
+        const std::string pid = std::to_string(parent);
+        return std::stoi(read_file("/proc/" + pid + "/task/" + pid + "/children"));
+    };
+    const pid_t shell = child_of(child_.pid());  // the only child of unshare
+    ::kill(child_of(shell), SIGTERM);
+    if (!child_.wait_exit()) throw std::runtime_error("a daemon outlives SIGTERM");
+}
+
 std::string run_in(const Machine& machine, const std::filesystem::path& root,
                    const std::vector<std::string>& argv) {
     return machine.run(words_of(root, {}, argv));
@@ -163,6 +175,11 @@ std::unique_ptr<Flow> Site::connect(const std::string& to, const std::string& so
     if (text.size() != greeting) return nullptr;
     return std::make_unique<Flow>(
         Flow{std::move(*socket), text.substr(0, 4), text.substr(5, text.find(' ', 5) - 5)});
+}
+
+void begin_stop(const ProxyProcess& proxy) {
+    proxy.signal(SIGTERM);
+    wait_for([&] { return !proxy.running() || proxy.errors().contains("; still accepting"); });
 }
 
 std::string deploy_file(const std::string& name) {

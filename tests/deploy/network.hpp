@@ -7,6 +7,7 @@
 
 #include "tests/support/chaos_backend.hpp"
 #include "tests/support/child_process.hpp"
+#include "tests/support/proxy_process.hpp"
 #include "tests/support/socket.hpp"
 #include "tests/support/temp_dir.hpp"
 #include "tests/support/unique_fd.hpp"
@@ -60,6 +61,8 @@ public:
 
     /// SIGKILL for it and whatever it has started.
     void kill();
+    /// SIGTERM for it alone, and waits for its end.
+    void terminate();
     [[nodiscard]] bool running() { return child_.running(); }
     [[nodiscard]] std::string said() const { return child_.output() + child_.errors(); }
 
@@ -106,6 +109,10 @@ private:
     std::vector<Machine> apps_;
     std::vector<std::unique_ptr<ChaosBackend>> servers_;
 };
+
+/// SIGTERM, and waits until it was heard, so that the next one ends what `shutdown_delay` would go
+/// on with. Nothing when it does not run.
+void begin_stop(const ProxyProcess& proxy);
 
 /// A file of deploy/.
 [[nodiscard]] std::string deploy_file(const std::string& name);
