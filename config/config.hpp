@@ -21,6 +21,13 @@ enum class WatchConfig : std::uint8_t {
     apply,
 };
 
+/// What the process denies itself once it has started (app/sandbox/).
+enum class SandboxMode : std::uint8_t {
+    automatic,  // what this kernel can do; the rest is a warning
+    off,
+    strict,  // all of it, or no start; reading is confined as well
+};
+
 struct Process {
     std::uint32_t workers = 0;          // 0 = auto: the cores this process may use
     std::uint64_t max_connections = 0;  // 0 = auto: from the descriptor limit
@@ -34,6 +41,7 @@ struct Process {
     std::string user{};
     std::string group{};
     bool strict_permissions = false;
+    SandboxMode sandbox = SandboxMode::automatic;
     bool operator==(const Process&) const = default;
 };
 

@@ -141,6 +141,15 @@ constexpr Key process_keys[] = {
      .access = at<&Process::strict_permissions>,
      .doc = "A file with a key, a password or a token that others can read is an error; false = a "
             "warning."},
+    {.name = "sandbox",
+     .kind = Kind::word,
+     .access = at<&Process::sandbox>,
+     .doc = "What the process denies itself once it has started: `auto` = all that this kernel can "
+            "do, what it cannot is a warning; `strict` = all of it or no start, files are read only "
+            "where the configuration names some, and a forbidden system call ends the process; "
+            "`off` = nothing.",
+     .effect = Effect::restart,
+     .words = "auto|off|strict"},
     {.name = "hash_seed",
      .kind = Kind::integer,
      .access = at<&Process::hash_seed>,

@@ -134,7 +134,8 @@ HttpRequest http_request(const Request& request, const AdminAddress& address,
 ClientError refusal(const Parser& parser, const AdminAddress& address) {
     const auto& answer = parser.get();
     return {ClientError::Kind::refused,
-            refusal_text(answer.result_int(), answer.body(), address.to_string()), answer.body()};
+            refusal_text(answer.result_int(), answer.body(), address.to_string()), answer.body(),
+            answer.result_int()};
 }
 
 asio::awaitable<std::expected<std::string, ClientError>> exchange(const ClientOptions& options,

@@ -35,6 +35,7 @@ struct ClientError {
     Kind kind = Kind::failed;
     std::string message{};  // for the user, several lines at times
     std::string body{};
+    unsigned status = 0;  // of HTTP, where it was refused
 };
 
 /// Asks a running proxy, one request after another, each on a connection of its own. Blocks.

@@ -14,6 +14,8 @@ namespace penstock::app::client {
 
 namespace {
 
+constexpr unsigned service_unavailable = 503;
+
 int print(std::string text) {
     if (!text.ends_with('\n')) text += '\n';
     write_out(text);  // a reader that has left, such as `head`, is no error
@@ -94,6 +96,17 @@ int show_status(const CommandTarget& target) {
         const auto value = parsed(all);
         if (!value) return report(value.error());
         return print(status_view(*value, standard_output_canvas()));
+    });
+}
+
+int show_readiness(const CommandTarget& target, const std::string& route) {
+    return with_options(target, [&](const ClientOptions& options) {
+        const auto answer = ApiClient(options).ask({.target = route});
+        if (answer) return print(*answer);
+        // What a probe shows of a failure is standard output.
+        if (answer.error().status != service_unavailable) return report(answer.error());
+        print(answer.error().body);
+        return int{ExitStatus::failure};
     });
 }
 

@@ -37,6 +37,9 @@ int ask_and_show(const CommandTarget& target, const Request& request, const View
 /// `penstock status`: three answers on one screen.
 int show_status(const CommandTarget& target);
 
+/// `penstock ready`: one of the routes for probes, in words and in the exit status.
+int show_readiness(const CommandTarget& target, const std::string& route);
+
 /// Runs `command` with the options of `target`, or says what is wrong with them.
 int with_options(const CommandTarget& target,
                  const std::function<int(const ClientOptions&)>& command);

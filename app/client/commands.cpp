@@ -75,7 +75,8 @@ CLI::App* add_command(CLI::App& app, const char* name, const char* description,
                      "Admin address of the running proxy: unix:PATH, host:port or http://host:port "
                      "[its unix socket]")
         ->check(admin_address());
-    command->add_option("--token-file", target.token_file, "File with the bearer token");
+    command->add_option("--token-file", target.token_file, "File with the bearer token")
+        ->type_name("FILE");
     if (with_json)
         command->add_flag("-j,--json", target.as_json, "Print the answer of the API as it is");
     return command;
@@ -96,6 +97,7 @@ void add_plan(CLI::App& app, Action& action) {
     command
         ->add_option("-c,--config", options.file,
                      "Of this file, - for standard input [the one that the proxy reads]")
+        ->type_name("FILE")
         ->check(not_empty());
     command->add_flag("-e,--exit-code", options.exit_code, "Exit with 4 if there are changes");
     command->callback([&action] { action = [] { return plan(target, options); }; });
@@ -118,6 +120,26 @@ void add_upgrade(CLI::App& app, Action& action) {
 void add_status(CLI::App& app, Action& action) {
     auto* command = add_command(app, "status", "Listeners, upstreams and backends on one screen");
     command->callback([&action] { action = [] { return show_status(target); }; });
+}
+
+void add_ready(CLI::App& app, Action& action) {
+    static std::string listener, upstream;
+    static bool live = false;
+    auto* command =
+        add_command(app, "ready", "Whether clients shall come; tells it by its status", false);
+    auto* of_listener =
+        command->add_option("-l,--listener", listener, "Of this listener")->check(not_empty());
+    auto* of_upstream =
+        command->add_option("-u,--upstream", upstream, "With this upstream")->check(not_empty());
+    command->add_flag("--live", live, "Whether all workers live, ready or not")
+        ->excludes(of_listener, of_upstream);
+    command->callback([&action] {
+        action = [] {
+            return show_readiness(target, live ? "/livez"
+                                               : with_query("/readyz", {{"listener", listener},
+                                                                        {"upstream", upstream}}));
+        };
+    });
 }
 
 void add_top(CLI::App& app, Action& action) {
@@ -156,7 +178,7 @@ void add_sessions(CLI::App& app, Action& action) {
 void add_closes(CLI::App& app, Action& action) {
     static std::string reason, upstream, limit;
     auto* command = add_command(app, "closes", "Lately closed connections and their reasons");
-    command->add_option("-r,--reason", reason, "Only those with this reason");
+    command->add_option("-r,--reason", reason, "Only those with this reason")->type_name("REASON");
     command->add_option("-u,--upstream", upstream, "Only those of this upstream");
     command->add_option("-n,--limit", limit, "At most so many")->check(whole_number());
     command->callback([&action] {
@@ -361,6 +383,7 @@ void add_commands(CLI::App& app, std::function<int()>& action) {
     add_reload(app, action);
     add_upgrade(app, action);
     add_status(app, action);
+    add_ready(app, action);
     add_top(app, action);
     add_sessions(app, action);
     add_closes(app, action);

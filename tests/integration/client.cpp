@@ -62,6 +62,33 @@ TEST_F(Client, status_shows_the_answers_on_one_screen) {
     EXPECT_FALSE(result.output.contains('\x1b')) << "colours into a pipe";
 }
 
+TEST_F(Client, ready_tells_by_its_exit_status) {
+    server_.answer("GET /readyz", "ready\n");
+    server_.answer("GET /livez", "alive\n");
+    const auto good = run({"ready"});
+    EXPECT_EQ(good.exit_status, 0) << good.errors;
+    EXPECT_EQ(good.output, "ready\n");
+    server_.answer("GET /readyz", "the process is draining\nlistener web is draining\n", 503);
+    const auto bad = run({"ready"});
+    EXPECT_EQ(bad.exit_status, 1);
+    EXPECT_EQ(bad.output, "the process is draining\nlistener web is draining\n");
+    EXPECT_EQ(bad.errors, "");
+    const auto alive = run({"ready", "--live"});
+    EXPECT_EQ(alive.exit_status, 0) << "draining is no reason to be restarted: " << alive.errors;
+    EXPECT_EQ(alive.output, "alive\n");
+    server_.answer("GET /livez", "worker 0 has not answered for 2.5 s\n", 503);
+    EXPECT_EQ(run({"ready", "--live"}).exit_status, 1);
+    server_.answer("GET /readyz?listener=web&upstream=a%2Fb", "ready\n");
+    EXPECT_EQ(run({"ready", "-l", "web", "-u", "a/b"}).exit_status, 0);
+    EXPECT_EQ(run({"ready", "--live", "-l", "web"}).exit_status, 2);
+    EXPECT_EQ(run_penstock({"ready", "--admin", "unix:" + directory_.path("nobody")}).exit_status,
+              3);
+    server_.answer("GET /readyz", "no such page", 404);
+    const auto strange = run({"ready"});
+    EXPECT_EQ(strange.exit_status, 1);
+    EXPECT_TRUE(strange.errors.contains("404")) << strange.errors;
+}
+
 TEST_F(Client, works_over_tcp_with_a_token) {
     ApiServer tcp;
     tcp.answer_status(status_body, listeners_body, upstreams_body);

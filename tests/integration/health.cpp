@@ -89,6 +89,8 @@ TEST(Health, B6_a_server_that_is_stopped_is_down_though_its_kernel_accepts) {
     ASSERT_TRUE(session);
     stopped.signal(SIGSTOP);
     ASSERT_TRUE(says(proxy, "backend b0 is down"));
+    // A worker hears of it in its next turn: who came before that waits for the stopped server.
+    ASSERT_TRUE(wait_for([&] { return echo_once(proxy.address(), 500ms).has_value(); }));
     for (int i = 0; i < 4; ++i) EXPECT_TRUE(echo_once(proxy.address()));
     stopped.signal(SIGCONT);
     ASSERT_TRUE(says(proxy, "backend b0 is up"));

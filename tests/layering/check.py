@@ -24,7 +24,7 @@ LIBRARIES = (
     ("OpenSSL", r"openssl/", ("net", "app/version.cpp")),
     ("toml++", r"toml\+\+/", ("config",)),
     ("spdlog", r"spdlog/", ("net/logger.cpp", "app/version.cpp")),
-    ("CLI11", r"CLI/", ("app/main.cpp", "app/client/commands.cpp")),
+    ("CLI11", r"CLI/", ("app/command_line.cpp", "app/client/commands.cpp")),
     ("prometheus-cpp", r"prometheus/", ("metrics",)),
     ("c-ares", r"ares(\.h|_\w+\.h)$", ("net",)),
     ("libpq", r"(postgresql/)?libpq-", ("health/probe/postgres_probe.cpp",)),

@@ -117,6 +117,7 @@ TEST(ConfigKeyTable, DefaultsAreThoseOfTheContract) {
         {"process", "max_connections", "\"auto\""},
         {"process", "memory_limit", "\"auto\""},
         {"process", "strict_permissions", "false"},
+        {"process", "sandbox", "\"auto\""},
         {"process", "shutdown_delay", "\"0s\""},
         {"process", "hash_seed", "0"},
         {"process.drain", "wait", "\"25s\""},

@@ -31,6 +31,7 @@ watch_config = "check"
 user = ""
 group = ""
 strict_permissions = false
+sandbox = "auto"
 hash_seed = 0
 
 [log]
@@ -240,6 +241,7 @@ private:
         p.hash_seed = coin() ? number(0, 9) : std::numeric_limits<std::int64_t>::max();
         p.memory_limit = coin() ? 0 : std::uint64_t{number(1, 1023)} << 20U;
         p.strict_permissions = coin();
+        p.sandbox = word<SandboxMode>(3);
         p.user = text();
         p.group = text();
         return p;

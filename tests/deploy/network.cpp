@@ -1,0 +1,180 @@
+#include "tests/deploy/network.hpp"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <exception>
+#include <sstream>
+#include <stdexcept>
+
+#include "tests/support/access_log.hpp"
+#include "tests/support/netns.hpp"
+
+namespace penstock::test {
+
+namespace {
+
+UniqueFd this_network() {
+    UniqueFd fd(::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
+    if (!fd) throw std::runtime_error(std::string("network namespaces: ") + std::strerror(errno));
+    return fd;
+}
+
+/// Lays what is in ROOT over the file system, for this program alone: whole folders of /run, single
+/// files and folders of /etc.
+constexpr const char* lay_over = R"(set -eu
+root=$1
+shift
+mount --bind "$root/run" /run
+for entry in "$root"/etc/*; do
+    if [ -e "$entry" ]; then mount --bind "$entry" "/etc/${entry##*/}"; fi
+done
+exec "$@")";
+
+std::vector<std::string> words_of(const std::filesystem::path& root,
+                                  const std::vector<std::string>& options,
+                                  const std::vector<std::string>& argv) {
+    std::vector<std::string> words{"unshare", "--mount", "--propagation", "private"};
+    words.insert(words.end(), options.begin(), options.end());
+    words.insert(words.end(), {"sh", "-c", lay_over, "sh", root.string()});
+    words.insert(words.end(), argv.begin(), argv.end());
+    return words;
+}
+
+std::vector<std::string> daemon_words(const std::filesystem::path& root,
+                                      const std::vector<std::string>& argv) {
+    return words_of(root, {"--pid", "--fork", "--kill-child=KILL", "--mount-proc"}, argv);
+}
+
+/// Starts on the machine; ChildProcess has no scope of its own to do that in.
+ChildProcess start_on(const Machine& machine, const std::vector<std::string>& argv) {
+    const auto inside = machine.enter();
+    return ChildProcess(argv);
+}
+
+}  // namespace
+
+Machine::Machine(std::string name) : name_(std::move(name)) {
+    const ScopedNetns fresh;
+    fd_ = this_network();
+}
+
+Machine::Inside::Inside(int machine) : home_(this_network()) {
+    if (::setns(machine, CLONE_NEWNET) != 0)
+        throw std::runtime_error(std::string("cannot enter a machine: ") + std::strerror(errno));
+}
+
+Machine::Inside::~Inside() {
+    if (::setns(home_.get(), CLONE_NEWNET) != 0) std::terminate();  // others would run inside
+}
+
+std::string Machine::path() const {
+    return "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(fd_.get());
+}
+
+std::string Machine::run(const std::vector<std::string>& argv) const {
+    const auto inside = enter();
+    return run_program(argv);
+}
+
+std::string Machine::ip(const std::string& words) const {
+    std::vector<std::string> argv{"ip"};
+    std::istringstream stream(words);
+    for (std::string word; stream >> word;) argv.push_back(word);
+    return run(argv);
+}
+
+void Machine::sysctl(const std::string& name, const std::string& value) const {
+    const auto inside = enter();
+    ScopedNetns::set(name, value);
+}
+
+void Machine::wire(const std::string& port, const Machine& other,
+                   const std::string& other_port) const {
+    ip("link add " + port + " type veth peer name " + other_port + " netns " + other.path());
+    ip("link set " + port + " up");
+    other.ip("link set " + other_port + " up");
+}
+
+Daemon::Daemon(const Machine& machine, const std::filesystem::path& root,
+               const std::vector<std::string>& argv)
+    : child_(start_on(machine, daemon_words(root, argv))) {}
+
+void Daemon::kill() {
+    child_.signal(SIGKILL);  // its namespace ends with it
+    if (!child_.wait_exit()) throw std::runtime_error("a daemon outlives SIGKILL");
+}
+
+std::string run_in(const Machine& machine, const std::filesystem::path& root,
+                   const std::vector<std::string>& argv) {
+    return machine.run(words_of(root, {}, argv));
+}
+
+bool Flow::lives() {
+    return socket.send("ping", promptly) && socket.receive_text(4, promptly) == "ping";
+}
+
+Site::Site(int balancers_wanted) {
+    router.sysctl("net/ipv4/ip_forward", "1");
+    router.ip("link add lan type bridge");
+    router.ip("link set lan up");
+    router.ip("address add 198.51.100.1/24 dev lan");
+    router.wire("clients", client, "eth0");
+    router.ip("address add 192.0.2.1/24 dev clients");
+    client.ip("address add 192.0.2.2/24 dev eth0");
+    client.ip("route add default via 192.0.2.1");
+    client.ip("route add local 10.1.0.0/16 dev lo");  // 65,536 clients on one machine
+    router.ip("route add 10.1.0.0/16 via 192.0.2.2");
+
+    const auto attach = [this](const Machine& machine, int number) {
+        router.wire(machine.name(), machine, "eth0");
+        router.ip("link set " + machine.name() + " master lan");
+        machine.ip("address add 198.51.100." + std::to_string(number) + "/24 dev eth0");
+        machine.ip("route add default via 198.51.100.1");
+    };
+    for (int i = 1; i <= balancers_wanted; ++i)
+        attach(balancers.emplace_back("lb" + std::to_string(i)), 10 + i);
+    for (int i = 1; i <= 3; ++i) {
+        const std::string name = "app" + std::to_string(i);
+        attach(apps_.emplace_back(name), 20 + i);
+        const auto inside = apps_.back().enter();
+        servers_.push_back(std::make_unique<ChaosBackend>(
+            [name](Socket& socket, const ChaosBackend& self) {
+                std::string peer = Address::peer_of(socket.fd()).text();
+                peer.resize(peer.rfind(':'));
+                peer.resize(16, ' ');
+                scripts::greet(name + " " + peer)(socket, self);
+            },
+            "198.51.100." + std::to_string(20 + i) + ":8080"));
+    }
+}
+
+std::unique_ptr<Flow> Site::connect(const std::string& to, const std::string& source,
+                                    const std::string& first_bytes) const {
+    const auto inside = client.enter();
+    auto socket = Socket::connect(Address::parse(to), {.source = source + ":0"}, 2s);
+    if (!socket || !socket->send(first_bytes, 2s)) return nullptr;
+    constexpr std::size_t greeting = 21;  // "app1 198.51.100.11   "
+    const std::string text = socket->receive_text(greeting, 2s);
+    if (text.size() != greeting) return nullptr;
+    return std::make_unique<Flow>(
+        Flow{std::move(*socket), text.substr(0, 4), text.substr(5, text.find(' ', 5) - 5)});
+}
+
+std::string deploy_file(const std::string& name) {
+    std::string text = read_file(std::filesystem::path(PENSTOCK_DEPLOY) / name);
+    if (text.empty()) throw std::runtime_error("deploy/" + name + " is not there");
+    return text;
+}
+
+void install(const std::filesystem::path& root, const std::string& name, const std::string& at,
+             const std::string& mode) {
+    run_program({"install", "-D", "-m", mode, std::string(PENSTOCK_DEPLOY) + "/" + name,
+                 (root / at).string()});
+}
+
+}  // namespace penstock::test
