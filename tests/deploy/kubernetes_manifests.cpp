@@ -100,7 +100,7 @@ TEST_P(ManifestTest, pod_has_no_rights) {
 INSTANTIATE_TEST_SUITE_P(Kubernetes, ManifestTest,
                          ::testing::Values(std::pair{"deployment", "Deployment"},
                                            std::pair{"daemonset", "DaemonSet"}),
-                         [](const auto& info) { return info.param.first; });
+                         [](const auto& given) { return given.param.first; });
 
 TEST(DeploymentManifests, a_change_loses_nobody_and_an_emptied_node_takes_one_at_a_time) {
     const Manifests manifests("deployment");

@@ -280,7 +280,7 @@ TEST_F(PodTest, daemonset_listens_on_ports_of_its_node_once_the_node_allows_it) 
     // Figures are for Prometheus's network and for the node; 10.1.0.12 is in the former.
     const auto from = [](const std::string& source) {
         auto socket = Socket::connect(at(9901), {.source = source});
-        return socket && socket->send("GET /metrics HTTP/1.0\r\n\r\n") &&
+        return socket && socket->send("GET /metrics HTTP/1.1\r\nHost: node\r\n\r\n") &&
                socket->receive_text(12) == "HTTP/1.1 200";
     };
     run_program({"ip", "address", "add", "203.0.113.9/32", "dev", "lo"});

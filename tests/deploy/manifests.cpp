@@ -19,7 +19,7 @@ Manifests::Manifests(const std::string& folder)
 
 const json::value& Manifests::get(const std::string& kind, const std::string& name) const {
     for (const auto& one : documents_.as_array())
-        if (one.at("kind") == kind && one.at("metadata").at("name") == name) return one;
+        if (text(one.at("kind")) == kind && text(one.at("metadata").at("name")) == name) return one;
     throw std::runtime_error("no " + kind + " " + name);
 }
 
@@ -33,7 +33,8 @@ const json::value& container_of(const json::value& workload) {
 
 int port_named(const json::value& workload, const std::string& name) {
     for (const auto& port : container_of(workload).at("ports").as_array())
-        if (port.at("name") == name) return static_cast<int>(port.at("containerPort").as_int64());
+        if (text(port.at("name")) == name)
+            return static_cast<int>(port.at("containerPort").as_int64());
     throw std::runtime_error("no port " + name);
 }
 
