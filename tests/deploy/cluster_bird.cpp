@@ -23,7 +23,8 @@ constexpr const char* common = "203.0.113.10:80";
 
 /// The value of a key in a unit: what systemd would run.
 std::vector<std::string> command_of(const std::string& key) {
-    std::istringstream lines(deploy_file("bird/penstock-announce.service"));
+    std::istringstream lines(changed(deploy_file("bird/penstock-announce.service"),
+                                     {{"/usr/bin/penstock", "/usr/local/bin/penstock"}}));
     for (std::string line; std::getline(lines, line);) {
         if (!line.starts_with(key + "=")) continue;
         std::istringstream words(line.substr(line.find_first_not_of("+-", key.size() + 1)));
@@ -47,12 +48,14 @@ protected:
     };
 
     Anycast() {
-        prepare(router_root_.path(), "bird/router.conf");
+        make_run(router_root_.path());
+        router_root_.write("etc/bird/bird.conf", deploy_file("bird/router.conf"));
         site_.router.run(
             {"sysctl", "-p", std::string(PENSTOCK_DEPLOY) + "/bird/router.sysctl.conf"});
         router_ = std::make_unique<Daemon>(site_.router, router_root_.path(), bird_words);
         for (std::size_t i = 0; i < balancers_.size(); ++i) {
-            prepare(balancers_[i].root.path(), "bird/bird.conf");
+            make_run(balancers_[i].root.path());
+            install_as_told(balancers_[i].root.path(), "bird");
             start_penstock(i, deploy_file("bird/penstock.toml"));
             start_bird(i);
             start_announce(i);
@@ -68,8 +71,7 @@ protected:
         return site_.balancers.at(index);
     }
 
-    static void prepare(const std::filesystem::path& root, const std::string& config) {
-        install(root, config, "etc/bird/bird.conf");
+    static void make_run(const std::filesystem::path& root) {
         run_program({"install", "-d", "-o", "bird", "-g", "bird", (root / "run/bird").string()});
     }
 
@@ -87,12 +89,8 @@ protected:
     void start_announce(std::size_t index) {
         const auto& root = balancers_[index].root.path();
         run_in(machine(index), root, command_of("ExecStartPre"));
-        auto words = command_of("ExecStart");
-        for (std::string& word : words)
-            for (const std::string file : {"bird/penstock-announce", "keepalived/penstock-ready"})
-                if (word == "/usr/local/libexec/" + std::filesystem::path(file).filename().string())
-                    word = std::string(PENSTOCK_DEPLOY) + "/" + file;
-        balancers_[index].announce = std::make_unique<Daemon>(machine(index), root, as_bird(words));
+        balancers_[index].announce =
+            std::make_unique<Daemon>(machine(index), root, as_bird(command_of("ExecStart")));
     }
 
     /// The next hops of the common address on the router.
@@ -156,6 +154,7 @@ TEST_F(Anycast, ClientsLandOnBothAndWhoDrainsIsLeft) {
 
     penstock(0, "drain");
     wait_hops({second});
+    EXPECT_TRUE(balancers_[0].announce->said().contains("(the process is draining)")) << said(0);
     EXPECT_EQ(living(before[second]), before[second].size());
     // Their packets reach the other machine now, which resets them: docs/scaling.md says so.
     EXPECT_EQ(living(before[first]), 0U);
@@ -239,7 +238,8 @@ TEST_F(Anycast, ScriptTakesTheRouteWithIt) {
     wait_hops({first, second});
     balancers_[0].announce->terminate();
     wait_hops({second});
-    EXPECT_TRUE(balancers_[0].announce->said().contains("anycast: enabled\nanycast: disabled\n"))
+    EXPECT_TRUE(balancers_[0].announce->said().ends_with(
+        "anycast: enabled (ready)\nanycast: disabled (this script ends)\n"))
         << said(0);
 
     start_announce(0);
@@ -281,10 +281,10 @@ TEST_F(Anycast, EachSourceHasTheSameServerThroughEitherMachine) {
     for (const auto& [server, share] : shares) EXPECT_GT(share, 120) << server;
 
     // A proxy in front that tells the source by the PROXY protocol: the same again.
-    std::string toml = deploy_file("bird/penstock.toml");
     const std::string bind = "bind = \":80\"\n";
-    toml.replace(toml.find(bind), bind.size(),
-                 bind + "proxy_protocol = \"v2\"\nproxy_protocol_from = [\"192.0.2.2\"]\n");
+    const std::string toml = changed(
+        deploy_file("bird/penstock.toml"),
+        {{bind, bind + "proxy_protocol = \"v2\"\nproxy_protocol_from = [\"192.0.2.2\"]\n"}});
     for (std::size_t i = 0; i < 2; ++i) {
         start_penstock(i, toml);
     }
@@ -301,12 +301,10 @@ TEST_F(Anycast, EachSourceHasTheSameServerThroughEitherMachine) {
 TEST(Announce, ItsUnitIsSoundAndLetsTheScriptDoLittle) {
     const TempDir root;
     std::string unit = deploy_file("bird/penstock-announce.service");
-    for (const std::string name : {"penstock-announce", "penstock-ready"}) {
-        const std::string there = "/usr/local/libexec/" + name;
-        const std::string here = root.write(name, "#!/bin/sh\n");
+    for (const std::string there : {"/usr/local/libexec/penstock-announce", "/usr/bin/penstock"}) {
+        const std::string here = root.write(there.substr(1), "#!/bin/sh\n");
         run_program({"chmod", "755", here});
-        for (auto at = unit.find(there); at != std::string::npos; at = unit.find(there))
-            unit.replace(at, there.size(), here);
+        unit = changed(unit, {{there, here}});
     }
     root.write("penstock-announce.service", unit);
     ChildProcess verify(

@@ -52,8 +52,9 @@ private:
 };
 
 /// A daemon on a machine, as number 1 of a process namespace of its own: nothing of what it starts
-/// outlives it. It sees /run and files of /etc of its own: those of `root`, which holds the same
-/// folders as the real root, laid over it.
+/// outlives it. It sees /run, /usr/local and files of /etc of its own: those of `root`, which holds
+/// the same folders as the real root, laid over it. /usr/local/bin/penstock is the program under
+/// test.
 class Daemon {
 public:
     Daemon(const Machine& machine, const std::filesystem::path& root,
@@ -116,8 +117,7 @@ void begin_stop(const ProxyProcess& proxy);
 
 /// A file of deploy/.
 [[nodiscard]] std::string deploy_file(const std::string& name);
-/// Puts a file of deploy/ below `root`, as the README's `install` does.
-void install(const std::filesystem::path& root, const std::string& name, const std::string& at,
-             const std::string& mode = "644");
+/// Carries out the lines of a folder's README that begin with `install`, below `root`.
+void install_as_told(const std::filesystem::path& root, const std::string& folder);
 
 }  // namespace penstock::test
