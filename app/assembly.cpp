@@ -105,6 +105,7 @@ void Assembly::wire(boost::asio::io_context& context) {
         monitors->set_tls(upstream, changed);
     });
     service.set_tls_files(*tls_files);
+    service.set_sandbox(sandbox);
     monitors->on_event([&service](const auto& upstream, const auto& event) {
         service.on_health_event(upstream, event);
     });
