@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -94,6 +95,13 @@ Container::Container(const std::vector<std::string>& argv, const ContainerOption
         return init_ > 0 || !process_->running();
     });
     if (!started || init_ < 0) throw std::runtime_error("no container: " + errors());
+}
+
+Container::~Container() {
+    // Its number is its own as long as its parent, unshare, has not waited for it.
+    if (!process_->running()) return;
+    signal(SIGKILL);
+    process_->wait_exit();
 }
 
 void Container::wait_ready() {

@@ -53,6 +53,9 @@ struct ContainerOptions {
 class Container {
 public:
     Container(const std::vector<std::string>& argv, const ContainerOptions& options);
+    Container(const Container&) = delete;
+    Container& operator=(const Container&) = delete;
+    ~Container();
 
     /// Waits for `ready` on its standard output; throws with all it has said when it does not come.
     void wait_ready();

@@ -16,6 +16,7 @@
 
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -128,6 +129,8 @@ void give_up_rights(const Plan& plan) {
     check(::setresgid(plan.gid, plan.gid, plan.gid), "setresgid");
     check(::setresuid(plan.uid, plan.uid, plan.uid), "setresuid");
     check(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs");
+    // `unshare --kill-child` has asked for it; another user is another matter to the kernel.
+    check(::prctl(PR_SET_PDEATHSIG, SIGKILL), "an end with the parent");
 }
 
 }  // namespace

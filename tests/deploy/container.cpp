@@ -186,6 +186,16 @@ TEST_F(ContainerTest, drain_fits_into_the_ten_seconds_of_docker_stop) {
     EXPECT_TRUE(config.contains("drain = { wait = \"6s\", close_over = \"2s\" }")) << config;
 }
 
+TEST_F(ContainerTest, nothing_of_it_outlives_who_has_started_it) {
+    pid_t init = -1;
+    {
+        const Container container(command_of(dockerfile_), options());
+        init = container.init();
+    }
+    EXPECT_TRUE(wait_for([&] { return ::kill(init, 0) != 0; }));
+    EXPECT_EQ(read_file(cgroup_.members().empty() ? "/dev/null" : cgroup_.members()), "");
+}
+
 TEST_F(ContainerTest, upgrade_inside_is_refused_with_a_reason) {
     Container container(command_of(dockerfile_), options());
     container.wait_ready();

@@ -24,10 +24,11 @@ bool selects(const json::value& labels, const json::value& workload) {
     return !labels.as_object().empty();
 }
 
-class ManifestTest : public ::testing::TestWithParam<std::pair<const char*, const char*>> {
+class ManifestTest : public ::testing::TestWithParam<std::string> {
 protected:
-    Manifests manifests_{GetParam().first};
-    const json::value& workload_ = manifests_.get(GetParam().second);
+    Manifests manifests_{GetParam()};
+    const json::value& workload_ =
+        manifests_.get(GetParam() == "daemonset" ? "DaemonSet" : "Deployment");
     const json::value& pod_ = workload_.at("spec").at("template").at("spec");
 };
 
@@ -97,10 +98,8 @@ TEST_P(ManifestTest, pod_has_no_rights) {
     EXPECT_EQ(json::serialize(context.at("capabilities")), R"({"drop":["ALL"]})");
 }
 
-INSTANTIATE_TEST_SUITE_P(Kubernetes, ManifestTest,
-                         ::testing::Values(std::pair{"deployment", "Deployment"},
-                                           std::pair{"daemonset", "DaemonSet"}),
-                         [](const auto& given) { return given.param.first; });
+INSTANTIATE_TEST_SUITE_P(Kubernetes, ManifestTest, ::testing::Values("deployment", "daemonset"),
+                         [](const auto& given) { return given.param; });
 
 TEST(DeploymentManifests, a_change_loses_nobody_and_an_emptied_node_takes_one_at_a_time) {
     const Manifests manifests("deployment");
