@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <filesystem>
 #include <map>
 #include <optional>
 #include <string>
@@ -13,6 +14,7 @@
 #include "tests/support/pki.hpp"
 #include "tests/support/proxy_process.hpp"
 #include "tests/support/temp_dir.hpp"
+#include "tests/support/tls_stream.hpp"
 
 namespace penstock::test {
 
