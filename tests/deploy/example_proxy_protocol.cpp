@@ -128,9 +128,10 @@ TEST_F(ProxyProtocol, who_goes_past_the_front_is_refused_and_who_lies_is_not_bel
     Socket bare = connect("10.0.0.10", "10.0.0.20:8080");
     EXPECT_FALSE(is_served(bare));
     const auto lines = expect_lines(*proxy, 2);
-    EXPECT_EQ(lines[0].reason, "proxy_header_untrusted");
-    EXPECT_EQ(lines[1].reason, "proxy_header_invalid");
-    for (const LogLine& line : lines) example.expect_told("`" + line.reason + "`");
+    for (const char* reason : {"proxy_header_untrusted", "proxy_header_invalid"}) {
+        EXPECT_EQ(std::ranges::count(lines, reason, &LogLine::reason), 1) << reason;
+        example.expect_told("`" + std::string(reason) + "`");
+    }
 
     Socket at_server = connect("203.0.113.30", "10.0.0.1:80");
     ASSERT_TRUE(at_server.send(lie) && is_served(at_server));

@@ -53,7 +53,8 @@ std::string in_stream_block(const std::string& lines) {
 }  // namespace
 
 Nginx::Nginx(const std::string& text, const NginxOptions& options)
-    : address_(private_address()), status_address_(private_address()) {
+    : address_(options.address.empty() ? private_address() : Address::parse(options.address)),
+      status_address_(private_address()) {
     const std::string directory = directory_.path().string();
     const std::string file = directory + "/nginx.conf";
     std::ofstream(file) << fmt::format(
@@ -63,7 +64,8 @@ Nginx::Nginx(const std::string& text, const NginxOptions& options)
     // -e: the compiled-in error log is not for everybody to open.
     process_.emplace(ServerProcess::Command{
         .argv = {PENSTOCK_TEST_NGINX, "-p", directory, "-e", "stderr", "-c", file},
-        .accepts_on = status_address_});
+        .accepts_on = status_address_,
+        .stop_signal = options.graceful ? SIGQUIT : SIGTERM});
 }
 
 // "Active connections: 1 \nserver accepts handled requests\n 7 7 9 \n..."

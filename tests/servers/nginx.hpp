@@ -13,6 +13,8 @@ struct NginxOptions {
     std::string listen{};  // more words of the listen directive, "ssl http2"
     std::string server{};  // more lines of the server block
     std::string stream{};  // lines of the stream block, "server { listen 127.0.0.1:1; ... }"
+    std::string address{};  // one that the test knows to be free; empty = a private one
+    bool graceful = false;  // at its end it finishes what it has begun
 };
 
 /// An nginx in one process (so that its end is the end of one pid), with a private directory.

@@ -22,6 +22,14 @@ RedisServer::RedisServer(const std::vector<std::string>& more) : address_(privat
     process_.emplace(ServerProcess::Command{.argv = std::move(argv), .accepts_on = address_});
 }
 
+RedisServer::RedisServer(const Address& address, const std::string& file) : address_(address) {
+    std::vector<std::string> argv{"redis-server", file,
+                                  "--bind",       host_of(address_),
+                                  "--port",       port_of(address_),
+                                  "--dir",        directory_.path().string()};
+    process_.emplace(ServerProcess::Command{.argv = std::move(argv), .accepts_on = address_});
+}
+
 std::uint64_t RedisServer::calls(const std::string& command) const {
     const std::string statistics = redis_cli(address_, {"info", "commandstats"});
     const std::string key = "cmdstat_" + command + ":calls=";

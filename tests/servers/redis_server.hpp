@@ -15,6 +15,13 @@ class RedisServer {
 public:
     /// `more`: further options, as on its command line.
     explicit RedisServer(const std::vector<std::string>& more = {});
+    /// With that configuration file, to which the address is added, on an address that the test
+    /// knows to be free. Redis may rewrite the file.
+    RedisServer(const Address& address, const std::string& file);
+
+    /// Its end without a word, and the start afterwards.
+    void kill() { process_->kill(); }
+    void start() { process_->start(); }
 
     [[nodiscard]] const Address& address() const { return address_; }
     [[nodiscard]] std::string text() const { return address_.text(); }

@@ -29,6 +29,7 @@ chown -R --reference="$dir" "$version"
 ln -s "$(basename "$version")" "$version.link"
 mv -T "$version.link" "$dir/current"
 
-# The last three stay, for going back.
-find "$dir" -mindepth 1 -maxdepth 1 -type d | sort | head -n -3 | xargs -r rm -r
+# The two before it stay, for going back.
+find "$dir" -mindepth 1 -maxdepth 1 -type d ! -name "$(basename "$version")" | sort | head -n -2 |
+    xargs -r rm -r
 echo "in force: $(openssl x509 -in "$dir/current/cert.pem" -noout -serial -enddate | paste -sd' ')"
