@@ -31,6 +31,10 @@ public:
     WatchedProxy& operator=(const WatchedProxy&) = delete;
 
     [[nodiscard]] Prometheus& prometheus() { return *prometheus_; }
+    /// Its page of metrics.
+    [[nodiscard]] MetricsPage page() const {
+        return MetricsPage(proxy_->admin().get("/metrics").body);
+    }
     /// A reload that is refused, and one that is not.
     void reload_badly_and_well();
 
