@@ -52,7 +52,7 @@ protected:
         const json::value told = json::parse(prometheus_.data("rules"));
         for (const json::value& group : told.at("groups").as_array())
             for (const json::value& rule : group.at("rules").as_array())
-                (rule.at("type") == "alerting" ? alerts_ : records_).push_back(rule);
+                (rule.at("type").as_string() == "alerting" ? alerts_ : records_).push_back(rule);
         EXPECT_GT(alerts_.size(), 40U);
         EXPECT_GT(records_.size(), 20U);
     }
@@ -118,7 +118,7 @@ TEST_F(Rules, each_alert_says_how_bad_who_and_what_to_do) {
         std::string anchor = name;
         std::ranges::transform(anchor, anchor.begin(),
                                [](unsigned char c) { return std::tolower(c); });
-        EXPECT_EQ(told.at("runbook_url"), "docs/alerts.md#" + anchor);
+        EXPECT_EQ(as_text(told.at("runbook_url")), "docs/alerts.md#" + anchor);
         EXPECT_TRUE(sections.contains(name)) << name << " has no section in docs/alerts.md";
     }
     for (const std::string& section : sections)
@@ -220,8 +220,8 @@ TEST(PrometheusFiles, in_kubernetes_it_scrapes_running_pods_of_penstock_at_their
     };
     ASSERT_TRUE(wait_for(found));
     ASSERT_EQ(targets.size(), 1U) << json::serialize(targets);
-    EXPECT_EQ(targets.front().at("labels").at("instance"), "prod/lb-0");
-    EXPECT_EQ(targets.front().at("labels").at("job"), "penstock");
+    EXPECT_EQ(as_text(targets.front().at("labels").at("instance")), "prod/lb-0");
+    EXPECT_EQ(as_text(targets.front().at("labels").at("job")), "penstock");
 }
 
 }  // namespace

@@ -78,7 +78,8 @@ ConfigText WatchedProxy::configuration() {
          .upstream = "queue = { max_length = 10, timeout = \"10s\" }"},
         {.name = "broken",
          .backends = {nobody_.address.text(), nobody_.address.text()},
-         .upstream = "circuit_breaker = { open_for = { base = \"1s\", max = \"1s\" } }"},
+         .upstream = "panic_threshold = 1\ncircuit_breaker = { open_for = { base = \"1s\", max = "
+                     "\"1s\" } }"},
         {.name = "closed", .backends = {a_.text()}, .listener = "deny = \"all\""}};
     // So that each is another one.
     config.more = "# reload " + std::to_string(reloads_) + "\n[[upstream]]\nname = \"reload-" +

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <filesystem>
 #include <map>
 #include <optional>
 #include <string>
@@ -13,6 +14,7 @@
 #include "tests/support/pki.hpp"
 #include "tests/support/proxy_process.hpp"
 #include "tests/support/temp_dir.hpp"
+#include "tests/support/tls_stream.hpp"
 
 namespace penstock::test {
 
@@ -29,6 +31,10 @@ public:
     WatchedProxy& operator=(const WatchedProxy&) = delete;
 
     [[nodiscard]] Prometheus& prometheus() { return *prometheus_; }
+    /// Its page of metrics.
+    [[nodiscard]] MetricsPage page() const {
+        return MetricsPage(proxy_->admin().get("/metrics").body);
+    }
     /// A reload that is refused, and one that is not.
     void reload_badly_and_well();
 

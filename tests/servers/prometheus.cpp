@@ -53,7 +53,7 @@ std::map<std::string, double> Prometheus::query(const std::string& expression) c
     const auto answer =
         json::parse(curl({"--no-fail", "--get", "--data-urlencode", "query=" + expression,
                           "http://" + address_.text() + "/api/v1/query"}));
-    if (answer.at("status") != "success")
+    if (answer.at("status").as_string() != "success")
         throw std::runtime_error("prometheus: " + json::serialize(answer.at("error")) + " in " +
                                  expression);
     std::map<std::string, double> values;
