@@ -165,7 +165,7 @@ Site::Site(int balancers_wanted) {
         servers_.push_back(std::make_unique<ChaosBackend>(
             [name](Socket& socket, const ChaosBackend& self) {
                 std::string peer = Address::peer_of(socket.fd()).text();
-                peer.resize(peer.rfind(':'));
+                peer = peer.substr(0, peer.rfind(':'));  // nothing if it has gone already
                 peer.resize(16, ' ');
                 scripts::greet(name + " " + peer)(socket, self);
             },
