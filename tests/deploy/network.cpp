@@ -63,7 +63,7 @@ std::vector<std::string> daemon_words(const std::filesystem::path& root,
 /// Starts on the machine; ChildProcess has no scope of its own to do that in.
 ChildProcess start_on(const Machine& machine, const std::vector<std::string>& argv) {
     const auto inside = machine.enter();
-    return ChildProcess(argv);
+    return {argv};
 }
 
 }  // namespace
@@ -167,9 +167,10 @@ Site::Site(int balancers_wanted) {
                 std::string peer = Address::peer_of(socket.fd()).text();
                 peer = peer.substr(0, peer.rfind(':'));  // nothing if it has gone already
                 peer.resize(16, ' ');
-                scripts::greet(name + " " + peer)(socket, self);
+                peer.insert(0, name + " ");
+                scripts::greet(peer)(socket, self);
             },
-            "198.51.100." + std::to_string(20 + i) + ":8080"));
+            "198.51.100.2" + std::to_string(i) + ":8080"));
     }
 }
 
