@@ -228,6 +228,15 @@ json::value to_json(const LastReload& reload) {
         {"time", time_text(reload.time)}, {"ok", reload.ok}, {"errors", texts(reload.errors)}};
 }
 
+json::value to_json(const SandboxView& sandbox) {
+    return json::object{{"mode", sandbox.mode},
+                        {"seccomp", sandbox.seccomp},
+                        {"landlock", sandbox.landlock},
+                        {"no_new_privs", sandbox.no_new_privs},
+                        {"capabilities", sandbox.capabilities},
+                        {"missing", texts(sandbox.missing)}};
+}
+
 template <typename T>
 json::value list(const std::vector<T>& items) {
     json::array array;
@@ -259,6 +268,7 @@ json::value to_json(const ProcessView& process) {
                                                 {"overload", process.overload}}},
                         {"last_reload", to_json(process.last_reload)},
                         {"restart_required", texts(process.restart_required)},
+                        {"sandbox", to_json(process.sandbox)},
                         {"old_processes", list(process.old_processes)}};
 }
 

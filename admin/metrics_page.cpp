@@ -103,6 +103,13 @@ void add_process(Exposition& page, const ProcessView& process) {
         from_bool(process.overload));
     one(Type::gauge, "draining", "Whether /readyz tells clients to go elsewhere.",
         from_bool(process.draining));
+    begin(page, Type::gauge, "sandbox", "Whether a part of the sandbox is in force.");
+    const auto& sandbox = process.sandbox;
+    for (const auto& [part, on] : {std::pair("seccomp", sandbox.seccomp),
+                                   {"landlock", sandbox.landlock},
+                                   {"no_new_privs", sandbox.no_new_privs},
+                                   {"capabilities", sandbox.capabilities}})
+        page.add({{"part", part}}, from_bool(on));
     one(Type::counter, "access_log_lines_total", "Lines given to the access log.",
         process.access_log_lines);
     one(Type::counter, "access_log_dropped_total",

@@ -52,6 +52,16 @@ struct OldProcess {
     std::optional<double> s_left{};  // until it ends its last sessions
 };
 
+/// What the process denies itself (process.sandbox), and which parts of that are in force.
+struct SandboxView {
+    std::string mode = "off";
+    bool seccomp = false;
+    bool landlock = false;
+    bool no_new_privs = false;
+    bool capabilities = false;  // dropped, but for those that are needed later
+    std::vector<std::string> missing{};  // a sentence for each part that should be in force
+};
+
 struct ProcessView {
     std::string version{};
     std::string compiler{};
@@ -76,6 +86,7 @@ struct ProcessView {
     std::uint64_t reloads_failed = 0;
     std::vector<std::string> restart_required{};  // keys of the file that need a new start
     std::vector<OldProcess> old_processes{};      // the newest first
+    SandboxView sandbox{};
     ProcessUsage usage{};
 };
 

@@ -7,6 +7,8 @@
 
 #include "app/process.hpp"
 #include "app/run.hpp"
+#include "app/sandbox/capabilities.hpp"
+#include "app/sandbox/every_thread.hpp"
 
 namespace penstock::app {
 
@@ -61,6 +63,9 @@ std::expected<std::unique_ptr<Assembly>, StartFailure> Assembly::open(
                                 inheritance.take_admin_sockets());
     if (!admin) return failed(admin.error());
     proxy->admin = *std::move(admin);
+    // As another user it could not any more. Where it cannot now, the sandbox says what is missing.
+    if (sandbox::possible(config.process.sandbox) && !config.process.user.empty())
+        static_cast<void>(sandbox::on_every_thread(sandbox::capabilities::drop_bounding_set));
     if (auto switched = switch_user(config.process.user, config.process.group); !switched)
         return failed(switched.error());
     proxy->follow_files(origin, context, log, *std::move(access), *std::move(tls));
@@ -100,7 +105,7 @@ void Assembly::wire(boost::asio::io_context& context) {
         monitors->set_tls(upstream, changed);
     });
     service.set_tls_files(*tls_files);
-
+    service.set_sandbox(sandbox);
     monitors->on_event([&service](const auto& upstream, const auto& event) {
         service.on_health_event(upstream, event);
     });

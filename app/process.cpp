@@ -31,6 +31,11 @@ void ignore_stray_signals() noexcept {
                                        SIGPROF, SIGPOLL, SIGPWR,  SIGSTKFLT, SIGCHLD, SIGWINCH};
     for (const int signal : strays) std::signal(signal, SIG_IGN);
     for (int signal = SIGRTMIN; signal <= SIGRTMAX; ++signal) std::signal(signal, SIG_IGN);
+    // Whoever starts this process may have blocked it, and threads to come have to hear it.
+    sigset_t open;
+    sigemptyset(&open);
+    sigaddset(&open, sandbox::every_thread_signal());
+    ::sigprocmask(SIG_UNBLOCK, &open, nullptr);
 }
 
 void block_signals() noexcept {

@@ -14,7 +14,8 @@ void fill_standard_streams() noexcept;
 /// Ignores every signal that is not ours to handle and would otherwise end the process.
 void ignore_stray_signals() noexcept;
 
-/// Blocks all signals in the calling thread: only the control thread receives them.
+/// Blocks all signals in the calling thread, but for that of the sandbox (every_thread.hpp): only
+/// the control thread receives them.
 void block_signals() noexcept;
 
 /// Writes a whole line to standard output; a closed or broken output is not an error.

@@ -282,6 +282,7 @@ void Session::on_end_of_stream(Side from) noexcept {
         judge_success();
         return close(CloseReason::completed, closed_by_, 0);
     }
+    if (secured(opposite(from)) != nullptr) front().bytes_at_end = flow(opposite(from)).bytes;
     times_.half_closed_since = worker_.loop().now();
     file_relay_deadline();
 }
@@ -291,7 +292,9 @@ void Session::on_side_failed(Side side) noexcept {
     note_tls_problem(side);
     const bool lost = means_lost(error);
     if (is_local_failure(error)) return abort(CloseReason::internal, error);
-    if (side == Side::client)
+    if (ends_without_a_word(side))
+        fail_slowly(side, CloseReason::completed, 0);
+    else if (side == Side::client)
         fail_slowly(side, lost ? CloseReason::client_lost : CloseReason::client_reset, error);
     else
         fail_slowly(side, lost ? CloseReason::backend_lost : CloseReason::backend_reset, error);
@@ -302,10 +305,15 @@ void Session::on_side_failed(Side side) noexcept {
 void Session::fail_slowly(Side failed, CloseReason reason, int error) noexcept {
     if (state_ != SessionState::relaying) return;
     const TimePoint now = worker_.loop().now();
-    if (failed == Side::backend) judge_lost_backend(reason);
+    if (reason == CloseReason::completed)
+        judge_success();
+    else if (failed == Side::backend)
+        judge_lost_backend(reason);
     state_ = SessionState::flushing;
+    // Of one that is complete, the side that ended first.
+    if (reason != CloseReason::completed)
+        closed_by_ = failed == Side::client ? ClosedBy::client : ClosedBy::backend;
     reason_ = reason;
-    closed_by_ = failed == Side::client ? ClosedBy::client : ClosedBy::backend;
     error_ = static_cast<std::uint16_t>(error);
     flushing_to_ = opposite(failed);
     socket(failed).reset();

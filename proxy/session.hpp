@@ -190,6 +190,7 @@ private:
     [[nodiscard]] net::tls::Stream* secured(Side side) noexcept;
     [[nodiscard]] bool pass_end_on(Side from) noexcept;
     void note_tls_problem(Side side) noexcept;
+    [[nodiscard]] bool ends_without_a_word(Side side) noexcept;
     void finish_sending(Side side) noexcept;
     void keep_backend_session() noexcept;
     void on_moved(Side from, std::size_t bytes) noexcept;

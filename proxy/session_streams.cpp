@@ -60,6 +60,15 @@ void Session::note_tls_problem(Side side) noexcept {
     }
 }
 
+// Many servers answer the end of a client with a bare FIN. Nothing came behind that end, so nothing
+// was cut off of what this side had to say to it.
+bool Session::ends_without_a_word(Side side) noexcept {
+    const net::tls::Stream* stream = secured(side);
+    return stream != nullptr && stream->truncated() && !socket(side).failed() &&
+           flow(opposite(side)).delivered_end && flow(side).empty() && !flow(side).write_failed &&
+           flow(side).bytes == front().bytes_at_end;
+}
+
 // With what is to be said at the end, as far as it can be said without waiting.
 void Session::finish_sending(Side side) noexcept {
     if (net::tls::Stream* stream = secured(side)) static_cast<void>(stream->shutdown_write());

@@ -16,6 +16,7 @@
 #include "app/operations/memory_watch.hpp"
 #include "app/operations/rates.hpp"
 #include "app/operations/watchdog.hpp"
+#include "app/sandbox/sandbox.hpp"
 #include "app/server.hpp"
 #include "app/tls/tls_files.hpp"
 #include "app/upgrade/messages.hpp"
@@ -65,6 +66,7 @@ public:
     void follow_configuration(const config::Config& before, ConnectionLimit limit);
     /// The processes before this one, whose figures are part of every answer; before start().
     void set_tls_files(const TlsFiles& files) { tls_files_ = &files; }
+    void set_sandbox(const sandbox::Sandbox& sandbox) { sandbox_ = &sandbox; }
     void record_certificates(const std::string& text);
     void set_old_processes(upgrade::OldProcesses& old) { old_ = &old; }
     /// Upgrades are its work; before start().
@@ -207,6 +209,7 @@ private:
     Reloader* reloader_ = nullptr;
     upgrade::OldProcesses* old_ = nullptr;
     const TlsFiles* tls_files_ = nullptr;
+    const sandbox::Sandbox* sandbox_ = nullptr;
     upgrade::Upgrader* upgrader_ = nullptr;
     ConnectionLimit limit_;
     Random random_ = Random::from_entropy();

@@ -35,6 +35,20 @@ std::optional<double> until(TimePoint time, TimePoint now) {
     return std::max(seconds(time - now), 0.0);
 }
 
+admin::SandboxView view_of(const sandbox::Sandbox& sandbox) {
+    const auto on = [&sandbox](std::string_view name) {
+        const auto& parts = sandbox.parts();
+        const auto found = std::ranges::find(parts, name, &sandbox::Part::name);
+        return found != parts.end() && found->on;
+    };
+    return {.mode = std::string(sandbox.mode_name()),
+            .seccomp = on("seccomp"),
+            .landlock = on("landlock"),
+            .no_new_privs = on("no_new_privs"),
+            .capabilities = on("capabilities"),
+            .missing = sandbox.missing()};
+}
+
 }  // namespace
 
 admin::Overview Service::overview() {
@@ -91,6 +105,7 @@ ProcessView Service::process_view(TimePoint now) const {
                      .access_log_dropped = parts_.server.log_lines_lost(),
                      .log_dropped = parts_.log.dropped(),
                      .usage = process_usage()};
+    if (sandbox_ != nullptr) view.sandbox = view_of(*sandbox_);
     if (reloader_ != nullptr) {
         view.last_reload = reloader_->last();
         view.last_reload_success = reloader_->last_success();

@@ -1,6 +1,7 @@
 #include "app/operations/usage.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <fstream>
 #include <iterator>
 #include <sstream>
@@ -10,6 +11,9 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/clock.hpp"
+#include "base/since_boot.hpp"
 
 namespace penstock::app {
 
@@ -34,7 +38,8 @@ std::uint64_t open_descriptors() {
     return count == 0 ? 0 : count - 1;  // without the one that was opened for this
 }
 
-// Boot time plus the 22nd field of /proc/self/stat, in ticks after it (proc(5)).
+// What has passed since the 22nd field of /proc/self/stat, in ticks after the machine's start
+// (proc(5)), before now. The start itself is in /proc/stat, which a sandbox hides (ProcSubset=pid).
 double started() {
     std::ifstream stat_file("/proc/self/stat");
     const std::string stat((std::istreambuf_iterator<char>(stat_file)),
@@ -46,17 +51,10 @@ double started() {
     constexpr int first_behind_name = 3;
     constexpr int wanted = 22;
     for (int i = first_behind_name; i <= wanted; ++i) fields >> field;
-    std::ifstream boot_file("/proc/stat");
-    for (std::string key; boot_file >> key;) {
-        if (key == "btime") {
-            double boot = 0;
-            boot_file >> boot;
-            return boot + std::strtod(field.c_str(), nullptr) /
-                              static_cast<double>(::sysconf(_SC_CLK_TCK));
-        }
-        std::getline(boot_file, key);
-    }
-    return 0;
+    using Seconds = std::chrono::duration<double>;
+    const Seconds at(std::strtod(field.c_str(), nullptr) /
+                     static_cast<double>(::sysconf(_SC_CLK_TCK)));
+    return (Seconds(wall_now().time_since_epoch()) - Seconds(since_boot()) + at).count();
 }
 
 struct Memory {

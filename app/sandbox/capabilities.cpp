@@ -43,6 +43,15 @@ std::uint32_t word(Set set, unsigned index) noexcept {
     return static_cast<std::uint32_t>(set >> (index * set_bits));
 }
 
+int bound_to(Set kept) noexcept {
+    for (unsigned capability = 0; capability < 2 * set_bits; ++capability) {
+        if ((kept & bit(capability)) != 0) continue;
+        if (::prctl(PR_CAPBSET_READ, capability, 0, 0, 0) != 1) continue;
+        if (::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0) return errno;
+    }
+    return 0;
+}
+
 }  // namespace
 
 Set to_keep(const Situation& of) noexcept {
@@ -75,13 +84,11 @@ bool can_without(const std::string& path, int mode) noexcept {
     return can;
 }
 
+int drop_bounding_set() noexcept { return bound_to(0); }
+
 int drop_all_but(Set kept) noexcept {
-    // The bounding set first, as long as there is the capability for it.
-    for (unsigned capability = 0; capability < 2 * set_bits; ++capability) {
-        if ((kept & bit(capability)) != 0) continue;
-        if (::prctl(PR_CAPBSET_READ, capability, 0, 0, 0) != 1) continue;
-        if (::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0) break;
-    }
+    // First, as long as there is the capability for it.
+    static_cast<void>(bound_to(kept));
     ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
     Words words = get();
     std::uint32_t changed = 0;

@@ -39,4 +39,8 @@ struct Situation {
 /// handler.
 [[nodiscard]] int drop_all_but(Set kept) noexcept;
 
+/// Empties the bounding set of the calling thread: for one that is about to lose the right to do
+/// so with its user. 0, or errno; may be called in a signal handler.
+[[nodiscard]] int drop_bounding_set() noexcept;
+
 }  // namespace penstock::app::sandbox::capabilities

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -21,6 +22,8 @@ struct Front : FromFreeList {
     config::StartTls starttls = config::StartTls::none;  // the client asked for TLS this way
     bool not_tls = false;  // it was looked at, and speaks something else
     bool plain_start = false;  // of a protocol that could have asked for TLS
+    std::uint64_t bytes_at_end =
+        0;  // had come from one side when the other one's end was passed on
     // The contexts live as long as the streams made of them.
     std::shared_ptr<const net::tls::ServerContext> server_context{};
     std::shared_ptr<const net::tls::ClientContext> client_context{};

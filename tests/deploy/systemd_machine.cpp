@@ -19,8 +19,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// Arguments: a private directory, the name of the cgroup. The units that belong to the machine below
-// are taken away: systemd starts with what a test asks for, and its journal.
+// Arguments: a private directory, the name of the cgroup. The units that belong to the machine
+// below are taken away: systemd starts with what a test asks for, and its journal.
 constexpr const char* boot_script = R"(set -euo pipefail
 work=$1 cgroup=$2
 mount -t tmpfs tmpfs "$work"
@@ -31,7 +31,7 @@ echo $$ >"$work/cgroup/$cgroup/cgroup.procs"
 exec unshare --cgroup --pid --net --uts --ipc --mount --fork --kill-child=SIGKILL bash -c '
 set -euo pipefail
 work=$1 root=$1/root
-mount -t overlay overlay -o "lowerdir=/,upperdir=$work/upper,workdir=$work/work" "$root"
+mount -t overlay overlay -o "lowerdir=/,upperdir=$work/upper,workdir=$work/work,volatile" "$root"
 mount -t proc proc "$root/proc"
 mount -t sysfs -o ro sysfs "$root/sys"
 mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
@@ -43,6 +43,8 @@ for node in null zero full random urandom tty; do
     mount --bind "/dev/$node" "$root/dev/$node"
 done
 ln -s /proc/self/fd "$root/dev/fd"
+mount -t devpts -o ptmxmode=666 devpts "$root/dev/pts"
+ln -s pts/ptmx "$root/dev/ptmx"
 ip link set lo up
 rm -rf "$root"/etc/systemd/system/* "$root"/{usr/,}lib/systemd/system/*.wants/
 mkdir -p "$root/usr/lib/systemd/system/sysinit.target.wants"
@@ -55,7 +57,7 @@ pivot_root . .old
 umount --lazy /.old
 rmdir /.old
 exec env -i container=penstock-test PATH=/usr/sbin:/usr/bin:/sbin:/bin \
-    /lib/systemd/systemd --system --unit=basic.target --log-target=console
+    /lib/systemd/systemd --system --unit=basic.target --log-target=journal
 ' bash "$work"
 )";
 
@@ -91,8 +93,10 @@ SystemdMachine::SystemdMachine()
     const auto said = boot_->output() + boot_->errors();
     boot_.reset();
     remove_cgroup();
-    throw std::runtime_error("systemd does not come up in namespaces of its own (this needs root, "
-                             "and Debian's package systemd):\n" + said);
+    throw std::runtime_error(
+        "systemd does not come up in namespaces of its own (this needs root, "
+        "and Debian's package systemd):\n" +
+        said);
 }
 
 SystemdMachine::~SystemdMachine() {

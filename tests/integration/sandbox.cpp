@@ -100,6 +100,8 @@ TEST(Sandbox, another_user_has_no_capability_and_can_be_upgraded) {
     ASSERT_NE(nobody, nullptr);
     const TempDir directory;
     ASSERT_EQ(::chown(directory.path().c_str(), nobody->pw_uid, nobody->pw_gid), 0);
+    const auto log = directory.write("access.log", "");  // by root the first process would make it
+    ASSERT_EQ(::chown(log.c_str(), nobody->pw_uid, nobody->pw_gid), 0);
     EchoServer echo;
     ProxyProcess proxy(confined(echo, "strict", "user = \"nobody\""),
                        {.directory = directory.path()});
@@ -111,7 +113,9 @@ TEST(Sandbox, another_user_has_no_capability_and_can_be_upgraded) {
     EXPECT_EQ(field_of(launcher, "NoNewPrivs"), "1");
     EXPECT_EQ(field_of(launcher, "Uid"),
               field_of("/proc/" + std::to_string(proxy.pid()) + "/status", "Uid"));
-    EXPECT_EQ(field_of(launcher, "Uid").substr(0, 1), std::to_string(nobody->pw_uid).substr(0, 1));
+    EXPECT_TRUE(field_of(launcher, "Uid").starts_with(std::to_string(nobody->pw_uid)));
+    ASSERT_TRUE(proxy.upgrade());
+    EXPECT_TRUE(echo_once(proxy.address()));
 }
 
 TEST(Sandbox, twenty_upgrades_in_a_row) {
@@ -122,8 +126,8 @@ TEST(Sandbox, twenty_upgrades_in_a_row) {
         ASSERT_TRUE(proxy.upgrade()) << i;
         ASSERT_TRUE(echo_once(address)) << i;
     }
-    // One filter each, not one more with every upgrade.
-    EXPECT_EQ(fields_of(proxy.pid(), "Seccomp_filters"), Values{"1"});
+    // Its own filters, not more with every upgrade.
+    EXPECT_EQ(fields_of(proxy.pid(), "Seccomp_filters"), Values{"2"});
     EXPECT_EQ(status_of(proxy).at("sandbox").at("mode"), "strict");
     EXPECT_TRUE(wait_for([&] { return proxy.old_running() == 0; }));
 }
@@ -151,15 +155,13 @@ TEST(Sandbox, logs_are_rotated) {
     const TempDir logs;
     ConfigText config = confined(echo, "strict");
     config.log = "level = \"info\"\ntarget = \"" + logs.path("process.log") + "\"";
-    ProxyProcess proxy(config);
+    ProxyProcess proxy(config, {.check_counters = false});  // lines are in two files
     ASSERT_TRUE(echo_once(proxy.address()));
     fs::rename(logs.path("process.log"), logs.path("process.log.1"));
     fs::rename(proxy.directory() / "access.log", proxy.directory() / "access.log.1");
     proxy.signal(SIGUSR1);
     EXPECT_TRUE(wait_for([&] { return fs::exists(logs.path("process.log")); }));
     EXPECT_TRUE(wait_for([&] { return fs::exists(proxy.directory() / "access.log"); }));
-    fs::remove(proxy.directory() / "access.log");
-    fs::rename(proxy.directory() / "access.log.1", proxy.directory() / "access.log");
 }
 
 TEST(Sandbox, listeners_come_with_a_reload_and_sockets_go_with_it) {

@@ -234,6 +234,25 @@ TEST_F(TlsUpstream, T8_truncated_answer_is_delivered_and_ends_with_a_reset) {
     EXPECT_EQ(line.bytes_to_client, 10U) << line.raw;
 }
 
+// As nginx does with a client that leaves first: a keep-alive connection is no failure of its
+// server.
+TEST_F(TlsUpstream, T8_bare_end_behind_that_of_the_client_is_complete_if_nothing_was_said) {
+    for (const std::string last : {"", "words"}) {
+        TlsEchoServer backend({.pair = local(), .script = tls_scripts::leave(last)});
+        ProxyProcess proxy(to(backend.text()));
+        auto client = Socket::connect(proxy.address());
+        ASSERT_TRUE(client && client->send_all("hello"));
+        client->finish();
+        EXPECT_EQ(client->receive_text(last.size()), last);
+        EXPECT_EQ(client->wait_end(), End::reset);
+        const LogLine line = expect_lines(proxy, 1).at(0);
+        EXPECT_EQ(line.reason, last.empty() ? "completed" : "backend_reset") << line.raw;
+        EXPECT_EQ(line.closed_by, last.empty() ? "client" : "backend") << line.raw;
+        EXPECT_NE(line.raw.find("the end came without close_notify"), std::string::npos)
+            << line.raw;
+    }
+}
+
 TEST_F(TlsUpstream, N6_reset_of_a_client_is_no_close_notify) {
     TlsEchoServer backend({.pair = local()});
     ProxyProcess proxy(to(backend.text()));

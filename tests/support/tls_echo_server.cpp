@@ -101,6 +101,15 @@ TlsScript truncate(std::string text) {
     };
 }
 
+TlsScript leave(std::string text) {
+    return [text = std::move(text)](TlsStream& stream, const ChaosBackend& backend) {
+        while (!backend.stopping() && stream.end() == TlsEnd::open) stream.receive_some(50ms);
+        stream.send(text);
+        stream.socket().finish();
+        backend.wait_end(stream.socket());
+    };
+}
+
 TlsScript say(std::string text) {
     return [text = std::move(text)](TlsStream& stream, const ChaosBackend& backend) {
         stream.send(text);

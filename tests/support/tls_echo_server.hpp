@@ -26,6 +26,8 @@ TlsScript echo();
 TlsScript sink();
 /// Says this, then ends with a FIN and without close_notify.
 TlsScript truncate(std::string text);
+/// Reads to the end, says this, then ends with a FIN and without close_notify.
+TlsScript leave(std::string text);
 /// Says this, then close_notify and FIN, and reads to the end.
 TlsScript say(std::string text);
 /// Says this, then resets.

@@ -1,0 +1,238 @@
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <string>
+
+#include "tests/deploy/systemd_machine.hpp"
+#include "tests/integration/scenario.hpp"
+#include "tests/support/echo_server.hpp"
+#include "tests/support/pki.hpp"
+#include "tests/support/temp_dir.hpp"
+#include "tests/support/traffic.hpp"
+
+namespace penstock::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The package that ctest's fixture has made of this build (deploy/package/build), or that file.
+fs::path built(const std::string& ending) {
+    const fs::path out = fs::path(PENSTOCK_BUILD) / "package";
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(out, error))
+        if (entry.path().filename().string().ends_with(ending)) return entry.path();
+    throw std::runtime_error(
+        out.string() + " has no *" + ending +
+        ": run this by ctest, or first: deploy/package/build " PENSTOCK_BUILD " " + out.string());
+}
+
+/// A machine with the package in /tmp/1.deb, and the next revision of it in /tmp/2.deb.
+class PackageMachine : public SystemdMachine {
+public:
+    PackageMachine() {
+        copy_in(built(".deb"), "/tmp/1.deb");
+        run("dpkg-query --status penstock >/dev/null 2>&1 && dpkg --purge penstock || true");
+    }
+
+    void make_next_revision() const {
+        run("cd /tmp; dpkg-deb --raw-extract 1.deb next\n"
+            "sed -i 's/^Version: .*/&+next/' next/DEBIAN/control\n"
+            "dpkg-deb --root-owner-group -Zgzip -z1 --build next 2.deb; rm -r next");
+    }
+
+    void configure(const std::string& backend) const {
+        write("/etc/penstock/penstock.toml",
+              "[access_log]\ntarget = \"/var/log/penstock/access.log\"\n[[listener]]\n"
+              "name = \"web\"\nbind = \"127.0.0.1:80\"\nupstream = \"web\"\n"
+              "[[upstream]]\nname = \"web\"\nbackend = [\"" +
+                  backend + "\"]\n");
+    }
+
+    /// Mode, owner and group.
+    [[nodiscard]] std::string access(const std::string& file) const {
+        return run("stat --printf='%a %U %G' " + file);
+    }
+};
+
+const Address port_80 = Address::parse("127.0.0.1:80");
+
+TEST(Package, installs_what_a_service_needs_and_starts_nothing) {
+    const PackageMachine machine;
+    const auto said = machine.run("dpkg --install /tmp/1.deb");
+    EXPECT_EQ(machine.run("dpkg --audit"), "") << said;
+    EXPECT_EQ(machine.run("dpkg --verify penstock"), "");
+    EXPECT_EQ(machine.run("getent passwd penstock | cut -d: -f6,7"),
+              "/nonexistent:/usr/sbin/nologin\n");
+    EXPECT_EQ(machine.access("/usr/bin/penstock"), "755 root root");
+    EXPECT_EQ(machine.access("/etc/penstock/penstock.toml"), "644 root root");
+    EXPECT_EQ(machine.access("/var/log/penstock"), "750 penstock penstock");
+    EXPECT_EQ(machine.attempt("systemctl is-enabled penstock.service").output, "disabled\n");
+    EXPECT_EQ(machine.property("penstock.service", "ActiveState"), "inactive");
+    machine.run("penstock check --strict");
+    for (const char* page : {"man 1 penstock", "man 5 penstock.toml"})
+        EXPECT_GT(machine.run(std::string(page) + " | wc -l").size(), 2U);
+    machine.run("zcat /usr/share/doc/penstock/changelog.Debian.gz | dpkg-parsechangelog -l -");
+    machine.run("test -s /usr/share/doc/penstock/copyright -a ! -L /usr/bin/penstock");
+    // The configuration as it comes is one that runs.
+    machine.run("systemctl enable --now penstock.service");
+    EXPECT_EQ(machine.property("penstock.service", "ActiveState"), "active");
+}
+
+TEST(Package, upgrade_loses_no_connection) {
+    const PackageMachine machine;
+    machine.run("dpkg --install /tmp/1.deb");
+    const auto network = machine.enter_network();
+    Traffic traffic({.per_second = full_rate() / 20, .long_lived = 20});
+    machine.configure(traffic.backends().front());
+    machine.run("systemctl enable --now penstock.service");
+    traffic.start({port_80});
+    ASSERT_TRUE(traffic.wait_for_more(20));
+    const auto before = machine.main_pid("penstock.service");
+    machine.make_next_revision();
+    const auto said = machine.run("dpkg --install /tmp/2.deb");
+    EXPECT_NE(said.find("upgraded: process"), std::string::npos) << said;
+    EXPECT_TRUE(wait_for([&] { return machine.main_pid("penstock.service") != before; })) << said;
+    ASSERT_TRUE(traffic.wait_for_more(20));
+    traffic.finish();
+    EXPECT_TRUE(traffic.problems().empty()) << traffic.problems().front();
+    EXPECT_EQ(machine.property("penstock.service", "ActiveState"), "active");
+    EXPECT_EQ(machine.run("systemctl is-enabled penstock.service"), "enabled\n");
+    EXPECT_NE(machine.run("cat /etc/penstock/penstock.toml").find("127.0.0.1:80"),
+              std::string::npos)
+        << "the administrator's file stays";
+    EXPECT_EQ(machine.run("readlink /proc/$(systemctl show -P MainPID penstock)/exe"),
+              "/usr/bin/penstock\n")
+        << "the new program, not a deleted one";
+}
+
+TEST(Package, upgrade_without_an_admin_socket_goes_by_signal) {
+    const PackageMachine machine;
+    machine.run("dpkg --install /tmp/1.deb");
+    const auto network = machine.enter_network();
+    const EchoServer echo;
+    machine.configure(echo.text());
+    machine.run(
+        "printf '[[admin.listener]]\\nbind = \"127.0.0.1:9901\"\\naccess = \"metrics\"\\n' "
+        ">>/etc/penstock/penstock.toml; systemctl start penstock.service");
+    machine.run("test ! -e /run/penstock/admin.sock");
+    auto client = established(port_80);
+    ASSERT_TRUE(client);
+    const auto before = machine.main_pid("penstock.service");
+    machine.make_next_revision();
+    machine.run("dpkg --install /tmp/2.deb");
+    EXPECT_TRUE(wait_for([&] { return machine.main_pid("penstock.service") != before; }));
+    EXPECT_TRUE(ping(*client));
+}
+
+TEST(Package, upgrade_that_cannot_take_over_leaves_the_old_program_and_says_so) {
+    const PackageMachine machine;
+    machine.run("dpkg --install /tmp/1.deb");
+    const auto network = machine.enter_network();
+    const EchoServer echo;
+    machine.configure(echo.text());
+    machine.run("systemctl start penstock.service; echo nonsense >>/etc/penstock/penstock.toml");
+    const auto before = machine.main_pid("penstock.service");
+    machine.make_next_revision();
+    const auto said = machine.run("dpkg --install /tmp/2.deb");
+    EXPECT_NE(said.find("the program from before serves on"), std::string::npos) << said;
+    EXPECT_EQ(machine.main_pid("penstock.service"), before);
+    EXPECT_TRUE(echo_once(port_80));
+}
+
+TEST(Package, logs_rotate_while_it_serves_also_those_of_a_process_from_before_an_upgrade) {
+    const PackageMachine machine;
+    machine.run("dpkg --install /tmp/1.deb");
+    const auto network = machine.enter_network();
+    const EchoServer echo;
+    machine.configure(echo.text());
+    machine.run("systemctl start penstock.service");
+    auto old_client = established(port_80);
+    ASSERT_TRUE(old_client && echo_once(port_80));
+    machine.run("penstock upgrade");
+    const std::string log = "/var/log/penstock/access.log";
+    ASSERT_TRUE(wait_for([&] { return machine.attempt("test -s " + log).status == 0; }));
+    machine.run("logrotate --force /etc/logrotate.d/penstock");
+    EXPECT_EQ(machine.access(log), "640 penstock penstock");
+    // Both processes have the file open under its name, and no other one.
+    EXPECT_TRUE(wait_for([&] {
+        return machine.run(
+                   "for p in $(pgrep -x penstock); do readlink /proc/$p/fd/* | "
+                   "grep access.log; done") == log + "\n" + log + "\n";
+    })) << machine.run("ls -l /var/log/penstock; ls -l /proc/$(pgrep -x penstock | head -1)/fd");
+    old_client->finish();
+    EXPECT_EQ(old_client->wait_end(), End::fin);
+    ASSERT_TRUE(echo_once(port_80));
+    EXPECT_TRUE(wait_for([&] { return machine.run("wc -l <" + log) == "2\n"; }));
+}
+
+TEST(Package, nothing_is_left_after_remove_and_purge) {
+    const PackageMachine machine;
+    const auto everything = "find /etc /opt /run /srv /usr /var -name '*penstock*' | sort";
+    const auto before = machine.run(everything);
+    const auto accounts = machine.run("cat /etc/passwd /etc/group");
+    machine.run("dpkg --install /tmp/1.deb; systemctl enable --now penstock.service");
+    EXPECT_NE(machine.run(everything), before);
+    machine.run("dpkg --remove penstock");
+    EXPECT_NE(machine.attempt("pgrep -x penstock").status, 0) << "stopped";
+    machine.run("test -e /etc/penstock/penstock.toml");
+    machine.run("dpkg --purge penstock");
+    EXPECT_EQ(machine.run(everything), before);
+    EXPECT_EQ(machine.run("cat /etc/passwd /etc/group"), accounts);
+    EXPECT_NE(machine.attempt("systemctl cat penstock.service").status, 0);
+    // What the administrator has put there is not ours.
+    machine.run("dpkg --install /tmp/1.deb; touch /etc/penstock/mine; dpkg --purge penstock");
+    machine.run("test -e /etc/penstock/mine");
+}
+
+TEST(Package, installs_where_no_systemd_runs) {
+    const PackageMachine machine;
+    // As in the making of an image: a root, and nobody to start anything.
+    const std::string elsewhere = "unshare --mount bash -c 'set -e; mount -t tmpfs tmpfs /run; ";
+    EXPECT_EQ(
+        machine.run(elsewhere + "dpkg --install /tmp/1.deb >/dev/null; penstock check >/dev/null'"),
+        "");
+    machine.run(elsewhere +
+                "dpkg --install /tmp/1.deb; dpkg --remove penstock; dpkg --purge penstock'");
+    EXPECT_EQ(machine.run("getent passwd penstock || echo none"), "none\n");
+}
+
+TEST(Package, lintian_finds_no_error) {
+    EXPECT_EQ(run_program(
+                  {"lintian", "--allow-root", "--fail-on", "error,warning", built(".deb").string()},
+                  120s),
+              "");
+}
+
+TEST(Package, what_is_in_it_is_listed_and_summed) {
+    run_program({"bash", "-c", "cd \"$1\" && sha256sum --quiet --check \"$2\"", "bash",
+                 built(".sha256").parent_path().string(), built(".sha256").string()});
+    // Every shared library that the package depends on, and what is compiled in from headers alone.
+    run_program({"python3", "-c", R"(
+import json, re, subprocess, sys
+document = json.load(open(sys.argv[1]))
+names = {package["name"] for package in document["packages"]}
+depends = subprocess.run(["dpkg-deb", "--field", sys.argv[2], "Depends"], check=True,
+                         capture_output=True, text=True).stdout
+libraries = {re.split(r"[ (]", word.strip())[0] for word in depends.split(",")}
+libraries = {name for name in libraries if name.startswith("lib") and "|" not in name}
+libraries = {re.sub(r"-fmt9$", "", name) for name in libraries}
+wanted = libraries | {"penstock", "libtomlplusplus-dev", "libcli11-dev", "libboost1.81-dev"}
+assert len(libraries) > 5 and wanted <= names, wanted - names
+assert document["spdxVersion"] == "SPDX-2.3" and len(document["relationships"]) > len(libraries)
+)",
+                 built(".spdx.json").string(), built(".deb").string()});
+}
+
+TEST(Package, is_the_same_bytes_whenever_it_is_built) {
+    const TempDir again;
+    run_program({PENSTOCK_DEPLOY "/package/build", PENSTOCK_BUILD, again.path().string()}, 240s);
+    const auto first = built(".deb");
+    for (const char* ending : {".deb", ".spdx.json", ".sha256"}) {
+        const auto file = built(ending);
+        EXPECT_NO_THROW(run_program({"cmp", file.string(), again.path(file.filename().string())}))
+            << ending;
+    }
+}
+
+}  // namespace
+}  // namespace penstock::test

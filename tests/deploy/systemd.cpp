@@ -1,0 +1,282 @@
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <string>
+
+#include <unistd.h>
+
+#include "tests/deploy/systemd_machine.hpp"
+#include "tests/integration/scenario.hpp"
+#include "tests/support/access_log.hpp"
+#include "tests/support/echo_server.hpp"
+#include "tests/support/pki.hpp"
+#include "tests/support/proxy_process.hpp"
+#include "tests/support/tls_client.hpp"
+#include "tests/support/traffic.hpp"
+
+namespace penstock::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+const fs::path units = fs::path(PENSTOCK_DEPLOY) / "systemd";
+constexpr const char* dropins = "/etc/systemd/system/penstock.service.d/";
+
+/// A machine on which the files of deploy/systemd are installed as its README says.
+class Installed {
+public:
+    Installed() {
+        // What debuggers want of it is by far the most of it.
+        run_program({"strip", "-o", machine.path("/usr/bin/penstock"), penstock_binary()});
+        for (const char* unit : {"penstock.service", "penstock.socket"})
+            machine.copy_in(units / unit, std::string("/etc/systemd/system/") + unit);
+        machine.run(
+            "systemd-sysusers - <<<'u penstock - Penstock'; chmod 755 /usr/bin/penstock\n"
+            "install -d /etc/penstock; systemctl daemon-reload");
+    }
+
+    /// `bind` may be a list; the access log is where the unit allows it.
+    void configure(const std::string& bind, const std::string& backend,
+                   const std::string& more = "", const std::string& upstream = "") const {
+        machine.write("/etc/penstock/penstock.toml",
+                      "[process]\nworkers = 2\n[access_log]\n"
+                      "target = \"/var/log/penstock/access.log\"\n[[listener]]\nname = \"web\"\n"
+                      "bind = " +
+                          bind + "\nupstream = \"web\"\n" + more +
+                          "\n[[upstream]]\nname = \"web\"\n" + upstream + "backend = [\"" +
+                          backend + "\"]\n");
+    }
+
+    void start() const {
+        const auto result = machine.attempt("systemctl start penstock.service");
+        ASSERT_EQ(result.status, 0) << result.output << journal();
+    }
+
+    [[nodiscard]] std::string journal() const {
+        return machine.run("journalctl --sync; journalctl --no-pager | tail -50");
+    }
+    [[nodiscard]] std::string status_field(const std::string& field) const {
+        const auto pid = machine.main_pid("penstock.service");
+        auto text = machine.run("sed -n 's/^" + field + ":\\s*//p' /proc/" + std::to_string(pid) +
+                                "/status");
+        while (text.ends_with('\n')) text.pop_back();
+        return text;
+    }
+    [[nodiscard]] bool has_lines(const std::string& file, const std::string& word) const {
+        return wait_for(
+            [&] { return machine.attempt("grep -q " + word + " " + file).status == 0; });
+    }
+
+    SystemdMachine machine;
+};
+
+TEST(SystemdUnit, serves_a_port_of_root_without_being_root) {
+    const Installed here;
+    const auto network = here.machine.enter_network();
+    const EchoServer echo;
+    here.configure("[\"127.0.0.1:80\", \"[::1]:80\"]", echo.text());
+    here.start();
+    EXPECT_TRUE(echo_once(Address::parse("127.0.0.1:80")));
+    EXPECT_TRUE(echo_once(Address::parse("[::1]:80")));
+    EXPECT_EQ(here.status_field("CapEff"), "0000000000000400") << "CAP_NET_BIND_SERVICE";
+    EXPECT_EQ(here.status_field("CapBnd"), "0000000000000400");
+    EXPECT_EQ(here.status_field("NoNewPrivs"), "1");
+    EXPECT_EQ(here.status_field("Seccomp"), "2");
+    EXPECT_NE(here.status_field("Uid").substr(0, 2), "0\t");
+    EXPECT_TRUE(here.has_lines("/var/log/penstock/access.log", "completed"));
+    EXPECT_EQ(here.machine.property("penstock.service", "LimitNOFILE"), "1048576");
+}
+
+TEST(SystemdUnit, tells_a_true_start_time_although_most_of_proc_is_hidden) {
+    const Installed here;
+    const auto network = here.machine.enter_network();
+    const EchoServer echo;
+    here.configure("\"127.0.0.1:80\"", echo.text(), "", "");
+    here.start();
+    const AdminClient admin("unix:" + here.machine.path("/run/penstock/admin.sock").string());
+    const MetricsPage page(admin.get("/metrics").body);
+    const auto now = static_cast<double>(::time(nullptr));
+    EXPECT_NEAR(page.value("process_start_time_seconds"), now, 600);
+}
+
+TEST(SystemdUnit, a_reload_is_applied_or_refused_with_its_reason) {
+    const Installed here;
+    const auto network = here.machine.enter_network();
+    const EchoServer echo;
+    const EchoServer other;
+    here.configure("\"127.0.0.1:80\"", echo.text());
+    here.start();
+    auto client = established(Address::parse("127.0.0.1:80"));
+    ASSERT_TRUE(client);
+    // A new port below 1024, too: the capability is kept.
+    here.configure("[\"127.0.0.1:80\", \"127.0.0.1:81\"]", other.text());
+    here.machine.run("systemctl reload penstock.service");
+    const auto before = other.accepted();
+    EXPECT_TRUE(echo_once(Address::parse("127.0.0.1:81")));
+    EXPECT_EQ(other.accepted(), before + 1);
+    EXPECT_TRUE(ping(*client));
+    here.configure("\"127.0.0.1:80\"", other.text(), "no_such_key = 1");
+    EXPECT_NE(here.machine.attempt("systemctl reload penstock.service").status, 0);
+    EXPECT_NE(here.journal().find("unknown key 'no_such_key'"), std::string::npos);
+    EXPECT_TRUE(ping(*client));
+    EXPECT_EQ(here.machine.property("penstock.service", "ActiveState"), "active");
+    // A start reads it first, and says the same.
+    client->finish();
+    EXPECT_EQ(client->wait_end(), End::fin);
+    EXPECT_NE(here.machine.attempt("systemctl restart penstock.service").status, 0);
+}
+
+TEST(SystemdUnit, an_upgrade_loses_nothing_and_systemd_follows_it) {
+    const Installed here;
+    const auto network = here.machine.enter_network();
+    Traffic traffic({.per_second = full_rate() / 10, .long_lived = 20});
+    here.configure("\"127.0.0.1:80\"", traffic.backends().front());
+    here.start();
+    traffic.start({Address::parse("127.0.0.1:80")});
+    for (const char* how :
+         {"penstock upgrade", "systemctl kill --kill-whom=main --signal=USR2 penstock.service"}) {
+        ASSERT_TRUE(traffic.wait_for_more(50));
+        const auto old = here.machine.main_pid("penstock.service");
+        here.machine.run(how);
+        ASSERT_TRUE(wait_for([&] { return here.machine.main_pid("penstock.service") != old; }))
+            << how << '\n'
+            << here.journal();
+        EXPECT_EQ(here.machine.property("penstock.service", "ActiveState"), "active");
+        EXPECT_EQ(here.status_field("CapEff"), "0000000000000400");
+        here.machine.run("systemctl reload penstock.service");
+    }
+    ASSERT_TRUE(traffic.wait_for_more(50));
+    traffic.finish();
+    EXPECT_TRUE(traffic.problems().empty()) << traffic.problems().front();
+    const auto log = here.journal();
+    EXPECT_EQ(log.find("reception only permitted"), std::string::npos)
+        << "a notification that systemd does not listen to\n"
+        << log;
+    here.machine.run("systemctl stop penstock.service");
+    EXPECT_EQ(here.machine.property("penstock.service", "Result"), "success") << here.journal();
+    EXPECT_NE(here.machine.attempt("pgrep -x penstock").status, 0) << "somebody was left";
+}
+
+TEST(SystemdUnit, a_stop_drains_the_processes_from_before_an_upgrade_too) {
+    const Installed here;
+    const auto network = here.machine.enter_network();
+    const EchoServer echo;
+    here.configure("\"127.0.0.1:80\"", echo.text());
+    here.start();
+    auto old_client = established(Address::parse("127.0.0.1:80"));
+    ASSERT_TRUE(old_client);
+    here.machine.run("penstock upgrade");
+    auto new_client = established(Address::parse("127.0.0.1:80"));
+    ASSERT_TRUE(new_client);
+    here.machine.run("systemctl stop --no-block penstock.service");
+    ASSERT_TRUE(wait_for([&] { return !Socket::connect(Address::parse("127.0.0.1:80")); }));
+    for (auto* client : {&*old_client, &*new_client}) {
+        EXPECT_TRUE(ping(*client)) << "it has the time of process.drain";
+        client->finish();
+        EXPECT_EQ(client->wait_end(), End::fin);
+    }
+    EXPECT_TRUE(wait_for([&] {
+        return here.machine.property("penstock.service", "ActiveState") == "inactive";
+    })) << here.journal();
+    EXPECT_EQ(here.machine.property("penstock.service", "Result"), "success");
+}
+
+TEST(SystemdUnit, certificates_are_followed) {
+    const Installed here;
+    const auto network = here.machine.enter_network();
+    const EchoServer echo;
+    const TempDir directory;
+    Pki pki(directory);
+    const auto put = [&](const Pair& pair) {
+        here.machine.write("/etc/penstock/web.key", pair.key_pem);
+        here.machine.run("chown penstock: /etc/penstock/web.key; chmod 600 /etc/penstock/web.key");
+        here.machine.write("/etc/penstock/web.pem", pair.cert_pem);
+    };
+    const auto served = [] {
+        TlsClient client;
+        return client.open(Address::parse("127.0.0.1:443")) ? client.peer_common_name() : "";
+    };
+    put(pki.server("first.example"));
+    here.configure("\"127.0.0.1:443\"", echo.text(),
+                   "tls.certificates = [{ cert = \"web.pem\", key = \"web.key\" }]\n");
+    here.start();
+    EXPECT_EQ(served(), "first.example");
+    put(pki.server("second.example"));
+    EXPECT_TRUE(wait_for([&] { return served() == "second.example"; })) << here.journal();
+}
+
+TEST(SystemdUnit, a_process_that_hangs_or_dies_is_started_again) {
+    const Installed here;
+    const auto network = here.machine.enter_network();
+    const EchoServer echo;
+    here.configure("\"127.0.0.1:80\"", echo.text());
+    here.machine.write(std::string(dropins) + "impatient.conf", "[Service]\nWatchdogSec=3\n");
+    here.machine.run("systemctl daemon-reload");
+    here.start();
+    for (const char* signal : {"STOP", "KILL"}) {
+        const auto old = here.machine.main_pid("penstock.service");
+        here.machine.run(std::string("systemctl kill --kill-whom=main --signal=") + signal +
+                         " penstock.service");
+        EXPECT_TRUE(wait_for([&] {
+            const auto now = here.machine.main_pid("penstock.service");
+            return now != 0 && now != old && echo_once(Address::parse("127.0.0.1:80"));
+        })) << signal
+            << '\n'
+            << here.journal();
+    }
+    EXPECT_EQ(here.machine.property("penstock.service", "NRestarts"), "2");
+}
+
+TEST(SystemdSocket, a_port_of_root_without_any_right) {
+    const Installed here;
+    const auto network = here.machine.enter_network();
+    const EchoServer echo;
+    here.configure("\"systemd:web\"", echo.text());
+    here.machine.copy_in(units / "socket-activated.conf",
+                         std::string(dropins) + "socket-activated.conf");
+    here.machine.run("systemctl daemon-reload; systemctl enable --now penstock.socket");
+    // The first client starts the service, and waits in the queue meanwhile.
+    EXPECT_TRUE(echo_once(Address::parse("127.0.0.1:80"))) << here.journal();
+    EXPECT_EQ(here.status_field("CapEff"), "0000000000000000");
+    EXPECT_EQ(here.status_field("CapBnd"), "0000000000000000");
+    const auto pid = std::to_string(here.machine.main_pid("penstock.service"));
+    EXPECT_NE(here.machine.run("readlink /proc/" + pid + "/ns/user"),
+              here.machine.run("readlink /proc/1/ns/user"))
+        << "users of its own";
+    auto client = established(Address::parse("127.0.0.1:80"));
+    ASSERT_TRUE(client);
+    here.machine.run("penstock upgrade");
+    EXPECT_TRUE(ping(*client));
+    EXPECT_TRUE(echo_once(Address::parse("127.0.0.1:80")));
+    client->finish();
+    here.machine.run("systemctl restart penstock.service");
+    EXPECT_TRUE(echo_once(Address::parse("127.0.0.1:80")));
+}
+
+/// The score of the units on a root of their own; throws where it is above `threshold` tenths.
+void expect_score(const std::string& threshold, bool activated) {
+    const TempDir root;
+    const auto system = root.path() / "etc/systemd/system";
+    fs::create_directories(system / "penstock.service.d");
+    fs::copy_file(units / "penstock.service", system / "penstock.service");
+    if (activated)
+        fs::copy_file(units / "socket-activated.conf",
+                      system / "penstock.service.d/socket-activated.conf");
+    EXPECT_NO_THROW(run_program({"systemd-analyze", "security", "--offline=yes",
+                                 "--root=" + root.path().string(), "--no-pager",
+                                 "--threshold=" + threshold, "penstock.service"}));
+}
+
+TEST(SystemdUnit, exposure_is_at_most_2_0) { expect_score("20", false); }
+TEST(SystemdSocket, exposure_is_at_most_1_3) { expect_score("13", true); }
+
+TEST(SystemdUnit, systemd_finds_no_fault_in_the_files) {
+    const Installed here;
+    here.machine.copy_in(units / "socket-activated.conf",
+                         std::string(dropins) + "socket-activated.conf");
+    EXPECT_EQ(here.machine.run("systemd-analyze verify --man=no penstock.service penstock.socket"),
+              "");
+}
+
+}  // namespace
+}  // namespace penstock::test
