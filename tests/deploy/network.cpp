@@ -63,7 +63,7 @@ std::vector<std::string> daemon_words(const std::filesystem::path& root,
 /// Starts on the machine; ChildProcess has no scope of its own to do that in.
 ChildProcess start_on(const Machine& machine, const std::vector<std::string>& argv) {
     const auto inside = machine.enter();
-    return ChildProcess(argv);
+    return {argv};
 }
 
 }  // namespace
@@ -165,11 +165,12 @@ Site::Site(int balancers_wanted) {
         servers_.push_back(std::make_unique<ChaosBackend>(
             [name](Socket& socket, const ChaosBackend& self) {
                 std::string peer = Address::peer_of(socket.fd()).text();
-                peer.resize(peer.rfind(':'));
+                peer = peer.substr(0, peer.rfind(':'));  // nothing if it has gone already
                 peer.resize(16, ' ');
-                scripts::greet(name + " " + peer)(socket, self);
+                peer.insert(0, name + " ");
+                scripts::greet(peer)(socket, self);
             },
-            "198.51.100." + std::to_string(20 + i) + ":8080"));
+            "198.51.100.2" + std::to_string(i) + ":8080"));
     }
 }
 

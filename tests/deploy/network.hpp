@@ -41,7 +41,7 @@ public:
     /// Runs a program here; throws with its output when it fails.
     std::string run(const std::vector<std::string>& argv) const;
     /// `ip` with these words.
-    std::string ip(const std::string& words) const;  // NOLINT(readability-identifier-length)
+    std::string ip(const std::string& words) const;
     void sysctl(const std::string& name, const std::string& value) const;
     /// A cable to `other`, both ends up.
     void wire(const std::string& port, const Machine& other, const std::string& other_port) const;
@@ -64,7 +64,6 @@ public:
     void kill();
     /// SIGTERM for it alone, and waits for its end.
     void terminate();
-    [[nodiscard]] bool running() { return child_.running(); }
     [[nodiscard]] std::string said() const { return child_.output() + child_.errors(); }
 
 private:
@@ -85,7 +84,7 @@ struct Flow {
     bool lives();
 };
 
-/// A client network, a router, balancers and three servers:
+/// A network of clients, a router, balancers and three servers:
 ///
 ///     client 192.0.2.2 --- router 198.51.100.1 --+-- lb1 .11, lb2 .12, ...
 ///       (and all of 10.1.0.0/16)       (bridge)  +-- app1 .21, app2 .22, app3 .23, port 8080
@@ -103,8 +102,6 @@ public:
     [[nodiscard]] std::unique_ptr<Flow> connect(const std::string& to,
                                                 const std::string& source = "192.0.2.2",
                                                 const std::string& first_bytes = {}) const;
-    /// Stops new connections to one server, and lets them in again.
-    void stop_server(std::size_t index) { servers_.at(index)->stop_listening(); }
 
 private:
     std::vector<Machine> apps_;
