@@ -4,6 +4,7 @@
 #include <future>
 
 #include "tests/deploy/example.hpp"
+#include "tests/deploy/machines.hpp"
 #include "tests/integration/admin_scenario.hpp"
 #include "tests/servers/postgres.hpp"
 
@@ -17,7 +18,7 @@ std::string ask_at(int port) {
 
 /// The steps of the README up to the running proxy.
 struct ExamplePostgres : ::testing::Test {
-    ExampleNetwork network;
+    Machines machines{{"10.0.0.10/16"}};
     Example example{"postgres"};
     Postgres first{Address::parse("10.0.0.1:5432")};
     std::optional<Postgres> second;

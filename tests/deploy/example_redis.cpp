@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "tests/deploy/example.hpp"
+#include "tests/deploy/machines.hpp"
 #include "tests/integration/admin_scenario.hpp"
 #include "tests/servers/redis_server.hpp"
 
@@ -19,7 +20,7 @@ const std::string get_greeting = "redis-cli -h 10.0.0.10 -p 6380 --user app get 
 
 /// The steps of the README up to the running proxy. redis-1 is the primary.
 struct ExampleRedis : ::testing::Test {
-    ExampleNetwork network;
+    Machines machines{{"10.0.0.10/16"}};
     Example example{"redis"};
     std::vector<std::unique_ptr<RedisServer>> servers;
     std::unique_ptr<ProxyProcess> proxy;

@@ -19,8 +19,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// Arguments: a private directory, the name of the cgroup. The units that belong to the machine below
-// are taken away: systemd starts with what a test asks for, and its journal.
+// Arguments: a private directory, the name of the cgroup. The units that belong to the machine
+// below are taken away: systemd starts with what a test asks for, and its journal.
 constexpr const char* boot_script = R"(set -euo pipefail
 work=$1 cgroup=$2
 mount -t tmpfs tmpfs "$work"
@@ -91,8 +91,10 @@ SystemdMachine::SystemdMachine()
     const auto said = boot_->output() + boot_->errors();
     boot_.reset();
     remove_cgroup();
-    throw std::runtime_error("systemd does not come up in namespaces of its own (this needs root, "
-                             "and Debian's package systemd):\n" + said);
+    throw std::runtime_error(
+        "systemd does not come up in namespaces of its own (this needs root, "
+        "and Debian's package systemd):\n" +
+        said);
 }
 
 SystemdMachine::~SystemdMachine() {

@@ -16,7 +16,8 @@ namespace penstock::test {
 /// cgroups, and this machine's files under a layer of its own, so that nothing done inside is seen
 /// outside. None of the services that are enabled here run there. Needs root.
 ///
-/// What is behind a mount of its own here (other than the root file system) is not there: copy it in.
+/// What is behind a mount of its own here (other than the root file system) is not there: copy it
+/// in.
 class SystemdMachine {
 public:
     /// Throws std::runtime_error when systemd does not come up.
