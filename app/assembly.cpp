@@ -81,11 +81,12 @@ void Assembly::make_changers(const Origin& origin, boost::asio::io_context& cont
                              net::ProcessLog& log) {
     reloader =
         std::make_unique<Reloader>(Reloader::Parts{context, *server, *monitors, *access_files,
-                                                   *tls_files, ticket_keys, *admin, log},
+                                                   *tls_files, ticket_keys, *admin, sandbox, log},
                                    origin.file, origin.files);
     if (origin.program)
-        upgrader = std::make_unique<upgrade::Upgrader>(upgrade::Upgrader::Parts{
-            context, *server, *admin, *reloader, *old, ticket_keys, log, *origin.program});
+        upgrader = std::make_unique<upgrade::Upgrader>(
+            upgrade::Upgrader::Parts{context, *server, *admin, *reloader, *old, ticket_keys, log,
+                                     *origin.program, origin.launcher});
 }
 
 void Assembly::wire(boost::asio::io_context& context) {
@@ -99,6 +100,7 @@ void Assembly::wire(boost::asio::io_context& context) {
         monitors->set_tls(upstream, changed);
     });
     service.set_tls_files(*tls_files);
+
     monitors->on_event([&service](const auto& upstream, const auto& event) {
         service.on_health_event(upstream, event);
     });

@@ -14,8 +14,10 @@
 #include "app/limits.hpp"
 #include "app/monitors.hpp"
 #include "app/reload/reloader.hpp"
+#include "app/sandbox/sandbox.hpp"
 #include "app/server.hpp"
 #include "app/tls/tls_files.hpp"
+#include "app/upgrade/launcher.hpp"
 #include "app/upgrade/old_processes.hpp"
 #include "app/upgrade/program.hpp"
 #include "app/upgrade/upgrader.hpp"
@@ -34,7 +36,9 @@ struct Origin {
     ConfigPtr config;
     std::string file{};  // the configuration's, absolute; "" = there is none to reload
     std::vector<std::string> files{};  // all that were read
+    std::vector<std::string> patterns{};  // of included files
     std::optional<upgrade::Program> program{};  // nothing: cannot be upgraded
+    upgrade::Launcher* launcher = nullptr;      // null = the process starts programs itself
 };
 
 /// Why nothing was started.
@@ -51,6 +55,7 @@ struct Assembly {
         const Origin& origin, const Capacity& capacity, boost::asio::io_context& context,
         net::ProcessLog& log, Inheritance& inheritance);
 
+    sandbox::Sandbox sandbox;  // none until everything is open
     TicketKeyBook ticket_keys;
     std::unique_ptr<Monitors> monitors;
     std::unique_ptr<Server> server;

@@ -11,6 +11,7 @@
 #include <pwd.h>
 #include <unistd.h>
 
+#include "app/sandbox/every_thread.hpp"
 #include "base/error.hpp"
 
 namespace penstock::app {
@@ -35,6 +36,7 @@ void ignore_stray_signals() noexcept {
 void block_signals() noexcept {
     sigset_t all;
     sigfillset(&all);
+    sigdelset(&all, sandbox::every_thread_signal());
     ::pthread_sigmask(SIG_BLOCK, &all, nullptr);
 }
 

@@ -15,6 +15,7 @@
 #include "app/diagnostics.hpp"
 #include "app/log_options.hpp"
 #include "app/process.hpp"
+#include "app/sandbox/sandbox.hpp"
 #include "app/service_manager.hpp"
 #include "app/version.hpp"
 
@@ -90,6 +91,30 @@ void operate(ControlLoop& loop, net::ProcessLog& log, Assembly& proxy, bool took
                                 proxy.tls_files->summary() + proxy.monitors->summary());
 }
 
+// Everything is open and read; what comes from the network is not read yet.
+std::expected<void, std::string> enter_sandbox(const Origin& origin, Assembly& proxy, Logger& log) {
+    auto confined = sandbox::Sandbox::enter(*origin.config, origin.files, origin.patterns);
+    if (!confined) return std::unexpected(confined.error());
+    proxy.sandbox = *std::move(confined);
+    const auto mode = origin.config->process.sandbox;
+    if (auto possible = sandbox::possible(mode); !possible)
+        log.info("sandbox: off ({})", possible.error());
+    else
+        log.info("sandbox: {}", proxy.sandbox.summary());
+    for (const auto& part : proxy.sandbox.missing()) log.warn("sandbox: {}", part);
+    return {};
+}
+
+// The process that will start this one's successor; none where it may do so itself, or where there
+// cannot be one. Before there are other threads, and keys.
+std::expected<std::optional<upgrade::Launcher>, std::string> make_launcher(
+    const config::Process& process, const upgrade::Program& program) {
+    if (!sandbox::possible(process.sandbox) || ::getpid() == 1) return std::nullopt;
+    auto launcher = upgrade::Launcher::start(program, process.user, process.group);
+    if (!launcher) return std::unexpected(launcher.error());
+    return *std::move(launcher);
+}
+
 // Everybody who wants to know hears why nothing was started.
 int give_up(Inheritance& inheritance, const std::string& message, int status) {
     report(message);
@@ -141,6 +166,10 @@ int serve(const Origin& origin, ControlLoop& loop, net::ProcessLog& log, Inherit
     if (!opened) return give_up(inheritance, opened.error().message, opened.error().status);
     Assembly& proxy = **opened;
     const bool takes_over = inheritance.takes_over();
+    if (auto confined = enter_sandbox(origin, proxy, log); !confined) {
+        if (!takes_over) proxy.server->withdraw();
+        return give_up(inheritance, confined.error(), ExitStatus::failure);
+    }
     proxy.monitors->start(*proxy.server);
     // One that takes over answers only when it knows what the other one has counted.
     if (!takes_over) proxy.admin->start();
@@ -183,13 +212,18 @@ int run(const std::string& config_file, upgrade::Program program) {
                                 first_error(loaded.diagnostics));
         return ExitStatus::invalid_usage;
     }
+    auto launcher = make_launcher(loaded.config.process, program);
+    if (!launcher) return give_up(*inheritance, launcher.error(), ExitStatus::failure);
     auto log = net::ProcessLog::open(logger_options(loaded.config.log));
     if (!log)
         return give_up(*inheritance, fmt::format("cannot open the log: {}", log.error()),
                        ExitStatus::failure);
     const Origin origin{std::make_shared<const config::Config>(std::move(loaded.config)),
                         std::filesystem::absolute(config_file).lexically_normal().string(),
-                        std::move(loaded.files), std::move(program)};
+                        std::move(loaded.files),
+                        std::move(loaded.include_patterns),
+                        std::move(program),
+                        *launcher ? &**launcher : nullptr};
     return serve(origin, loop, **log, *inheritance, [](const Server& server, const AdminApi&) {
         for (const auto& [listener, address] : server.bound())
             print_line(fmt::format("listening {} {}", listener, address.to_string()));

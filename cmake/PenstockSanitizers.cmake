@@ -3,7 +3,7 @@ if(PENSTOCK_SANITIZE)
     -fsanitize=${PENSTOCK_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(penstock_flags INTERFACE -fsanitize=${PENSTOCK_SANITIZE})
   # Pools and free lists become new/delete, so that the sanitizers see every use after free.
-  target_compile_definitions(penstock_flags INTERFACE PENSTOCK_NO_POOLS
+  target_compile_definitions(penstock_flags INTERFACE PENSTOCK_NO_POOLS PENSTOCK_INSTRUMENTED
     BOOST_ASIO_DISABLE_AWAITABLE_FRAME_RECYCLING)
   if(PENSTOCK_SANITIZE MATCHES "undefined")
     # The vptr check probes memory through a pipe: without descriptors left, as some tests have it, every
@@ -20,6 +20,7 @@ if(PENSTOCK_SANITIZE)
   endif()
 endif()
 if(PENSTOCK_COVERAGE)
+  target_compile_definitions(penstock_flags INTERFACE PENSTOCK_INSTRUMENTED)  # no sandbox
   target_compile_options(penstock_flags INTERFACE --coverage -fprofile-update=atomic)
   target_link_options(penstock_flags INTERFACE --coverage)
 endif()

@@ -60,7 +60,8 @@ std::map<std::string, double> moved_keys(const config::Config& running,
 }  // namespace
 
 Candidate read_candidate(const admin::PlanRequest& request, const std::string& main_file,
-                         const ConfigPtr& running, TicketKeyBook& tickets) {
+                         const ConfigPtr& running, TicketKeyBook& tickets,
+                         const sandbox::Sandbox& sandbox) {
     auto loaded = load(request, main_file);
     const std::string file = request.file.empty() ? main_file : request.file;
     if (loaded.ok())
@@ -68,10 +69,14 @@ Candidate read_candidate(const admin::PlanRequest& request, const std::string& m
     Candidate candidate{.problems = std::move(loaded.diagnostics),
                         .files = std::move(loaded.files),
                         .patterns = std::move(loaded.include_patterns)};
-    if (!candidate.valid()) return candidate;
     const auto fail = [&](std::string message) {
         candidate.problems.push_back(problem_with(file, std::move(message)));
     };
+    // First: what lies beyond cannot be read, and nobody would know why. A file that could not be
+    // read may be the reason why the configuration is not valid.
+    for (auto& sentence : sandbox.beyond(loaded.config, candidate.files, candidate.patterns))
+        fail(std::move(sentence));
+    if (!candidate.valid()) return candidate;
     candidate.wanted = std::make_shared<const config::Config>(std::move(loaded.config));
     candidate.effective =
         std::make_shared<const config::Config>(config::with_running(*candidate.wanted, *running));

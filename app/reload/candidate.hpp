@@ -10,6 +10,7 @@
 #include "app/access_files.hpp"
 #include "app/limits.hpp"
 #include "app/monitors.hpp"
+#include "app/sandbox/sandbox.hpp"
 #include "app/server.hpp"
 #include "app/tls/material.hpp"
 #include "config/diagnostic.hpp"
@@ -37,6 +38,6 @@ struct Candidate {
 /// the process runs by; "" = none. Never throws for what a file contains.
 [[nodiscard]] Candidate read_candidate(const admin::PlanRequest& request,
                                        const std::string& main_file, const ConfigPtr& running,
-                                       TicketKeyBook& tickets);
+                                       TicketKeyBook& tickets, const sandbox::Sandbox& sandbox);
 
 }  // namespace penstock::app

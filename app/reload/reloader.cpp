@@ -98,10 +98,12 @@ void Reloader::give_turn() {
 }
 
 awaitable<Candidate> Reloader::read(admin::PlanRequest request) {
-    auto reading = off_thread(
-        parts_.context, reader_,
-        [asked = std::move(request), file = file_, running = parts_.server.config_ptr(),
-         &tickets = parts_.ticket_keys] { return read_candidate(asked, file, running, tickets); });
+    auto reading =
+        off_thread(parts_.context, reader_,
+                   [asked = std::move(request), file = file_, running = parts_.server.config_ptr(),
+                    &tickets = parts_.ticket_keys, &sandbox = parts_.sandbox] {
+                       return read_candidate(asked, file, running, tickets, sandbox);
+                   });
     co_return co_await std::move(reading);
 }
 

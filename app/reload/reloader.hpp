@@ -20,6 +20,7 @@
 #include "app/monitors.hpp"
 #include "app/reload/candidate.hpp"
 #include "app/reload/planner.hpp"
+#include "app/sandbox/sandbox.hpp"
 #include "app/server.hpp"
 #include "app/tls/tls_files.hpp"
 #include "net/file_watch.hpp"
@@ -42,6 +43,7 @@ public:
         TlsFiles& tls_files;
         TicketKeyBook& ticket_keys;
         AdminApi& admin;
+        const sandbox::Sandbox& sandbox;
         net::ProcessLog& log;
     };
     /// `file`: the configuration's, absolute; "" = the process has none, and cannot reload.

@@ -47,7 +47,7 @@ std::vector<char*> pointers(std::vector<std::string>& strings) {
 }
 
 // posix_spawn(3) is safe with other threads: nothing runs between fork and exec that may lock.
-std::expected<pid_t, int> spawn(const Program& program, int channel) {
+std::expected<pid_t, std::string> spawn(const Program& program, int channel) {
     auto arguments = program.arguments;
     auto environment = successor_environment(program.environment, channel_fd);
     sigset_t none;
@@ -69,7 +69,7 @@ std::expected<pid_t, int> spawn(const Program& program, int channel) {
                                      pointers(arguments).data(), pointers(environment).data());
     ::posix_spawn_file_actions_destroy(&files);
     ::posix_spawnattr_destroy(&attributes);
-    if (failed != 0) return std::unexpected(failed);
+    if (failed != 0) return std::unexpected(message_of(failed));
     return pid;
 }
 
@@ -227,7 +227,8 @@ asio::awaitable<void> NewProcess::State::wait_for_end(Duration patience) {
 }
 
 std::expected<NewProcess, std::string> NewProcess::start(asio::io_context& context,
-                                                         const Program& program) {
+                                                         const Program& program,
+                                                         Launcher* launcher) {
     if (auto good = check_upgradable(program, ::getpid()); !good)
         return std::unexpected(good.error());
     auto ends = net::make_fd_channel();
@@ -236,10 +237,9 @@ std::expected<NewProcess, std::string> NewProcess::start(asio::io_context& conte
             fmt::format("cannot open a channel to a new process: {}", ends.error().message()));
     // The children of a process that ignores SIGCHLD vanish without a word about how they ended.
     std::signal(SIGCHLD, SIG_DFL);
-    const auto pid = spawn(program, ends->second.get());
-    if (!pid)
-        return std::unexpected(
-            fmt::format("cannot start {}: {}", program.file, message_of(pid.error())));
+    const int channel = ends->second.get();
+    const auto pid = launcher != nullptr ? launcher->launch(channel) : spawn(program, channel);
+    if (!pid) return std::unexpected(fmt::format("cannot start {}: {}", program.file, pid.error()));
     net::UniqueFd pidfd(pidfd_open(*pid));
     if (!pidfd) {
         const int error = errno;

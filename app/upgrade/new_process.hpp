@@ -10,6 +10,7 @@
 #include <boost/asio/io_context.hpp>
 #include <sys/types.h>
 
+#include "app/upgrade/launcher.hpp"
 #include "app/upgrade/messages.hpp"
 #include "app/upgrade/program.hpp"
 #include "base/clock.hpp"
@@ -30,9 +31,10 @@ public:
 
     /// Starts the program with the arguments and the environment of this process, its standard
     /// streams, no signal blocked or ignored, and no other descriptor but the channel. From here on
-    /// SIGCHLD is not ignored any more. The error is a sentence.
+    /// SIGCHLD is not ignored any more. `launcher`: starts it for a process that may not do so
+    /// itself. The error is a sentence.
     [[nodiscard]] static std::expected<NewProcess, std::string> start(
-        boost::asio::io_context& context, const Program& program);
+        boost::asio::io_context& context, const Program& program, Launcher* launcher = nullptr);
     /// One that is not ready is killed.
     ~NewProcess();
     NewProcess(NewProcess&&) noexcept = default;

@@ -114,7 +114,7 @@ awaitable<std::expected<Ready, std::string>> Upgrader::replace() {
     auto giving = parts_.old.hand_over();
     auto handover = co_await std::move(giving);
     if (stopped_) co_return std::unexpected("the proxy is stopping");
-    auto started = NewProcess::start(parts_.context, parts_.program);
+    auto started = NewProcess::start(parts_.context, parts_.program, parts_.launcher);
     if (!started) co_return std::unexpected(started.error());
     next_.emplace(*std::move(started));
     parts_.log.info("upgrade: started process {}", next_->pid());

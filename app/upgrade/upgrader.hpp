@@ -16,6 +16,7 @@
 #include "app/reload/reloader.hpp"
 #include "app/server.hpp"
 #include "app/tls/ticket_key_book.hpp"
+#include "app/upgrade/launcher.hpp"
 #include "app/upgrade/new_process.hpp"
 #include "app/upgrade/old_processes.hpp"
 #include "app/upgrade/program.hpp"
@@ -38,6 +39,7 @@ public:
         const TicketKeyBook& ticket_keys;
         Logger& log;
         Program program;
+        Launcher* launcher;  // null = this process starts programs itself
     };
     explicit Upgrader(Parts parts);
     Upgrader(const Upgrader&) = delete;

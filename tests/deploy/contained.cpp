@@ -8,6 +8,8 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "tests/support/access_log.hpp"
+
 namespace penstock::test {
 
 namespace fs = std::filesystem;
@@ -18,13 +20,6 @@ bool write_file(const std::string& path, const std::string& text) {
     std::ofstream file(path);
     file << text << std::flush;
     return static_cast<bool>(file);
-}
-
-std::string read_file(const std::string& path) {
-    std::ifstream file(path);
-    std::ostringstream text;
-    text << file.rdbuf();
-    return text.str();
 }
 
 /// Environment variables of the sanitizers go on into the container.
@@ -119,7 +114,7 @@ Finished Container::exec(const std::vector<std::string>& argv, milliseconds limi
                                    "--setuid=" + std::to_string(options_.uid),
                                    "--setgid=" + std::to_string(options_.gid)};
     words.insert(words.end(), argv.begin(), argv.end());
-    SpawnOptions spawn;
+    SpawnOptions spawn{.environment = options_.environment};
     if (sanitized) spawn.environment["ASAN_OPTIONS"] = "detect_leaks=0";
     ChildProcess command(words, spawn);
     Finished result;

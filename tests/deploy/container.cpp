@@ -24,11 +24,6 @@ namespace fs = std::filesystem;
 const std::string folder = PENSTOCK_DEPLOY "/container";
 constexpr std::uint64_t memory_limit = 256U << 20U;
 
-std::string read(const std::string& path) {
-    std::ifstream file(path);
-    return {std::istreambuf_iterator<char>(file), {}};
-}
-
 void write_for_all(const fs::path& path, const std::string& text) {
     std::ofstream(path) << text;
     fs::permissions(path, fs::perms(0644));
@@ -141,7 +136,7 @@ TEST_F(ContainerTest, change_in_the_mounted_folder_is_applied_by_itself) {
     const TempDir directory;
     fs::permissions(directory.path(), fs::perms(0755));
     const auto own = directory.path() / "penstock.toml";
-    const auto text = read(folder + "/penstock.toml");
+    const auto text = read_file(folder + "/penstock.toml");
     write_for_all(own, text);
     auto with_folder = options();
     with_folder.mounts = {{directory.path().string(), "/etc/penstock"}};
@@ -150,11 +145,8 @@ TEST_F(ContainerTest, change_in_the_mounted_folder_is_applied_by_itself) {
     auto client = connect();
     ASSERT_TRUE(echoes(client));
 
-    auto changed = text;
-    const std::string bind = "bind = \":8080\"";
-    ASSERT_TRUE(changed.contains(bind));
-    changed.replace(changed.find(bind), bind.size(), "bind = [\":8080\", \":8081\"]");
-    write_for_all(directory.path() / "new", changed);
+    write_for_all(directory.path() / "new",
+                  changed(text, {{"bind = \":8080\"", "bind = [\":8080\", \":8081\"]"}}));
     fs::rename(directory.path() / "new", own);
     EXPECT_TRUE(wait_for([&] {
         auto second = connect("127.0.0.1:8081");
@@ -190,7 +182,7 @@ TEST_F(ContainerTest, drain_fits_into_the_ten_seconds_of_docker_stop) {
     const auto before = Clock::now();
     ASSERT_TRUE(container.wait_exit());
     EXPECT_GE(since(before), 5s) << "the connection was given no time";
-    const auto config = read(folder + "/penstock.toml");
+    const auto config = read_file(folder + "/penstock.toml");
     EXPECT_TRUE(config.contains("drain = { wait = \"6s\", close_over = \"2s\" }")) << config;
 }
 
@@ -206,8 +198,9 @@ TEST_F(ContainerTest, upgrade_inside_is_refused_with_a_reason) {
 
 TEST_F(ContainerTest, backends_with_public_certificates_are_verified_by_the_authorities_inside) {
     const auto& root = image_root();
-    EXPECT_EQ(read(root + "/usr/lib/ssl/cert.pem"), read("/etc/ssl/certs/ca-certificates.crt"));
-    EXPECT_TRUE(read(root + "/usr/lib/ssl/cert.pem").contains("BEGIN CERTIFICATE"));
+    EXPECT_EQ(read_file(root + "/usr/lib/ssl/cert.pem"),
+              read_file("/etc/ssl/certs/ca-certificates.crt"));
+    EXPECT_TRUE(read_file(root + "/usr/lib/ssl/cert.pem").contains("BEGIN CERTIFICATE"));
     const auto link = fs::read_symlink(root + "/usr/lib/ssl/cert.pem");
     EXPECT_TRUE(link.is_relative()) << link << " leads out of the image";
 }
@@ -265,7 +258,7 @@ TEST(ContainerImage, dockerfile_copies_what_is_there_and_starts_what_was_copied)
     ASSERT_EQ(::stat((root + "/run/penstock").c_str(), &info), 0);
     EXPECT_EQ(info.st_uid, user_of(dockerfile).first) << "its socket needs a folder of its own";
     std::set<std::string> ports;
-    const auto config = read(folder + "/penstock.toml");
+    const auto config = read_file(folder + "/penstock.toml");
     const std::regex bind("bind = \":([0-9]+)\"");
     for (std::sregex_iterator at(config.begin(), config.end(), bind), end; at != end; ++at)
         ports.insert((*at)[1]);

@@ -8,6 +8,8 @@
 #include <csignal>
 #include <cstring>
 #include <exception>
+#include <fstream>
+#include <iterator>
 #include <sstream>
 #include <stdexcept>
 
@@ -24,23 +26,31 @@ UniqueFd this_network() {
     return fd;
 }
 
-/// Lays what is in ROOT over the file system, for this program alone: whole folders of /run, single
-/// files and folders of /etc.
+/// Puts the program under test to /usr/local/bin/penstock, and lays what is in ROOT over the file
+/// system, for this program alone: /run, /usr/local, and single files and folders of /etc. The
+/// shell stays, as number 1 of a namespace: a program that changes its user would forget to die
+/// with its parent, the shell does not, and takes all others with it.
 constexpr const char* lay_over = R"(set -eu
-root=$1
-shift
-mount --bind "$root/run" /run
-for entry in "$root"/etc/*; do
-    if [ -e "$entry" ]; then mount --bind "$entry" "/etc/${entry##*/}"; fi
+root=$1 program=$2
+shift 2
+cd "$root"
+for entry in run usr/local etc/*; do
+    if [ -e "$entry" ] && [ -e "/$entry" ]; then mount --bind "$root/$entry" "/$entry"; fi
 done
-exec "$@")";
+cd /
+mount --bind "$program" /usr/local/bin/penstock
+"$@"
+exit $?)";
 
 std::vector<std::string> words_of(const std::filesystem::path& root,
                                   const std::vector<std::string>& options,
                                   const std::vector<std::string>& argv) {
+    const auto program = root / "usr/local/bin/penstock";  // a place to mount it on
+    std::filesystem::create_directories(program.parent_path());
+    std::ofstream(program, std::ios::app).flush();
     std::vector<std::string> words{"unshare", "--mount", "--propagation", "private"};
     words.insert(words.end(), options.begin(), options.end());
-    words.insert(words.end(), {"sh", "-c", lay_over, "sh", root.string()});
+    words.insert(words.end(), {"sh", "-c", lay_over, "sh", root.string(), penstock_binary()});
     words.insert(words.end(), argv.begin(), argv.end());
     return words;
 }
@@ -109,6 +119,16 @@ void Daemon::kill() {
     if (!child_.wait_exit()) throw std::runtime_error("a daemon outlives SIGKILL");
 }
 
+void Daemon::terminate() {
+    const auto child_of = [](pid_t parent) {
+        const std::string pid = std::to_string(parent);
+        return std::stoi(read_file("/proc/" + pid + "/task/" + pid + "/children"));
+    };
+    const pid_t shell = child_of(child_.pid());  // the only child of unshare
+    ::kill(child_of(shell), SIGTERM);
+    if (!child_.wait_exit()) throw std::runtime_error("a daemon outlives SIGTERM");
+}
+
 std::string run_in(const Machine& machine, const std::filesystem::path& root,
                    const std::vector<std::string>& argv) {
     return machine.run(words_of(root, {}, argv));
@@ -165,16 +185,32 @@ std::unique_ptr<Flow> Site::connect(const std::string& to, const std::string& so
         Flow{std::move(*socket), text.substr(0, 4), text.substr(5, text.find(' ', 5) - 5)});
 }
 
+void begin_stop(const ProxyProcess& proxy) {
+    proxy.signal(SIGTERM);
+    wait_for([&] { return !proxy.running() || proxy.errors().contains("; still accepting"); });
+}
+
 std::string deploy_file(const std::string& name) {
     std::string text = read_file(std::filesystem::path(PENSTOCK_DEPLOY) / name);
     if (text.empty()) throw std::runtime_error("deploy/" + name + " is not there");
     return text;
 }
 
-void install(const std::filesystem::path& root, const std::string& name, const std::string& at,
-             const std::string& mode) {
-    run_program({"install", "-D", "-m", mode, std::string(PENSTOCK_DEPLOY) + "/" + name,
-                 (root / at).string()});
+void install_as_told(const std::filesystem::path& root, const std::string& folder) {
+    const std::filesystem::path from = std::filesystem::path(PENSTOCK_DEPLOY) / folder;
+    std::istringstream lines(deploy_file(folder + "/README.md"));
+    std::size_t installed = 0;
+    for (std::string line; std::getline(lines, line);) {
+        if (!line.starts_with("install -")) continue;
+        std::istringstream stream(line);
+        std::vector<std::string> argv{std::istream_iterator<std::string>(stream), {}};
+        argv.back() = root.string() + argv.back();
+        argv[argv.size() - 2] = (from / argv[argv.size() - 2]).string();
+        argv.insert(argv.begin() + 1, "-D");
+        run_program(argv);
+        ++installed;
+    }
+    if (installed == 0) throw std::runtime_error("no line of the README begins with install");
 }
 
 }  // namespace penstock::test

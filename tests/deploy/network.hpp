@@ -7,6 +7,7 @@
 
 #include "tests/support/chaos_backend.hpp"
 #include "tests/support/child_process.hpp"
+#include "tests/support/proxy_process.hpp"
 #include "tests/support/socket.hpp"
 #include "tests/support/temp_dir.hpp"
 #include "tests/support/unique_fd.hpp"
@@ -51,8 +52,9 @@ private:
 };
 
 /// A daemon on a machine, as number 1 of a process namespace of its own: nothing of what it starts
-/// outlives it. It sees /run and files of /etc of its own: those of `root`, which holds the same
-/// folders as the real root, laid over it.
+/// outlives it. It sees /run, /usr/local and files of /etc of its own: those of `root`, which holds
+/// the same folders as the real root, laid over it. /usr/local/bin/penstock is the program under
+/// test.
 class Daemon {
 public:
     Daemon(const Machine& machine, const std::filesystem::path& root,
@@ -60,6 +62,8 @@ public:
 
     /// SIGKILL for it and whatever it has started.
     void kill();
+    /// SIGTERM for it alone, and waits for its end.
+    void terminate();
     [[nodiscard]] bool running() { return child_.running(); }
     [[nodiscard]] std::string said() const { return child_.output() + child_.errors(); }
 
@@ -107,10 +111,13 @@ private:
     std::vector<std::unique_ptr<ChaosBackend>> servers_;
 };
 
+/// SIGTERM, and waits until it was heard, so that the next one ends what `shutdown_delay` would go
+/// on with. Nothing when it does not run.
+void begin_stop(const ProxyProcess& proxy);
+
 /// A file of deploy/.
 [[nodiscard]] std::string deploy_file(const std::string& name);
-/// Puts a file of deploy/ below `root`, as the README's `install` does.
-void install(const std::filesystem::path& root, const std::string& name, const std::string& at,
-             const std::string& mode = "644");
+/// Carries out the lines of a folder's README that begin with `install`, below `root`.
+void install_as_told(const std::filesystem::path& root, const std::string& folder);
 
 }  // namespace penstock::test

@@ -29,6 +29,7 @@ LIBRARIES = (
     ("c-ares", r"ares(\.h|_\w+\.h)$", ("net",)),
     ("libpq", r"(postgresql/)?libpq-", ("health/probe/postgres_probe.cpp",)),
     ("hiredis", r"hiredis/", ("health/probe/redis_probe.cpp",)),
+    ("libseccomp", r"seccomp\.h$", ("app/sandbox/seccomp.cpp",)),
     ("libmariadb", r"(mariadb/)?mysql\.h$", ("health/probe/mysql_probe.cpp",)),
 )
 

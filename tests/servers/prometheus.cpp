@@ -1,37 +1,34 @@
 #include "tests/servers/prometheus.hpp"
 
 #include <exception>
-#include <fstream>
 #include <stdexcept>
 
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
 #include "tests/servers/curl.hpp"
+#include "tests/servers/loopback.hpp"
 #include "tests/support/deadline.hpp"
 
 namespace penstock::test {
 
 namespace json = boost::json;
 
-namespace {
-
-// A port that was free a moment ago: the server takes none from us.
-Address free_port() {
-    const UniqueFd taken = listen_on(Address::parse("127.0.0.1:0"));
-    return Address::local_of(taken.get());
+Prometheus::Prometheus(const Address& target) : address_(private_address()) {
+    start(directory_.write("prometheus.yml",
+                           "global:\n  scrape_interval: 1s\nscrape_configs:\n"
+                           "  - job_name: penstock\n    static_configs:\n      - targets: ['" +
+                               target.text() + "']\n"));
 }
 
-}  // namespace
+Prometheus::Prometheus(const std::filesystem::path& configuration) : address_(private_address()) {
+    start(configuration);
+}
 
-Prometheus::Prometheus(const Address& target) : address_(free_port()) {
-    const auto file = directory_.path() / "prometheus.yml";
-    std::ofstream(file) << "global:\n  scrape_interval: 1s\nscrape_configs:\n"
-                           "  - job_name: penstock\n    static_configs:\n      - targets: ['"
-                        << target.text() << "']\n";
+void Prometheus::start(const std::filesystem::path& configuration) {
     process_.emplace(ServerProcess::Command{
-        .argv = {"prometheus", "--config.file=" + file.string(),
-                 "--storage.tsdb.path=" + (directory_.path() / "data").string(),
+        .argv = {"prometheus", "--config.file=" + configuration.string(),
+                 "--storage.tsdb.path=" + directory_.path("data"),
                  "--web.listen-address=" + address_.text(), "--log.level=error"},
         .accepts_on = address_});
     // It accepts before it can answer.
@@ -46,9 +43,19 @@ Prometheus::Prometheus(const Address& target) : address_(free_port()) {
     if (!wait_for(ready)) throw std::runtime_error("prometheus does not get ready");
 }
 
+std::string Prometheus::data(const std::string& path) const {
+    const auto answer = json::parse(curl({"http://" + address_.text() + "/api/v1/" + path}));
+    return json::serialize(answer.at("data"));
+}
+
 std::map<std::string, double> Prometheus::query(const std::string& expression) const {
-    const auto answer = json::parse(curl({"--get", "--data-urlencode", "query=" + expression,
-                                          "http://" + address_.text() + "/api/v1/query"}));
+    // A refusal has its words in the body.
+    const auto answer =
+        json::parse(curl({"--no-fail", "--get", "--data-urlencode", "query=" + expression,
+                          "http://" + address_.text() + "/api/v1/query"}));
+    if (answer.at("status") != "success")
+        throw std::runtime_error("prometheus: " + json::serialize(answer.at("error")) + " in " +
+                                 expression);
     std::map<std::string, double> values;
     for (const auto& result : answer.at("data").at("result").as_array()) {
         std::string labels;

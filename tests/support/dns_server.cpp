@@ -53,9 +53,9 @@ bool read_all(int fd, std::string& into) {
 
 }  // namespace
 
-DnsServer::DnsServer(Script script) : script_(std::move(script)) {
+DnsServer::DnsServer(Script script, std::uint16_t port) : script_(std::move(script)) {
     for (int tries = 0; tries < 100 && !tcp_; ++tries) {
-        udp_ = bind_to(SOCK_DGRAM, 0);
+        udp_ = bind_to(SOCK_DGRAM, port);
         port_ = port_of(udp_);
         tcp_ = bind_to(SOCK_STREAM, port_);
     }

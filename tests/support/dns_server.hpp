@@ -34,7 +34,8 @@ public:
     static constexpr std::uint16_t a = 1, cname = 5, aaaa = 28, srv = 33;
     using Script = std::function<Reply(const std::string& name, std::uint16_t type, bool over_tcp)>;
 
-    explicit DnsServer(Script script);
+    /// `port`: 0 = any free one; 53 in a network namespace of its own, where the system's is.
+    explicit DnsServer(Script script, std::uint16_t port = 0);
     ~DnsServer();
     DnsServer(const DnsServer&) = delete;
     DnsServer& operator=(const DnsServer&) = delete;

@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "config/config.hpp"
+
+/// What a sandboxed process may do with files. Pure: what is on disk is told by `Disk`.
+namespace penstock::app::sandbox {
+
+/// Rights on a directory and all beneath it, or on one file; a set of bits.
+enum Right : std::uint32_t {
+    read = 1U << 0U,
+    write_files = 1U << 1U,   // creates them as well
+    make_sockets = 1U << 2U,  // and removes them
+};
+using Rights = std::uint32_t;
+
+/// What a configuration needs of one path.
+struct Need {
+    std::string key;   // that names it, for messages: `listener.tls.certificates.cert`
+    std::string path;  // as the configuration has it, absolute
+    Rights rights = read;
+    bool operator==(const Need&) const = default;
+};
+
+/// A directory or file, and what may be done there.
+struct Rule {
+    std::string path;  // without symbolic links
+    Rights rights = 0;
+    bool operator==(const Rule&) const = default;
+};
+
+/// What is on the disk.
+struct Disk {
+    /// The path without symbolic links; of what does not exist, as far as it does.
+    std::function<std::string(const std::string& path)> resolve;
+    /// A device, FIFO or terminal: nothing is created in its directory.
+    std::function<bool(const std::string& path)> is_special;
+    /// The files that a pattern stands for now.
+    std::function<std::vector<std::string>(const std::string& pattern)> expand;
+    /// Directories that hold a symbolic link on the way to this path: what leads there may be
+    /// turned to a neighbour while the process runs.
+    std::function<std::vector<std::string>(const std::string& path)> links_on;
+    std::optional<std::string> runtime_directory;  // of $RUNTIME; nothing = there is none
+};
+/// This machine's; of the runtime directory only where it is.
+[[nodiscard]] Disk this_disk(std::optional<std::string> runtime_directory);
+
+/// Every path of a configuration that the process touches while it runs. `files` and `patterns`:
+/// those of the configuration itself.
+[[nodiscard]] std::vector<Need> needs_of(const config::Config& config,
+                                         std::span<const std::string> files,
+                                         std::span<const std::string> patterns, const Disk& disk);
+
+/// What these needs come to, each path once. `confines_reading`: reading is among them, with what
+/// libraries read of the system; else reading is free.
+[[nodiscard]] std::vector<Rule> rules_of(std::span<const Need> needs, const Disk& disk,
+                                         bool confines_reading);
+
+/// A sentence for each need that goes beyond the rules.
+[[nodiscard]] std::vector<std::string> beyond(std::span<const Need> needs,
+                                              std::span<const Rule> rules, const Disk& disk,
+                                              bool confines_reading);
+
+}  // namespace penstock::app::sandbox

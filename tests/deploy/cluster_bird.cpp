@@ -1,0 +1,319 @@
+// deploy/bird: one address on many machines, announced to the routers.
+#include <gtest/gtest.h>
+
+#include <array>
+#include <csignal>
+#include <iostream>
+#include <iterator>
+#include <map>
+#include <memory>
+#include <set>
+#include <sstream>
+#include <vector>
+
+#include "tests/deploy/network.hpp"
+#include "tests/servers/server_process.hpp"
+#include "tests/support/proxy_header.hpp"
+#include "tests/support/proxy_process.hpp"
+
+namespace penstock::test {
+namespace {
+
+constexpr const char* common = "203.0.113.10:80";
+
+/// The value of a key in a unit: what systemd would run.
+std::vector<std::string> command_of(const std::string& key) {
+    std::istringstream lines(changed(deploy_file("bird/penstock-announce.service"),
+                                     {{"/usr/bin/penstock", "/usr/local/bin/penstock"}}));
+    for (std::string line; std::getline(lines, line);) {
+        if (!line.starts_with(key + "=")) continue;
+        std::istringstream words(line.substr(line.find_first_not_of("+-", key.size() + 1)));
+        return {std::istream_iterator<std::string>(words), {}};
+    }
+    throw std::runtime_error("penstock-announce.service has no " + key);
+}
+
+std::vector<std::string> as_bird(const std::vector<std::string>& argv) {
+    return with_privileges({"--reuid=bird", "--regid=bird", "--clear-groups"}, argv);
+}
+
+/// lb1 and lb2 with everything that the README has one install, and a router with BIRD.
+class Anycast : public ::testing::Test {
+protected:
+    struct Balancer {
+        TempDir root;
+        std::unique_ptr<ProxyProcess> proxy;
+        std::unique_ptr<Daemon> bird;
+        std::unique_ptr<Daemon> announce;
+    };
+
+    Anycast() {
+        make_run(router_root_.path());
+        router_root_.write("etc/bird/bird.conf", deploy_file("bird/router.conf"));
+        site_.router.run(
+            {"sysctl", "-p", std::string(PENSTOCK_DEPLOY) + "/bird/router.sysctl.conf"});
+        router_ = std::make_unique<Daemon>(site_.router, router_root_.path(), bird_words);
+        for (std::size_t i = 0; i < balancers_.size(); ++i) {
+            make_run(balancers_[i].root.path());
+            install_as_told(balancers_[i].root.path(), "bird");
+            start_penstock(i, deploy_file("bird/penstock.toml"));
+            start_bird(i);
+            start_announce(i);
+        }
+    }
+
+    ~Anycast() override {
+        for (const auto& balancer : balancers_)
+            if (balancer.proxy) begin_stop(*balancer.proxy);
+    }
+
+    [[nodiscard]] const Machine& machine(std::size_t index) const {
+        return site_.balancers.at(index);
+    }
+
+    static void make_run(const std::filesystem::path& root) {
+        run_program({"install", "-d", "-o", "bird", "-g", "bird", (root / "run/bird").string()});
+    }
+
+    void start_penstock(std::size_t index, const std::string& toml) {
+        const auto inside = machine(index).enter();
+        balancers_[index].proxy.reset();
+        balancers_[index].proxy = std::make_unique<ProxyProcess>(toml);
+    }
+
+    void start_bird(std::size_t index) {
+        balancers_[index].bird =
+            std::make_unique<Daemon>(machine(index), balancers_[index].root.path(), bird_words);
+    }
+
+    void start_announce(std::size_t index) {
+        const auto& root = balancers_[index].root.path();
+        run_in(machine(index), root, command_of("ExecStartPre"));
+        balancers_[index].announce =
+            std::make_unique<Daemon>(machine(index), root, as_bird(command_of("ExecStart")));
+    }
+
+    /// The next hops of the common address on the router.
+    [[nodiscard]] std::set<std::string> hops() const {
+        std::istringstream words(site_.router.ip("route show 203.0.113.10"));
+        std::set<std::string> found;
+        for (std::string word; words >> word;)
+            if (word == "via" && words >> word) found.insert(word);
+        return found;
+    }
+
+    void wait_hops(const std::set<std::string>& expected) const {
+        const auto start = Clock::now();
+        const bool came = wait_for([&] { return hops() == expected; });
+        std::cout << "the router has these hops after " << since(start).count() << " ms\n";
+        ASSERT_TRUE(came) << site_.router.ip("route") << router_->said() << said(0) << said(1);
+    }
+
+    [[nodiscard]] std::string said(std::size_t index) const {
+        return machine(index).name() + ":\n" + balancers_[index].bird->said() +
+               balancers_[index].announce->said();
+    }
+
+    /// Flows by the machine that they came through.
+    using Flows = std::map<std::string, std::vector<std::unique_ptr<Flow>>>;
+    [[nodiscard]] Flows flows(int count, const std::string& to = common) const {
+        Flows made;
+        for (int i = 0; i < count; ++i) {
+            auto flow = site_.connect(to);
+            EXPECT_TRUE(flow) << "client " << i << " of " << to;
+            if (flow) made[flow->through].push_back(std::move(flow));
+        }
+        return made;
+    }
+
+    static std::size_t living(const std::vector<std::unique_ptr<Flow>>& flows) {
+        std::size_t count = 0;
+        for (const auto& flow : flows) count += flow->lives() ? 1 : 0;
+        return count;
+    }
+
+    void penstock(std::size_t index, const std::string& command) const {
+        const auto socket = balancers_[index].proxy->directory() / "admin.sock";
+        const auto result = run_penstock({command, "--admin", "unix:" + socket.string()});
+        EXPECT_EQ(result.exit_status, 0) << result.errors;
+    }
+
+    static inline const std::vector<std::string> bird_words{"bird", "-d", "-u",
+                                                            "bird", "-g", "bird"};
+    static inline const std::string first = "198.51.100.11", second = "198.51.100.12";
+    Site site_{2};
+    TempDir router_root_;
+    std::unique_ptr<Daemon> router_;
+    std::array<Balancer, 2> balancers_;
+};
+
+TEST_F(Anycast, ClientsLandOnBothAndWhoDrainsIsLeft) {
+    wait_hops({first, second});
+    auto before = flows(60);
+    ASSERT_EQ(before.size(), 2U) << "60 clients, and all came through one machine";
+
+    penstock(0, "drain");
+    wait_hops({second});
+    EXPECT_TRUE(balancers_[0].announce->said().contains("(the process is draining)")) << said(0);
+    EXPECT_EQ(living(before[second]), before[second].size());
+    // Their packets reach the other machine now, which resets them: docs/scaling.md says so.
+    EXPECT_EQ(living(before[first]), 0U);
+    auto meanwhile = flows(40);
+    ASSERT_FALSE(meanwhile.contains(first));
+
+    penstock(0, "undrain");
+    wait_hops({first, second});
+    // A plain hash over two hops gives each its half again, whoever has come meanwhile.
+    EXPECT_EQ(living(before[second]), before[second].size());
+    const std::size_t left = living(meanwhile[second]);
+    std::cout << left << " of 40 connections lived on when a hop was added\n";
+    EXPECT_GT(left, 0U);
+    EXPECT_LT(left, 40U);
+}
+
+TEST_F(Anycast, ResilientGroupLeavesLiveConnectionsAlone) {
+    wait_hops({first, second});
+    router_->kill();  // from here on the router's groups are set by hand
+    const auto group = [&](const std::string& verb, const std::string& members) {
+        site_.router.ip("nexthop " + verb + " id 10 group " + members +
+                        " type resilient buckets 256 idle_timer 120 unbalanced_timer 0");
+    };
+    // Each machine twice: a group of one hop would not keep account of what it carries.
+    for (const std::string id : {"1", "2"}) {
+        for (const std::string& twin : {id, id + id})
+            site_.router.ip("nexthop add id " + twin + " via 198.51.100.1" + id + " dev lan");
+    }
+    group("add", "1/11/2/22");
+    site_.router.ip("route replace 203.0.113.10/32 nhid 10");
+    auto before = flows(60);
+    ASSERT_EQ(before.size(), 2U);
+
+    group("replace", "2/22");
+    EXPECT_EQ(living(before[second]), before[second].size());
+    EXPECT_EQ(living(before[first]), 0U);
+    auto meanwhile = flows(40);
+    group("replace", "1/11/2/22");
+    EXPECT_EQ(living(before[second]), before[second].size());
+    EXPECT_EQ(living(meanwhile[second]), 40U);
+
+    // Drained by weight instead: busy buckets stay where they are, and so do their connections.
+    auto later = flows(60);
+    group("replace", "1,1/11,1/2,255/22,255");
+    for (const auto& [through, made] : later) EXPECT_EQ(living(made), made.size()) << through;
+}
+
+TEST_F(Anycast, KilledPenstockIsLeft) {
+    wait_hops({first, second});
+    auto before = flows(40);
+    balancers_[0].proxy->kill();
+    balancers_[0].proxy.reset();
+    wait_hops({second});
+    EXPECT_EQ(living(before[second]), before[second].size());
+    EXPECT_EQ(flows(20)[second].size(), 20U);
+}
+
+TEST_F(Anycast, KilledBirdIsLeftAndComesBack) {
+    wait_hops({first, second});
+    auto before = flows(40);
+    balancers_[0].bird->kill();
+    wait_hops({second});
+    EXPECT_EQ(living(before[second]), before[second].size());
+    start_bird(0);
+    wait_hops({first, second});
+}
+
+TEST_F(Anycast, VanishedMachineIsLeftBeforeTheHoldTime) {
+    wait_hops({first, second});
+    // Nothing says goodbye: only BFD, or the hold time of BGP, can tell.
+    machine(0).run({"nft",
+                    "add table ip gone; add chain ip gone in { type filter hook input "
+                    "priority 0; policy drop; }; add chain ip gone out { type filter hook "
+                    "output priority 0; policy drop; }"});
+    const auto start = Clock::now();
+    wait_hops({second});
+    EXPECT_LT(since(start), scaled(9s)) << "that was the hold time";
+}
+
+TEST_F(Anycast, ScriptTakesTheRouteWithIt) {
+    wait_hops({first, second});
+    balancers_[0].announce->terminate();
+    wait_hops({second});
+    EXPECT_TRUE(balancers_[0].announce->said().ends_with(
+        "anycast: enabled (ready)\nanycast: disabled (this script ends)\n"))
+        << said(0);
+
+    start_announce(0);
+    wait_hops({first, second});
+    balancers_[0].announce->kill();  // no trap runs; systemd goes on with this:
+    run_in(machine(0), balancers_[0].root.path(), as_bird(command_of("ExecStopPost")));
+    wait_hops({second});
+}
+
+TEST_F(Anycast, WithoutBackendsOrPenstockNothingIsAnnounced) {
+    wait_hops({first, second});
+    machine(1).run({"nft",
+                    "add table ip cut; add chain ip cut out { type filter hook output "
+                    "priority 0; }; add rule ip cut out tcp dport 8080 drop"});
+    wait_hops({first});
+    // A listener in drain is the process in drain, unless one asks for another one alone.
+    const AdminClient admin = balancers_[0].proxy->admin();
+    EXPECT_EQ(admin.post("/api/v1/drain?listener=web").status, 200);
+    EXPECT_EQ(admin.get("/readyz?listener=web").status, 503);
+    EXPECT_EQ(admin.get("/readyz?upstream=web").status, 200);
+    wait_hops({});
+}
+
+TEST_F(Anycast, EachSourceHasTheSameServerThroughEitherMachine) {
+    std::map<std::string, int> shares;
+    const auto source = [](int i) {
+        return "10.1." + std::to_string(i / 250) + "." + std::to_string(i % 250 + 1);
+    };
+    std::vector<std::string> servers;
+    for (int i = 0; i < 500; ++i) {
+        const auto one = site_.connect(first + ":80", source(i));
+        const auto two = site_.connect(second + ":80", source(i));
+        ASSERT_TRUE(one && two) << source(i);
+        ASSERT_EQ(one->server, two->server) << source(i);
+        servers.push_back(one->server);
+        ++shares[one->server];
+    }
+    EXPECT_EQ(shares.size(), 3U);
+    for (const auto& [server, share] : shares) EXPECT_GT(share, 120) << server;
+
+    // A proxy in front that tells the source by the PROXY protocol: the same again.
+    const std::string bind = "bind = \":80\"\n";
+    const std::string toml = changed(
+        deploy_file("bird/penstock.toml"),
+        {{bind, bind + "proxy_protocol = \"v2\"\nproxy_protocol_from = [\"192.0.2.2\"]\n"}});
+    for (std::size_t i = 0; i < 2; ++i) {
+        start_penstock(i, toml);
+    }
+    for (int i = 0; i < 500; i += 10) {
+        for (const std::string& to : {first, second}) {
+            const auto flow =
+                site_.connect(to + ":80", "192.0.2.2", proxy_v2(source(i) + ":4000", to + ":80"));
+            ASSERT_TRUE(flow) << source(i);
+            EXPECT_EQ(flow->server, servers[static_cast<std::size_t>(i)]) << source(i);
+        }
+    }
+}
+
+TEST(Announce, ItsUnitIsSoundAndLetsTheScriptDoLittle) {
+    const TempDir root;
+    std::string unit = deploy_file("bird/penstock-announce.service");
+    for (const std::string there : {"/usr/local/libexec/penstock-announce", "/usr/bin/penstock"}) {
+        const std::string here = root.write(there.substr(1), "#!/bin/sh\n");
+        run_program({"chmod", "755", here});
+        unit = changed(unit, {{there, here}});
+    }
+    root.write("penstock-announce.service", unit);
+    ChildProcess verify(
+        {"systemd-analyze", "verify", "--man=no", root.path("penstock-announce.service")});
+    EXPECT_EQ(verify.wait_exit(), 0);
+    EXPECT_EQ(verify.errors(), "");
+    run_program({"systemd-analyze", "security", "--offline=yes", "--threshold=20",
+                 root.path("penstock-announce.service")});
+}
+
+}  // namespace
+}  // namespace penstock::test

@@ -1,0 +1,267 @@
+// What the running program denies itself, and that it does its work all the same.
+#include <gtest/gtest.h>
+#include <pwd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <fstream>
+#include <sstream>
+
+#include "tests/integration/change_scenario.hpp"
+#include "tests/integration/tls_scenario.hpp"
+
+namespace penstock::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+ConfigText confined(const EchoServer& echo, const std::string& mode, const std::string& more = "") {
+    ConfigText config = one_service({echo.text()});
+    config.process =
+        "workers = 2\nsandbox = \"" + mode + "\"\nupgrade_drain = " + patient_drain + "\n" + more;
+    return config;
+}
+
+std::string field_of(const fs::path& status, const std::string& name) {
+    std::ifstream file(status);
+    for (std::string line; std::getline(file, line);)
+        if (line.starts_with(name + ":")) {
+            const auto value = line.find_first_not_of(" \t", name.size() + 1);
+            return value == std::string::npos ? "" : line.substr(value);
+        }
+    return "no " + name;
+}
+
+/// The values of a field in all threads of the process.
+std::set<std::string> fields_of(pid_t pid, const std::string& name) {
+    std::set<std::string> values;
+    for (const auto& task : fs::directory_iterator("/proc/" + std::to_string(pid) + "/task"))
+        values.insert(field_of(task.path() / "status", name));
+    return values;
+}
+
+std::vector<pid_t> children_of(pid_t pid) {
+    const auto text = std::to_string(pid);
+    std::ifstream file("/proc/" + text + "/task/" + text + "/children");
+    std::vector<pid_t> children;
+    for (pid_t child = 0; file >> child;) children.push_back(child);
+    return children;
+}
+
+bool logged(const ProxyProcess& proxy, const std::string& text) {
+    return wait_for([&] { return proxy.errors().contains(text); });
+}
+
+using Values = std::set<std::string>;
+
+TEST(Sandbox, confines_every_thread) {
+    EchoServer echo;
+    ProxyProcess proxy(confined(echo, "auto"));
+    ASSERT_TRUE(echo_once(proxy.address()));
+    EXPECT_GE(proxy.threads(), 4U);
+    EXPECT_EQ(fields_of(proxy.pid(), "Seccomp"), Values{"2"});
+    EXPECT_EQ(fields_of(proxy.pid(), "NoNewPrivs"), Values{"1"});
+    // It runs as root: CAP_NET_BIND_SERVICE alone, for listeners that come with a reload.
+    for (const char* set : {"CapEff", "CapPrm", "CapBnd"})
+        EXPECT_EQ(fields_of(proxy.pid(), set), Values{"0000000000000400"}) << set;
+    for (const char* set : {"CapInh", "CapAmb"})
+        EXPECT_EQ(fields_of(proxy.pid(), set), Values{"0000000000000000"}) << set;
+    EXPECT_TRUE(logged(proxy, "sandbox: seccomp, landlock (ABI "));
+    EXPECT_TRUE(logged(proxy, "capabilities: net_bind_service"));
+    std::ifstream limits("/proc/" + std::to_string(proxy.pid()) + "/limits");
+    bool no_core = false;
+    for (std::string line; std::getline(limits, line);)
+        no_core |= line.starts_with("Max core file size        0                    0 ");
+    EXPECT_TRUE(no_core);
+    const auto sandbox = status_of(proxy).at("sandbox");
+    EXPECT_EQ(sandbox.at("mode"), "auto");
+    EXPECT_EQ(sandbox.at("missing").as_array().size(), 0U) << text(sandbox);
+    const MetricsPage page(proxy.admin().get("/metrics").body);
+    for (const char* part : {"seccomp", "landlock", "no_new_privs", "capabilities"})
+        EXPECT_EQ(page.value("penstock_sandbox{part=\"" + std::string(part) + "\"}"), 1) << part;
+}
+
+TEST(Sandbox, off_confines_nothing) {
+    EchoServer echo;
+    ProxyProcess proxy(confined(echo, "off"));
+    ASSERT_TRUE(echo_once(proxy.address()));
+    EXPECT_EQ(fields_of(proxy.pid(), "Seccomp"), Values{"0"});
+    EXPECT_TRUE(logged(proxy, "sandbox: off (process.sandbox)"));
+    EXPECT_TRUE(children_of(proxy.pid()).empty());
+    const MetricsPage page(proxy.admin().get("/metrics").body);
+    EXPECT_EQ(page.sum("penstock_sandbox"), 0);
+    ASSERT_TRUE(proxy.upgrade());
+    EXPECT_TRUE(echo_once(proxy.address()));
+}
+
+TEST(Sandbox, another_user_has_no_capability_and_can_be_upgraded) {
+    const passwd* nobody = ::getpwnam("nobody");
+    ASSERT_NE(nobody, nullptr);
+    const TempDir directory;
+    ASSERT_EQ(::chown(directory.path().c_str(), nobody->pw_uid, nobody->pw_gid), 0);
+    EchoServer echo;
+    ProxyProcess proxy(confined(echo, "strict", "user = \"nobody\""),
+                       {.directory = directory.path()});
+    for (const char* set : {"CapEff", "CapPrm", "CapBnd", "CapInh", "CapAmb"})
+        EXPECT_EQ(fields_of(proxy.pid(), set), Values{"0000000000000000"}) << set;
+    const auto launchers = children_of(proxy.pid());
+    ASSERT_EQ(launchers.size(), 1U);
+    const fs::path launcher = "/proc/" + std::to_string(launchers.front()) + "/status";
+    EXPECT_EQ(field_of(launcher, "NoNewPrivs"), "1");
+    EXPECT_EQ(field_of(launcher, "Uid"),
+              field_of("/proc/" + std::to_string(proxy.pid()) + "/status", "Uid"));
+    EXPECT_EQ(field_of(launcher, "Uid").substr(0, 1), std::to_string(nobody->pw_uid).substr(0, 1));
+}
+
+TEST(Sandbox, twenty_upgrades_in_a_row) {
+    EchoServer echo;
+    ProxyProcess proxy(confined(echo, "strict"));
+    const Address address = proxy.address();
+    for (int i = 0; i < 20; ++i) {
+        ASSERT_TRUE(proxy.upgrade()) << i;
+        ASSERT_TRUE(echo_once(address)) << i;
+    }
+    // One filter each, not one more with every upgrade.
+    EXPECT_EQ(fields_of(proxy.pid(), "Seccomp_filters"), Values{"1"});
+    EXPECT_EQ(status_of(proxy).at("sandbox").at("mode"), "strict");
+    EXPECT_TRUE(wait_for([&] { return proxy.old_running() == 0; }));
+}
+
+TEST(Sandbox, its_launcher_ends_with_it) {
+    EchoServer echo;
+    ProxyProcess proxy(confined(echo, "auto"));
+    const auto launchers = children_of(proxy.pid());
+    ASSERT_EQ(launchers.size(), 1U);
+    const fs::path directory = "/proc/" + std::to_string(launchers.front());
+    EXPECT_EQ(field_of(directory / "status", "Name"), "penstock-launch");
+    // Its standard streams, and the channel to its process.
+    const auto files = fs::directory_iterator(directory / "fd");
+    EXPECT_EQ(std::distance(fs::begin(files), fs::end(files)), 4);
+    proxy.kill();
+    const auto ended = [&] {
+        const auto state = field_of(directory / "status", "State");
+        return !state.starts_with("S") && !state.starts_with("R");
+    };
+    EXPECT_TRUE(wait_for(ended));
+}
+
+TEST(Sandbox, logs_are_rotated) {
+    EchoServer echo;
+    const TempDir logs;
+    ConfigText config = confined(echo, "strict");
+    config.log = "level = \"info\"\ntarget = \"" + logs.path("process.log") + "\"";
+    ProxyProcess proxy(config);
+    ASSERT_TRUE(echo_once(proxy.address()));
+    fs::rename(logs.path("process.log"), logs.path("process.log.1"));
+    fs::rename(proxy.directory() / "access.log", proxy.directory() / "access.log.1");
+    proxy.signal(SIGUSR1);
+    EXPECT_TRUE(wait_for([&] { return fs::exists(logs.path("process.log")); }));
+    EXPECT_TRUE(wait_for([&] { return fs::exists(proxy.directory() / "access.log"); }));
+    fs::remove(proxy.directory() / "access.log");
+    fs::rename(proxy.directory() / "access.log.1", proxy.directory() / "access.log");
+}
+
+TEST(Sandbox, listeners_come_with_a_reload_and_sockets_go_with_it) {
+    EchoServer echo;
+    ConfigText config = confined(echo, "strict");
+    ProxyProcess proxy(config);
+    const std::string path = proxy.directory() / "more.sock";
+    config.services.push_back({.name = "more", .bind = "unix:" + path, .backends = {echo.text()}});
+    ASSERT_TRUE(proxy.change_to(config));
+    EXPECT_TRUE(fs::exists(path));
+    config.services.pop_back();
+    ASSERT_TRUE(proxy.change_to(config));
+    EXPECT_TRUE(wait_for([&] { return !fs::exists(path); }));
+}
+
+TEST(Sandbox, a_log_in_another_directory_needs_a_restart) {
+    EchoServer echo;
+    const TempDir other;
+    ConfigText config = confined(echo, "auto");
+    ProxyProcess proxy(config);
+    config.log = "level = \"info\"\ntarget = \"" + other.path("process.log") + "\"";
+    EXPECT_FALSE(proxy.change_to(config));
+    EXPECT_FALSE(fs::exists(other.path("process.log")));
+    EXPECT_TRUE(logged(proxy, "log.target " + other.path("process.log") + ": the sandbox"));
+    EXPECT_TRUE(proxy.errors().contains("write to " + other.path().string()));
+    EXPECT_TRUE(echo_once(proxy.address())) << "it goes on";
+    // What it was started with is forgotten by an upgrade.
+    ASSERT_TRUE(proxy.upgrade());
+    EXPECT_TRUE(wait_for([&] { return fs::exists(other.path("process.log")); }));
+}
+
+TEST(Sandbox, strict_follows_certificates_in_their_directory_and_no_further) {
+    const TempDir here;
+    const TempDir there;
+    Pki pki(here);
+    const Pair first = pki.server("a.example");
+    const Pair second = pki.server("b.example");
+    EchoServer echo;
+    ConfigText config = confined(echo, "strict");
+    config.services[0].listener = terminates({first});
+    ProxyProcess proxy(config);
+    // Renewed in place.
+    fs::copy_file(second.key_file, first.key_file, fs::copy_options::overwrite_existing);
+    fs::copy_file(second.cert_file, first.cert_file, fs::copy_options::overwrite_existing);
+    EXPECT_TRUE(wait_for([&] {
+        const MetricsPage page(proxy.admin().get("/metrics").body);
+        return page.value("penstock_tls_certificate_reloads_total{result=\"success\"}") >= 1;
+    }));
+    config.services[0].listener = terminates({second});
+    ASSERT_TRUE(proxy.change_to(config)) << "another file of the same directory";
+    Pair far = first;
+    far.cert_file = there.path("a.pem");
+    far.key_file = there.path("a.key");
+    fs::copy_file(first.cert_file, far.cert_file);
+    fs::copy_file(first.key_file, far.key_file);
+    config.services[0].listener = terminates({far});
+    proxy.rewrite(config);
+    const Answer plan = plan_of(proxy);
+    EXPECT_TRUE(errors_in(plan).contains("listener.tls.certificates " + far.cert_file))
+        << plan.text;
+    EXPECT_FALSE(proxy.reload());
+    EXPECT_TRUE(logged(proxy, "does not let it read from " + there.path().string()));
+    ASSERT_TRUE(proxy.upgrade()) << "the new process is confined by what it reads now";
+}
+
+TEST(Sandbox, runs_in_a_root_with_nothing_but_itself) {
+    const TempDir root;
+    EchoServer echo;
+    fs::copy_file(penstock_binary(), root.path("penstock"));
+    std::istringstream libraries(run_program({"ldd", penstock_binary()}));
+    for (std::string word; libraries >> word;) {
+        if (!word.starts_with('/')) continue;
+        const fs::path target = root.path().string() + word;
+        fs::create_directories(target.parent_path());
+        fs::copy_file(word, target, fs::copy_options::skip_existing);
+    }
+    const ConfigText config = confined(echo, "auto");
+    std::string toml = config.toml();
+    for (auto at = toml.find("@DIR@"); at != std::string::npos; at = toml.find("@DIR@"))
+        toml.replace(at, 5, "");
+    root.write("penstock.toml", toml);
+    ChildProcess child(
+        {"chroot", root.path().string(), "/penstock", "run", "-c", "/penstock.toml"});
+    ASSERT_TRUE(wait_for([&] { return child.output().contains("ready\n"); })) << child.errors();
+    const std::string output = child.output();
+    const std::string key = "listening in ";
+    const auto at = output.find(key) + key.size();
+    const auto address = Address::parse(output.substr(at, output.find('\n', at) - at));
+    EXPECT_TRUE(echo_once(address));
+    EXPECT_EQ(fields_of(child.pid(), "Seccomp"), Values{"2"});
+    EXPECT_EQ(fields_of(child.pid(), "NoNewPrivs"), Values{"1"});
+    // Without /proc its threads cannot be listed, and it says so.
+    EXPECT_TRUE(wait_for([&] { return child.errors().contains("sandbox: no landlock: "); }))
+        << child.errors();
+    child.signal(SIGHUP);
+    EXPECT_TRUE(wait_for([&] { return child.errors().contains("nothing has changed"); }))
+        << child.errors();
+    child.signal(SIGTERM);
+    const auto status = child.wait_exit();
+    ASSERT_TRUE(status) << child.errors();
+    EXPECT_EQ(*status, 0) << child.errors();
+}
+
+}  // namespace
+}  // namespace penstock::test

@@ -1,0 +1,199 @@
+// What a confined process cannot do any more, tried by a process of its own for each attempt.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <functional>
+#include <thread>
+
+#include "app/sandbox/sandbox.hpp"
+#include "tests/support/temp_dir.hpp"
+
+namespace penstock::app::sandbox {
+namespace {
+
+constexpr int could = 0;
+constexpr int cannot_be_confined = 250;
+
+/// The attempt returns 0, or the errno that it failed with.
+using Attempt = std::function<int()>;
+
+int result_of(bool success) { return success ? could : errno; }
+
+class Confined : public testing::TestWithParam<bool> {
+protected:
+    Confined() {
+        config_.process.sandbox = config::SandboxMode::automatic;
+        config_.log.target = logs_.path("process.log");
+        config::Listener listener;
+        listener.bind.emplace_back(*Endpoint::parse("unix:" + sockets_.path("in.sock")));
+        listener.allow_file = readable_.write("allow", "10.0.0.0/8\n");
+        config_.listeners.push_back(std::move(listener));
+    }
+
+    /// The wait status of a process that is confined and tries; in its main thread, or in one that
+    /// was there before.
+    int try_it(const Attempt& attempt, bool in_other_thread) {
+        const pid_t pid = ::fork();
+        if (pid == 0) {
+            int result = cannot_be_confined;
+            int start[2];
+            if (::pipe(start) != 0) ::_exit(result);
+            std::thread other([&] {
+                char byte = 0;
+                if (::read(start[0], &byte, 1) == 1 && in_other_thread) result = attempt();
+            });
+            const auto confined = Sandbox::enter(config_, {}, {});
+            if (!confined)
+                std::fprintf(stderr, "%s\n", confined.error().c_str());
+            else if (!in_other_thread)
+                result = attempt();
+            if (confined && ::write(start[1], "x", 1) != 1) ::_exit(cannot_be_confined);
+            if (!confined) ::close(start[1]);
+            other.join();
+            ::_exit(result);
+        }
+        int status = -1;
+        ::waitpid(pid, &status, 0);
+        return status;
+    }
+    int exit_of(const Attempt& attempt) {
+        const int status = try_it(attempt, GetParam());
+        return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+    }
+    void strict() { config_.process.sandbox = config::SandboxMode::strict; }
+
+    const test::TempDir logs_;
+    const test::TempDir sockets_;
+    const test::TempDir readable_;
+    const test::TempDir elsewhere_;
+    config::Config config_;
+};
+
+const Attempt forbidden[] = {
+    [] {
+        char program[] = "/bin/true";
+        char* const arguments[] = {program, nullptr};
+        ::execve(program, arguments, arguments + 1);
+        return errno;
+    },
+    [] { return result_of(::syscall(SYS_fork) >= 0); },
+    [] { return result_of(::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) == 0); },
+    [] { return result_of(::socket(AF_PACKET, SOCK_RAW, 0) >= 0); },
+    // The upper half of the argument, at which the kernel does not look, changes nothing.
+    [] { return result_of(::syscall(SYS_socket, (1L << 32) | AF_PACKET, SOCK_RAW, 0) >= 0); },
+    [] { return result_of(::memfd_create("x", 0) >= 0); },
+    [] { return result_of(::unshare(CLONE_NEWUSER) == 0); },
+    [] { return result_of(::setresuid(1, 1, 1) == 0); },
+    [] { return result_of(::syscall(SYS_io_uring_setup, 1, nullptr) >= 0); },
+};
+
+TEST_P(Confined, a_forbidden_system_call_is_refused) {
+    for (std::size_t i = 0; i < std::size(forbidden); ++i)
+        EXPECT_EQ(exit_of(forbidden[i]), EPERM) << "attempt " << i;
+}
+
+TEST_P(Confined, a_forbidden_system_call_ends_a_strict_process) {
+    strict();
+    for (std::size_t i = 0; i < std::size(forbidden); ++i)
+        EXPECT_EQ(exit_of(forbidden[i]), -SIGSYS) << "attempt " << i;
+}
+
+TEST_P(Confined, nothing_is_written_outside_of_the_directories_of_logs_and_sockets) {
+    const auto create = [](const std::string& path) {
+        return [path] { return result_of(::open(path.c_str(), O_WRONLY | O_CREAT, 0600) >= 0); };
+    };
+    EXPECT_EQ(exit_of(create(elsewhere_.path("new"))), EACCES);
+    EXPECT_EQ(exit_of(create(elsewhere_.write("old", "x"))), EACCES);
+    EXPECT_EQ(exit_of(create(sockets_.path("file"))), EACCES);
+    EXPECT_EQ(exit_of(create(logs_.path("process.log.1"))), could);
+    const auto old = elsewhere_.path("old");
+    EXPECT_EQ(exit_of([&] { return result_of(::unlink(old.c_str()) == 0); }), EACCES);
+    EXPECT_EQ(exit_of([&] { return result_of(::mkdir(elsewhere_.path("d").c_str(), 0700) == 0); }),
+              EACCES);
+    EXPECT_EQ(exit_of([] { return result_of(::open("/dev/null", O_RDWR) >= 0); }), could);
+}
+
+TEST_P(Confined, sockets_are_made_and_removed_in_their_directory_alone) {
+    const auto bind_and_remove = [](const std::string& path) {
+        return [path] {
+            const int fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
+            sockaddr_un address{};
+            address.sun_family = AF_UNIX;
+            path.copy(address.sun_path, sizeof address.sun_path - 1);
+            if (::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+                return errno;
+            return result_of(::unlink(path.c_str()) == 0);
+        };
+    };
+    EXPECT_EQ(exit_of(bind_and_remove(sockets_.path("new.sock"))), could);
+    EXPECT_EQ(exit_of(bind_and_remove(elsewhere_.path("new.sock"))), EACCES);
+}
+
+TEST_P(Confined, strict_reads_only_where_the_configuration_names_files) {
+    const auto open = [](const std::string& path) {
+        return [path] { return result_of(::open(path.c_str(), O_RDONLY) >= 0); };
+    };
+    const auto secret = elsewhere_.write("secret", "x");
+    EXPECT_EQ(exit_of(open(secret)), could);
+    strict();
+    EXPECT_EQ(exit_of(open(secret)), EACCES);
+    EXPECT_EQ(exit_of(open(readable_.path("allow"))), could);
+    EXPECT_EQ(exit_of(open("/etc/passwd")), could);
+    EXPECT_EQ(exit_of(open("/proc/self/stat")), could);
+    EXPECT_EQ(exit_of(open("/proc/1/environ")), EACCES);
+}
+
+TEST_P(Confined, privileges_are_gone_and_do_not_come_back) {
+    EXPECT_EQ(exit_of([] { return ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 ? 0 : 1; }), 0);
+    EXPECT_EQ(exit_of([] { return ::prctl(PR_GET_SECCOMP, 0, 0, 0, 0) == 2 ? 0 : 1; }), 0);
+    EXPECT_EQ(exit_of([] { return ::prctl(PR_CAPBSET_READ, 21, 0, 0, 0); }), 0) << "sys_admin";
+    EXPECT_EQ(exit_of([] { return result_of(::chroot("/") == 0); }), EPERM);
+    const auto file = elsewhere_.write("file", "x");
+    EXPECT_EQ(exit_of([&] { return result_of(::chown(file.c_str(), 1, 1) == 0); }), EPERM);
+    EXPECT_EQ(exit_of([] {
+                  rlimit core{1, 1};
+                  ::getrlimit(RLIMIT_CORE, &core);
+                  return static_cast<int>(core.rlim_cur + core.rlim_max);
+              }),
+              0);
+}
+
+TEST_P(Confined, new_threads_can_be_made_and_are_confined_too) {
+    EXPECT_EQ(exit_of([] {
+                  int result = -1;
+                  std::thread([&] { result = forbidden[3](); }).join();
+                  return result;
+              }),
+              EPERM);
+}
+
+INSTANTIATE_TEST_SUITE_P(, Confined, testing::Values(false, true),
+                         [](const auto& param) -> std::string {
+                             return param.param ? "in_a_thread_of_before" : "in_the_main_thread";
+                         });
+
+TEST(Sandbox, off_denies_nothing_and_says_so) {
+    config::Config config;
+    config.process.sandbox = config::SandboxMode::off;
+    const auto sandbox = Sandbox::enter(config, {}, {});
+    ASSERT_TRUE(sandbox);
+    EXPECT_EQ(sandbox->summary(), "off");
+    EXPECT_TRUE(sandbox->missing().empty());
+    EXPECT_FALSE(possible(config::SandboxMode::off));
+}
+
+}  // namespace
+}  // namespace penstock::app::sandbox
