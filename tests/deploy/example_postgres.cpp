@@ -85,6 +85,7 @@ TEST_F(ExamplePostgres, clients_follow_a_promotion) {
     auto reader = Socket::connect(Address::parse("10.0.0.10:5433"));
     ASSERT_TRUE(reader);
     EXPECT_EQ(reader->wait_end(), End::reset);
+    ASSERT_TRUE(wait_for([&] { return upstream("primary").at("connections").at("active") == 0; }));
     const std::string chosen = ">  pg-2     10.0.0.2:5432       0       1    1.0  chosen\n";
     example.expect_told(chosen);
     EXPECT_NE(example.follow("penstock explain writes").find(chosen), std::string::npos);

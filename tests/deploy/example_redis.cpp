@@ -61,6 +61,9 @@ struct ExampleRedis : ::testing::Test {
                    std::string::npos;
         })) << told_by(server, "replication");
     }
+    [[nodiscard]] json::value upstream() const {
+        return get_json(proxy->admin(), "/api/v1/upstreams/redis");
+    }
     void wait_conflict() {
         ASSERT_TRUE(wait_for([&] {
             return metrics_of(*proxy).value(
@@ -69,11 +72,7 @@ struct ExampleRedis : ::testing::Test {
     }
     void wait_role(std::size_t server, const std::string& role) {
         ASSERT_TRUE(wait_for([&] {
-            return get_json(proxy->admin(), "/api/v1/upstreams/redis")
-                       .at("backends")
-                       .at(server)
-                       .at("check")
-                       .at("role") == json::value(role);
+            return upstream().at("backends").at(server).at("check").at("role") == json::value(role);
         }));
     }
 };
@@ -168,6 +167,7 @@ TEST_F(ExampleRedis, clients_follow_when_the_primary_is_lost) {
     // The old one comes back and knows of nothing.
     servers[0]->start();
     wait_conflict();
+    ASSERT_TRUE(wait_for([&] { return upstream().at("connections").at("active") == 0; }));
     const std::string explained = by("admin", "penstock explain primary");
     for (const char* row : {"   redis-1  10.0.0.1:6379       0       1      -  excluded: role (it "
                             "is of no known role, "
