@@ -39,7 +39,7 @@ struct ExampleRedis : ::testing::Test {
                 example.directory().write("redis-" + number + ".conf", text)));
         }
         proxy = example.run({});
-        for (std::size_t i : {1U, 2U}) wait_linked(i);
+        for (const std::size_t i : {1U, 2U}) wait_linked(i);
     }
     std::string by(const std::string& user, const std::string& command) {
         example.set("REDISCLI_AUTH", "change-me-" + user);
@@ -139,7 +139,7 @@ TEST_F(ExampleRedis, a_planned_change_loses_nothing) {
 
 TEST_F(ExampleRedis, clients_follow_when_the_primary_is_lost) {
     EXPECT_EQ(by("app", set_greeting), "OK\n");
-    for (std::size_t i : {1U, 2U})
+    for (const std::size_t i : {1U, 2U})
         ASSERT_TRUE(wait_for([&] { return get_at(i, "greeting") == "hello\n"; }));
     auto subscriber = Socket::connect(Address::parse("10.0.0.10:6379"));
     ASSERT_TRUE(subscriber && subscriber->send(redis_command({"AUTH", "app", "change-me-app"}) +
