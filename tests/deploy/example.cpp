@@ -82,9 +82,4 @@ void Example::expect_told(const std::string& text) const {
         << "deploy/examples/" << name_ << "/README.md does not say: " << text;
 }
 
-ExampleNetwork::ExampleNetwork() {
-    run_program({"ip", "address", "add", std::string(home) + "/32", "dev", "lo"});
-    run_program({"ip", "route", "add", "local", "10.0.0.0/16", "dev", "lo", "src", home});
-}
-
 }  // namespace penstock::test

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "tests/support/config_text.hpp"
-#include "tests/support/netns.hpp"
 #include "tests/support/proxy_process.hpp"
 #include "tests/support/temp_dir.hpp"
 
@@ -53,18 +52,6 @@ private:
     std::string name_;
     TempDir directory_;
     std::map<std::string, std::string> environment_;
-};
-
-/// A network in which all of 10.0.0.0/16 is this machine, for recipes that run with the very
-/// addresses and ports that stand in them. Connections come from 10.0.0.10. Holds for the calling
-/// thread and what it starts, until the end of the scope.
-class ExampleNetwork {
-public:
-    static constexpr const char* home = "10.0.0.10";
-    ExampleNetwork();
-
-private:
-    ScopedNetns network_;
 };
 
 }  // namespace penstock::test

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "tests/deploy/example.hpp"
+#include "tests/deploy/machines.hpp"
 #include "tests/integration/admin_scenario.hpp"
 #include "tests/servers/curl.hpp"
 #include "tests/servers/nginx.hpp"
@@ -88,7 +89,7 @@ private:
 };
 
 struct ExampleDns : ::testing::Test {
-    ExampleNetwork network;
+    Machines machines{{"10.0.0.10/16"}};
     Example example{"dns"};
     std::map<int, std::unique_ptr<Nginx>> pods;
     std::optional<ClusterDns> dns;

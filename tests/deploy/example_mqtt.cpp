@@ -6,6 +6,7 @@
 #include <map>
 
 #include "tests/deploy/example.hpp"
+#include "tests/deploy/machines.hpp"
 #include "tests/integration/admin_scenario.hpp"
 #include "tests/servers/server_process.hpp"
 
@@ -31,7 +32,7 @@ private:
 };
 
 struct ExampleMqtt : ::testing::Test {
-    ExampleNetwork network;
+    Machines machines{{"10.0.0.10/16"}};
     Example example{"mqtt"};
     std::map<int, std::unique_ptr<ServerProcess>> brokers;
     std::unique_ptr<ProxyProcess> proxy;

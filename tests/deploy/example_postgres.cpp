@@ -4,6 +4,7 @@
 #include <future>
 
 #include "tests/deploy/example.hpp"
+#include "tests/deploy/machines.hpp"
 #include "tests/integration/admin_scenario.hpp"
 #include "tests/servers/postgres.hpp"
 
@@ -17,7 +18,7 @@ std::string ask_at(int port) {
 
 /// The steps of the README up to the running proxy.
 struct ExamplePostgres : ::testing::Test {
-    ExampleNetwork network;
+    Machines machines{{"10.0.0.10/16"}};
     Example example{"postgres"};
     Postgres first{Address::parse("10.0.0.1:5432")};
     std::optional<Postgres> second;
@@ -84,6 +85,7 @@ TEST_F(ExamplePostgres, clients_follow_a_promotion) {
     auto reader = Socket::connect(Address::parse("10.0.0.10:5433"));
     ASSERT_TRUE(reader);
     EXPECT_EQ(reader->wait_end(), End::reset);
+    ASSERT_TRUE(wait_for([&] { return upstream("primary").at("connections").at("active") == 0; }));
     const std::string chosen = ">  pg-2     10.0.0.2:5432       0       1    1.0  chosen\n";
     example.expect_told(chosen);
     EXPECT_NE(example.follow("penstock explain writes").find(chosen), std::string::npos);

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "tests/deploy/example.hpp"
+#include "tests/deploy/machines.hpp"
 #include "tests/integration/admin_scenario.hpp"
 #include "tests/servers/redis_server.hpp"
 
@@ -19,7 +20,7 @@ const std::string get_greeting = "redis-cli -h 10.0.0.10 -p 6380 --user app get 
 
 /// The steps of the README up to the running proxy. redis-1 is the primary.
 struct ExampleRedis : ::testing::Test {
-    ExampleNetwork network;
+    Machines machines{{"10.0.0.10/16"}};
     Example example{"redis"};
     std::vector<std::unique_ptr<RedisServer>> servers;
     std::unique_ptr<ProxyProcess> proxy;
@@ -38,7 +39,7 @@ struct ExampleRedis : ::testing::Test {
                 example.directory().write("redis-" + number + ".conf", text)));
         }
         proxy = example.run({});
-        for (std::size_t i : {1U, 2U}) wait_linked(i);
+        for (const std::size_t i : {1U, 2U}) wait_linked(i);
     }
     std::string by(const std::string& user, const std::string& command) {
         example.set("REDISCLI_AUTH", "change-me-" + user);
@@ -60,6 +61,9 @@ struct ExampleRedis : ::testing::Test {
                    std::string::npos;
         })) << told_by(server, "replication");
     }
+    [[nodiscard]] json::value upstream() const {
+        return get_json(proxy->admin(), "/api/v1/upstreams/redis");
+    }
     void wait_conflict() {
         ASSERT_TRUE(wait_for([&] {
             return metrics_of(*proxy).value(
@@ -68,11 +72,7 @@ struct ExampleRedis : ::testing::Test {
     }
     void wait_role(std::size_t server, const std::string& role) {
         ASSERT_TRUE(wait_for([&] {
-            return get_json(proxy->admin(), "/api/v1/upstreams/redis")
-                       .at("backends")
-                       .at(server)
-                       .at("check")
-                       .at("role") == json::value(role);
+            return upstream().at("backends").at(server).at("check").at("role") == json::value(role);
         }));
     }
 };
@@ -139,7 +139,7 @@ TEST_F(ExampleRedis, a_planned_change_loses_nothing) {
 
 TEST_F(ExampleRedis, clients_follow_when_the_primary_is_lost) {
     EXPECT_EQ(by("app", set_greeting), "OK\n");
-    for (std::size_t i : {1U, 2U})
+    for (const std::size_t i : {1U, 2U})
         ASSERT_TRUE(wait_for([&] { return get_at(i, "greeting") == "hello\n"; }));
     auto subscriber = Socket::connect(Address::parse("10.0.0.10:6379"));
     ASSERT_TRUE(subscriber && subscriber->send(redis_command({"AUTH", "app", "change-me-app"}) +
@@ -167,6 +167,7 @@ TEST_F(ExampleRedis, clients_follow_when_the_primary_is_lost) {
     // The old one comes back and knows of nothing.
     servers[0]->start();
     wait_conflict();
+    ASSERT_TRUE(wait_for([&] { return upstream().at("connections").at("active") == 0; }));
     const std::string explained = by("admin", "penstock explain primary");
     for (const char* row : {"   redis-1  10.0.0.1:6379       0       1      -  excluded: role (it "
                             "is of no known role, "

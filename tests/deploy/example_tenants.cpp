@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "tests/deploy/example.hpp"
+#include "tests/deploy/machines.hpp"
 #include "tests/integration/admin_scenario.hpp"
 #include "tests/servers/nginx.hpp"
 #include "tests/support/pki.hpp"
@@ -19,7 +20,7 @@ const std::string ask_all =
 const Address entrance = Address::parse("10.0.0.10:443");
 
 struct ExampleTenants : ::testing::Test {
-    ExampleNetwork network;
+    Machines machines{{"10.0.0.10/16"}};
     Example example{"tenants"};
     TempDir files;
     Pki pki{files};

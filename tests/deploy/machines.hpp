@@ -15,7 +15,8 @@ namespace penstock::test {
 /// the calling thread and for what it starts, until the end of the scope.
 class Machines {
 public:
-    /// Single addresses, "10.0.0.20", or whole networks of clients, "198.51.100.0/24".
+    /// Single addresses, "10.0.0.20", or whole networks, "198.51.100.0/24". Connections to an
+    /// address within "10.0.0.10/16" come from 10.0.0.10, others from the address they go to.
     explicit Machines(const std::vector<std::string>& addresses);
 
     [[nodiscard]] ScopedNetns& network() { return network_; }
