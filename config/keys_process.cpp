@@ -144,10 +144,11 @@ constexpr Key process_keys[] = {
     {.name = "sandbox",
      .kind = Kind::word,
      .access = at<&Process::sandbox>,
-     .doc = "What the process denies itself once it has started: `auto` = all that this kernel can "
-            "do, what it cannot is a warning; `strict` = all of it or no start, files are read only "
-            "where the configuration names some, and a forbidden system call ends the process; "
-            "`off` = nothing.",
+     .doc =
+         "What the process denies itself once it has started: `auto` = all that this kernel can "
+         "do, what it cannot is a warning; `strict` = all of it or no start, files are read only "
+         "where the configuration names some, and a forbidden system call ends the process; "
+         "`off` = nothing.",
      .effect = Effect::restart,
      .words = "auto|off|strict"},
     {.name = "hash_seed",

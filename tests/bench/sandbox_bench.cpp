@@ -32,18 +32,26 @@ void checked_call(benchmark::State& state) {
 }
 BENCHMARK(checked_call);
 
+// The library's own reporter does not survive a second run.
+void run_all() {
+    benchmark::ConsoleReporter reporter;
+    benchmark::RunSpecifiedBenchmarks(&reporter);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
     benchmark::Initialize(&argc, argv);
     std::puts("without a sandbox");
-    benchmark::RunSpecifiedBenchmarks();
+    std::fflush(stdout);
+    run_all();
     const auto sandbox = Sandbox::enter(penstock::config::Config{}, {}, {});
     if (!sandbox) {
         std::fprintf(stderr, "%s\n", sandbox.error().c_str());
         return 1;
     }
     std::printf("\nsandbox: %s\n", sandbox->summary().c_str());
-    benchmark::RunSpecifiedBenchmarks();
+    std::fflush(stdout);
+    run_all();
     return 0;
 }

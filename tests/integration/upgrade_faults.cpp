@@ -13,12 +13,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Children of a process, zombies included.
+/// Children of a process, zombies included, but for the one that starts programs for it.
 std::vector<pid_t> children_of(pid_t pid) {
     std::vector<pid_t> found;
     for (const auto& task : fs::directory_iterator("/proc/" + std::to_string(pid) + "/task")) {
         std::istringstream list(read_file(task.path() / "children"));
-        for (pid_t child = 0; list >> child;) found.push_back(child);
+        for (pid_t child = 0; list >> child;)
+            if (read_file("/proc/" + std::to_string(child) + "/comm") != "penstock-launch\n")
+                found.push_back(child);
     }
     return found;
 }
