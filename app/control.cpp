@@ -13,6 +13,7 @@
 #include "app/limits.hpp"
 #include "app/reload/reloader.hpp"
 #include "app/service_manager.hpp"
+#include "app/upgrade/old_processes.hpp"
 #include "app/upgrade/upgrader.hpp"
 
 namespace penstock::app {
@@ -37,6 +38,7 @@ Control::Control(const Parts& parts)
       server_(parts.server),
       reloader_(parts.reloader),
       upgrader_(parts.upgrader),
+      old_(parts.old),
       admin_(parts.admin),
       log_(parts.log),
       event_(parts.context),
@@ -132,7 +134,20 @@ asio::awaitable<void> Control::stop_gracefully() {
     server_.forget_sockets(true);
     auto draining = drain(server_.config().process.drain);
     co_await std::move(draining);
+    auto outlasting = outlast_old_processes();
+    co_await std::move(outlasting);
     end();
+}
+
+// systemd asks all processes of a service to stop, and when the main one has ended, whoever is left
+// once more: which for those that drain would mean at once.
+asio::awaitable<void> Control::outlast_old_processes() {
+    if (at_once_ || old_.empty() || !notify_socket(config::process_environment())) co_return;
+    const auto [drain_wait, close_over] = server_.config().process.drain;
+    log_.info("waiting for the processes that this one has taken over from, at most {} s",
+              seconds(drain_wait + close_over));
+    old_.on_empty([this] { event_.cancel(); });
+    co_await wait(drain_wait + close_over);
 }
 
 // What waits in the queues is the other process's.

@@ -17,8 +17,9 @@ namespace penstock::app {
 class AdminApi;
 class Reloader;
 namespace upgrade {
+class OldProcesses;
 class Upgrader;
-}
+}  // namespace upgrade
 
 /// The control thread's part of a running proxy: signals, and the graceful stop. All of it runs on
 /// the io_context's thread.
@@ -32,6 +33,7 @@ public:
         Server& server;
         Reloader& reloader;
         upgrade::Upgrader* upgrader;  // null = this process cannot be upgraded
+        upgrade::OldProcesses& old;
         AdminApi& admin;
         net::ProcessLog& log;
     };
@@ -52,6 +54,7 @@ private:
     boost::asio::awaitable<void> stop_gracefully();
     boost::asio::awaitable<void> retire_gracefully();
     boost::asio::awaitable<void> drain(const config::Drain& drain);
+    boost::asio::awaitable<void> outlast_old_processes();
     void stop_at_once();
     void end();
     boost::asio::awaitable<void> wait(Duration duration);
@@ -64,6 +67,7 @@ private:
     Server& server_;
     Reloader& reloader_;
     upgrade::Upgrader* upgrader_;
+    upgrade::OldProcesses& old_;
     AdminApi& admin_;
     net::ProcessLog& log_;
     boost::asio::basic_waitable_timer<std::chrono::steady_clock,

@@ -70,7 +70,7 @@ bool await_verdicts(ControlLoop& loop, Monitors& monitors, Logger& log) {
 // Until a graceful stop has ended.
 void operate(ControlLoop& loop, net::ProcessLog& log, Assembly& proxy, bool took_over) {
     Control control({loop.context, loop.signals, *proxy.server, *proxy.reloader,
-                     proxy.upgrader.get(), *proxy.admin, log});
+                     proxy.upgrader.get(), *proxy.old, *proxy.admin, log});
     if (proxy.upgrader) proxy.upgrader->on_replaced([&control] { control.retire(); });
     control.ping_service_manager(
         watchdog_interval(config::process_environment(), ::getpid(), took_over));
@@ -106,10 +106,14 @@ std::expected<void, std::string> enter_sandbox(const Origin& origin, Assembly& p
 }
 
 // The process that will start this one's successor; none where it may do so itself, or where there
-// cannot be one. Before there are other threads, and keys.
+// cannot be one. Before there are other threads, and keys. systemd gives no time to end to a main
+// process that is another one's child, as each successor is at first, unless there is one more
+// process in its service: this one.
 std::expected<std::optional<upgrade::Launcher>, std::string> make_launcher(
     const config::Process& process, const upgrade::Program& program) {
-    if (!sandbox::possible(process.sandbox) || ::getpid() == 1) return std::nullopt;
+    const bool is_managed = notify_socket(config::process_environment()).has_value();
+    if ((!sandbox::possible(process.sandbox) && !is_managed) || ::getpid() == 1)
+        return std::nullopt;
     auto launcher = upgrade::Launcher::start(program, process.user, process.group);
     if (!launcher) return std::unexpected(launcher.error());
     return *std::move(launcher);

@@ -332,7 +332,10 @@ void Session::continue_flush(TimePoint now) noexcept {
     }
     const bool delivered = flow(failed).empty() && to.unacknowledged() == 0;
     const TimePoint ends = extras().flush_ends;
-    if (to.failed() || delivered || now >= ends) return close(reason_, closed_by_, error_);
+    if (to.failed() || delivered || now >= ends) {
+        if (reason_ == CloseReason::completed) to.reset();  // an end without a word is no end
+        return close(reason_, closed_by_, error_);
+    }
     worker_.loop().wheel().file(*this, std::min(ends, now + milliseconds(flush_wait_ms_)));
     flush_wait_ms_ =
         static_cast<std::uint16_t>(std::min<unsigned>(flush_wait_ms_ * 2U, longest_flush_wait_ms));

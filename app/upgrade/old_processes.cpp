@@ -83,6 +83,7 @@ void OldProcesses::end(const OldPtr& old) {
               old->process.pid, old->process.version);
     std::erase(old_, old);
     old->answered.cancel();
+    if (old_.empty() && on_empty_) on_empty_();
 }
 
 Ledger OldProcesses::ledger() const {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <list>
 #include <memory>
 #include <optional>
@@ -35,6 +36,9 @@ public:
     void add_gone(const Ledger& ledger) { gone_ += ledger; }
     /// One that drains; `last`: what it said last.
     void add(OlderProcess last, net::UniqueFd channel);
+    [[nodiscard]] bool empty() const noexcept { return old_.empty(); }
+    /// Is called each time when the last of them has ended.
+    void on_empty(std::function<void()> action) { on_empty_ = std::move(action); }
     /// No more of it: another process listens to them from now on, or nobody.
     void stop();
 
@@ -101,6 +105,7 @@ private:
     Logger& log_;
     std::list<OldPtr> old_;  // the newest first
     Ledger gone_;
+    std::function<void()> on_empty_;
     bool stopped_ = false;
 };
 

@@ -169,6 +169,36 @@ TEST(FaultsG, G10_after_an_upgrade_the_new_process_is_the_main_one) {
     EXPECT_EQ(manager.count("STOPPING=1"), 1U);
 }
 
+// When the main process has ended systemd signals those that are left once more: for them, "at
+// once".
+TEST(FaultsG, G10_the_main_process_of_a_service_ends_after_those_from_before_upgrades) {
+    EchoServer echo;
+    TempDir directory;
+    NotifySocket manager(directory.path("notify"));
+    ConfigText config = one_service({echo.text()});
+    config.drain = R"({ wait = "10m", close_over = "1s" })";
+    ProxyProcess proxy(config, notifying(directory.path("notify")));
+    auto old_client = established(proxy.address());
+    ASSERT_TRUE(old_client);
+    const AdoptedProcess old(proxy.pid());
+    ASSERT_TRUE(proxy.upgrade());
+    old.signal(SIGTERM);
+    proxy.signal(SIGTERM);
+    EXPECT_TRUE(wait_for([&] {
+        return proxy.errors().find("waiting for the processes that this one has taken over from") !=
+               std::string::npos;
+    })) << proxy.errors();
+    EXPECT_TRUE(ping(*old_client));
+    EXPECT_TRUE(proxy.running());
+    old_client->finish();
+    EXPECT_EQ(old_client->wait_end(), End::fin);
+    proxy.wait_exit();
+    EXPECT_FALSE(proxy.running());
+    EXPECT_NE(proxy.errors().find("which this one has taken over from, has ended"),
+              std::string::npos)
+        << proxy.errors();
+}
+
 // --- watchdog -----------------------------------------------------------------------------------
 
 /// A worker of the process, by what it waits in: epoll_wait and its kin on x86-64.

@@ -241,7 +241,7 @@ TEST_F(TlsUpstream, T8_bare_end_behind_that_of_the_client_is_complete_if_nothing
         TlsEchoServer backend({.pair = local(), .script = tls_scripts::leave(last)});
         ProxyProcess proxy(to(backend.text()));
         auto client = Socket::connect(proxy.address());
-        ASSERT_TRUE(client && client->send_all("hello"));
+        ASSERT_TRUE(client && client->send("hello"));
         client->finish();
         EXPECT_EQ(client->receive_text(last.size()), last);
         EXPECT_EQ(client->wait_end(), End::reset);
