@@ -32,6 +32,8 @@ class PackageMachine : public SystemdMachine {
 public:
     PackageMachine() {
         copy_in(built(".deb"), "/tmp/1.deb");
+        // The index of all manual pages of this machine takes longer than all the rest.
+        run("ln -sf true /usr/bin/mandb");
         run("dpkg-query --status penstock >/dev/null 2>&1 && dpkg --purge penstock || true");
     }
 
