@@ -113,12 +113,6 @@ TEST_F(EqualHashing, who_hashes_otherwise_is_found) {
     EXPECT_EQ(WEXITSTATUS(*status), 1) << script.output();
     EXPECT_EQ(script.errors(), "they differ: compare names, weights and hash_seed\n");
     EXPECT_NE(second->serve_all(), first->serve_all());
-    const std::string alert = R"(count by (upstream) (count_values by (upstream) ("table", )"
-                              "penstock_upstream_hash_checksum > 0)) > 1";
-    first->example.expect_told(alert);
-    first->example.directory().write(
-        "rules.yml", "groups: [{name: a, rules: [{alert: A, expr: '" + alert + "'}]}]\n");
-    run_program({"promtool", "check", "rules", first->example.path("rules.yml")});
     run_program({first->example.path("same-table.sh"), "caches", "http://10.0.0.11:9901/metrics",
                  "unix:" + first->example.path("admin.sock")});
 }

@@ -76,6 +76,12 @@ TEST(Package, installs_what_a_service_needs_and_starts_nothing) {
     // The configuration as it comes is one that runs.
     machine.run("systemctl enable --now penstock.service");
     EXPECT_EQ(machine.property("penstock.service", "ActiveState"), "active");
+    // So it is with the lines that stand there as comments; the commands go on as before.
+    machine.run("sed -i 's/^#\\([^ ]\\)/\\1/' /etc/penstock/penstock.toml; penstock check --strict");
+    for (const char* verb : {"reload", "restart"}) {
+        machine.run(std::string("systemctl ") + verb + " penstock.service; penstock status");
+        machine.run("curl --silent --show-error --fail http://127.0.0.1:9901/metrics");
+    }
 }
 
 TEST(Package, upgrade_loses_no_connection) {
