@@ -189,5 +189,29 @@ TEST_F(Canary, one_that_dies_on_the_way_and_one_that_nobody_watches_any_more) {
     EXPECT_EQ(weight("v2"), 0);
 }
 
+TEST_F(Canary, what_could_not_be_shifted_is_said) {
+    start();
+    const auto refused = canary("STEPS='5 101' STEP_SECONDS=0 MIN_SESSIONS=0");
+    auto status = refused->wait_exit(60s);
+    ASSERT_TRUE(status && WIFEXITED(*status)) << refused->output() << refused->errors();
+    EXPECT_EQ(WEXITSTATUS(*status), 1);
+    EXPECT_TRUE(
+        refused->output().ends_with("back with v1: the split with 101 % for v2 could not be set\n"))
+        << refused->output() << refused->errors();
+    EXPECT_EQ(weight("v2"), 0);
+
+    const auto alone = canary("STEPS=50 STEP_SECONDS=600");
+    ASSERT_TRUE(wait_for([&] { return weight("v2") == 50; }));
+    proxy->kill();
+    status = alone->wait_exit(60s);
+    ASSERT_TRUE(status && WIFEXITED(*status)) << alone->output() << alone->errors();
+    EXPECT_EQ(WEXITSTATUS(*status), 3);
+    EXPECT_EQ(alone->output().find("back with v1"), std::string::npos) << alone->output();
+    EXPECT_TRUE(alone->errors().ends_with(
+        "\nNOT back with v1: no figures, and the split could not be set; do: "
+        "penstock split api v1=100 v2=0\n"))
+        << alone->errors();
+}
+
 }  // namespace
 }  // namespace penstock::test
