@@ -117,8 +117,9 @@ TEST_F(Canary, a_good_version_gets_everybody_step_by_step) {
 
     // What the README says to write into the file is what runs.
     example.follow(R"(sed -i 's/"v1", weight = 100/"v1", weight = 0/; )"
-                   R"(s/"v2", weight = 0/"v2", weight = 100/' penstock.toml
-penstock reload)");
+                   R"(s/"v2", weight = 0/"v2", weight = 100/' /etc/penstock/penstock.toml
+penstock reload)",
+                   {{"/etc/penstock", example.directory().path()}});
     EXPECT_EQ(weight("v2"), 100);
     EXPECT_EQ(weight("v1"), 0);
 }

@@ -3,6 +3,7 @@
 # of its server, and its backends:
 #     acme  acme.example.com  10.0.1.1:8443 10.0.1.2:8443
 set -euo pipefail
+umask 022       # the user penstock reads what this writes
 cd -- "$(dirname -- "$0")"
 
 die() { echo "tenants.txt:$number: $1" >&2; exit 1; }
