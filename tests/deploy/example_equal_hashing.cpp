@@ -150,7 +150,7 @@ TEST_F(EqualHashing, a_cache_that_leaves_moves_few_others_and_one_that_moves_hou
     const auto before = first->serve_all();
     const std::string third =
         "[[upstream.backend]]\nname = \"cache-3\"\naddress = \"10.0.1.3:80\"\n";
-    const std::string whole = first->example.toml();
+    const std::string whole = first->example.toml({});
     first->proxy->rewrite(first->example.toml({{third, ""}}));
     const Finished plan =
         run_penstock({"plan", "--admin", "unix:" + first->example.path("admin.sock")});
