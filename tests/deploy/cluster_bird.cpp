@@ -21,16 +21,18 @@ namespace {
 
 constexpr const char* common = "203.0.113.10:80";
 
-/// The value of a key in a unit: what systemd would run.
-std::vector<std::string> command_of(const std::string& key) {
+/// The values of a key in a unit: what systemd would run, one after the other.
+std::vector<std::vector<std::string>> commands_of(const std::string& key) {
+    std::vector<std::vector<std::string>> found;
     std::istringstream lines(changed(deploy_file("bird/penstock-announce.service"),
                                      {{"/usr/bin/penstock", "/usr/local/bin/penstock"}}));
     for (std::string line; std::getline(lines, line);) {
         if (!line.starts_with(key + "=")) continue;
         std::istringstream words(line.substr(line.find_first_not_of("+-", key.size() + 1)));
-        return {std::istream_iterator<std::string>(words), {}};
+        found.push_back({std::istream_iterator<std::string>(words), {}});
     }
-    throw std::runtime_error("penstock-announce.service has no " + key);
+    if (found.empty()) throw std::runtime_error("penstock-announce.service has no " + key);
+    return found;
 }
 
 std::vector<std::string> as_bird(const std::vector<std::string>& argv) {
@@ -88,9 +90,15 @@ protected:
 
     void start_announce(std::size_t index) {
         const auto& root = balancers_[index].root.path();
-        run_in(machine(index), root, command_of("ExecStartPre"));
+        run_in(machine(index), root, commands_of("ExecStartPre").at(0));
         balancers_[index].announce =
-            std::make_unique<Daemon>(machine(index), root, as_bird(command_of("ExecStart")));
+            std::make_unique<Daemon>(machine(index), root, as_bird(commands_of("ExecStart").at(0)));
+    }
+
+    /// BIRD's client.
+    std::string birdc(std::size_t index, std::vector<std::string> words) const {
+        words.insert(words.begin(), "birdc");
+        return run_in(machine(index), balancers_[index].root.path(), words);
     }
 
     /// The next hops of the common address on the router.
@@ -245,8 +253,43 @@ TEST_F(Anycast, ScriptTakesTheRouteWithIt) {
     start_announce(0);
     wait_hops({first, second});
     balancers_[0].announce->kill();  // no trap runs; systemd goes on with this:
-    run_in(machine(0), balancers_[0].root.path(), as_bird(command_of("ExecStopPost")));
+    for (const auto& command : commands_of("ExecStopPost"))
+        run_in(machine(0), balancers_[0].root.path(), as_bird(command));
     wait_hops({second});
+    birdc(0, {"configure"});
+    EXPECT_TRUE(birdc(0, {"show", "protocols", "anycast"}).contains(" down ")) << said(0);
+}
+
+TEST_F(Anycast, BirdThatReadsItsConfigurationAgainAnnouncesWhatItDid) {
+    wait_hops({first, second});
+    auto before = flows(40);
+    const auto anycast = birdc(0, {"show", "protocols", "anycast"});
+    const auto withdrawals = [&] {
+        const auto shown = birdc(0, {"show", "protocols", "all", "router1"});
+        const auto line = shown.find("Export withdraws:");
+        EXPECT_NE(line, std::string::npos) << shown;
+        return shown.substr(line, shown.find('\n', line) - line);
+    };
+    const auto withdrawn = withdrawals();
+    for (int i = 0; i < 3; ++i) {
+        // With a change, as it is in life.
+        balancers_[0].root.write("etc/bird/bird.conf", deploy_file("bird/bird.conf") +
+                                                           "protocol static other" +
+                                                           std::to_string(i) + " { ipv4; }\n");
+        birdc(0, {"configure"});
+        EXPECT_TRUE(wait_for([&] {
+            return birdc(0, {"show", "protocols"}).contains("other" + std::to_string(i));
+        })) << said(0);
+        EXPECT_EQ(birdc(0, {"show", "protocols", "anycast"}), anycast) << "it was restarted";
+    }
+    EXPECT_EQ(withdrawals(), withdrawn);
+    for (auto& [through, made] : before) EXPECT_EQ(living(made), made.size()) << through;
+
+    // Nor does it announce what Penstock does not want.
+    penstock(0, "drain");
+    wait_hops({second});
+    birdc(0, {"configure"});
+    EXPECT_TRUE(birdc(0, {"show", "protocols", "anycast"}).contains(" down ")) << said(0);
 }
 
 TEST_F(Anycast, WithoutBackendsOrPenstockNothingIsAnnounced) {
