@@ -88,11 +88,16 @@ protected:
             std::make_unique<Daemon>(machine(index), balancers_[index].root.path(), bird_words);
     }
 
-    void start_announce(std::size_t index) {
+    void start_announce(std::size_t index, const std::string& check = {}) {
         const auto& root = balancers_[index].root.path();
         run_in(machine(index), root, commands_of("ExecStartPre").at(0));
+        auto command = commands_of("ExecStart").at(0);
+        if (!check.empty()) {
+            command.resize(2);
+            command.insert(command.end(), {"sh", "-c", "exec " + check});
+        }
         balancers_[index].announce =
-            std::make_unique<Daemon>(machine(index), root, as_bird(commands_of("ExecStart").at(0)));
+            std::make_unique<Daemon>(machine(index), root, as_bird(command));
     }
 
     /// BIRD's client.
@@ -290,6 +295,23 @@ TEST_F(Anycast, BirdThatReadsItsConfigurationAgainAnnouncesWhatItDid) {
     wait_hops({second});
     birdc(0, {"configure"});
     EXPECT_TRUE(birdc(0, {"show", "protocols", "anycast"}).contains(" down ")) << said(0);
+}
+
+TEST_F(Anycast, NodeOfKubernetesAsksWithCurl) {
+    const auto page = deploy_file("kubernetes/README.md");
+    const auto begin = page.find("/usr/bin/curl ");
+    ASSERT_NE(begin, std::string::npos);
+    const auto check = page.substr(begin, page.find('`', begin) - begin);
+    ASSERT_TRUE(page.contains("`/usr/bin/penstock ready --admin 127.0.0.1:9901`"))
+        << "what it takes the place of";
+    wait_hops({first, second});
+    balancers_[0].announce->terminate();
+    wait_hops({second});
+    start_announce(0, check);
+    wait_hops({first, second});
+    penstock(0, "drain");
+    wait_hops({second});
+    EXPECT_TRUE(balancers_[0].announce->said().contains("503")) << said(0);
 }
 
 TEST_F(Anycast, WithoutBackendsOrPenstockNothingIsAnnounced) {
