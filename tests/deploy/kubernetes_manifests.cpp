@@ -40,6 +40,8 @@ TEST_P(ManifestTest, selectors_ports_and_volumes_fit_together) {
     for (const auto* name : {"penstock", "penstock-metrics"}) {
         const auto& service = manifests_.get("Service", name);
         EXPECT_TRUE(selects(service.at("spec").at("selector"), workload_)) << name;
+        EXPECT_FALSE(service.at("metadata").as_object().contains("namespace"))
+            << "the README has several proxies in several namespaces";
         for (const auto& port : service.at("spec").at("ports").as_array())
             EXPECT_NO_THROW(std::ignore = port_named(workload_, text(port.at("targetPort"))));
     }

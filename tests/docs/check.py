@@ -15,7 +15,7 @@ import re
 import subprocess
 import sys
 
-PAGES = ("*.md", "docs/*.md")
+PAGES = ("*.md", "docs/*.md", "deploy/*.md", "deploy/*/README.md", "deploy/examples/*/README.md")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
