@@ -306,7 +306,7 @@ void Session::fail_slowly(Side failed, CloseReason reason, int error) noexcept {
     if (state_ != SessionState::relaying) return;
     const TimePoint now = worker_.loop().now();
     if (reason == CloseReason::completed)
-        judge_success();
+        judge_nothing();
     else if (failed == Side::backend)
         judge_lost_backend(reason);
     state_ = SessionState::flushing;

@@ -60,13 +60,14 @@ void Session::note_tls_problem(Side side) noexcept {
     }
 }
 
-// Many servers answer the end of a client with a bare FIN. Nothing came behind that end, so nothing
-// was cut off of what this side had to say to it.
+// Many servers answer the end of a client with a bare FIN. If nothing came behind that end, and
+// what was asked before had some answer, nobody has a reason to complain of the server.
 bool Session::ends_without_a_word(Side side) noexcept {
     const net::tls::Stream* stream = secured(side);
     return stream != nullptr && stream->truncated() && !socket(side).failed() &&
            flow(opposite(side)).delivered_end && flow(side).empty() && !flow(side).write_failed &&
-           flow(side).bytes == front().bytes_at_end;
+           flow(side).bytes == front().bytes_at_end &&
+           (flow(side).bytes != 0 || flow(opposite(side)).bytes == 0);
 }
 
 // With what is to be said at the end, as far as it can be said without waiting.

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstring>
 #include <utility>
@@ -10,15 +11,16 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/capability.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "app/process.hpp"
+#include "base/clock.hpp"
 #include "base/error.hpp"
 
 namespace penstock::app::upgrade {
@@ -26,6 +28,7 @@ namespace penstock::app::upgrade {
 namespace {
 
 constexpr int channel_fd = 3;  // in the new process, and that of the requests in the launcher
+constexpr Duration start_patience = std::chrono::seconds(30);  // for a slow disk
 constexpr std::size_t stack_size = 64 * 1024;
 constexpr const char* thread_name = "penstock-launch";
 
@@ -105,6 +108,42 @@ int receive_request(int fd) {
     }
 }
 
+// Signals come at any time, and are no reason to give up.
+bool send_request(int fd, int channel) noexcept {
+    char byte = 0;
+    iovec part{&byte, 1};
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    cmsghdr* const header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    std::memcpy(CMSG_DATA(header), &channel, sizeof channel);
+    ssize_t n = 0;
+    do n = ::sendmsg(fd, &message, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    return n == 1;
+}
+
+bool receive_answer(int fd, Answer& answer) noexcept {
+    const TimePoint deadline = SteadyClock().now() + start_patience;
+    for (TimePoint now = SteadyClock().now(); now < deadline; now = SteadyClock().now()) {
+        pollfd waiting{fd, POLLIN, 0};
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - now);
+        const int ready = ::poll(&waiting, 1, static_cast<int>(left.count()));
+        if (ready < 0 && errno == EINTR) continue;
+        if (ready <= 0) return false;
+        const auto n = ::recv(fd, &answer, sizeof answer, MSG_DONTWAIT);
+        if (n == sizeof answer) return true;
+        if (n >= 0 || (errno != EINTR && errno != EAGAIN)) return false;
+    }
+    return false;
+}
+
 // Who may bind to privileged ports because of the file that was started would lose that with
 // no_new_privs.
 void keep_privileged_ports() noexcept {
@@ -169,27 +208,15 @@ Launcher::~Launcher() {
 }
 
 std::expected<pid_t, std::string> Launcher::launch(int channel) {
-    constexpr timeval patience{.tv_sec = 30, .tv_usec = 0};  // for a slow disk
-    ::setsockopt(fd_.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    char byte = 0;
-    iovec part{&byte, 1};
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-    msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
-    cmsghdr* const header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    std::memcpy(CMSG_DATA(header), &channel, sizeof channel);
     Answer answer;
-    if (::sendmsg(fd_.get(), &message, MSG_NOSIGNAL) != 1 ||
-        ::recv(fd_.get(), &answer, sizeof answer, 0) != sizeof answer)
+    if (!send_request(fd_.get(), channel) || !receive_answer(fd_.get(), answer)) {
+        // An answer that comes yet must not be taken for that to another request. What it is about
+        // finds nobody at its channel, and ends.
+        fd_.reset();
         return std::unexpected(
             "the process that starts programs for this one has ended, or does not answer; this "
             "proxy cannot be upgraded any more, restart it");
+    }
     if (answer.error == 0) return answer.pid;
     if (answer.pid > 0) ::waitpid(answer.pid, nullptr, 0);
     return std::unexpected(message_of(answer.error));

@@ -27,7 +27,8 @@ public:
     Launcher& operator=(Launcher&&) = delete;
 
     /// As NewProcess::start() demands: the new process is a child of this one, not of the
-    /// launcher. Its channel is that descriptor. The error is a sentence.
+    /// launcher. Its channel is that descriptor. The error is a sentence. Waits until the program
+    /// has started, half a minute at most.
     [[nodiscard]] std::expected<pid_t, std::string> launch(int channel);
 
 private:

@@ -150,6 +150,7 @@ TEST_F(EqualHashing, a_cache_that_leaves_moves_few_others_and_one_that_moves_hou
     const auto before = first->serve_all();
     const std::string third =
         "[[upstream.backend]]\nname = \"cache-3\"\naddress = \"10.0.1.3:80\"\n";
+    const std::string whole = first->example.toml({});
     first->proxy->rewrite(first->example.toml({{third, ""}}));
     const Finished plan =
         run_penstock({"plan", "--admin", "unix:" + first->example.path("admin.sock")});
@@ -163,7 +164,7 @@ TEST_F(EqualHashing, a_cache_that_leaves_moves_few_others_and_one_that_moves_hou
     EXPECT_LE(moved(before, without, "cache-3").second, clients * 3 / 100);
 
     run_cache("cache-3", "10.0.1.33");
-    first->proxy->rewrite(first->example.toml({{"10.0.1.3", "10.0.1.33"}}));
+    first->proxy->rewrite(changed(whole, {{"10.0.1.3", "10.0.1.33"}}));
     ASSERT_TRUE(first->proxy->reload());
     EXPECT_TRUE(first->cache_is_up("cache-3", true));
     EXPECT_EQ(first->serve_all(), before);

@@ -236,18 +236,31 @@ TEST_F(TlsUpstream, T8_truncated_answer_is_delivered_and_ends_with_a_reset) {
 
 // As nginx does with a client that leaves first: a keep-alive connection is no failure of its
 // server.
-TEST_F(TlsUpstream, T8_bare_end_behind_that_of_the_client_is_complete_if_nothing_was_said) {
-    for (const std::string last : {"", "words"}) {
-        TlsEchoServer backend({.pair = local(), .script = tls_scripts::leave(last)});
+TEST_F(TlsUpstream, T8_bare_end_behind_that_of_the_client_is_complete_if_nothing_was_cut_off) {
+    struct Case {
+        std::string asks;
+        bool answers;
+        std::string last;
+        std::string reason;
+    };
+    for (const Case& each : {Case{"hello", true, "", "completed"},
+                             {"", false, "", "completed"},  // it was asked nothing
+                             {"hello", true, "words", "backend_reset"},
+                             {"hello", false, "", "backend_reset"}}) {
+        TlsEchoServer backend(
+            {.pair = local(), .script = tls_scripts::leave(each.last, each.answers)});
         ProxyProcess proxy(to(backend.text()));
         auto client = Socket::connect(proxy.address());
-        ASSERT_TRUE(client && client->send("hello"));
+        ASSERT_TRUE(client && client->send(each.asks));
+        const std::string answer = each.answers ? each.asks : "";
+        EXPECT_EQ(client->receive_text(answer.size()), answer);
+        ASSERT_TRUE(wait_for([&] { return backend.established() == 1; }));
         client->finish();
-        EXPECT_EQ(client->receive_text(last.size()), last);
-        EXPECT_EQ(client->wait_end(), End::reset);
+        EXPECT_EQ(client->receive_text(each.last.size()), each.last);
+        EXPECT_EQ(client->wait_end(), End::reset) << "what may have been cut off never ends well";
         const LogLine line = expect_lines(proxy, 1).at(0);
-        EXPECT_EQ(line.reason, last.empty() ? "completed" : "backend_reset") << line.raw;
-        EXPECT_EQ(line.closed_by, last.empty() ? "client" : "backend") << line.raw;
+        EXPECT_EQ(line.reason, each.reason) << line.raw;
+        EXPECT_EQ(line.closed_by, each.reason == "completed" ? "client" : "backend") << line.raw;
         EXPECT_NE(line.raw.find("the end came without close_notify"), std::string::npos)
             << line.raw;
     }

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <csignal>
 #include <fstream>
+#include <thread>
 
 #include "tests/integration/change_scenario.hpp"
 
@@ -86,6 +87,24 @@ TEST(Upgrade, without_sessions_the_old_process_ends_at_once) {
         ASSERT_TRUE(upgrade_now(proxy));
         EXPECT_TRUE(wait_for([&] { return proxy.old_running() == 0; }, promptly)) << i;
         EXPECT_TRUE(echo_once(proxy.address()));
+    }
+}
+
+TEST(Upgrade, signals_that_come_meanwhile_do_not_disturb_it) {
+    EchoServer echo;
+    ProxyProcess proxy(upgradable({echo.text()}));
+    for (int i = 0; i < 3; ++i) {
+        const pid_t old = proxy.pid();
+        std::atomic<bool> over = false;
+        std::thread rain([&] {
+            while (!over && ::kill(old, SIGUSR1) == 0) std::this_thread::yield();
+        });
+        const bool upgraded = upgrade_now(proxy);
+        over = true;
+        rain.join();
+        ASSERT_TRUE(upgraded) << i;
+        EXPECT_TRUE(echo_once(proxy.address()));
+        EXPECT_TRUE(wait_for([&] { return proxy.old_running() == 0; }));
     }
 }
 

@@ -101,9 +101,12 @@ TlsScript truncate(std::string text) {
     };
 }
 
-TlsScript leave(std::string text) {
-    return [text = std::move(text)](TlsStream& stream, const ChaosBackend& backend) {
-        while (!backend.stopping() && stream.end() == TlsEnd::open) stream.receive_some(50ms);
+TlsScript leave(std::string text, bool echoes) {
+    return [text = std::move(text), echoes](TlsStream& stream, const ChaosBackend& backend) {
+        while (!backend.stopping() && stream.end() == TlsEnd::open) {
+            const std::string heard = stream.receive_some(50ms);
+            if (echoes && !heard.empty()) stream.send(heard);
+        }
         stream.send(text);
         stream.socket().finish();
         backend.wait_end(stream.socket());

@@ -26,8 +26,9 @@ TlsScript echo();
 TlsScript sink();
 /// Says this, then ends with a FIN and without close_notify.
 TlsScript truncate(std::string text);
-/// Reads to the end, says this, then ends with a FIN and without close_notify.
-TlsScript leave(std::string text);
+/// Reads to the end, and returns what comes if it `echoes`; then says this, and ends with a FIN and
+/// without close_notify.
+TlsScript leave(std::string text, bool echoes);
 /// Says this, then close_notify and FIN, and reads to the end.
 TlsScript say(std::string text);
 /// Says this, then resets.
@@ -40,11 +41,11 @@ struct TlsServerOptions {
     std::vector<std::string> alpn{};
     TlsVersion min_version = TlsVersion::any;
     TlsVersion max_version = TlsVersion::any;
-    bool weak = false;           // lets OpenSSL use any key
-    bool proxy_header = false;   // a PROXY header comes first
-    bool postgres = false;       // a SSLRequest comes first and is answered
+    bool weak = false;  // lets OpenSSL use any key
+    bool proxy_header = false;  // a PROXY header comes first
+    bool postgres = false;  // a SSLRequest comes first and is answered
     char postgres_answer = 'S';
-    std::string garbage{};       // said in front of the ServerHello
+    std::string garbage{};  // said in front of the ServerHello
     std::optional<std::size_t> stalls_after{};  // so many bytes of its handshake it says
     TlsScript script = tls_scripts::echo();
 };
@@ -59,7 +60,7 @@ struct TlsVisit {
     std::string version{};
     std::string client_common_name{};
     std::string proxy_header{};  // the bytes
-    std::string received{};      // plaintext, the first 4 MiB, once it is over
+    std::string received{};  // plaintext, the first 4 MiB, once it is over
     TlsEnd end = TlsEnd::open;
     bool over = false;
 };
