@@ -10,6 +10,9 @@ endfunction()
 
 file(COPY_FILE "${here}/../../CHANGELOG.md" "${doc}/changelog")
 file(COPY_FILE "${here}/copyright" "${doc}/copyright")
+# Debian has a name of its own for it; links of the pages go to ours.
+file(REMOVE "${doc}/LICENSE")
+file(CREATE_LINK copyright "${doc}/LICENSE" SYMBOLIC)
 set(PENSTOCK_DEB_VERSION "${CPACK_PACKAGE_VERSION}-${CPACK_DEBIAN_PACKAGE_RELEASE}")
 string(REGEX MATCH "<(.*)>" ignored "${CPACK_DEBIAN_PACKAGE_MAINTAINER}")
 set(PENSTOCK_MAINTAINER "${CMAKE_MATCH_1}")

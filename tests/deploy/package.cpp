@@ -199,6 +199,20 @@ TEST(Package, upgrade_that_cannot_take_over_leaves_the_old_program_and_says_so) 
     EXPECT_TRUE(echo_once(port_80));
 }
 
+TEST(Package, upgrade_is_not_misled_by_the_socket_of_a_process_that_died) {
+    const PackageMachine machine;
+    machine.run(
+        "dpkg --install /tmp/1.deb; mkdir /run/penstock; python3 -c 'import socket\n"
+        "socket.socket(socket.AF_UNIX).bind(\"/run/penstock/admin.sock\")'");
+    machine.make_next_revision();
+    const auto with_systemd = machine.run("dpkg --install /tmp/2.deb");
+    EXPECT_EQ(with_systemd.find("penstock: "), std::string::npos) << with_systemd;
+    const auto without = machine.run(
+        "unshare --mount bash -c 'mkdir /tmp/run; mv /run/penstock /tmp/run; "
+        "mount --bind /tmp/run /run; dpkg --install /tmp/1.deb 2>&1'");
+    EXPECT_EQ(without.find("the program from before"), std::string::npos) << without;
+}
+
 TEST(Package, logs_rotate_while_it_serves_also_those_of_a_process_from_before_an_upgrade) {
     const PackageMachine machine;
     machine.run("dpkg --install /tmp/1.deb");
@@ -254,6 +268,62 @@ TEST(Package, installs_where_no_systemd_runs) {
     machine.run(elsewhere +
                 "dpkg --install /tmp/1.deb; dpkg --remove penstock; dpkg --purge penstock'");
     EXPECT_EQ(machine.run("getent passwd penstock || echo none"), "none\n");
+}
+
+TEST(Package, has_what_its_pages_tell_to_use) {
+    const TempDir root;
+    run_program({"dpkg-deb", "--extract", built(".deb").string(), root.path().string()});
+    const auto doc = root.path() / "usr/share/doc/penstock";
+    EXPECT_EQ(run_program({"find", doc.string(), "-xtype", "l"}), "") << "links that lead nowhere";
+    EXPECT_EQ(run_program({"diff", "-r", "--exclude=package", "--exclude=__pycache__",
+                           PENSTOCK_DEPLOY, (doc / "deploy").string()}),
+              "");
+    EXPECT_EQ(run_program({"find", (doc / "deploy").string(), "-name", "*.sh", "!", "-executable"}),
+              "");
+}
+
+/// What `cmake --install` puts under a root.
+class FromSource : public ::testing::Test {
+protected:
+    void install(const std::string& prefix) const {
+        run_program({"env", "DESTDIR=" + root.path().string(), "cmake", "--install", PENSTOCK_BUILD,
+                     "--prefix", prefix},
+                    120s);
+    }
+    [[nodiscard]] bool has(const std::string& file) const { return fs::exists(root.path() / file); }
+
+    TempDir root;
+};
+
+TEST_F(FromSource, everything_goes_where_it_belongs) {
+    install("/usr/local");
+    for (const char* file :
+         {"usr/local/bin/penstock", "usr/local/share/man/man1/penstock.1",
+          "usr/local/share/man/man5/penstock.toml.5",
+          "usr/local/share/zsh/site-functions/_penstock",
+          "usr/local/share/bash-completion/completions/penstock", "etc/logrotate.d/penstock",
+          "usr/local/lib/systemd/system/penstock.socket", "etc/penstock/penstock.toml"})
+        EXPECT_TRUE(has(file)) << file;
+    const auto unit =
+        run_program({"cat", root.path("usr/local/lib/systemd/system/penstock.service")});
+    EXPECT_NE(unit.find("ExecStart=/usr/local/bin/penstock run"), std::string::npos) << unit;
+    EXPECT_EQ(unit.find("/usr/bin/penstock"), std::string::npos) << unit;
+    // Every link of the pages leads to something that has been installed, too.
+    EXPECT_EQ(
+        run_program({"python3", "-B", "-c",
+                     "import pathlib, sys; sys.path.insert(0, sys.argv[1]); import check\n"
+                     "print(*check.check_links(pathlib.Path(sys.argv[2])), sep='\\n', end='')",
+                     PENSTOCK_SOURCE "/tests/docs", root.path("usr/local/share/doc/penstock")}),
+        "");
+}
+
+TEST_F(FromSource, a_configuration_that_is_there_stays) {
+    install("/usr");
+    EXPECT_TRUE(has("usr/share/zsh/vendor-completions/_penstock"));
+    const auto file = root.path("etc/penstock/penstock.toml");
+    std::ofstream(file) << "mine";
+    install("/usr");
+    EXPECT_EQ(run_program({"cat", file}), "mine");
 }
 
 TEST(Package, lintian_finds_no_error) {

@@ -1,13 +1,16 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <regex>
 #include <string>
+#include <vector>
 
 #include <unistd.h>
 
 #include "tests/deploy/systemd_machine.hpp"
 #include "tests/integration/scenario.hpp"
 #include "tests/support/access_log.hpp"
+#include "tests/support/config_text.hpp"
 #include "tests/support/echo_server.hpp"
 #include "tests/support/pki.hpp"
 #include "tests/support/proxy_process.hpp"
@@ -181,6 +184,33 @@ TEST(SystemdUnit, a_stop_drains_the_processes_from_before_an_upgrade_too) {
     EXPECT_EQ(here.machine.property("penstock.service", "Result"), "success");
 }
 
+// systemd kills a main process that is not its own child, as one that came by an upgrade is, at
+// once if the service has no other process: one has to be there without a sandbox, too.
+TEST(SystemdUnit, a_stop_drains_a_process_without_sandbox_once_those_from_before_are_gone) {
+    const Installed here;
+    const auto network = here.machine.enter_network();
+    const EchoServer echo;
+    here.configure("\"127.0.0.1:80\"", echo.text());
+    here.machine.run("sed -i 's/^workers.*/&\\nsandbox = \"off\"/' /etc/penstock/penstock.toml");
+    here.start();
+    for (int upgrade = 0; upgrade < 2; ++upgrade) {
+        here.machine.run("penstock upgrade");
+        ASSERT_TRUE(wait_for([&] { return here.machine.run("pgrep -xc penstock") == "1\n"; }))
+            << here.machine.run("ps -ef") << here.journal();
+    }
+    auto client = established(Address::parse("127.0.0.1:80"));
+    ASSERT_TRUE(client);
+    here.machine.run("systemctl stop --no-block penstock.service");
+    ASSERT_TRUE(wait_for([&] { return !Socket::connect(Address::parse("127.0.0.1:80")); }));
+    EXPECT_TRUE(ping(*client)) << here.journal();
+    client->finish();
+    EXPECT_EQ(client->wait_end(), End::fin);
+    EXPECT_TRUE(wait_for([&] {
+        return here.machine.property("penstock.service", "ActiveState") == "inactive";
+    })) << here.journal();
+    EXPECT_EQ(here.machine.property("penstock.service", "Result"), "success");
+}
+
 TEST(SystemdUnit, certificates_are_followed) {
     const Installed here;
     const auto network = here.machine.enter_network();
@@ -251,6 +281,41 @@ TEST(SystemdSocket, a_port_of_root_without_any_right) {
     client->finish();
     here.machine.run("systemctl restart penstock.service");
     EXPECT_TRUE(echo_once(Address::parse("127.0.0.1:80")));
+}
+
+/// The blocks of commands in the README, in their order.
+std::vector<std::string> blocks() {
+    const auto text = read_file(units / "README.md");
+    std::vector<std::string> result;
+    static const std::regex block("\n```sh\n([^`]*)```\n");
+    for (std::sregex_iterator it(text.begin(), text.end(), block), end; it != end; ++it)
+        result.push_back((*it)[1]);
+    return result;
+}
+
+TEST(SystemdReadme, its_steps_work_word_by_word_one_after_the_other) {
+    const SystemdMachine machine;
+    const auto network = machine.enter_network();
+    const EchoServer echo;
+    // A folder of the source, as far as the steps need it.
+    machine.run(
+        "mkdir -p /tmp/source/build/release /tmp/source/deploy/package; userdel penstock || true");
+    run_program(
+        {"strip", "-o", machine.path("/tmp/source/build/release/penstock"), penstock_binary()});
+    fs::copy(units, machine.path("/tmp/source/deploy/systemd"));
+    machine.write(
+        "/tmp/source/deploy/package/penstock.toml",
+        changed(read_file(fs::path(PENSTOCK_DEPLOY) / "package/penstock.toml"),
+                {{"127.0.0.1:8081", echo.text()}, {"type = \"http\"", "type = \"tcp\""}}));
+    const auto steps = blocks();
+    ASSERT_EQ(steps.size(), 2U);
+    machine.run("cd /tmp/source\n" + steps[0]);
+    EXPECT_TRUE(echo_once(Address::parse("127.0.0.1:8080")));
+    EXPECT_EQ(machine.run("systemctl is-enabled penstock.service"), "enabled\n");
+    machine.run("sed -i 's/^bind = .*/bind = \"systemd:web\"/' /etc/penstock/penstock.toml");
+    machine.run("cd /tmp/source\n" + steps[1]);
+    EXPECT_TRUE(echo_once(Address::parse("127.0.0.1:80")));
+    EXPECT_EQ(machine.property("penstock.service", "AmbientCapabilities"), "");
 }
 
 /// The score of the units on a root of their own; throws where it is above `threshold` tenths.

@@ -55,7 +55,7 @@ public:
 
     /// A property of a unit, as `systemctl show` tells it.
     [[nodiscard]] std::string property(const std::string& unit, const std::string& name) const;
-    /// The main process of a unit, by its number outside; 0 = none.
+    /// The main process of a unit, by its number inside; 0 = none.
     [[nodiscard]] pid_t main_pid(const std::string& unit) const;
 
 private:
