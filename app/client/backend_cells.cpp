@@ -45,8 +45,10 @@ Cell backend_state(const json::value& backend) {
 Cell upstream_state(const json::value& upstream) {
     const auto total = static_cast<double>(items(upstream, "backends").size());
     const auto available = number(upstream, "available");
+    // In panic clients get backends that are not well, too.
     std::string words =
-        available ? fmt::format("{} of {} up", format_figure(*available), format_figure(total))
+        available ? fmt::format("{} of {} {}", format_figure(*available), format_figure(total),
+                                flag(upstream, "panic") ? "tried" : "up")
                   : counted(total, "backend");
     if (flag(upstream, "paused")) {
         const auto left = number(upstream, "pause_s_left");

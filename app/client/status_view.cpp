@@ -150,6 +150,8 @@ Cell check_cell(const json::value& backend) {
 /// What else there is to say: why it is excluded, who changed its weight.
 std::string note(const json::value& backend) {
     std::string out = text_or(backend, "why", "");
+    if (const auto error = text(backend, "check.last.error"); error && out.ends_with(": " + *error))
+        out.clear();  // it stands in the column of the check
     if (out.empty()) out = text_or(backend, "circuit.cause", "");
     if (const auto weight = number(backend, "override.weight"))
         out += fmt::format("{}weight {} by {}", out.empty() ? "" : ", ", format_figure(*weight),

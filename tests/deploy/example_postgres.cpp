@@ -77,7 +77,7 @@ TEST_F(ExamplePostgres, writes_go_to_the_primary_and_reads_to_the_replica) {
                                 replayed.substr(0, replayed.find('\n')) + "'") == "t\n";
     }));
     const std::string got =
-        example.follow("pgbench -h 10.0.0.10 -p 5433 -U app -c 8 -t 200 -S app");
+        example.follow("pgbench -h 10.0.0.10 -p 5433 -U app -n -c 8 -t 200 -S app");
     EXPECT_NE(got.find("actually processed: 1600/1600\n"), std::string::npos) << got;
     const std::string status = example.follow("penstock status");
     for (const char* row : {"pg-1     10.0.0.1:5432  up", "pg-2     10.0.0.2:5432  up"})

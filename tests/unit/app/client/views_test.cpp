@@ -52,6 +52,30 @@ const json::value& snapshot() {
     return value;
 }
 
+json::value with_a_backend_that_is_down(bool panic) {
+    auto value = snapshot();
+    auto& upstream = value.at("upstreams").at(0);
+    upstream.at("panic") = panic;
+    auto& backend = upstream.at("backends").at(1);
+    backend.at("why") = "its check is down: connection refused";
+    backend.at("check") = json::parse(
+        R"({"state":"down","role":null,"last":{"ok":false,"error":"connection refused"}})");
+    return value;
+}
+
+TEST(StatusView, says_once_why_a_backend_is_down) {
+    const auto screen = status_view(with_a_backend_that_is_down(false), plain);
+    const auto first = screen.find("connection refused");
+    ASSERT_NE(first, std::string::npos) << screen;
+    EXPECT_EQ(screen.find("connection refused", first + 1), std::string::npos) << screen;
+}
+
+TEST(StatusView, does_not_call_backends_up_that_are_used_in_panic) {
+    const auto screen = status_view(with_a_backend_that_is_down(true), plain);
+    EXPECT_NE(screen.find("PANIC, 2 of 4 tried"), std::string::npos) << screen;
+    EXPECT_EQ(screen.find("of 4 up"), std::string::npos) << screen;
+}
+
 TEST(StatusView, shows_everything_on_one_screen) {
     EXPECT_EQ(
         status_view(snapshot(), plain),
