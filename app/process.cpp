@@ -1,14 +1,19 @@
 #include "app/process.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <string>
+#include <utility>
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <grp.h>
 #include <pwd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "app/sandbox/every_thread.hpp"
@@ -54,6 +59,19 @@ void print_line(std::string_view line) noexcept {
         if (n <= 0) return;
         rest.remove_prefix(static_cast<std::size_t>(n));
     }
+}
+
+void close_from(int first) noexcept {
+    if (::close_range(static_cast<unsigned>(first), ~0U, 0) == 0) return;
+    rlimit limit{};
+    ::getrlimit(RLIMIT_NOFILE, &limit);
+    auto end = std::min(limit.rlim_cur, rlim_t{1} << 20U);
+    if (DIR* const directory = ::opendir("/proc/self/fd"); directory != nullptr) {
+        while (const dirent* entry = ::readdir(directory))
+            end = std::max(end, rlim_t{1} + std::strtoul(entry->d_name, nullptr, 10));
+        ::closedir(directory);
+    }
+    for (int fd = first; std::cmp_less(fd, end); ++fd) ::close(fd);
 }
 
 std::expected<void, std::string> switch_user(const std::string& user, const std::string& group) {

@@ -18,6 +18,10 @@ void ignore_stray_signals() noexcept;
 /// the control thread receives them.
 void block_signals() noexcept;
 
+/// Closes all descriptors from this one on, also where the kernel has no call for that. For a
+/// process of one thread.
+void close_from(int first) noexcept;
+
 /// Writes a whole line to standard output; a closed or broken output is not an error.
 void print_line(std::string_view line) noexcept;
 

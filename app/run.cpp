@@ -112,9 +112,9 @@ std::expected<void, std::string> enter_sandbox(const Origin& origin, Assembly& p
 std::expected<std::optional<upgrade::Launcher>, std::string> make_launcher(
     const config::Process& process, const upgrade::Program& program) {
     const bool is_managed = notify_socket(config::process_environment()).has_value();
-    if ((!sandbox::possible(process.sandbox) && !is_managed) || ::getpid() == 1)
-        return std::nullopt;
-    auto launcher = upgrade::Launcher::start(program, process.user, process.group);
+    const bool is_confined = sandbox::possible(process.sandbox).has_value();
+    if ((!is_confined && !is_managed) || ::getpid() == 1) return std::nullopt;
+    auto launcher = upgrade::Launcher::start(program, process.user, process.group, is_confined);
     if (!launcher) return std::unexpected(launcher.error());
     return *std::move(launcher);
 }

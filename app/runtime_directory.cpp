@@ -68,6 +68,12 @@ std::expected<void, std::string> make_runtime_directory(const std::string& path)
     struct stat status{};
     if (::stat(path.c_str(), &status) != 0)
         return std::unexpected(std::error_code(failed, std::generic_category()).message());
+    return check_runtime_directory(path);
+}
+
+std::expected<void, std::string> check_runtime_directory(const std::string& path) {
+    struct stat status{};
+    if (::stat(path.c_str(), &status) != 0) return std::unexpected(last_error().message());
     if (!S_ISDIR(status.st_mode)) return std::unexpected("is no directory");
     if (::faccessat(AT_FDCWD, path.c_str(), W_OK | X_OK, AT_EACCESS) != 0)
         return std::unexpected(fmt::format("user {} cannot create files in it: {}", ::geteuid(),

@@ -33,6 +33,8 @@ using MakeDirectory = std::function<std::expected<void, std::string>(const std::
 /// so that the mode of a socket decides. One that is there must be a directory that this process
 /// may create files in.
 [[nodiscard]] std::expected<void, std::string> make_runtime_directory(const std::string& path);
+/// The same of one that has to be there.
+[[nodiscard]] std::expected<void, std::string> check_runtime_directory(const std::string& path);
 
 /// True for a unix socket whose path begins with `$RUNTIME/`.
 [[nodiscard]] bool is_below_runtime(const Endpoint& endpoint);

@@ -74,14 +74,18 @@ Set effective() noexcept {
     return words.data[0].effective | Set{words.data[1].effective} << set_bits;
 }
 
+bool can(const std::string& path, int mode) noexcept {
+    return ::faccessat(AT_FDCWD, path.c_str(), mode, AT_EACCESS) == 0 || errno != EACCES;
+}
+
 bool can_without(const std::string& path, int mode) noexcept {
     const Words before = get();
     Words without = before;
     for (auto& data : without.data) data.effective = 0;
     if (put(without) != 0) return true;
-    const bool can = ::faccessat(AT_FDCWD, path.c_str(), mode, AT_EACCESS) == 0 || errno != EACCES;
+    const bool could = can(path, mode);
     put(before);
-    return can;
+    return could;
 }
 
 int drop_bounding_set() noexcept { return bound_to(0); }

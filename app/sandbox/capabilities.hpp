@@ -31,7 +31,10 @@ struct Situation {
 
 /// Of the calling thread.
 [[nodiscard]] Set effective() noexcept;
-/// Whether the calling thread could do this without any capability. Paths; a mode of access(2).
+/// Whether the calling thread can do this, as far as owners and modes decide: true of what does not
+/// exist. Paths; a mode of access(2).
+[[nodiscard]] bool can(const std::string& path, int mode) noexcept;
+/// Whether it could do this without any capability.
 [[nodiscard]] bool can_without(const std::string& path, int mode) noexcept;
 
 /// Leaves the calling thread nothing but `kept`, for good; the bounding set too, where that is

@@ -3,10 +3,11 @@
 #include <atomic>
 #include <cerrno>
 #include <charconv>
-#include <chrono>
 #include <csignal>
+#include <memory>
 #include <set>
 #include <string_view>
+#include <utility>
 
 #include <dirent.h>
 #include <fmt/format.h>
@@ -15,13 +16,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "base/clock.hpp"
-
 namespace penstock::app::sandbox {
 
 namespace {
-
-constexpr Duration patience = std::chrono::seconds(10);
 
 std::string message_of(int error) {
     return std::error_code(error, std::generic_category()).message();
@@ -60,7 +57,7 @@ std::expected<std::set<pid_t>, std::string> threads() {
 }
 
 // 0, an errno of the action, or ESRCH: it has ended meanwhile.
-std::expected<int, std::string> ask(pid_t thread) {
+std::expected<int, std::string> ask(pid_t thread, Duration patience) {
     answered.store(0);
     if (::syscall(SYS_tgkill, ::getpid(), thread, every_thread_signal()) != 0) return errno;
     const auto deadline = SteadyClock().now() + patience;
@@ -77,29 +74,42 @@ std::expected<int, std::string> ask(pid_t thread) {
 
 int every_thread_signal() noexcept { return SIGRTMAX; }
 
-std::expected<void, std::string> on_every_thread(const std::function<int()>& action) {
+std::expected<void, Unfinished> on_every_thread(std::function<int()> action, Duration patience) {
     auto others = threads();
-    if (!others) return std::unexpected(others.error());
+    if (!others) return std::unexpected(Unfinished{others.error()});
     struct sigaction mine{};
     struct sigaction before{};
     mine.sa_handler = handle;
     mine.sa_flags = SA_RESTART;
     sigfillset(&mine.sa_mask);
     if (::sigaction(every_thread_signal(), &mine, &before) != 0)
-        return std::unexpected("cannot ask the threads: " + message_of(errno));
-    asked.store(&action);
-    std::expected<void, std::string> result;
-    for (const pid_t thread : *others) {
-        const auto done = thread == own_thread() ? action() : ask(thread);
-        if (!done)
-            result = std::unexpected(done.error());
-        else if (*done != 0 && *done != ESRCH)
-            result = std::unexpected(message_of(*done));
-        if (!result) break;
+        return std::unexpected(Unfinished{"cannot ask the threads: " + message_of(errno)});
+    auto kept = std::make_unique<const std::function<int()>>(std::move(action));
+    asked.store(kept.get());
+    std::string failure;
+    std::size_t count = 0;
+    bool silent = false;
+    // The caller first: those that it makes later are as it is.
+    others->erase(own_thread());
+    std::expected<int, std::string> done = (*kept)();
+    for (auto next = others->begin();; ++next) {
+        silent = !done;
+        if (silent)
+            failure = done.error();
+        else if (*done == 0)
+            ++count;
+        else if (*done != ESRCH)
+            failure = message_of(*done);
+        if (!failure.empty() || next == others->end()) break;
+        done = ask(*next, patience);
     }
     asked.store(nullptr);
-    ::sigaction(every_thread_signal(), &before, nullptr);
-    return result;
+    if (silent)  // it may still be on its way into the handler, or stop there one day
+        static_cast<void>(kept.release());
+    else
+        ::sigaction(every_thread_signal(), &before, nullptr);
+    if (!failure.empty()) return std::unexpected(Unfinished{std::move(failure), count});
+    return {};
 }
 
 }  // namespace penstock::app::sandbox

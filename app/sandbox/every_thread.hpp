@@ -1,18 +1,29 @@
 #pragma once
 
+#include <chrono>
+#include <cstddef>
 #include <expected>
 #include <functional>
 #include <string>
+
+#include "base/clock.hpp"
 
 namespace penstock::app::sandbox {
 
 /// The signal by which threads are asked; block_signals() leaves it open.
 [[nodiscard]] int every_thread_signal() noexcept;
 
+/// It has not been done in all threads.
+struct Unfinished {
+    std::string why;  // a sentence
+    std::size_t threads = 0;  // that have done it
+};
+
 /// Does something in every thread of the process, whoever has made it, because the kernel keeps
 /// privileges by thread. In all threads but the caller's it runs in a signal handler: it may make
 /// system calls, and nothing else. It returns 0 or an errno. The caller must be the one thread that
-/// makes others. The error is a sentence; some threads may have done it then.
-[[nodiscard]] std::expected<void, std::string> on_every_thread(const std::function<int()>& action);
+/// makes others, and comes first. `patience`: for each of them.
+[[nodiscard]] std::expected<void, Unfinished> on_every_thread(
+    std::function<int()> action, Duration patience = std::chrono::seconds(10));
 
 }  // namespace penstock::app::sandbox

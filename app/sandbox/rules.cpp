@@ -36,6 +36,9 @@ constexpr const char* read_by_libraries[] = {"/etc",
 // Too much would lie beneath them for one link in them.
 constexpr std::string_view too_wide[] = {"/", "/var", "/usr", "/home"};
 
+// Often links to where something keeps them up to date, and where it replaces them.
+constexpr const char* kept_up_to_date[] = {"/etc/resolv.conf", "/etc/hosts"};
+
 constexpr const char* null_device = "/dev/null";
 
 std::string directory_of(const std::string& path) {
@@ -147,6 +150,24 @@ std::vector<std::string> places_of(const Need& need, const Disk& disk) {
     return places;
 }
 
+bool is_too_wide(std::string_view directory) {
+    return std::ranges::find(too_wide, directory) != std::end(too_wide);
+}
+
+std::vector<std::string> places_of_libraries(const Disk& disk) {
+    std::vector<std::string> places;
+    for (const char* path : read_by_libraries) places.push_back(disk.resolve(path));
+    for (const char* path : kept_up_to_date) {
+        auto real = disk.resolve(path);
+        auto directory = directory_of(real);
+        const bool is_wide = is_too_wide(directory) || directory == "/run";
+        places.push_back(std::move(is_wide ? real : directory));
+        for (auto& way : disk.links_on(path))
+            if (!is_too_wide(way)) places.push_back(std::move(way));
+    }
+    return places;
+}
+
 std::string_view words_for(Rights rights) {
     if ((rights & write_files) != 0) return "write to";
     if ((rights & make_sockets) != 0) return "make a socket in";
@@ -172,16 +193,16 @@ std::vector<Need> needs_of(const config::Config& config, std::span<const std::st
 std::vector<Rule> rules_of(std::span<const Need> needs, const Disk& disk, bool confines_reading) {
     std::map<std::string, Rights> rights;
     rights[null_device] |= write_files;
+    if (disk.runtime_directory) rights[disk.resolve(*disk.runtime_directory)] |= make_sockets;
     for (const auto& need : needs) {
         if (need.rights == read && !confines_reading) continue;
         for (const auto& place : places_of(need, disk)) rights[place] |= need.rights;
         if (need.rights != read) continue;
         for (const auto& directory : disk.links_on(need.path))
-            if (std::ranges::find(too_wide, directory) == std::end(too_wide))
-                rights[directory] |= read;
+            if (!is_too_wide(directory)) rights[directory] |= read;
     }
     if (confines_reading)
-        for (const char* path : read_by_libraries) rights[disk.resolve(path)] |= read;
+        for (const auto& place : places_of_libraries(disk)) rights[place] |= read;
     std::vector<Rule> rules;
     for (auto& [path, granted] : rights) rules.push_back({path, granted});
     return rules;

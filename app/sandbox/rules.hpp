@@ -46,7 +46,9 @@ struct Disk {
     /// Directories that hold a symbolic link on the way to this path: what leads there may be
     /// turned to a neighbour while the process runs.
     std::function<std::vector<std::string>(const std::string& path)> links_on;
-    std::optional<std::string> runtime_directory;  // of $RUNTIME; nothing = there is none
+    /// What $RUNTIME stands for, also while nothing is in it, and where it has not been made;
+    /// nothing = there is none.
+    std::optional<std::string> runtime_directory;
 };
 /// This machine's; of the runtime directory only where it is.
 [[nodiscard]] Disk this_disk(std::optional<std::string> runtime_directory);
@@ -57,7 +59,8 @@ struct Disk {
                                          std::span<const std::string> files,
                                          std::span<const std::string> patterns, const Disk& disk);
 
-/// What these needs come to, each path once. `confines_reading`: reading is among them, with what
+/// What these needs come to, each path once, and sockets in the runtime directory, whose turn may
+/// come with any reload. `confines_reading`: reading is among them, with what
 /// libraries read of the system; else reading is free.
 [[nodiscard]] std::vector<Rule> rules_of(std::span<const Need> needs, const Disk& disk,
                                          bool confines_reading);

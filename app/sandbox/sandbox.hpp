@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "app/sandbox/capabilities.hpp"
 #include "app/sandbox/rules.hpp"
 #include "config/config.hpp"
 #include "net/unique_fd.hpp"
@@ -50,9 +51,9 @@ public:
                                                   std::span<const std::string> patterns) const;
 
 private:
-    void confine(const config::Config& config, std::span<const Need> needs);
-    void drop_capabilities(const config::Config& config, std::span<const Need> needs);
-    void restrict_files(std::span<const Need> needs);
+    void confine(const config::Config& config);
+    void drop_capabilities(const config::Config& config);
+    void restrict_files();
 
     config::SandboxMode mode_ = config::SandboxMode::off;
     std::vector<Part> parts_;
@@ -60,6 +61,8 @@ private:
     std::vector<Rule> rules_;  // of Landlock, where it is on
     std::vector<net::UniqueFd> pins_;  // landlock::Ruleset
     bool confines_files_ = false;
+    std::vector<Need> needs_;  // those that it was started with
+    capabilities::Set dropped_ = 0;  // that it had
 };
 
 }  // namespace penstock::app::sandbox

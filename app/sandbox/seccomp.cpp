@@ -1,5 +1,6 @@
 #include "app/sandbox/seccomp.hpp"
 
+#include <array>
 #include <cerrno>
 #include <memory>
 #include <system_error>
@@ -31,9 +32,11 @@ int add(scmp_filter_ctx filter, std::uint32_t action, const char* name) {
 int add(scmp_filter_ctx filter, const CheckedCall& call) {
     const int number = ::seccomp_syscall_resolve_name(call.name);
     if (number == __NR_SCMP_ERROR || number < 0) return 0;
-    return ::seccomp_rule_add(
-        filter, SCMP_ACT_ALLOW, number, 1,
-        scmp_arg_cmp{call.argument, SCMP_CMP_MASKED_EQ, call.mask, call.value});
+    const std::array<scmp_arg_cmp, 2> arguments{
+        {{call.argument, SCMP_CMP_MASKED_EQ, call.mask, call.value},
+         {call.other.index, SCMP_CMP_MASKED_EQ, call.other.mask, call.other.value}}};
+    return ::seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, number, call.other.mask == 0 ? 1 : 2,
+                                    arguments.data());
 }
 
 int add_rules(scmp_filter_ctx filter) {

@@ -1,6 +1,6 @@
 #include "app/sandbox/system_calls.hpp"
 
-#include <linux/if_packet.h>
+#include <linux/netlink.h>
 #include <linux/sched.h>
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
@@ -53,7 +53,8 @@ constexpr CheckedCall checked[] = {
     {"socket", 0, whole, AF_INET},
     {"socket", 0, whole, AF_INET6},
     {"socket", 0, whole, AF_UNIX},
-    {"socket", 0, whole, AF_NETLINK},  // how addresses of this machine are listed
+    // How addresses of this machine are listed.
+    {"socket", 0, whole, AF_NETLINK, {2, whole, NETLINK_ROUTE}},
     // A thread, never a process.
     {"clone", 0, CLONE_THREAD, CLONE_THREAD},
     // What is asked of sockets and terminals, never a key put into somebody's terminal (TIOCSTI).

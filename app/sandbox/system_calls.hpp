@@ -11,12 +11,19 @@ namespace penstock::app::sandbox {
 /// the filter. All calls on the way of a relayed byte are among them.
 [[nodiscard]] std::span<const char* const> free_calls();
 
-/// Allowed where one argument, taken as 32 bits, is one of these values.
+/// Allowed where an argument, taken as 32 bits, is one of these values; and another one, where that
+/// has a mask.
 struct CheckedCall {
+    struct Argument {
+        unsigned index = 0;
+        std::uint32_t mask = 0;
+        std::uint32_t value = 0;
+    };
     const char* name;
     unsigned argument;
     std::uint32_t mask;
     std::uint32_t value;
+    Argument other{};
 };
 [[nodiscard]] std::span<const CheckedCall> checked_calls();
 

@@ -65,7 +65,7 @@ int become_successor(void* data) {
     sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
     ::dup2(start.channel, channel_fd);
-    ::close_range(channel_fd + 1, ~0U, 0);
+    close_from(channel_fd + 1);
     ::execve(start.file, start.arguments, start.environment);
     start.error = errno;
     ::_exit(127);
@@ -158,7 +158,7 @@ void keep_privileged_ports() noexcept {
 }
 
 [[noreturn]] void run_launcher(int fd, pid_t parent, Program program, const std::string& user,
-                               const std::string& group) {
+                               const std::string& group, bool is_confined) {
     // Signals are its process's business, which it ends with.
     for (int signal = 1; signal < NSIG; ++signal) std::signal(signal, SIG_IGN);
     sigset_t none;
@@ -168,11 +168,13 @@ void keep_privileged_ports() noexcept {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     if (::getppid() != parent) ::_exit(0);
     ::prctl(PR_SET_NAME, thread_name, 0, 0, 0);
-    keep_privileged_ports();
-    ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    if (is_confined) {
+        keep_privileged_ports();
+        ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+        ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    }
     if (fd != channel_fd) ::dup3(fd, channel_fd, O_CLOEXEC);
-    ::close_range(channel_fd + 1, ~0U, 0);
+    close_from(channel_fd + 1);
     auto environment = successor_environment(program.environment, channel_fd);
     const auto arguments = pointers(program.arguments);
     const auto variables = pointers(environment);
@@ -183,7 +185,7 @@ void keep_privileged_ports() noexcept {
 
 std::expected<Launcher, std::string> Launcher::start(const Program& program,
                                                      const std::string& user,
-                                                     const std::string& group) {
+                                                     const std::string& group, bool is_confined) {
     const auto failed = [](int error) {
         return std::unexpected("cannot start a process for upgrades: " + message_of(error));
     };
@@ -195,7 +197,7 @@ std::expected<Launcher, std::string> Launcher::start(const Program& program,
     const pid_t parent = ::getpid();
     const pid_t pid = ::fork();
     if (pid < 0) return failed(errno);
-    if (pid == 0) run_launcher(other.get(), parent, program, user, group);
+    if (pid == 0) run_launcher(other.get(), parent, program, user, group, is_confined);
     return Launcher(std::move(own), pid);
 }
 

@@ -17,11 +17,12 @@ namespace penstock::app::upgrade {
 /// It ends with its process.
 class Launcher {
 public:
-    /// Before there are other threads. `user`, `group`: as of switch_user(). The error is a
-    /// sentence.
+    /// Before there are other threads. `user`, `group`: as of switch_user(). `is_confined`: it and
+    /// what it starts gain no privileges. The error is a sentence.
     [[nodiscard]] static std::expected<Launcher, std::string> start(const Program& program,
                                                                     const std::string& user,
-                                                                    const std::string& group);
+                                                                    const std::string& group,
+                                                                    bool is_confined);
     ~Launcher();
     Launcher(Launcher&& other) noexcept;
     Launcher& operator=(Launcher&&) = delete;

@@ -90,6 +90,8 @@ TEST(Compose, proxy_has_the_limits_that_its_test_has) {
     EXPECT_EQ(json::serialize(proxy.at("cap_drop")), R"(["ALL"])");
     EXPECT_EQ(json::serialize(proxy.at("security_opt")), R"(["no-new-privileges:true"])");
     EXPECT_EQ(json::serialize(proxy.at("tmpfs")), R"(["/run/penstock"])");
+    // A thread counts as much as a process: as many workers as `workers` may be, and some more.
+    EXPECT_GE(proxy.at("pids_limit").as_int64(), 1024 + 32);
     const auto context = text(proxy.at("build").at("context"));
     EXPECT_TRUE(fs::equivalent(context, PENSTOCK_SOURCE));
     EXPECT_TRUE(fs::equivalent(context + "/" + text(proxy.at("build").at("dockerfile")),
@@ -161,6 +163,14 @@ TEST(Compose, proxy_serves_three_backends_and_prometheus_finds_it) {
     const auto checked = run_program({"promtool", "check", "config", file});
     EXPECT_TRUE(checked.contains("rules found")) << checked;
     EXPECT_TRUE(curl({"http://127.0.0.1:9901/metrics"}).contains("penstock_"));
+
+    // Without backends it is alive, but not ready.
+    const auto ready = [&] { return container.exec({"/usr/bin/penstock", "ready"}); };
+    EXPECT_EQ(ready().exit_status, 0);
+    servers.clear();
+    EXPECT_TRUE(wait_for([&] { return ready().output.contains("upstream web: none of 3"); }))
+        << ready().output << ready().errors;
+    EXPECT_EQ(container.exec({"/usr/bin/penstock", "ready", "--live"}).exit_status, 0);
 }
 
 TEST(Compose, grafana_finds_prometheus_and_the_dashboards) {

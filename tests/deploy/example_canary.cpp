@@ -117,8 +117,9 @@ TEST_F(Canary, a_good_version_gets_everybody_step_by_step) {
 
     // What the README says to write into the file is what runs.
     example.follow(R"(sed -i 's/"v1", weight = 100/"v1", weight = 0/; )"
-                   R"(s/"v2", weight = 0/"v2", weight = 100/' penstock.toml
-penstock reload)");
+                   R"(s/"v2", weight = 0/"v2", weight = 100/' /etc/penstock/penstock.toml
+penstock reload)",
+                   {{"/etc/penstock", example.directory().path()}});
     EXPECT_EQ(weight("v2"), 100);
     EXPECT_EQ(weight("v1"), 0);
 }
@@ -187,6 +188,30 @@ TEST_F(Canary, one_that_dies_on_the_way_and_one_that_nobody_watches_any_more) {
     EXPECT_TRUE(script->output().ends_with("back with v1: the script was interrupted\n"))
         << script->output() << script->errors();
     EXPECT_EQ(weight("v2"), 0);
+}
+
+TEST_F(Canary, what_could_not_be_shifted_is_said) {
+    start();
+    const auto refused = canary("STEPS='5 101' STEP_SECONDS=0 MIN_SESSIONS=0");
+    auto status = refused->wait_exit(60s);
+    ASSERT_TRUE(status && WIFEXITED(*status)) << refused->output() << refused->errors();
+    EXPECT_EQ(WEXITSTATUS(*status), 1);
+    EXPECT_TRUE(
+        refused->output().ends_with("back with v1: the split with 101 % for v2 could not be set\n"))
+        << refused->output() << refused->errors();
+    EXPECT_EQ(weight("v2"), 0);
+
+    const auto alone = canary("STEPS=50 STEP_SECONDS=600");
+    ASSERT_TRUE(wait_for([&] { return weight("v2") == 50; }));
+    proxy->kill();
+    status = alone->wait_exit(60s);
+    ASSERT_TRUE(status && WIFEXITED(*status)) << alone->output() << alone->errors();
+    EXPECT_EQ(WEXITSTATUS(*status), 3);
+    EXPECT_EQ(alone->output().find("back with v1"), std::string::npos) << alone->output();
+    EXPECT_TRUE(alone->errors().ends_with(
+        "\nNOT back with v1: no figures, and the split could not be set; do: "
+        "penstock split api v1=100 v2=0\n"))
+        << alone->errors();
 }
 
 }  // namespace

@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <filesystem>
 #include <thread>
 
 #include "tests/deploy/machines.hpp"
@@ -15,17 +17,23 @@ namespace {
 const std::string question =
     "GET / HTTP/1.1\r\nHost: api.example.com\r\nConnection: keep-alive\r\n\r\n";
 
-const std::string setup =
-    R"(for name in public internal clients; do ./authority.sh create tls/$name; done
-./authority.sh server tls/public new/api api.example.com
-./authority.sh server tls/internal new/web api.internal
-./authority.sh client tls/internal new/proxy proxy.internal
-./authority.sh client tls/clients new/one one.clients.example.com
-for name in api web proxy; do ./renew.sh new/$name.pem new/$name.key tls/$name; done
-penstock check --strict -c penstock.toml)";
+// In the order of the README: the authorities, the proxy, the servers.
+const std::array<std::string, 3> steps{
+    R"(for name in public internal clients; do ./authority.sh create ca/$name; done
+./authority.sh server ca/public new/api api.example.com
+./authority.sh server ca/internal new/web api.internal
+./authority.sh client ca/internal new/proxy proxy.internal
+./authority.sh client ca/clients new/one one.clients.example.com)",
+    R"(install -d -o penstock -g penstock -m 750 /etc/penstock/tls /etc/penstock/tls/{api,proxy,clients,internal}
+for name in clients internal; do ./authority.sh publish ca/$name /etc/penstock/tls/$name; done
+for name in api proxy; do ./renew.sh new/$name.pem new/$name.key /etc/penstock/tls/$name; done)",
+    R"(./renew.sh new/web.pem new/web.key /etc/nginx/tls/web
+./authority.sh publish ca/internal /etc/nginx/tls/internal)"};
+
+const std::string publish = "./authority.sh publish ca/clients /etc/penstock/tls/clients";
 
 const std::string asks_as_one =
-    R"(curl --silent --show-error --cacert tls/public/ca.pem --cert new/one.pem --key new/one.key \
+    R"(curl --silent --show-error --cacert ca/public/ca.pem --cert new/one.pem --key new/one.key \
     --resolve api.example.com:8443:10.0.0.20 https://api.example.com:8443/)";
 
 struct MutualTls : ::testing::Test {
@@ -35,12 +43,23 @@ struct MutualTls : ::testing::Test {
     std::unique_ptr<ServerProcess> second;
     std::unique_ptr<ProxyProcess> proxy;
 
+    const Changes here{{"/etc/penstock", example.directory().path()}};
+
     void SetUp() override {
-        example.follow(setup);
+        example.follow(steps[0]);
+        // The package's user need not exist here: this one stands for it.
+        example.follow(steps[1], {here[0], {"-o penstock -g penstock", "-o nobody -g nogroup"}});
+        example.follow(steps[2], {{"/etc/nginx", example.directory().path()}});
         first = run_nginx(example, "nginx.conf", "10.0.0.1:8443");
         second = run_nginx(example, "nginx.conf", "10.0.0.2:8443", {{"10.0.0.1", "10.0.0.2"}});
         example.expect_strict();
-        proxy = example.run({});
+        // It runs as another user than whoever renews and revokes, and can reach its program.
+        const std::string program = example.path("penstock");
+        std::filesystem::copy_file(penstock_binary(), program);
+        run_program({"chown", "nobody:nogroup", example.directory().path().string()});
+        proxy = example.run(
+            {}, {.wrapper = {"setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"},
+                 .binary = program});
     }
     /// A command of this kind that the README does not need to show.
     void make(const std::string& arguments) const {
@@ -58,7 +77,7 @@ struct MutualTls : ::testing::Test {
     }
     [[nodiscard]] TlsClientOptions as(const Pair* certificate) const {
         return {.server_name = "api.example.com",
-                .ca_file = example.path("tls/public/ca.pem"),
+                .ca_file = example.path("ca/public/ca.pem"),
                 .certificate = certificate};
     }
     /// What the server says to that client; "" = it was refused, `alert` says how.
@@ -91,7 +110,7 @@ TEST_F(MutualTls, only_named_clients_get_in_and_servers_see_the_proxy) {
     const std::string expected = " for CN=proxy.internal " + serial("new/proxy.pem") + "\n";
     EXPECT_TRUE(told == "10.0.0.1" + expected || told == "10.0.0.2" + expected) << told;
 
-    make("authority.sh client tls/clients new/reports spiffe://example.com/reports");
+    make("authority.sh client ca/clients new/reports spiffe://example.com/reports");
     const Pair reports = pair("reports");
     EXPECT_TRUE(answer(&reports).ends_with(expected));
     const auto served = expect_lines(*proxy, 2);
@@ -100,8 +119,8 @@ TEST_F(MutualTls, only_named_clients_get_in_and_servers_see_the_proxy) {
             return line.tls.client_cert == subject;
         })) << subject;
 
-    make("authority.sh client tls/clients new/deep a.b.clients.example.com");
-    make("authority.sh client tls/internal new/foreign two.clients.example.com");
+    make("authority.sh client ca/clients new/deep a.b.clients.example.com");
+    make("authority.sh client ca/internal new/foreign two.clients.example.com");
     const Pair deep = pair("deep");
     const Pair foreign = pair("foreign");
     for (const Pair* refused : {&deep, &foreign, static_cast<const Pair*>(nullptr)}) {
@@ -115,6 +134,18 @@ TEST_F(MutualTls, only_named_clients_get_in_and_servers_see_the_proxy) {
     EXPECT_EQ(std::ranges::count(closes, '\n'), 4) << closes;
 }
 
+TEST_F(MutualTls, the_proxy_cannot_read_the_key_of_any_authority) {
+    for (const auto& file :
+         std::filesystem::recursive_directory_iterator(example.directory().path())) {
+        if (file.path().filename() != "ca.key") continue;
+        ChildProcess reader({"setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups",
+                             "cat", file.path().string()});
+        EXPECT_NE(reader.wait_exit(), 0) << file.path();
+        EXPECT_NE(file.path().string().find("/ca/"), std::string::npos) << file.path();
+    }
+    EXPECT_TRUE(std::filesystem::exists(example.path("ca/clients/ca.key")));
+}
+
 TEST_F(MutualTls, a_revoked_client_is_out_a_moment_later) {
     const Pair one = pair("one");
     TlsClient stays(as(&one));
@@ -122,8 +153,8 @@ TEST_F(MutualTls, a_revoked_client_is_out_a_moment_later) {
     EXPECT_NE(next_answer(stays), "");
     ASSERT_TRUE(stays.session());
 
-    make("authority.sh client tls/clients new/two two.clients.example.com");
-    example.follow("./authority.sh revoke tls/clients new/one.pem");
+    make("authority.sh client ca/clients new/two two.clients.example.com");
+    example.follow("./authority.sh revoke ca/clients new/one.pem\n" + publish, here);
     ASSERT_TRUE(wait_for([&] { return answer(&one).empty(); }));
     TlsClient resumes(as(&one), stays.session());
     EXPECT_FALSE(resumes.open(proxy->address("api")) && resumes.send(question) &&
@@ -132,7 +163,7 @@ TEST_F(MutualTls, a_revoked_client_is_out_a_moment_later) {
     EXPECT_NE(answer(&two), "") << "of the same authority, and not on its list";
     EXPECT_TRUE(stays.send(question));
     EXPECT_NE(next_answer(stays), "") << "whoever is in, stays";
-    example.follow("./authority.sh list tls/clients");
+    example.follow("./authority.sh list ca/clients && " + publish, here);
     EXPECT_TRUE(wait_for([&] { return reloads("success") >= 2; }));
     EXPECT_EQ(answer(&one), "");
     EXPECT_NE(answer(&two), "");
@@ -156,9 +187,9 @@ TEST_F(MutualTls, renewed_under_traffic_on_both_sides) {
         return wait_for([&] { return served >= seen + 10; });
     };
     EXPECT_TRUE(more_traffic());
-    const std::string renewed = R"(./authority.sh server tls/public new/api api.example.com
-./renew.sh new/api.pem new/api.key tls/api)";
-    const std::string said = example.follow(renewed);
+    const std::string renewed = R"(./authority.sh server ca/public new/api api.example.com
+./renew.sh new/api.pem new/api.key /etc/penstock/tls/api)";
+    const std::string said = example.follow(renewed, here);
     const std::string new_api = serial("new/api.pem");
     EXPECT_NE(said.find("in force: serial=" + new_api), said.npos) << said;
     EXPECT_TRUE(wait_for([&] {
@@ -168,7 +199,7 @@ TEST_F(MutualTls, renewed_under_traffic_on_both_sides) {
     }));
     EXPECT_TRUE(more_traffic());
 
-    make("authority.sh client tls/internal new/proxy proxy.internal");
+    make("authority.sh client ca/internal new/proxy proxy.internal");
     make("renew.sh new/proxy.pem new/proxy.key tls/proxy");
     const std::string new_proxy = serial("new/proxy.pem");
     ASSERT_NE(new_proxy, old_proxy);
@@ -188,7 +219,7 @@ TEST_F(MutualTls, renewed_under_traffic_on_both_sides) {
 }
 
 TEST_F(MutualTls, what_does_not_fit_is_not_put_in_force) {
-    make("authority.sh server tls/public new/other api.example.com");
+    make("authority.sh server ca/public new/other api.example.com");
     EXPECT_THROW(make("renew.sh new/api.pem new/other.key tls/api"), std::runtime_error);
     EXPECT_THROW(make("renew.sh new/nothing.pem new/other.key tls/api"), std::runtime_error);
     EXPECT_EQ(serial("tls/api/current/cert.pem"), serial("new/api.pem"));
@@ -201,7 +232,7 @@ TEST_F(MutualTls, what_does_not_fit_is_not_put_in_force) {
 TEST_F(MutualTls, a_server_of_another_name_gets_no_client) {
     const Pair one = pair("one");
     first.reset();
-    make("authority.sh server tls/internal new/wrong other.internal");
+    make("authority.sh server ca/internal new/wrong other.internal");
     make("renew.sh new/wrong.pem new/wrong.key tls/web");
     first = run_nginx(example, "nginx.conf", "10.0.0.1:8443");
     for (int i = 0; i < 6; ++i) EXPECT_TRUE(answer(&one).starts_with("10.0.0.2 for ")) << i;

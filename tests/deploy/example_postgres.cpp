@@ -1,6 +1,7 @@
 // deploy/examples/postgres: two real servers, of which the second takes over from the first.
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <future>
 
 #include "tests/deploy/example.hpp"
@@ -16,6 +17,14 @@ std::string ask_at(int port) {
            " -U app -Atc 'select inet_server_addr(), pg_is_in_recovery()'";
 }
 
+const std::string let_in = R"(hba=/etc/postgresql/15/main/pg_hba.conf
+cp -p $hba $hba.before
+cat pg_hba.conf $hba.before > $hba)";
+
+const std::string make_user =
+    R"(install -o postgres -m 600 setup.sql penstock.password /var/lib/postgresql/
+(cd /var/lib/postgresql; runuser -u postgres -- psql -Xqf setup.sql; rm setup.sql penstock.password))";
+
 /// The steps of the README up to the running proxy.
 struct ExamplePostgres : ::testing::Test {
     Machines machines{{"10.0.0.10/16"}};
@@ -25,22 +34,28 @@ struct ExamplePostgres : ::testing::Test {
     std::unique_ptr<ProxyProcess> proxy;
 
     void SetUp() override {
-        example.write_secret("penstock.password", "of-the-checks\n");
+        // What a replication that works has already, and nothing for anybody else.
+        first.admit("host replication postgres 10.0.0.0/16 trust\n");
+        example.follow("(umask 077; openssl rand -base64 24 > penstock.password)");
+        example.follow(let_in, {{"/etc/postgresql/15/main", directory_of(first) + "/data"}});
+        psql(first.unix_address(), "select pg_reload_conf()");
+        on(first);
+        example.follow(make_user, {{"/var/lib/postgresql", directory_of(first)}});
+        psql(first.unix_address(), "create role app login password 'of-app'");
+        psql(first.unix_address(), "create database app owner app");
         example.set("PGPASSFILE", example.write_secret("pgpass", "*:*:*:app:of-app\n"));
-        // What a working replication has already, and an operator who looks at the servers.
-        first.admit(example.text("pg_hba.conf") +
-                    "host replication postgres 10.0.0.0/16 trust\n"
-                    "host all postgres 10.0.0.0/16 trust\n");
-        example.follow(
-            R"sh(psql -h 10.0.0.1 -U postgres -v password="$(cat penstock.password)" -f setup.sql)sh");
-        psql(first.address(), "create role app login password 'of-app'");
-        psql(first.address(), "create database app owner app");
         second = Postgres::replica_of(first, Address::parse("10.0.0.2:5432"));
         proxy = example.run({});
     }
+    static std::string directory_of(const Postgres& server) {
+        const std::string path = server.unix_address().text().substr(std::string("unix:").size());
+        return std::filesystem::path(path).parent_path();
+    }
+    /// From now on psql, told nothing else, is at that server's socket, as on its machine.
+    void on(const Postgres& server) { example.set("PGHOST", directory_of(server)); }
     static std::string ask(const Postgres& server, const std::string& command) {
-        return run_program({"psql", "-XAtc", command,
-                            "postgresql://postgres@" + server.address().text() + "/app"});
+        return run_program({"psql", "--host=" + directory_of(server), "--username=postgres",
+                            "-XAtc", command, "app"});
     }
     [[nodiscard]] json::value upstream(const std::string& name) const {
         return get_json(proxy->admin(), "/api/v1/upstreams/" + name);
@@ -74,7 +89,8 @@ TEST_F(ExamplePostgres, clients_follow_a_promotion) {
     // Whoever comes now waits for the next primary.
     auto early = std::async(std::launch::async, [this] { return example.follow(ask_at(5432)); });
     ASSERT_TRUE(wait_for([&] { return upstream("primary").at("held") == 1; }));
-    EXPECT_EQ(example.follow("psql -h 10.0.0.2 -U postgres -Atc 'select pg_promote()'"), "t\n");
+    on(*second);
+    EXPECT_EQ(example.follow("runuser -u postgres -- psql -Atc 'select pg_promote()'"), "t\n");
     EXPECT_EQ(early.get(), "10.0.0.2|f\n");
     EXPECT_EQ(example.follow(ask_at(5432)), "10.0.0.2|f\n");
     // Nobody is a replica now.

@@ -79,7 +79,7 @@ struct ProxyProtocol : ::testing::Test {
 
 TEST_F(ProxyProtocol, nginx_in_front_and_behind) {
     example.expect_strict();
-    example.expect_told("penstock check --strict -c penstock.toml");
+    example.expect_told("penstock check --strict\n");
     start_nginx_in_front();
     expect_client_known_everywhere("203.0.113.7");
     expect_client_known_everywhere("203.0.113.8");
@@ -107,7 +107,8 @@ TEST_F(ProxyProtocol, limits_and_lists_are_about_the_true_client) {
     EXPECT_FALSE(is_served(blocked));
     Socket welcome = connect("203.0.113.66");
     EXPECT_TRUE(is_served(welcome));
-    example.follow("echo 203.0.113.66 >> blocked.txt");
+    example.follow("echo 203.0.113.66 >> /etc/penstock/blocked.txt",
+                   {{"/etc/penstock", example.directory().path()}});
     EXPECT_TRUE(wait_for([&] {
         Socket again = connect("203.0.113.66");
         return !is_served(again);

@@ -1,6 +1,7 @@
 // deploy/examples/redis: three real servers that follow each other.
 #include <gtest/gtest.h>
 
+#include <signal.h>
 #include <sys/wait.h>
 
 #include <algorithm>
@@ -135,6 +136,36 @@ TEST_F(ExampleRedis, a_planned_change_loses_nothing) {
     };
     EXPECT_TRUE(wait_for([&] { return ended_by("role_changed") > 0; }));
     EXPECT_EQ(ended_by("no_backend"), 0);
+}
+
+TEST_F(ExampleRedis, promotion_waits_until_everything_was_handed_over) {
+    const auto promote = [&](const std::string& seconds) {
+        ChildProcess script(
+            {example.path("promote.sh"), "10.0.0.2", "10.0.0.1", "10.0.0.3"},
+            {.environment = {{"REDISCLI_AUTH", "change-me-admin"}, {"HANDOVER_SECONDS", seconds}}});
+        const auto status = script.wait_exit(60s);
+        EXPECT_TRUE(status && WIFEXITED(*status));
+        return std::pair(status ? WEXITSTATUS(*status) : -1, script.output() + script.errors());
+    };
+    EXPECT_EQ(promote("60"),
+              std::pair(1, std::string("10.0.0.1: is still the primary: let it hand "
+                                       "over (`failover to 10.0.0.2 6379`), or leave "
+                                       "it out; nothing was changed\n")));
+    // The next primary stands still, and misses a write.
+    const std::string about = told_by(1, "server");
+    const auto at = about.find("process_id:");
+    ASSERT_NE(at, std::string::npos);
+    const pid_t replica = std::stoi(about.substr(at + std::string("process_id:").size()));
+    ASSERT_EQ(::kill(replica, SIGSTOP), 0);
+    EXPECT_EQ(by("app", set_greeting), "OK\n");
+    EXPECT_EQ(by("admin", "redis-cli -h 10.0.0.1 --user admin failover to 10.0.0.2 6379"), "OK\n");
+    const auto early = promote("1");
+    ASSERT_EQ(::kill(replica, SIGCONT), 0);
+    EXPECT_EQ(early, std::pair(1, std::string("10.0.0.1: goes on handing over (`failover abort` "
+                                              "ends that); nothing was changed\n")));
+    EXPECT_EQ(promote("60").first, 0);
+    EXPECT_EQ(get_at(1, "greeting"), "hello\n");
+    for (const std::size_t i : {0U, 2U}) wait_linked(i);
 }
 
 TEST_F(ExampleRedis, clients_follow_when_the_primary_is_lost) {

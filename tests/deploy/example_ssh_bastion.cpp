@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "tests/deploy/machines.hpp"
+#include "tests/deploy/systemd_machine.hpp"
 #include "tests/integration/admin_scenario.hpp"
 
 namespace penstock::test {
@@ -187,11 +188,28 @@ TEST_F(SshBastion, lists_count_as_they_are_written) {
         EXPECT_FALSE(is_let_in(refused)) << refused;
     EXPECT_EQ(ended("denied"), 2);
     EXPECT_TRUE(is_let_in("203.0.113.9"));
-    example.follow("echo '203.0.113.9 # since today' >> blocked.txt");
+    example.follow("echo '203.0.113.9 # since today' >> /etc/penstock/blocked.txt",
+                   {{"/etc/penstock", example.directory().path()}});
     EXPECT_TRUE(wait_for([&] { return !is_let_in("203.0.113.9"); }));
     EXPECT_EQ(ended("denied"), 3);
     std::ofstream(example.path("allowed.txt"), std::ios::app) << "192.0.2.9\n";
     EXPECT_TRUE(wait_for([&] { return is_let_in("192.0.2.9"); }));
+}
+
+TEST(SshBastionUnit, a_stop_has_the_time_that_the_configuration_says) {
+    const Example example("ssh-bastion");
+    const SystemdMachine machine;
+    machine.copy_in(PENSTOCK_DEPLOY "/systemd/penstock.service",
+                    "/etc/systemd/system/penstock.service");
+    machine.copy_in(example.path("stop-timeout.conf"), "/root/stop-timeout.conf");
+    const std::string step =
+        "install -D -m 644 -t /etc/systemd/system/penstock.service.d stop-timeout.conf\n";
+    example.expect_told(step);
+    machine.run("cd /root; " + step + "systemctl daemon-reload");
+    EXPECT_EQ(machine.property("penstock.service", "TimeoutStopUSec"), "13min");
+    EXPECT_NE(
+        example.text("penstock.toml").find("\ndrain = { wait = \"10m\", close_over = \"2m\" } "),
+        std::string::npos);
 }
 
 TEST_F(SshBastion, maintenance_and_upgrade_leave_shells_alone) {

@@ -90,6 +90,18 @@ TEST_F(ExampleTenants, one_comes_and_nobody_else_notices) {
     EXPECT_EQ(lasting.receive_text(15), "HTTP/1.1 200 OK");
 }
 
+TEST_F(ExampleTenants, columns_may_be_aligned) {
+    example.directory().write("tenants.txt",
+                              "  acme \t acme.example.com   10.0.1.1:8443  \t [::1]:8443  \n"
+                              "other   other.example.com  10.0.1.2:8443");
+    EXPECT_EQ(example.follow("./tenants.sh"), "2 tenants\n");
+    example.expect_strict();
+    const std::string written = read_file(example.path("conf.d/tenants.toml"));
+    for (const char* line :
+         {"backend = [\"10.0.1.1:8443\", \"[::1]:8443\"]\n", "backend = [\"10.0.1.2:8443\"]\n"})
+        EXPECT_NE(written.find(line), std::string::npos) << written;
+}
+
 TEST_F(ExampleTenants, a_mistake_leaves_everything_as_it_was) {
     const std::string before = read_file(example.path("conf.d/tenants.toml"));
     const std::string good = read_file(example.path("tenants.txt"));

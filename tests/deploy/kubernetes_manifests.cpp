@@ -2,7 +2,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <regex>
+#include <string>
 #include <tuple>
+#include <vector>
 
 #include <boost/json/serialize.hpp>
 
@@ -37,6 +40,8 @@ TEST_P(ManifestTest, selectors_ports_and_volumes_fit_together) {
     for (const auto* name : {"penstock", "penstock-metrics"}) {
         const auto& service = manifests_.get("Service", name);
         EXPECT_TRUE(selects(service.at("spec").at("selector"), workload_)) << name;
+        EXPECT_FALSE(service.at("metadata").as_object().contains("namespace"))
+            << "the README has several proxies in several namespaces";
         for (const auto& port : service.at("spec").at("ports").as_array())
             EXPECT_NO_THROW(std::ignore = port_named(workload_, text(port.at("targetPort"))));
     }
@@ -86,6 +91,23 @@ TEST_P(ManifestTest, time_for_the_end_is_longer_than_what_it_takes) {
     EXPECT_LT(ready.at("periodSeconds").as_int64() * ready.at("failureThreshold").as_int64(),
               delay / 2)
         << "routes are changed only when it has been seen not to be ready";
+}
+
+TEST_P(ManifestTest, backends_leave_in_the_times_that_the_readme_says) {
+    const auto config = manifests_.config();
+    const auto upstream = config.substr(config.find("[[upstream]]"));
+    const int leaves = seconds_in(upstream, "max_ttl = \"([0-9]+)s\"") +
+                       seconds_in(upstream, "removal_delay = \"([0-9]+)s\"");
+    const int wait = seconds_in(upstream, "drain = \\{ wait = \"([0-9]+)s\"");
+    const int over = seconds_in(upstream, "drain = .*close_over = \"([0-9]+)s\"");
+    const auto page = read_file(PENSTOCK_DEPLOY "/kubernetes/README.md");
+    const auto words = std::regex_replace(page, std::regex("\\s+"), " ");
+    EXPECT_TRUE(words.contains("no more clients after " + std::to_string(leaves) + " s ("));
+    EXPECT_TRUE(words.contains("have " + std::to_string(wait) +
+                               " s to end, the rest is closed within " + std::to_string(over) +
+                               " s"));
+    const int pre_stop = seconds_in(words, "`preStop` that sleeps ([0-9]+) s");
+    EXPECT_GT(pre_stop, leaves + wait + over);
 }
 
 TEST_P(ManifestTest, pod_has_no_rights) {

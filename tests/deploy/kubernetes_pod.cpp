@@ -84,7 +84,7 @@ protected:
                 reply.rcode = 3;
             } else if (type == DnsServer::a) {
                 for (const auto& address : addresses)
-                    reply.answers.push_back(DnsServer::ipv4(address, 1));
+                    reply.answers.push_back(DnsServer::ipv4(address, 30));
             }
             return reply;
         };
@@ -224,6 +224,28 @@ TEST_F(PodTest, follows_names_and_volumes_without_closing_anything) {
 
     EXPECT_TRUE(echoes(plain)) << "a connection from before the changes is lost";
     EXPECT_TRUE(encrypted.ping()) << "a connection with the old certificate is lost";
+
+    // The first pod goes: its sessions have their time, and clients are no longer sent to it.
+    names_->set(answering({"10.1.0.12"}));
+    EXPECT_TRUE(wait_for([&] {
+        return pod.exec({"/usr/bin/penstock", "events"}).output.contains("dns removed:");
+    })) << pod.errors();
+    EXPECT_EQ(plain.wait_end(), End::fin);
+    for (auto& socket : more) socket.finish();
+}
+
+TEST_F(PodTest, is_not_ready_without_backends_and_lives_on) {
+    const Manifests manifests("deployment");
+    const auto& deployment = manifests.get("Deployment");
+    map_.update({{"penstock.toml", config_of(manifests)}});
+    Container pod(command_of(deployment), options_of(deployment));
+    pod.wait_ready();
+    EXPECT_TRUE(wait_for([&] { return probe(deployment, "readiness") == 200; })) << pod.errors();
+    first_.reset();
+    EXPECT_TRUE(wait_for([&] { return probe(deployment, "readiness") == 503; })) << pod.errors();
+    EXPECT_EQ(probe(deployment, "liveness"), 200) << "it would be restarted for nothing";
+    first_.emplace("10.1.0.11:8088");
+    EXPECT_TRUE(wait_for([&] { return probe(deployment, "readiness") == 200; })) << pod.errors();
 }
 
 TEST_F(PodTest, end_is_announced_while_clients_still_come) {

@@ -79,6 +79,65 @@ TEST(Package, installs_what_a_service_needs_and_starts_nothing) {
     // The configuration as it comes is one that runs.
     machine.run("systemctl enable --now penstock.service");
     EXPECT_EQ(machine.property("penstock.service", "ActiveState"), "active");
+    // So it is with the lines that stand there as comments; the commands go on as before.
+    machine.run(
+        "sed -i 's/^#\\([^ ]\\)/\\1/' /etc/penstock/penstock.toml; penstock check --strict");
+    for (const char* verb : {"reload", "restart"}) {
+        machine.run(std::string("systemctl ") + verb + " penstock.service; penstock status");
+        machine.run("curl --silent --show-error --fail http://127.0.0.1:9901/metrics");
+    }
+}
+
+/// The lines of a README's examples, in ```sh, that put a recipe in force on the machine of the
+/// proxy: what they need from there, up to the start of the service.
+std::string steps_of(const fs::path& recipe) {
+    std::ifstream file(recipe / "README.md");
+    std::string steps;
+    std::string block;
+    bool inside = false;
+    for (std::string line; std::getline(file, line);) {
+        if (line == "```sh") {
+            inside = true;
+            block.clear();
+        } else if (inside && line == "```") {
+            inside = false;
+            const auto has = [&](const char* text) { return block.find(text) != block.npos; };
+            if ((has("/etc/penstock/") || has("ca/$name") || has("> penstock.password")) &&
+                !has("/etc/nginx"))
+                steps += block;
+            if (has("systemctl restart penstock\n")) return steps;
+        } else if (inside) {
+            block += line + "\n";
+        }
+    }
+    throw std::runtime_error(recipe.string() + "/README.md does not start the service");
+}
+
+TEST(Package, recipes_are_put_in_force_by_their_steps) {
+    const PackageMachine machine;
+    machine.run("dpkg --install /tmp/1.deb; mv /etc/penstock /root/as-installed");
+    for (const char* address : {"10.0.0.10", "10.0.0.20"})
+        machine.run(std::string("ip address add ") + address + " dev lo");
+    int count = 0;
+    for (const auto& recipe : fs::directory_iterator(PENSTOCK_DEPLOY "/examples")) {
+        if (!recipe.is_directory()) continue;
+        ++count;
+        const std::string here = "/root/" + recipe.path().filename().string();
+        machine.run("mkdir " + here + "; cp -r /root/as-installed /etc/penstock");
+        for (const auto& file : fs::directory_iterator(recipe))
+            machine.copy_in(file.path(), here + "/" + file.path().filename().string());
+        const auto done = machine.attempt("set -e; cd " + here + "\n" + steps_of(recipe.path()));
+        EXPECT_EQ(done.status, 0) << here << "\n" << done.output;
+        EXPECT_EQ(machine.property("penstock.service", "ActiveState"), "active") << here;
+        EXPECT_EQ(machine.run("systemctl is-enabled penstock; penstock status >/dev/null"),
+                  "enabled\n");
+        EXPECT_EQ(machine.run("cd " + here + "; cmp penstock.toml /etc/penstock/penstock.toml"),
+                  "");
+        machine.run(
+            "systemctl disable --now penstock; rm -rf /etc/penstock "
+            "/etc/systemd/system/penstock.service.d; systemctl daemon-reload");
+    }
+    EXPECT_EQ(count, 10);
 }
 
 TEST(Package, upgrade_loses_no_connection) {

@@ -151,7 +151,9 @@ TEST_F(Rules, a_proxy_that_does_not_answer_is_told_of) {
 // compare with the page.
 TEST_F(Rules, names_only_what_is_documented) {
     std::map<std::string, std::set<std::string>> documented;
-    std::set<std::string> labels{"job", "instance", "le", "alertstate", "alertname"};
+    // Those of targets and alerts; the rest is the page's.
+    std::set<std::string> labels{"job", "instance",   "namespace", "cluster",
+                                 "le",  "alertstate", "alertname"};
     for (const auto& [name, list] : matches(text_of(PENSTOCK_SOURCE "/docs/metrics.md"),
                                             "^\\| `(\\w+)` \\| \\w+ \\|([^|]*)\\|")) {
         documented[name] = firsts(matches(list, "(\\w+)"));
@@ -221,6 +223,7 @@ TEST(PrometheusFiles, in_kubernetes_it_scrapes_running_pods_of_penstock_at_their
     ASSERT_TRUE(wait_for(found));
     ASSERT_EQ(targets.size(), 1U) << json::serialize(targets);
     EXPECT_EQ(as_text(targets.front().at("labels").at("instance")), "prod/lb-0");
+    EXPECT_EQ(as_text(targets.front().at("labels").at("namespace")), "prod");
     EXPECT_EQ(as_text(targets.front().at("labels").at("job")), "penstock");
 }
 

@@ -5,7 +5,8 @@
 
 Every ```toml block of README.md passes `penstock check --strict`; every relative link of the pages
 leads to a file, and every `#section` to a heading; every command of `penstock --help` has its
-heading in docs/command-line.md, and no other; every close reason of base/close_reason.cpp has its
+heading in docs/command-line.md, and no other; every example with an admin listener keeps the unix
+socket of the commands; every close reason of base/close_reason.cpp has its
 row, with its class, in docs/access-log.md, and no other.
 """
 
@@ -15,8 +16,8 @@ import re
 import subprocess
 import sys
 
-PAGES = ("*.md", "docs/*.md")
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PAGES = ("*.md", "docs/*.md", "deploy/**/*.md")
+FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
 
@@ -38,8 +39,20 @@ def check_examples(root, penstock):
             yield f"README.md: example {number} is refused:\n{run.stdout}{run.stderr}"
 
 
+def pages(root):
+    return sorted(path for pattern in PAGES for path in root.glob(pattern))
+
+
+def check_admin_listeners(root):
+    for page in pages(root):
+        for language, body in FENCE.findall(page.read_text()):
+            if language == "toml" and "[[admin.listener]]" in body and '"unix:' not in body:
+                yield (f"{page.relative_to(root)}: an example takes the commands' socket away: begin with "
+                       '[[admin.listener]] bind = "unix:$RUNTIME/admin.sock"')
+
+
 def check_links(root):
-    for page in sorted(path for pattern in PAGES for path in root.glob(pattern)):
+    for page in pages(root):
         text = FENCE.sub("", page.read_text())
         for target in LINK.findall(text):
             if re.match(r"[a-z]+:", target):
@@ -87,7 +100,7 @@ def main():
     arguments = parser.parse_args()
     problems = [*check_examples(arguments.root, arguments.penstock), *check_links(arguments.root),
                 *check_commands(arguments.root, arguments.penstock),
-                *check_reasons(arguments.root)]
+                *check_reasons(arguments.root), *check_admin_listeners(arguments.root)]
     print("\n".join(problems) if problems else "docs: examples, links, commands, reasons are true")
     return 1 if problems else 0
 

@@ -169,6 +169,23 @@ TEST(FaultsG, G10_after_an_upgrade_the_new_process_is_the_main_one) {
     EXPECT_EQ(manager.count("STOPPING=1"), 1U);
 }
 
+// Beside the main process of a service is another one, which starts its successors; it takes
+// nothing away where there is no sandbox.
+TEST(ServiceManager, without_a_sandbox_nothing_is_denied_to_the_next_process_either) {
+    EchoServer echo;
+    TempDir directory;
+    NotifySocket manager(directory.path("notify"));
+    ConfigText config = one_service({echo.text()});
+    config.process = "workers = 1\nsandbox = \"off\"";
+    ProxyProcess proxy(config, notifying(directory.path("notify")));
+    for (int i = 0; i < 2; ++i) {
+        ASSERT_TRUE(proxy.upgrade());
+        std::ifstream status("/proc/" + std::to_string(proxy.pid()) + "/status");
+        const std::string text{std::istreambuf_iterator<char>(status), {}};
+        EXPECT_NE(text.find("NoNewPrivs:\t0\n"), std::string::npos) << text;
+    }
+}
+
 // When the main process has ended systemd signals those that are left once more: for them, "at
 // once".
 TEST(FaultsG, G10_the_main_process_of_a_service_ends_after_those_from_before_upgrades) {

@@ -108,7 +108,7 @@ void Postgres::serve() {
 }
 
 void Postgres::promote() const {
-    if (psql(address_, "select pg_promote()") != "t\n")
+    if (psql(unix_address(), "select pg_promote()") != "t\n")
         throw std::runtime_error("PostgreSQL on " + text() + " cannot be promoted");
 }
 

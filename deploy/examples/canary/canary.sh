@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # canary.sh LISTENER OLD NEW: shifts the clients of a split from upstream OLD to NEW in steps, and takes
 # everything back as soon as NEW fails more of them than OLD does, or when this script is interrupted.
-# Ends with status 0 when all clients are with NEW, with 1 when they are back with OLD.
+# Ends with status 0 when all clients are with NEW, with 1 when they are back with OLD, with 3 when they
+# could not be taken back: then that is for you to do.
 set -euo pipefail
 export LC_ALL=C
 
@@ -12,15 +13,24 @@ max_worse=${MAX_WORSE:-0.01}        # share of failed connections that NEW may h
 min_failures=${MIN_FAILURES:-5}     # fewer failures in a step than these say nothing
 socket=${RUNTIME_DIRECTORY:-/run/penstock}/admin.sock
 
-(($# == 3)) || { sed -n '2,4s/^# *//p' "$0" >&2; exit 2; }
+(($# == 3)) || { sed -n '2,5s/^# *//p' "$0" >&2; exit 2; }
 listener=$1 old=$2 new=$3
 
 shift_to() { penstock split "$listener" "$old=$((100 - $1))" "$new=$1"; }
 
 # Whatever ends this before its time: the clients are with OLD then.
-why='the script was interrupted'
-trap 'shift_to 0; echo "back with $old: $why"; exit 1' EXIT
-trap 'exit 1' INT TERM HUP
+why='the script failed'
+take_back() {
+    trap '' INT TERM HUP
+    if shift_to 0; then
+        echo "back with $old: $why"
+        exit 1
+    fi
+    echo "NOT back with $old: $why, and the split could not be set; do: penstock split $listener $old=100 $new=0" >&2
+    exit 3
+}
+trap take_back EXIT
+trap 'why="the script was interrupted"; exit 1' INT TERM HUP
 back() {
     why=$*
     exit 1
@@ -56,7 +66,7 @@ judge() {
 now=$(figures) || back 'no figures'
 read -r old_ended0 old_failed0 _ <<<"$now"
 for share in $steps; do
-    shift_to "$share"
+    shift_to "$share" || back "the split with $share % for $new could not be set"
     now=$(figures) || back 'no figures'
     read -r _ _ new_ended0 new_failed0 _ <<<"$now"
     began=$SECONDS

@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
-# A small authority of one's own, for trying this recipe. Each has a folder: ca.pem, ca.key, crl.pem.
+# A small authority of one's own, for trying this recipe. Each has a folder: ca.pem, ca.key, crl.pem. Keep
+# these where neither the proxy nor the servers can read them.
 #
 #   authority.sh create DIR                     makes it
 #   authority.sh server|client DIR FILE NAME    writes FILE.pem and FILE.key, valid for 90 days;
 #                                               NAME is a host name or a URI (spiffe://...)
 #   authority.sh revoke DIR CERT                puts CERT on the list DIR/crl.pem
 #   authority.sh list DIR                       writes that list anew: it is valid for 30 days
+#   authority.sh publish DIR TO                 puts what all may know, ca.pem and crl.pem, into folder TO
 set -euo pipefail
 umask 077
 
-usage() { sed -n '4,8s/^# *//p' "$0" >&2; exit 2; }
+usage() { sed -n '5,10s/^# *//p' "$0" >&2; exit 2; }
 
 # openssl tells much while all is well.
 quiet() {
@@ -17,10 +19,26 @@ quiet() {
     said=$("$@" 2>&1) || { printf '%s\n' "$said" >&2; exit 1; }
 }
 
-# Written beside it and renamed: nobody ever reads half a list.
+# FILE.next becomes FILE by a rename, so nobody ever reads half of it. Neither certificates nor lists are
+# secret; they belong to whom the folder belongs, whoever runs this.
+put_in_place() {
+    chmod 644 "$1.next"
+    ((EUID != 0)) || chown --reference="$(dirname "$1")" "$1.next"
+    mv "$1.next" "$1"
+}
+
 write_list() {
     quiet openssl ca -config "$1/ca.cnf" -gencrl -out "$1/crl.pem.next"
-    mv "$1/crl.pem.next" "$1/crl.pem"
+    put_in_place "$1/crl.pem"
+}
+
+publish() {
+    local file
+    (umask 022 && mkdir -p "$2")
+    for file in ca.pem crl.pem; do
+        cp "$1/$file" "$2/$file.next"
+        put_in_place "$2/$file"
+    done
 }
 
 new_key=(openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes)
@@ -67,5 +85,6 @@ case "${1-} $#" in
         write_list "$2"
         ;;
     'list 2') write_list "$2" ;;
+    'publish 3') publish "$2" "$3" ;;
     *) usage ;;
 esac

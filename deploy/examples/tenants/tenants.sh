@@ -3,6 +3,7 @@
 # of its server, and its backends:
 #     acme  acme.example.com  10.0.1.1:8443 10.0.1.2:8443
 set -euo pipefail
+umask 022       # the user penstock reads what this writes
 cd -- "$(dirname -- "$0")"
 
 die() { echo "tenants.txt:$number: $1" >&2; exit 1; }
@@ -14,12 +15,14 @@ while read -r tenant name backends || [[ -n $tenant ]]; do
     [[ -n $tenant && $tenant != \#* ]] || continue
     [[ $tenant =~ ^[a-z0-9-]{1,64}$ ]] || die "the name of a tenant is of a to z, 0 to 9 and -: $tenant"
     [[ $name =~ ^(\*\.)?[a-z0-9.-]+$ ]] || die "not the name of a server: $name"
-    [[ $backends =~ ^[][a-z0-9.:\ -]+$ ]] || die "no backends: $backends"
+    [[ $backends =~ ^[][a-z0-9.:[:blank:]-]+$ ]] || die "no backends: $backends"
+    read -ra each <<<"$backends"
+    printf -v list '"%s", ' "${each[@]}"
     [[ -z ${seen[$tenant]:-}${seen[$name]:-} ]] || die "$tenant or $name was there before"
     seen[$tenant]=1 seen[$name]=1 count=$((count + 1))
     names+="\"$name\" = \"$tenant\""$'\n'
     upstreams+=$'\n[[upstream]]\n'"name = \"$tenant\""$'\n'
-    upstreams+="backend = [\"${backends// /\", \"}\"]"$'\n'
+    upstreams+="backend = [${list%, }]"$'\n'
 done < tenants.txt
 
 mkdir -p conf.d

@@ -1,6 +1,7 @@
 // What a confined process cannot do any more, tried by a process of its own for each attempt.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/netlink.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -12,14 +13,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <functional>
 #include <thread>
 
+#include "app/sandbox/every_thread.hpp"
 #include "app/sandbox/sandbox.hpp"
 #include "tests/support/temp_dir.hpp"
+#include "tests/unit/app/refuse_call.hpp"
 
 namespace penstock::app::sandbox {
 namespace {
@@ -32,9 +36,9 @@ using Attempt = std::function<int()>;
 
 int result_of(bool success) { return success ? could : errno; }
 
-class Confined : public testing::TestWithParam<bool> {
+class Places : public testing::Test {
 protected:
-    Confined() {
+    Places() {
         config_.process.sandbox = config::SandboxMode::automatic;
         config_.log.target = logs_.path("process.log");
         config::Listener listener;
@@ -43,6 +47,15 @@ protected:
         config_.listeners.push_back(std::move(listener));
     }
 
+    const test::TempDir logs_;
+    const test::TempDir sockets_;
+    const test::TempDir readable_;
+    const test::TempDir elsewhere_;
+    config::Config config_;
+};
+
+class Confined : public Places, public testing::WithParamInterface<bool> {
+protected:
     /// The wait status of a process that is confined and tries; in its main thread, or in one that
     /// was there before.
     int try_it(const Attempt& attempt, bool in_other_thread) {
@@ -74,14 +87,13 @@ protected:
         return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
     }
     void strict() { config_.process.sandbox = config::SandboxMode::strict; }
-
-    const test::TempDir logs_;
-    const test::TempDir sockets_;
-    const test::TempDir readable_;
-    const test::TempDir elsewhere_;
-    config::Config config_;
 };
 
+using PartlyConfined = Places;
+
+int make_memory_file() { return result_of(::memfd_create("x", 0) >= 0); }
+
+// None of these needs a capability: that it is refused is the filter's doing.
 const Attempt forbidden[] = {
     [] {
         char program[] = "/bin/true";
@@ -91,13 +103,20 @@ const Attempt forbidden[] = {
     },
     [] { return result_of(::syscall(SYS_fork) >= 0); },
     [] { return result_of(::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) == 0); },
-    [] { return result_of(::socket(AF_PACKET, SOCK_RAW, 0) >= 0); },
+    [] { return result_of(::socket(AF_ALG, SOCK_SEQPACKET, 0) >= 0); },
     // The upper half of the argument, at which the kernel does not look, changes nothing.
-    [] { return result_of(::syscall(SYS_socket, (1L << 32) | AF_PACKET, SOCK_RAW, 0) >= 0); },
-    [] { return result_of(::memfd_create("x", 0) >= 0); },
-    [] { return result_of(::unshare(CLONE_NEWUSER) == 0); },
-    [] { return result_of(::setresuid(1, 1, 1) == 0); },
+    [] { return result_of(::syscall(SYS_socket, (1L << 32) | AF_ALG, SOCK_SEQPACKET, 0) >= 0); },
+    [] { return result_of(::socket(AF_NETLINK, SOCK_RAW, NETLINK_GENERIC) >= 0); },
+    make_memory_file,
+    [] { return result_of(::unshare(CLONE_NEWNS | CLONE_NEWUSER) == 0); },
+    [] { return result_of(::syscall(SYS_setresuid, -1, -1, -1) == 0); },
     [] { return result_of(::syscall(SYS_io_uring_setup, 1, nullptr) >= 0); },
+};
+// These do, and the capability is gone as well.
+const Attempt privileged[] = {
+    [] { return result_of(::socket(AF_PACKET, SOCK_RAW, 0) >= 0); },
+    [] { return result_of(::setresuid(1, 1, 1) == 0); },
+    [] { return result_of(::chroot("/") == 0); },
 };
 
 TEST_P(Confined, a_forbidden_system_call_is_refused) {
@@ -109,6 +128,8 @@ TEST_P(Confined, a_forbidden_system_call_ends_a_strict_process) {
     strict();
     for (std::size_t i = 0; i < std::size(forbidden); ++i)
         EXPECT_EQ(exit_of(forbidden[i]), -SIGSYS) << "attempt " << i;
+    for (std::size_t i = 0; i < std::size(privileged); ++i)
+        EXPECT_EQ(exit_of(privileged[i]), -SIGSYS) << "privileged attempt " << i;
 }
 
 TEST_P(Confined, nothing_is_written_outside_of_the_directories_of_logs_and_sockets) {
@@ -159,8 +180,11 @@ TEST_P(Confined, strict_reads_only_where_the_configuration_names_files) {
 TEST_P(Confined, privileges_are_gone_and_do_not_come_back) {
     EXPECT_EQ(exit_of([] { return ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 ? 0 : 1; }), 0);
     EXPECT_EQ(exit_of([] { return ::prctl(PR_GET_SECCOMP, 0, 0, 0, 0) == 2 ? 0 : 1; }), 0);
-    EXPECT_EQ(exit_of([] { return ::prctl(PR_CAPBSET_READ, 21, 0, 0, 0); }), 0) << "sys_admin";
-    EXPECT_EQ(exit_of([] { return result_of(::chroot("/") == 0); }), EPERM);
+    // Who is not root cannot drop what it would never get.
+    const int bound = ::geteuid() == 0 ? 0 : ::prctl(PR_CAPBSET_READ, 21, 0, 0, 0);
+    EXPECT_EQ(exit_of([] { return ::prctl(PR_CAPBSET_READ, 21, 0, 0, 0); }), bound) << "sys_admin";
+    for (std::size_t i = 0; i < std::size(privileged); ++i)
+        EXPECT_EQ(exit_of(privileged[i]), EPERM) << "privileged attempt " << i;
     const auto file = elsewhere_.write("file", "x");
     EXPECT_EQ(exit_of([&] { return result_of(::chown(file.c_str(), 1, 1) == 0); }), EPERM);
     EXPECT_EQ(exit_of([] {
@@ -174,16 +198,94 @@ TEST_P(Confined, privileges_are_gone_and_do_not_come_back) {
 TEST_P(Confined, new_threads_can_be_made_and_are_confined_too) {
     EXPECT_EQ(exit_of([] {
                   int result = -1;
-                  std::thread([&] { result = forbidden[3](); }).join();
+                  std::thread([&] { result = make_memory_file(); }).join();
                   return result;
               }),
               EPERM);
+}
+
+TEST_P(Confined, addresses_of_the_machine_can_be_listed) {
+    EXPECT_EQ(
+        exit_of([] {
+            return result_of(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE) >= 0);
+        }),
+        could);
+}
+
+TEST_P(Confined, what_was_written_is_never_executed) {
+    constexpr int get_mdwe = 66;  // PR_GET_MDWE
+    const bool is_known = ::prctl(get_mdwe, 0, 0, 0, 0) >= 0;
+    EXPECT_EQ(exit_of([] {
+                  void* const page = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE,
+                                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+                  return result_of(::mprotect(page, 4096, PROT_READ | PROT_EXEC) == 0);
+              }),
+              is_known ? EACCES : could);
+}
+
+// One thread cannot be confined; the other ones are, and a reload has to know.
+TEST_F(PartlyConfined, half_a_landlock_is_told_and_counts) {
+    constexpr long landlock_restrict_self = 446;
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+        int ready[2];
+        if (::pipe(ready) != 0) ::_exit(cannot_be_confined);
+        std::thread other([&] {
+            const bool refused = test::refuse_call(landlock_restrict_self, EPERM);
+            if (::write(ready[1], refused ? "y" : "n", 1) != 1) ::_exit(cannot_be_confined);
+            for (;;) ::pause();
+        });
+        char byte = 0;
+        if (::read(ready[0], &byte, 1) != 1 || byte != 'y') ::_exit(cannot_be_confined);
+        const auto confined = Sandbox::enter(config_, {}, {});
+        if (!confined) ::_exit(cannot_be_confined);
+        const auto missing = confined->missing();
+        const bool is_told = std::ranges::any_of(missing, [](const auto& sentence) {
+            return sentence.starts_with("no landlock: only 1 threads");
+        });
+        auto wanted = config_;
+        wanted.log.target = elsewhere_.path("process.log");
+        ::_exit((is_told ? 0 : 1) + (confined->beyond(wanted, {}, {}).size() == 1 ? 0 : 2));
+    }
+    int status = -1;
+    ::waitpid(pid, &status, 0);
+    EXPECT_TRUE(WIFEXITED(status));
+    EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(, Confined, testing::Values(false, true),
                          [](const auto& param) -> std::string {
                              return param.param ? "in_a_thread_of_before" : "in_the_main_thread";
                          });
+
+TEST(SandboxThreads, one_that_answers_late_finds_nothing_left_to_do) {
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+        int step[2];
+        int done[2];
+        if (::pipe(step) != 0 || ::pipe(done) != 0) ::_exit(1);
+        std::thread other([&] {
+            sigset_t all;
+            sigfillset(&all);
+            ::pthread_sigmask(SIG_BLOCK, &all, nullptr);
+            char byte = 0;
+            if (::write(done[1], "b", 1) != 1 || ::read(step[0], &byte, 1) != 1) ::_exit(1);
+            ::pthread_sigmask(SIG_UNBLOCK, &all, nullptr);  // now the signal comes
+            ::_exit(::write(done[1], "u", 1) == 1 ? 0 : 1);
+        });
+        char byte = 0;
+        if (::read(done[0], &byte, 1) != 1) ::_exit(1);
+        const auto asked = on_every_thread([] { return 0; }, std::chrono::milliseconds(50));
+        if (asked || asked.error().threads != 1 || !asked.error().why.ends_with("does not answer"))
+            ::_exit(2);
+        if (::write(step[1], "x", 1) != 1) ::_exit(1);
+        for (;;) ::pause();
+    }
+    int status = -1;
+    ::waitpid(pid, &status, 0);
+    EXPECT_TRUE(WIFEXITED(status)) << "ended by signal " << WTERMSIG(status);
+    EXPECT_EQ(WEXITSTATUS(status), 0);
+}
 
 TEST(Sandbox, off_denies_nothing_and_says_so) {
     config::Config config;

@@ -72,6 +72,22 @@ TEST(SandboxRules, logs_are_written_in_their_directory_and_sockets_made_in_their
                             Rule{"/var/log/penstock", write_files}));
 }
 
+TEST(SandboxRules, the_runtime_directory_is_open_before_anything_is_in_it) {
+    const FakeDisk fake;
+    const auto disk = fake.disk();
+    const auto rules = rules_for({}, fake, false);
+    EXPECT_THAT(rules, Contains(Rule{"/run/penstock", make_sockets}));
+    config::Config config;
+    config.admin.listeners.push_back({});
+    EXPECT_TRUE(beyond(needs_of(config, {}, {}, disk), rules, disk, false).empty());
+    // The kernel forgets the rules of what does not exist.
+    const Rule null{"/dev/null", write_files};
+    EXPECT_THAT(beyond(needs_of(config, {}, {}, disk), {&null, 1}, disk, false),
+                ElementsAre(testing::AllOf(HasSubstr("admin.listener.bind /run/penstock/"),
+                                           HasSubstr("make a socket in /run/penstock,"),
+                                           HasSubstr("restart it (an upgrade will do)"))));
+}
+
 TEST(SandboxRules, without_a_runtime_directory_no_socket_is_made) {
     config::Config config;
     config.admin.listeners.push_back({});
@@ -86,6 +102,7 @@ TEST(SandboxRules, a_log_that_is_a_device_allows_nothing_beside_it) {
     FakeDisk fake;
     fake.links["/dev/stderr"] = "/dev/pts/3";
     fake.specials.insert("/dev/stderr");
+    fake.runtime_directory = std::nullopt;
     EXPECT_THAT(rules_for(config, fake, false),
                 ElementsAre(Rule{"/dev/null", write_files}, Rule{"/dev/pts/3", write_files}));
 }
@@ -105,6 +122,21 @@ TEST(SandboxRules, what_a_link_leads_to_is_readable_and_its_neighbours_are) {
     const auto rules = rules_for(with_certificate("/srv/live/a.pem"), fake, true);
     EXPECT_THAT(rules, Contains(Rule{"/srv/live", read}));
     EXPECT_THAT(rules, Contains(Rule{"/srv/archive", read}));
+}
+
+TEST(SandboxRules, names_are_readable_wherever_something_keeps_them_up_to_date) {
+    FakeDisk fake;
+    fake.links["/etc/resolv.conf"] = "/opt/resolver/state/resolv.conf";
+    fake.links["/etc/hosts"] = "/srv/net/hosts";
+    auto rules = rules_for({}, fake, true);
+    EXPECT_THAT(rules, Contains(Rule{"/opt/resolver/state", read}));
+    EXPECT_THAT(rules, Contains(Rule{"/srv/net", read}));
+    EXPECT_THAT(rules_for({}, fake, false), Not(Contains(Rule{"/srv/net", read})));
+    // The file alone where its directory holds everything.
+    fake.links["/etc/resolv.conf"] = "/run/resolv.conf";
+    rules = rules_for({}, fake, true);
+    EXPECT_THAT(rules, Contains(Rule{"/run/resolv.conf", read}));
+    EXPECT_THAT(rules, Not(Contains(testing::Field(&Rule::path, "/run"))));
 }
 
 TEST(SandboxRules, a_pattern_opens_its_directory_and_where_its_matches_lead) {
@@ -173,6 +205,55 @@ TEST(SandboxRules, every_key_with_a_path_is_known) {
                                             "upstream.tls.client_certificate.key",
                                             "upstream.tls.client_certificate.key_password_file",
                                             "upstream.tls.crl"}));
+}
+
+// One path of its own for each of those keys.
+TEST(SandboxRules, every_key_with_a_path_is_a_need) {
+    config::Config config;
+    config.log.target = "/f/log";
+    config.access_log.target = "/f/access";
+    config::AdminListener door;
+    door.bind = {*Endpoint::parse("unix:/f/door.sock")};
+    door.token_file = "/f/token";
+    door.tls = {.certificate = "/f/door.pem", .key = "/f/door.key"};
+    config.admin.listeners.push_back(door);
+    config::Listener listener;
+    listener.bind.emplace_back(*Endpoint::parse("unix:/f/in.sock"));
+    listener.allow_file = "/f/allow";
+    listener.deny_file = "/f/deny";
+    listener.tls.emplace();
+    listener.tls->certificates.push_back({.cert = "/f/a.pem", .key = "/f/a.key"});
+    listener.tls->certificates.back().key_password_file = "/f/a.word";
+    listener.tls->client_ca = "/f/ca";
+    listener.tls->client_crl = "/f/crl";
+    listener.tls->session_ticket_key_files = {"/f/ticket1", "/f/ticket2"};
+    config.listeners.push_back(std::move(listener));
+    config::Upstream upstream;
+    upstream.health_check.password_file = "/f/password";
+    upstream.discovery.emplace_back().path = "/f/backends";
+    upstream.tls.emplace();
+    upstream.tls->ca = "/f/up.ca";
+    upstream.tls->crl = "/f/up.crl";
+    upstream.tls->client_certificate = {.cert = "/f/up.pem", .key = "/f/up.key"};
+    upstream.tls->client_certificate.key_password_file = "/f/up.word";
+    config.upstreams.push_back(std::move(upstream));
+    const std::vector<std::string> files{"/f/penstock.toml"};
+    const std::vector<std::string> patterns{"/f/more/*.toml"};
+    std::map<std::string, Rights> found;
+    for (const auto& need : needs_of(config, files, patterns, FakeDisk{}.disk()))
+        found.emplace(need.path, need.rights);
+    std::map<std::string, Rights> expected{{"/f/log", write_files},
+                                           {"/f/access", write_files},
+                                           {"/f/door.sock", make_sockets},
+                                           {"/f/in.sock", make_sockets}};
+    for (const char* file : {"/f/penstock.toml", "/f/more/*.toml", "/f/token",    "/f/door.pem",
+                             "/f/door.key",      "/f/allow",       "/f/deny",     "/f/a.pem",
+                             "/f/a.key",         "/f/a.word",      "/f/ca",       "/f/crl",
+                             "/f/ticket1",       "/f/ticket2",     "/f/password", "/f/backends",
+                             "/f/up.ca",         "/f/up.crl",      "/f/up.pem",   "/f/up.key",
+                             "/f/up.word"})
+        expected.emplace(file, read);
+    EXPECT_EQ(found, expected);
 }
 
 TEST(SandboxRules, older_kernels_get_what_they_know) {
