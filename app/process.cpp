@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include <dirent.h>
@@ -48,6 +49,10 @@ void block_signals() noexcept {
     sigfillset(&all);
     sigdelset(&all, sandbox::every_thread_signal());
     ::pthread_sigmask(SIG_BLOCK, &all, nullptr);
+}
+
+std::string message_of(int error) {
+    return std::error_code(error, std::generic_category()).message();
 }
 
 void print_line(std::string_view line) noexcept {

@@ -22,6 +22,9 @@ void block_signals() noexcept;
 /// process of one thread.
 void close_from(int first) noexcept;
 
+/// What the C library says of an errno.
+[[nodiscard]] std::string message_of(int error);
+
 /// Writes a whole line to standard output; a closed or broken output is not an error.
 void print_line(std::string_view line) noexcept;
 

@@ -16,13 +16,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "app/process.hpp"
+
 namespace penstock::app::sandbox {
 
 namespace {
-
-std::string message_of(int error) {
-    return std::error_code(error, std::generic_category()).message();
-}
 
 // What the handler works on: nothing else reaches a handler.
 std::atomic<const std::function<int()>*> asked{nullptr};

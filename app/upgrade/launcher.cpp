@@ -21,7 +21,6 @@
 
 #include "app/process.hpp"
 #include "base/clock.hpp"
-#include "base/error.hpp"
 
 namespace penstock::app::upgrade {
 
@@ -45,17 +44,6 @@ struct Start {
     int channel = -1;
     int error = 0;
 };
-
-std::string message_of(int error) {
-    return std::error_code(error, std::generic_category()).message();
-}
-
-std::vector<char*> pointers(std::vector<std::string>& strings) {
-    std::vector<char*> result;
-    for (auto& text : strings) result.push_back(text.data());
-    result.push_back(nullptr);
-    return result;
-}
 
 // The new process, in the launcher's memory until exec; the launcher waits for that.
 int become_successor(void* data) {

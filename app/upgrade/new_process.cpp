@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/error.hpp"
+#include "app/process.hpp"
 
 namespace penstock::app::upgrade {
 
@@ -33,17 +33,6 @@ int pidfd_open(pid_t pid) noexcept { return static_cast<int>(::syscall(SYS_pidfd
 
 void pidfd_kill(int pidfd) noexcept {
     ::syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, nullptr, 0);
-}
-
-std::string message_of(int error) {
-    return std::error_code(error, std::generic_category()).message();
-}
-
-std::vector<char*> pointers(std::vector<std::string>& strings) {
-    std::vector<char*> result;
-    for (auto& text : strings) result.push_back(text.data());
-    result.push_back(nullptr);
-    return result;
 }
 
 // posix_spawn(3) is safe with other threads: nothing runs between fork and exec that may lock.

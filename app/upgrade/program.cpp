@@ -82,6 +82,13 @@ std::vector<std::string> successor_environment(const std::vector<std::string>& o
     return environment;
 }
 
+std::vector<char*> pointers(std::vector<std::string>& strings) {
+    std::vector<char*> result;
+    for (auto& text : strings) result.push_back(text.data());
+    result.push_back(nullptr);
+    return result;
+}
+
 std::expected<void, std::string> check_upgradable(const Program& program, pid_t self) {
     if (self == 1)
         return std::unexpected(

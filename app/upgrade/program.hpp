@@ -41,6 +41,9 @@ struct Surroundings {
 [[nodiscard]] std::vector<std::string> successor_environment(
     const std::vector<std::string>& original, int channel);
 
+/// As exec(3) takes its lists; into the strings, which must stay.
+[[nodiscard]] std::vector<char*> pointers(std::vector<std::string>& strings);
+
 /// A sentence if process `self` cannot be replaced by a program of that file.
 [[nodiscard]] std::expected<void, std::string> check_upgradable(const Program& program, pid_t self);
 
