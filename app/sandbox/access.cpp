@@ -20,6 +20,7 @@ capabilities::Set overrides(const Need& need) {
 
 bool is_met(const Need& need, const Disk& disk, const Can& can) {
     if (need.rights == read) return can(need.path, R_OK);
+    if (need.rights == connect_to) return can(need.path, W_OK);
     if ((need.rights & write_files) != 0) {
         if (!can(need.path, W_OK)) return false;
         if (disk.is_special(need.path)) return true;
@@ -37,7 +38,8 @@ std::vector<std::string> beyond_capabilities(std::span<const Need> needs,
         if ((dropped & overrides(need)) == 0) continue;
         if (need.rights != read && std::ranges::find(before, need) != before.end()) continue;
         if (is_met(need, disk, can)) continue;
-        const std::string_view doing = need.rights == read ? "read what is"
+        const std::string_view doing = need.rights == read         ? "read what is"
+                                       : need.rights == connect_to ? "connect to what is"
                                        : (need.rights & write_files) != 0
                                            ? "write to what is"
                                            : "make a socket in what is";

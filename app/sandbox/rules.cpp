@@ -91,6 +91,9 @@ public:
         if (auto real = in_runtime_directory(address, *disk_.runtime_directory))
             add({key, real->path(), make_sockets});
     }
+    void peer(const char* key, const Endpoint& address) {
+        if (address.is_unix() && !address.is_abstract()) add({key, address.path(), connect_to});
+    }
     void certificate(const char* key, const config::CertificateFile& of) {
         file(key, of.cert);
         file(key, of.key);
@@ -120,6 +123,8 @@ void collect(const config::Listener& listener, Collector& to) {
 }
 
 void collect(const config::Upstream& upstream, Collector& to) {
+    for (const auto& backend : upstream.backends)
+        to.peer("upstream.backend.address", backend.address);
     to.file("upstream.health_check.password_file", upstream.health_check.password_file);
     for (const auto& source : upstream.discovery) to.file("upstream.discovery.path", source.path);
     if (!upstream.tls) return;
@@ -168,6 +173,10 @@ std::vector<std::string> places_of_libraries(const Disk& disk) {
     return places;
 }
 
+bool is_about_files(const Need& need, bool confines_reading) {
+    return need.rights != connect_to && (need.rights != read || confines_reading);
+}
+
 std::string_view words_for(Rights rights) {
     if ((rights & write_files) != 0) return "write to";
     if ((rights & make_sockets) != 0) return "make a socket in";
@@ -195,7 +204,7 @@ std::vector<Rule> rules_of(std::span<const Need> needs, const Disk& disk, bool c
     rights[null_device] |= write_files;
     if (disk.runtime_directory) rights[disk.resolve(*disk.runtime_directory)] |= make_sockets;
     for (const auto& need : needs) {
-        if (need.rights == read && !confines_reading) continue;
+        if (!is_about_files(need, confines_reading)) continue;
         for (const auto& place : places_of(need, disk)) rights[place] |= need.rights;
         if (need.rights != read) continue;
         for (const auto& directory : disk.links_on(need.path))
@@ -212,7 +221,7 @@ std::vector<std::string> beyond(std::span<const Need> needs, std::span<const Rul
                                 const Disk& disk, bool confines_reading) {
     std::vector<std::string> sentences;
     for (const auto& need : needs) {
-        if (need.rights == read && !confines_reading) continue;
+        if (!is_about_files(need, confines_reading)) continue;
         for (const auto& place : places_of(need, disk)) {
             if (covers(rules, place, need.rights)) continue;
             sentences.push_back(fmt::format(

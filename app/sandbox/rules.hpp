@@ -17,6 +17,7 @@ enum Right : std::uint32_t {
     read = 1U << 0U,
     write_files = 1U << 1U,   // creates them as well
     make_sockets = 1U << 2U,  // and removes them
+    connect_to = 1U << 3U,    // a unix socket: a matter of its mode and of capabilities alone
 };
 using Rights = std::uint32_t;
 

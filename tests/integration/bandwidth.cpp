@@ -144,8 +144,10 @@ TEST(Bandwidth, a_connection_without_traffic_is_idle_as_ever) {
 
 TEST(Bandwidth, a_pause_costs_nothing) {
     ChaosBackend backend(sends(60'000, waits));
-    ProxyProcess proxy(
-        one_service({backend.text()}, "", "", "download_rate = \"2B/s\"\nupload_rate = \"2B/s\""));
+    ConfigText config =
+        one_service({backend.text()}, "", "", "download_rate = \"2B/s\"\nupload_rate = \"2B/s\"");
+    config.process += "\nwatch_config = \"off\"";  // others come and go in the same directory
+    ProxyProcess proxy(config);
     auto client = Socket::connect(proxy.address());
     ASSERT_TRUE(client);
     ASSERT_TRUE(client->send(std::string(60'000, 'y')));

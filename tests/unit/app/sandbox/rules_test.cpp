@@ -231,6 +231,7 @@ TEST(SandboxRules, every_key_with_a_path_is_a_need) {
     config::Upstream upstream;
     upstream.health_check.password_file = "/f/password";
     upstream.discovery.emplace_back().path = "/f/backends";
+    upstream.backends.push_back({.name = "b", .address = *Endpoint::parse("unix:/f/back.sock")});
     upstream.tls.emplace();
     upstream.tls->ca = "/f/up.ca";
     upstream.tls->crl = "/f/up.crl";
@@ -245,7 +246,8 @@ TEST(SandboxRules, every_key_with_a_path_is_a_need) {
     std::map<std::string, Rights> expected{{"/f/log", write_files},
                                            {"/f/access", write_files},
                                            {"/f/door.sock", make_sockets},
-                                           {"/f/in.sock", make_sockets}};
+                                           {"/f/in.sock", make_sockets},
+                                           {"/f/back.sock", connect_to}};
     for (const char* file : {"/f/penstock.toml", "/f/more/*.toml", "/f/token",    "/f/door.pem",
                              "/f/door.key",      "/f/allow",       "/f/deny",     "/f/a.pem",
                              "/f/a.key",         "/f/a.word",      "/f/ca",       "/f/crl",
