@@ -21,7 +21,9 @@ check_pie_supported(LANGUAGES CXX)
 
 find_program(PENSTOCK_CCACHE ccache)
 if(PENSTOCK_CCACHE)
-  set(CMAKE_CXX_COMPILER_LAUNCHER "${PENSTOCK_CCACHE}")
+  # What one checkout has compiled serves all others on this machine, wherever they lie.
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${CMAKE_COMMAND}" -E env
+    "CCACHE_BASEDIR=${PROJECT_SOURCE_DIR}" CCACHE_NOHASHDIR=1 "${PENSTOCK_CCACHE}")
 endif()
 
 find_package(Threads REQUIRED)
