@@ -95,13 +95,14 @@ TEST(FaultsC, C4_memory_and_descriptors_return) {
     };
     reload_often(30);
     const std::size_t descriptors = proxy.descriptors();
-    const std::uint64_t memory = proxy.private_memory();
-    reload_often(sized(120));
+    // A leak grows each time, unlike what the allocator keeps of a moment in which much waited.
+    // What sanitizers keep for their own purposes is none; that they find one would be told.
+    EXPECT_TRUE(in_one_of_three_windows([&] {
+        const std::uint64_t memory = proxy.private_memory();
+        reload_often(sized(120));
+        return sanitized || proxy.private_memory() < memory + 2 * 1024 * 1024;
+    }));
     EXPECT_TRUE(proxy.descriptors_return_to(descriptors)) << proxy.descriptors();
-    // What sanitizers keep for their own purposes is no leak; that they find one would be told.
-    if (!sanitized) {
-        EXPECT_LT(proxy.private_memory(), memory + 2 * 1024 * 1024);
-    }
     EXPECT_TRUE(ping(*open));
 }
 
