@@ -23,9 +23,9 @@ std::string text_of(const fs::path& file) {
 fs::path hasty_prometheus(const TempDir& directory, const Address& target) {
     static const std::pair<std::regex, std::string> haste[] = {
         {std::regex("(scrape_interval|evaluation_interval|interval|for): \\w+"), "$1: 1s"},
-        {std::regex("10\\.0\\.0\\.1:9901"), target.text()},
-        {std::regex("10\\.0\\.0\\.3:9901"), target.text()},
-        {std::regex(", \"10\\.0\\.0\\.2:9901\""), ""}};
+        {std::regex("10\\.0\\.0\\.10:9901"), target.text()},
+        {std::regex("10\\.0\\.0\\.30:9901"), target.text()},
+        {std::regex(", \"10\\.0\\.0\\.20:9901\""), ""}};
     const fs::path source = PENSTOCK_DEPLOY "/prometheus";
     for (const fs::path name :
          {"prometheus.yml", "rules/recording.yml", "rules/alerts.yml", "targets/penstock.yml"}) {
