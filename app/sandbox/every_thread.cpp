@@ -12,7 +12,6 @@
 #include <dirent.h>
 #include <fmt/format.h>
 #include <poll.h>
-#include <semaphore.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
