@@ -39,7 +39,8 @@ public:
     void keep_unchanged(TlsMaterial& loaded, const config::Config& config) const;
     /// Reads all of them now, whether or not something seems to have changed.
     void look_again();
-    /// Ends the watch, so that the io_context may run out of work.
+    /// Ends the watch, so that the io_context may run out of work. What is being built may still be
+    /// handed to it: the object must live until the io_context has stopped.
     void stop();
 
     /// Told of each change that was taken or rejected, in words.

@@ -1,6 +1,7 @@
 #include "app/upgrade/json_fields.hpp"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
 #include <limits>
 #include <new>
@@ -11,13 +12,16 @@ using std::chrono::milliseconds;
 
 namespace {
 
+// All of it is aligned as by malloc, more than which no value asks for: Boost.JSON gives the keys of
+// an object back with another alignment than it asked for.
 class WipedMemory final : public json::memory_resource {
     void* do_allocate(std::size_t size, std::size_t alignment) override {
-        return ::operator new(size, std::align_val_t(alignment));
+        if (alignment > alignof(std::max_align_t)) throw std::bad_alloc();
+        return ::operator new(size);
     }
-    void do_deallocate(void* memory, std::size_t size, std::size_t alignment) override {
+    void do_deallocate(void* memory, std::size_t size, std::size_t) override {
         ::explicit_bzero(memory, size);
-        ::operator delete(memory, std::align_val_t(alignment));
+        ::operator delete(memory, size);
     }
     [[nodiscard]] bool do_is_equal(const json::memory_resource& other) const noexcept override {
         return this == &other;

@@ -19,10 +19,11 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// Arguments: a private directory, the name of the cgroup. The units that belong to the machine
-// below are taken away: systemd starts with what a test asks for, and its journal.
+// Arguments: a private directory, the name of the cgroup, variables that all services get. The
+// units that belong to the machine below are taken away: systemd starts with what a test asks for,
+// and its journal.
 constexpr const char* boot_script = R"(set -euo pipefail
-work=$1 cgroup=$2
+work=$1 cgroup=$2 environment=$3
 mount -t tmpfs tmpfs "$work"
 mkdir "$work/cgroup" "$work/upper" "$work/work" "$work/root"
 mount -t cgroup2 cgroup2 "$work/cgroup"
@@ -30,7 +31,7 @@ mkdir "$work/cgroup/$cgroup"
 echo $$ >"$work/cgroup/$cgroup/cgroup.procs"
 exec unshare --cgroup --pid --net --uts --ipc --mount --fork --kill-child=SIGKILL bash -c '
 set -euo pipefail
-work=$1 root=$1/root
+work=$1 root=$1/root environment=$2
 mount -t overlay overlay -o "lowerdir=/,upperdir=$work/upper,workdir=$work/work,volatile" "$root"
 mount -t proc proc "$root/proc"
 mount -t sysfs -o ro sysfs "$root/sys"
@@ -51,6 +52,9 @@ mkdir -p "$root/usr/lib/systemd/system/sysinit.target.wants"
 ln -s ../systemd-journald.service "$root/usr/lib/systemd/system/sysinit.target.wants/"
 ln -sf /dev/null "$root/etc/systemd/system/systemd-logind.service"
 printf "[Journal]\nStorage=volatile\n" >"$root/etc/systemd/journald.conf"
+mkdir -p "$root/etc/systemd/system.conf.d"
+printf "[Manager]\nDefaultEnvironment=%s\n" "$environment" \
+    >"$root/etc/systemd/system.conf.d/test.conf"
 cd "$root"
 mkdir -p .old
 pivot_root . .old
@@ -58,8 +62,12 @@ umount --lazy /.old
 rmdir /.old
 exec env -i container=penstock-test PATH=/usr/sbin:/usr/bin:/sbin:/bin \
     /lib/systemd/systemd --system --unit=basic.target --log-target=journal
-' bash "$work"
+' bash "$work" "$environment"
 )";
+
+/// The search for leaks traces its own process, which the hardening of a unit forbids.
+constexpr const char* environment =
+    sanitized ? "ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1" : "";
 
 pid_t only_child(pid_t parent) {
     const auto number = std::to_string(parent);
@@ -79,7 +87,7 @@ SystemdMachine::SystemdMachine()
     : cgroup_("penstock-test-" + std::to_string(::getpid()) + "-" +
               directory_.path().filename().string()) {
     boot_.emplace(std::vector<std::string>{"unshare", "--mount", "bash", "-c", boot_script, "bash",
-                                           directory_.path().string(), cgroup_});
+                                           directory_.path().string(), cgroup_, environment});
     const bool up = wait_for(
         [&] {
             if (!boot_->running()) return true;

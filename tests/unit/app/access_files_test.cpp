@@ -33,9 +33,7 @@ protected:
     ~FollowedLists() override {
         if (!files) return;
         files->stop();
-        files.reset();  // its builder has ended
-        context.restart();
-        context.run();
+        files.reset();  // its builder has ended; what it has handed over is not run any more
         server->withdraw();
     }
 

@@ -37,9 +37,7 @@ protected:
     ~FollowedCertificates() override {
         if (!files) return;
         files->stop();
-        files.reset();  // its builder has ended
-        context.restart();
-        context.run();
+        files.reset();  // its builder has ended; what it has handed over is not run any more
         server->withdraw();
     }
     /// At once: half of a key is a key, too.
