@@ -29,14 +29,14 @@ ConfigText variant(ConfigText config, int n) {
         service.backends.pop_back();
         service.timeouts = "idle = \"" + std::to_string(10 + n) + "m\"";
     }
-    if (n % 4 == 2) {
-        service.listener = "backlog = 3000\nmax_connections = 5000";
-        config.services.push_back(
-            {.name = "extra", .bind = "127.0.0.3:0", .backends = service.backends});
-    }
     if (n % 5 == 3) config.log = "level = \"debug\"";
     if (n % 5 == 4) service.upstream += "health_check = \"tcp\"\n";
     if (n % 6 == 5) service.upstream += "pool = { min_idle = 4 }\n";
+    if (n % 4 == 2) {
+        service.listener = "backlog = 3000\nmax_connections = 5000";
+        config.services.push_back(  // which ends `service`
+            {.name = "extra", .bind = "127.0.0.3:0", .backends = service.backends});
+    }
     return config;
 }
 

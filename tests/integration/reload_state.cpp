@@ -559,8 +559,7 @@ TEST(ReloadChanges, where_the_process_log_goes) {
     config.log = "target = \"stderr\"";
     ASSERT_TRUE(proxy.change_to(config));
     proxy.signal(SIGUSR1);
-    EXPECT_TRUE(
-        wait_for([&] { return proxy.errors().find("reopening log files") != std::string::npos; }));
+    EXPECT_TRUE(proxy.says("reopening log files"));
 }
 
 TEST(ReloadChanges, where_the_access_log_goes) {

@@ -211,9 +211,7 @@ TEST(FaultsG, G10_the_main_process_of_a_service_ends_after_those_from_before_upg
     EXPECT_EQ(old_client->wait_end(), End::fin);
     proxy.wait_exit();
     EXPECT_FALSE(proxy.running());
-    EXPECT_NE(proxy.errors().find("which this one has taken over from, has ended"),
-              std::string::npos)
-        << proxy.errors();
+    EXPECT_TRUE(proxy.says("which this one has taken over from, has ended")) << proxy.errors();
 }
 
 // --- watchdog -----------------------------------------------------------------------------------
@@ -460,9 +458,7 @@ TEST(SocketActivation, one_that_no_listener_uses_is_told) {
     Inheritable used("127.0.0.1:0", 100);
     Inheritable unused("127.0.0.1:0", 110);
     ProxyProcess proxy(inherited(echo, "systemd:web"), handing_over({&used, &unused}, "web:spare"));
-    EXPECT_TRUE(wait_for([&] { return proxy.errors().find("spare") != std::string::npos; }))
-        << "its clients would wait for ever\n"
-        << proxy.errors();
+    EXPECT_TRUE(proxy.says("spare")) << "its clients would wait for ever\n" << proxy.errors();
 }
 
 // The real thing: it starts the program when the first client comes.
