@@ -67,10 +67,17 @@ bool await_verdicts(ControlLoop& loop, Monitors& monitors, Logger& log) {
     return !stopped;
 }
 
+// At the end of its scope nothing waits in the loop any more.
+struct AbandonedAtEnd {
+    ControlLoop& loop;
+    ~AbandonedAtEnd() { loop.abandon(); }
+};
+
 // Until a graceful stop has ended.
 void operate(ControlLoop& loop, net::ProcessLog& log, Assembly& proxy, bool took_over) {
     Control control({loop.context, loop.signals, *proxy.server, *proxy.reloader,
                      proxy.upgrader.get(), *proxy.old, *proxy.admin, log});
+    const AbandonedAtEnd before_control{loop};
     if (proxy.upgrader) proxy.upgrader->on_replaced([&control] { control.retire(); });
     control.ping_service_manager(
         watchdog_interval(config::process_environment(), ::getpid(), took_over));
@@ -169,6 +176,7 @@ int serve(const Origin& origin, ControlLoop& loop, net::ProcessLog& log, Inherit
     auto opened = Assembly::open(origin, *capacity, loop.context, log, inheritance);
     if (!opened) return give_up(inheritance, opened.error().message, opened.error().status);
     Assembly& proxy = **opened;
+    const AbandonedAtEnd before_proxy{loop};
     const bool takes_over = inheritance.takes_over();
     if (auto confined = enter_sandbox(origin, proxy, log); !confined) {
         if (!takes_over) proxy.server->withdraw();
