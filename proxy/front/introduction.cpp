@@ -117,6 +117,8 @@ net::Task<AttemptResult> secure(Session& session,
     auto made = session.upstream().secure(*context, verify_name, *session.backend(), socket);
     net::tls::Stream& stream = *made;
     for (;;) {
+        co_await session.worker().loop().background().yield();  // as handshakes with clients do
+        if (!session.is_connecting()) co_return attempt_result(ECANCELED);
         const IoStatus status = stream.handshake();
         if (status == IoStatus::ok) {
             session.secure_backend(std::move(made), std::move(context));

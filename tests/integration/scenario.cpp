@@ -185,7 +185,7 @@ void expect_undisturbed(const Probe::Result& result) {
 }
 
 bool is_undisturbed(const Probe::Result& quiet, const Probe::Result& result) {
-    const milliseconds usual = std::max(quiet.p99, 4ms);
+    const milliseconds usual = std::max(quiet.p99, 8ms);
     return result.p99 < std::min(100ms, 5 * usual) + 2 * result.stall;
 }
 

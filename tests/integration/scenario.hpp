@@ -125,7 +125,7 @@ private:
 void expect_undisturbed(const Probe::Result& result);
 
 /// I9 in full: p99 below 100 ms and below five times what it was in the quiet. Both grant what the
-/// scheduler was late; less than 4 ms, a few switches between the peers, is no quiet value on a
+/// scheduler was late; less than 8 ms, a few switches between the peers, is no quiet value on a
 /// machine with other work. For optimized builds, and one of three windows.
 [[nodiscard]] bool is_undisturbed(const Probe::Result& quiet, const Probe::Result& result);
 
