@@ -133,6 +133,7 @@ Manifest Upgrader::make_manifest(OldProcesses::Handover& handover, std::vector<i
     for (const auto& group : parts_.server.sockets().groups()) {
         manifest.sockets.push_back({.bind = group.bind,
                                     .bound = group.sockets.sockets.front().bound().to_string(),
+                                    .listener = group.listener,
                                     .count = group.fds.size(),
                                     .unix_device = group.sockets.unix_device,
                                     .unix_inode = group.sockets.unix_inode});
