@@ -93,7 +93,11 @@ TEST(Sandbox, off_confines_nothing) {
     ASSERT_TRUE(echo_once(proxy.address()));
     EXPECT_EQ(fields_of(proxy.pid(), "Seccomp"), Values{"0"});
     EXPECT_TRUE(logged(proxy, "sandbox: off (process.sandbox)"));
-    EXPECT_TRUE(children_of(proxy.pid()).empty());
+    const auto launchers = children_of(proxy.pid());
+    ASSERT_EQ(launchers.size(), 1U);
+    const fs::path launcher = "/proc/" + std::to_string(launchers.front()) + "/status";
+    for (const char* field : {"NoNewPrivs", "CapEff", "CapBnd"})
+        EXPECT_EQ(field_of(launcher, field), field_of("/proc/self/status", field)) << field;
     const MetricsPage page(proxy.admin().get("/metrics").body);
     EXPECT_EQ(page.sum("penstock_sandbox"), 0);
     ASSERT_TRUE(proxy.upgrade());
@@ -135,6 +139,27 @@ TEST(Sandbox, twenty_upgrades_in_a_row) {
     EXPECT_EQ(fields_of(proxy.pid(), "Seccomp_filters"), Values{"2"});
     EXPECT_EQ(status_of(proxy).at("sandbox").at("mode"), "strict");
     EXPECT_TRUE(wait_for([&] { return proxy.old_running() == 0; }));
+}
+
+// What a successor gets at most; as root, all that a start may need, whatever its configuration.
+TEST(Sandbox, its_launcher_has_no_capability_that_no_start_needs) {
+    EchoServer echo;
+    ProxyProcess proxy(confined(echo, "auto"));
+    const auto look = [&] {
+        const auto launchers = children_of(proxy.pid());
+        ASSERT_EQ(launchers.size(), 1U);
+        const fs::path launcher = "/proc/" + std::to_string(launchers.front()) + "/status";
+        EXPECT_EQ(field_of(launcher, "NoNewPrivs"), "1");
+        const bool is_root = ::geteuid() == 0;
+        // chown, dac_override, dac_read_search, fowner, setgid, setuid, setpcap, net_bind_service
+        for (const char* set : {"CapEff", "CapPrm", "CapBnd"})
+            EXPECT_EQ(field_of(launcher, set),
+                      is_root ? "00000000000005cf" : field_of("/proc/self/status", set))
+                << set;
+    };
+    look();
+    ASSERT_TRUE(proxy.upgrade());
+    look();
 }
 
 TEST(Sandbox, its_launcher_ends_with_it) {
