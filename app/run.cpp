@@ -13,6 +13,7 @@
 #include "app/assembly.hpp"
 #include "app/control.hpp"
 #include "app/diagnostics.hpp"
+#include "app/log_files.hpp"
 #include "app/log_options.hpp"
 #include "app/process.hpp"
 #include "app/sandbox/sandbox.hpp"
@@ -34,6 +35,14 @@ void warn_of_clamped_backlogs(const config::Config& config, Logger& log) {
                 "listener {}: backlog {} is clamped to {} by net.core.somaxconn; raise it or "
                 "lower the key",
                 listener.name, listener.backlog, *limit);
+}
+
+// Whoever names root wants it so.
+void warn_of_root(const config::Process& process, Logger& log) {
+    if (::geteuid() == 0 && process.user.empty())
+        log.warn(
+            "running as root, which nothing here needs once sockets are open: set process.user to "
+            "a user of its own, or start as one, with CAP_NET_BIND_SERVICE for ports below 1024");
 }
 
 // Until the first verdicts of health are there. False: a signal to stop came first.
@@ -164,6 +173,7 @@ int serve(const Origin& origin, ControlLoop& loop, net::ProcessLog& log, Inherit
     auto opened = Assembly::open(origin, *capacity, loop.context, log, inheritance);
     if (!opened) return give_up(inheritance, opened.error().message, opened.error().status);
     Assembly& proxy = **opened;
+    for (const auto& sentence : log_files_of_others(*origin.config)) log.warn("{}", sentence);
     const bool takes_over = inheritance.takes_over();
     if (auto confined = enter_sandbox(origin, proxy, log); !confined) {
         if (!takes_over) proxy.server->withdraw();
@@ -214,10 +224,12 @@ int run(const std::string& config_file, upgrade::Program program) {
     }
     auto launcher = make_launcher(loaded.config.process, program);
     if (!launcher) return give_up(*inheritance, launcher.error(), ExitStatus::failure);
+    make_log_files(loaded.config);
     auto log = net::ProcessLog::open(logger_options(loaded.config.log));
     if (!log)
         return give_up(*inheritance, fmt::format("cannot open the log: {}", log.error()),
                        ExitStatus::failure);
+    warn_of_root(loaded.config.process, **log);
     const Origin origin{std::make_shared<const config::Config>(std::move(loaded.config)),
                         std::filesystem::absolute(config_file).lexically_normal().string(),
                         std::move(loaded.files),
