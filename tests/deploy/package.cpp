@@ -43,12 +43,12 @@ public:
             "dpkg-deb --root-owner-group -Zgzip -z1 --build next 2.deb; rm -r next");
     }
 
-    void configure(const std::string& backend) const {
+    void configure(const std::string& backend, const std::string& more = "") const {
         write("/etc/penstock/penstock.toml",
               "[access_log]\ntarget = \"/var/log/penstock/access.log\"\n[[listener]]\n"
               "name = \"web\"\nbind = \"127.0.0.1:80\"\nupstream = \"web\"\n"
               "[[upstream]]\nname = \"web\"\nbackend = [\"" +
-                  backend + "\"]\n");
+                  backend + "\"]\n" + more);
     }
 
     /// Mode, owner and group.
@@ -58,6 +58,21 @@ public:
 };
 
 const Address port_80 = Address::parse("127.0.0.1:80");
+
+/// With the package installed and the service at work for a backend of its own, `more` at the end
+/// of its configuration. The test is in its network.
+class ServingMachine : public PackageMachine {
+public:
+    explicit ServingMachine(const std::string& more = "") {
+        run("dpkg --install /tmp/1.deb");
+        configure(echo_.text(), more);
+        run("systemctl start penstock.service");
+    }
+
+private:
+    Network network_ = enter_network();
+    EchoServer echo_;
+};
 
 TEST(Package, installs_what_a_service_needs_and_starts_nothing) {
     const PackageMachine machine;
@@ -141,12 +156,10 @@ TEST(Package, recipes_are_put_in_force_by_their_steps) {
 }
 
 TEST(Package, upgrade_loses_no_connection) {
-    const PackageMachine machine;
-    machine.run("dpkg --install /tmp/1.deb");
-    const auto network = machine.enter_network();
+    const ServingMachine machine;
     Traffic traffic({.per_second = full_rate() / 20, .long_lived = 20});
     machine.configure(traffic.backends().front());
-    machine.run("systemctl enable --now penstock.service");
+    machine.run("systemctl enable penstock.service; systemctl reload penstock.service");
     traffic.start({port_80});
     ASSERT_TRUE(traffic.wait_for_more(20));
     const auto before = machine.main_pid("penstock.service");
@@ -168,14 +181,8 @@ TEST(Package, upgrade_loses_no_connection) {
 }
 
 TEST(Package, upgrade_without_an_admin_socket_goes_by_signal) {
-    const PackageMachine machine;
-    machine.run("dpkg --install /tmp/1.deb");
-    const auto network = machine.enter_network();
-    const EchoServer echo;
-    machine.configure(echo.text());
-    machine.run(
-        "printf '[[admin.listener]]\\nbind = \"127.0.0.1:9901\"\\naccess = \"metrics\"\\n' "
-        ">>/etc/penstock/penstock.toml; systemctl start penstock.service");
+    const ServingMachine machine(
+        "[[admin.listener]]\nbind = \"127.0.0.1:9901\"\naccess = \"metrics\"\n");
     machine.run("test ! -e /run/penstock/admin.sock");
     auto client = established(port_80);
     ASSERT_TRUE(client);
@@ -187,12 +194,8 @@ TEST(Package, upgrade_without_an_admin_socket_goes_by_signal) {
 }
 
 TEST(Package, upgrade_that_cannot_take_over_leaves_the_old_program_and_says_so) {
-    const PackageMachine machine;
-    machine.run("dpkg --install /tmp/1.deb");
-    const auto network = machine.enter_network();
-    const EchoServer echo;
-    machine.configure(echo.text());
-    machine.run("systemctl start penstock.service; echo nonsense >>/etc/penstock/penstock.toml");
+    const ServingMachine machine;
+    machine.run("echo nonsense >>/etc/penstock/penstock.toml");
     const auto before = machine.main_pid("penstock.service");
     machine.make_next_revision();
     const auto said = machine.run("dpkg --install /tmp/2.deb");
@@ -216,12 +219,7 @@ TEST(Package, upgrade_is_not_misled_by_the_socket_of_a_process_that_died) {
 }
 
 TEST(Package, logs_rotate_while_it_serves_also_those_of_a_process_from_before_an_upgrade) {
-    const PackageMachine machine;
-    machine.run("dpkg --install /tmp/1.deb");
-    const auto network = machine.enter_network();
-    const EchoServer echo;
-    machine.configure(echo.text());
-    machine.run("systemctl start penstock.service");
+    const ServingMachine machine;
     auto old_client = established(port_80);
     ASSERT_TRUE(old_client && echo_once(port_80));
     machine.run("penstock upgrade");
