@@ -27,7 +27,7 @@ enum ExitStatus : int {
 /// The control thread's loop, with its signals registered before anything takes time. From its
 /// destruction on they are ignored: the process is about to end by itself, as it was told.
 class ControlLoop {
-    struct Context final : boost::asio::io_context {
+    struct Context : boost::asio::io_context {
         using io_context::io_context;
         using io_context::shutdown;
     };
