@@ -4,9 +4,11 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <regex>
 #include <set>
 
@@ -279,8 +281,19 @@ TEST(ContainerImage, dockerfile_copies_what_is_there_and_starts_what_was_copied)
     EXPECT_TRUE(dockerfile.last("LABEL").contains(label)) << label;
 }
 
+/// What `./dev build release`, the Dockerfile's command, has ninja make.
+std::vector<std::string> targets_of_dev() {
+    const auto dev = read_file(PENSTOCK_SOURCE "/dev");
+    std::smatch found;
+    if (!std::regex_search(dev, found,
+                           std::regex("\n +compile \"\\$preset\" (penstock[a-z_ ]*)\n")))
+        throw std::runtime_error("dev does not say any more what it builds");
+    std::istringstream words(found[1]);
+    return {std::istream_iterator<std::string>(words), {}};
+}
+
 // The build stage itself takes minutes; that what .dockerignore leaves is enough for it takes one
-// run of cmake, and of ninja, which only looks.
+// run of cmake, and of ninja, which only looks: also for files that are missing.
 TEST(ContainerImage, what_the_engine_is_sent_is_enough_to_build) {
     const TempDir directory;
     const auto context = directory.path("context");
@@ -299,7 +312,13 @@ TEST(ContainerImage, what_the_engine_is_sent_is_enough_to_build) {
     const auto build = context + "/build/release";
     run_program({"cmake", "-S", context, "-B", build, "-G", "Ninja", "-DPENSTOCK_BUILD_TESTS=OFF"},
                 120s);
-    EXPECT_TRUE(run_program({"ninja", "-n", "-C", build, "penstock"}).contains("penstock"));
+    const auto runs = Dockerfile(folder + "/Dockerfile").all("RUN");
+    EXPECT_EQ(std::ranges::count(runs, "./dev build release"), 1);
+    std::vector<std::string> look{"ninja", "-n", "-C", build};
+    const auto targets = targets_of_dev();
+    look.insert(look.end(), targets.begin(), targets.end());
+    const auto steps = run_program(look);
+    EXPECT_TRUE(steps.contains("penstock_manual") && steps.contains("main.cpp")) << steps;
 }
 
 }  // namespace
