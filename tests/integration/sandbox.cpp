@@ -165,6 +165,17 @@ TEST(Sandbox, logs_are_rotated) {
     EXPECT_TRUE(wait_for([&] { return fs::exists(proxy.directory() / "access.log"); }));
 }
 
+TEST(Sandbox, standard_error_by_its_name_is_a_log_like_any_other) {
+    EchoServer echo;
+    ConfigText config = confined(echo, "strict");
+    config.log = "level = \"info\"\ntarget = \"/dev/stderr\"";  // a pipe to this test
+    ProxyProcess proxy(config);
+    EXPECT_TRUE(proxy.says("sandbox: seccomp, landlock (ABI "));
+    config.log = "level = \"debug\"\ntarget = \"/dev/stderr\"";
+    ASSERT_TRUE(proxy.change_to(config)) << proxy.errors();
+    EXPECT_TRUE(echo_once(proxy.address()));
+}
+
 TEST(Sandbox, listeners_come_with_a_reload_and_sockets_go_with_it) {
     EchoServer echo;
     ConfigText config = confined(echo, "strict");
