@@ -254,6 +254,17 @@ TEST(Sandbox, a_log_that_the_user_may_not_write_is_warned_of) {
     EXPECT_EQ(status.st_uid, ::geteuid()) << "what was there is left alone";
 }
 
+TEST(Sandbox, standard_error_by_its_name_is_a_log_like_any_other) {
+    EchoServer echo;
+    ConfigText config = confined(echo, "strict");
+    config.log = "level = \"info\"\ntarget = \"/dev/stderr\"";  // a pipe to this test
+    ProxyProcess proxy(config);
+    EXPECT_TRUE(proxy.says("sandbox: seccomp, landlock (ABI "));
+    config.log = "level = \"debug\"\ntarget = \"/dev/stderr\"";
+    ASSERT_TRUE(proxy.change_to(config)) << proxy.errors();
+    EXPECT_TRUE(echo_once(proxy.address()));
+}
+
 TEST(Sandbox, listeners_come_with_a_reload_and_sockets_go_with_it) {
     EchoServer echo;
     ConfigText config = confined(echo, "strict");
