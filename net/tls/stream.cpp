@@ -299,7 +299,10 @@ std::string_view Stream::server_name() const noexcept {
 
 std::string Stream::peer_subject() const {
     X509* peer = SSL_get0_peer_certificate(ssl_);
-    return peer == nullptr ? "" : subject_of(peer);
+    if (peer == nullptr) return {};
+    std::string subject = subject_of(peer);
+    if (subject.empty()) subject = first_name_of(peer);
+    return subject.empty() ? "(no name)" : subject;
 }
 
 std::string Stream::peer_common_name() const {
