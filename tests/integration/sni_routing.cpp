@@ -169,7 +169,7 @@ TEST_F(SniRouting, S3_large_hellos_pass_up_to_the_limit) {
     EXPECT_TRUE(served(15'000, "in"));
     EXPECT_FALSE(served(20'000, "in"));
     EXPECT_TRUE(served(20'000, "wide"));
-    EXPECT_TRUE(served(60'000, "wide"));
+    EXPECT_TRUE(served(64'000, "wide"));
     const auto lines = expect_lines(proxy, 5);
     EXPECT_EQ(std::ranges::count(lines, "client_hello_invalid", &LogLine::reason), 1);
 }

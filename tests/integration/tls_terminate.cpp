@@ -324,6 +324,54 @@ TEST_F(TlsTerminate, T5_key_updates_cost_their_sender_as_much_as_the_proxy) {
     expect_serving(proxy);
 }
 
+// Their hellos are there before their deadline and their turn comes after it: a signature for each
+// would make it later still for those behind them.
+TEST_F(TlsTerminate, T6_whose_turn_comes_too_late_costs_no_signature) {
+    const Pair heavy = pki.issue("heavy", {.names = {"DNS:heavy"}, .key = KeyKind::rsa});
+    ProxyProcess proxy(one_service({echo.text()}, "tls_handshake = \"50ms\"", "",
+                                   terminates({heavy}, "session_tickets = false")));
+    const std::string hello = client_hello({});
+    constexpr std::size_t crowd = 500;
+    std::size_t served = 0;
+    const bool seen = in_one_of_three_windows([&] {
+        std::vector<Socket> clients;
+        proxy.signal(SIGSTOP);
+        for (std::size_t i = 0; i < crowd; ++i) {
+            auto client = Socket::connect(proxy.address());
+            if (client && client->send(hello)) clients.push_back(std::move(*client));
+        }
+        proxy.signal(SIGCONT);
+        served = 0;
+        for (Socket& client : clients) served += client.receive_text(1).empty() ? 0 : 1;
+        return served > 0 && served < clients.size();
+    });
+    EXPECT_TRUE(seen) << served << " of " << crowd << " were answered";
+    EXPECT_GT(handshakes_of(proxy, "timeout"), 0);
+}
+
+TEST_F(TlsTerminate, T6_who_leaves_behind_its_hello_costs_no_signature) {
+    const Pair heavy = pki.issue("heavy", {.names = {"DNS:heavy"}, .key = KeyKind::rsa});
+    ProxyProcess proxy(one_service({echo.text()}, "tls_handshake = \"5m\"", "",
+                                   terminates({heavy}, "session_tickets = false")));
+    const std::string hello = client_hello({});
+    // The first ones take so long that the end of the last one is known by then.
+    std::vector<Socket> clients;
+    proxy.signal(SIGSTOP);
+    for (int i = 0; i < 100; ++i) {
+        auto client = Socket::connect(proxy.address());
+        ASSERT_TRUE(client && client->send(hello));
+        clients.push_back(std::move(*client));
+    }
+    clients.back().finish();
+    proxy.signal(SIGCONT);
+    EXPECT_NE(clients.front().receive_text(1), "");
+    EXPECT_EQ(clients.back().receive_text(1), "");
+    const LogLine line = expect_lines(proxy, 1)[0];
+    EXPECT_EQ(line.reason, "tls_failed") << line.raw;
+    EXPECT_NE(line.detail.find("ended the connection during the handshake"), std::string::npos)
+        << line.raw;
+}
+
 TEST_F(TlsTerminate, T6_storm_of_handshakes_leaves_plain_listeners_alone) {
     ConfigText config = terminating("session_tickets = false, session_cache = 0");
     config.process = "workers = 2";
