@@ -383,6 +383,15 @@ void add_upstream_counts(Exposition& page, const Upstreams& upstreams) {
         [](auto& p, const auto& u, const auto& labels) { p.add(labels, u.totals.panic_picks); });
 }
 
+void add_source_addresses(Exposition& page, const Upstreams& upstreams) {
+    for_upstreams(page, upstreams, Type::gauge, "source_ports_in_use",
+                  "Connections to backends that are open from a source address.",
+                  [](auto& p, const auto& u, const Labels& labels) {
+                      for (const auto& [address, connections] : u.source_addresses)
+                          p.add(with(labels, "address", address), connections);
+                  });
+}
+
 void add_sources(Exposition& page, const Upstreams& upstreams) {
     begin(page, Type::counter, "dns_queries_total", "Look-ups of an upstream's names.");
     for (const auto* upstream : upstreams) {
@@ -587,6 +596,7 @@ std::string metrics_page(const Overview& overview) {
     const auto known_upstreams = list(overview.upstreams, overview.departed_upstreams);
     add_upstream_gauges(page, upstreams);
     add_upstream_counts(page, known_upstreams);
+    add_source_addresses(page, known_upstreams);
     add_sources(page, upstreams);
     add_backend_gauges(page, upstreams);
     add_backend_counts(page, known_upstreams);

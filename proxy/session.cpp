@@ -94,7 +94,8 @@ void Session::wake_at(TimePoint deadline) noexcept { worker_.loop().wheel().file
 void Session::keep_upstream_slot(balancer::Permit slot) noexcept { slots_.upstream = slot.keep(); }
 
 void Session::release_upstream_slot() noexcept {
-    if (!std::exchange(slots_.upstream, false)) return;
+    if (!slots_.upstream) return;
+    slots_.upstream = false;
     upstream().shared->connections.give_back();
     worker_.call_waiting(upstream());
 }
@@ -113,13 +114,19 @@ void Session::drop_backend(AttemptError error, Duration took) {
     extras().failed_attempts.push_back({backend_->shared_from_this(), error, microseconds(took)});
     if (secured_) extras_->front->backend.reset();
     backend_socket_.close();
+    release_source_place();
     backend_->session_ended();
-    if (std::exchange(slots_.backend, false)) backend_->slots().give_back();
+    if (slots_.backend) backend_->slots().give_back();
+    slots_.backend = false;
     backend_ = nullptr;
     worker_.call_waiting(upstream());
 }
 
 void Session::add_queue_time(Duration waited) { extras().queued += waited; }
+
+void Session::release_source_place() noexcept {
+    if (upstream_) upstream_->sources.release(source_place_);
+}
 
 // The order matters: who sees a slot of the upstream or the backend taken waits in its line, and is
 // called after all of them are free.
@@ -317,6 +324,7 @@ void Session::fail_slowly(Side failed, CloseReason reason, int error) noexcept {
     error_ = static_cast<std::uint16_t>(error);
     flushing_to_ = opposite(failed);
     socket(failed).reset();
+    if (failed == Side::backend) release_source_place();
     wake_coroutines();
     const Duration half_closed = listener_->timeouts.half_closed;
     extras().flush_ends = now + (half_closed == never ? longest_flush : half_closed);
@@ -479,6 +487,7 @@ void Session::close(CloseReason reason, ClosedBy by, int error) noexcept {
     closed_by_ = by;
     error_ = static_cast<std::uint16_t>(error);
     close_sockets();
+    release_source_place();
     state_ = SessionState::closed;
     worker_.loop().wheel().cancel(*this);
     wake_coroutines();

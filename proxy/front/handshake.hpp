@@ -1,0 +1,54 @@
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+
+#include "base/clock.hpp"
+#include "net/latch.hpp"
+#include "net/socket.hpp"
+#include "net/task.hpp"
+#include "net/tls/stream.hpp"
+
+namespace penstock::proxy {
+
+/// How the wait for a handshake ended.
+enum class Handshaken : std::uint8_t {
+    done,
+    failed,  // the stream says why
+    late,
+    gone,  // whoever waited has ended meanwhile
+};
+
+/// Whoever waits for a handshake: a small value, copied into the coroutine. `turn()`, if there is
+/// one, is awaited before each step, which may be expensive.
+template <typename W>
+concept HandshakeOwner = requires(W owner, TimePoint deadline) {
+    { W::role } -> std::convertible_to<net::WaitRole>;
+    { owner.lives() } -> std::same_as<bool>;
+    { owner.now() } -> std::same_as<TimePoint>;
+    owner.wake_at(deadline);  // both latches of the socket
+};
+
+/// Goes on with the handshake of `stream`, whose socket is `socket`, until it has ended in one way
+/// or another, at `deadline` at the latest.
+template <HandshakeOwner Owner>
+net::Task<Handshaken> wait_for_handshake(net::tls::Stream& stream, net::Socket& socket,
+                                         TimePoint deadline, Owner owner) {
+    for (;;) {
+        if constexpr (requires { owner.turn(); }) {
+            co_await owner.turn();
+            if (!owner.lives()) co_return Handshaken::gone;
+        }
+        const net::IoStatus status = stream.handshake();
+        if (status == net::IoStatus::ok) co_return Handshaken::done;
+        if (status == net::IoStatus::error || status == net::IoStatus::eof)
+            co_return Handshaken::failed;
+        if (owner.now() >= deadline) co_return Handshaken::late;
+        owner.wake_at(deadline);
+        net::Latch& latch = status == net::IoStatus::want_write ? socket.writable : socket.readable;
+        co_await latch.wait(Owner::role);
+        if (!owner.lives()) co_return Handshaken::gone;
+    }
+}
+
+}  // namespace penstock::proxy
