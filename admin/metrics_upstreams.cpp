@@ -68,6 +68,15 @@ void add_counts(Exposition& page, const Upstreams& upstreams) {
         [](auto& p, const auto& u, const auto& labels) { p.add(labels, u.totals.panic_picks); });
 }
 
+void add_source_addresses(Exposition& page, const Upstreams& upstreams) {
+    for_upstreams(page, upstreams, Type::gauge, "source_ports_in_use",
+                  "Connections to backends that are open from a source address.",
+                  [](auto& p, const auto& u, const Labels& labels) {
+                      for (const auto& [address, connections] : u.source_addresses)
+                          p.add(with(labels, "address", address), connections);
+                  });
+}
+
 void add_sources(Exposition& page, const Upstreams& upstreams) {
     begin(page, Type::counter, "dns_queries_total", "Look-ups of an upstream's names.");
     for (const auto* upstream : upstreams) {
@@ -101,8 +110,10 @@ void add_sources(Exposition& page, const Upstreams& upstreams) {
 
 void add_upstreams(Exposition& page, const Overview& overview) {
     const auto upstreams = list(overview.upstreams);
+    const auto known = list(overview.upstreams, overview.departed_upstreams);
     add_gauges(page, upstreams);
-    add_counts(page, list(overview.upstreams, overview.departed_upstreams));
+    add_counts(page, known);
+    add_source_addresses(page, known);
     add_sources(page, upstreams);
 }
 

@@ -207,6 +207,12 @@ struct SourceView {
     std::uint64_t backends = 0;
 };
 
+/// A local address that an upstream connects from.
+struct SourceAddressView {
+    std::string address{};  // without a port
+    std::uint64_t connections = 0;
+};
+
 struct UpstreamView {
     std::string name{};
     std::string balance{};
@@ -223,6 +229,7 @@ struct UpstreamView {
     std::optional<double> pause_s_left{};
     std::uint64_t hash_checksum = 0;  // 0 = its policy has no table
     metrics::UpstreamTotals totals{};
+    std::vector<SourceAddressView> source_addresses{};
     std::vector<SourceView> sources{};
     std::vector<BackendView> backends{};
     std::vector<BackendView> departed{};  // they left not long ago: for the metrics
@@ -240,7 +247,8 @@ struct Overview {
     std::vector<ListenerView> listeners{};
     std::vector<UpstreamView> upstreams{};
     // The configuration has left them not long ago, or they still have sessions: for the metrics.
-    // Name, figures and who is connected; of upstreams name, totals and `departed`.
+    // Name, figures and who is connected; of upstreams name, totals, `source_addresses`
+    // and `departed`.
     std::vector<ListenerView> departed_listeners{};
     std::vector<UpstreamView> departed_upstreams{};
     std::vector<CertificateView> certificates{};

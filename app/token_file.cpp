@@ -66,12 +66,11 @@ std::vector<config::Diagnostic> check_token_files(const config::Config& config) 
         finding.file = path;
         if (const auto token = read_and_parse(path); !token) {
             finding.message = fmt::format("'token_file' in [[admin.listener]]: {}", token.error());
-        } else if (config::is_readable_by_others(path)) {
+        } else if (config::is_exposed(path)) {
             finding.severity = config.process.strict_permissions ? config::Severity::error
                                                                  : config::Severity::warning;
             finding.message =
-                "'token_file' in [[admin.listener]]: can be read by every user of this machine; "
-                "chmod 600";
+                "'token_file' in [[admin.listener]]: others than its owner can read it; chmod 600";
         } else {
             continue;
         }

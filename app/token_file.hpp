@@ -25,7 +25,7 @@ inline constexpr std::size_t longest_token = 1024;
 [[nodiscard]] std::expected<std::string, std::string> read_token(const std::string& path);
 
 /// What is wrong with the token files of the admin API, each file once: errors for what
-/// read_token() refuses, warnings for files that every user of this machine may read
+/// read_token() refuses, warnings for files that others than their owner may read
 /// (errors with strict_permissions).
 [[nodiscard]] std::vector<config::Diagnostic> check_token_files(const config::Config& config);
 

@@ -131,10 +131,10 @@ void check_login(const Subject& subject) {
         subject.error(
             "health_check.password_file",
             fmt::format("'password_file': the first line of {} is empty", check.password_file));
-    else if (is_readable_by_others(check.password_file))
-        subject.exposed("health_check.password_file",
-                        fmt::format("{} can be read by every user of this machine; chmod 600",
-                                    check.password_file));
+    else if (is_exposed(check.password_file))
+        subject.exposed(
+            "health_check.password_file",
+            fmt::format("others than its owner can read {}; chmod 600", check.password_file));
 }
 
 /// What the library of PostgreSQL cannot do as the traffic does it.

@@ -108,9 +108,16 @@ std::optional<int> piped_descriptor(const std::string& path) {
     return fd;
 }
 
-bool is_readable_by_others(const std::string& path) {
-    struct stat status{};
-    return ::stat(path.c_str(), &status) == 0 && (status.st_mode & S_IROTH) != 0;
+bool is_exposed(const std::string& path) noexcept {
+    struct stat info{};
+    return ::stat(path.c_str(), &info) == 0 && is_exposed(info);
+}
+
+bool is_exposed(const struct stat& info) noexcept {
+    // What root owns and hands to a group of its own is how a process that is not root gets a
+    // secret at all: `fsGroup` of Kubernetes, `root:penstock` with mode 0640.
+    const bool handed = info.st_uid == 0 && info.st_gid != 0;
+    return (info.st_mode & (handed ? S_IROTH : S_IRGRP | S_IROTH)) != 0;
 }
 
 }  // namespace penstock::config

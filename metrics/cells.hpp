@@ -66,6 +66,11 @@ struct alignas(64) UpstreamCells {
     WaitHistogram waited;  // of those that were queued or held
 };
 
+/// What one worker counts for one source address of an upstream.
+struct alignas(64) SourceCells {
+    Gauge open;  // connections to backends, those being made and warm ones included
+};
+
 /// How a session fared with its upstream's warm connections to its backend, and how these ended.
 enum class WarmResult : std::uint8_t { hit, miss, expired, dead };
 inline constexpr std::size_t warm_result_count = 4;

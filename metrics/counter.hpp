@@ -20,4 +20,20 @@ private:
     std::atomic<std::uint64_t> value_{0};
 };
 
+/// How much there is of something: as a Counter, and it goes down again.
+class Gauge {
+public:
+    void add() noexcept { move(1); }
+    void remove() noexcept { move(std::uint64_t{0} - 1); }
+    [[nodiscard]] std::uint64_t value() const noexcept {
+        return value_.load(std::memory_order_relaxed);
+    }
+
+private:
+    void move(std::uint64_t by) noexcept {
+        value_.store(value_.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
+    }
+    std::atomic<std::uint64_t> value_{0};
+};
+
 }  // namespace penstock::metrics

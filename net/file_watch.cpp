@@ -53,7 +53,7 @@ void FileWatch::add_pattern(const std::string& pattern, Handler on_change) {
 void FileWatch::follow(File file) {
     if (!inotify_.is_open() && !polling_) open();
     files_.push_back(std::move(file));
-    rearm();
+    arm(files_.back());
     files_.back().hash = hash_of(files_.back());
 }
 
@@ -63,7 +63,7 @@ std::optional<std::uint64_t> FileWatch::hash_of(const File& file) {
 
 void FileWatch::keep_only(const std::set<std::string>& paths) {
     std::erase_if(files_, [&](const File& file) { return !paths.contains(file.path); });
-    if (inotify_.is_open()) rearm();
+    if (inotify_.is_open()) drop_unneeded();
 }
 
 bool FileWatch::watches(const std::string& path) const {
@@ -72,7 +72,7 @@ bool FileWatch::watches(const std::string& path) const {
 
 void FileWatch::clear() {
     files_.clear();
-    if (inotify_.is_open()) rearm();
+    if (inotify_.is_open()) drop_unneeded();
 }
 
 void FileWatch::stop() {
@@ -99,25 +99,56 @@ void FileWatch::on_events(std::size_t bytes) {
         std::memcpy(&event, buffer_ + at, sizeof event);
         const char* name = buffer_ + at + sizeof event;
         at += sizeof event + event.len;
-        // The kernel has forgotten a directory that is gone; its number may be given out again.
+        if ((event.mask & IN_Q_OVERFLOW) != 0)
+            any |= suspect([](const File&) { return true; });
+        else if ((event.mask & (IN_IGNORED | IN_DELETE_SELF | IN_MOVE_SELF | of_file)) != 0)
+            any |= suspect_watched(event.wd);
+        else if (event.len > 0)
+            any |= suspect_entry(event.wd, name);
+        // The kernel has forgotten what is gone; its number may be given out again.
         if ((event.mask & IN_IGNORED) != 0)
             std::erase_if(watches_,
                           [gone = event.wd](const auto& watch) { return watch.second == gone; });
-        any |= (event.mask &
-                (IN_Q_OVERFLOW | IN_IGNORED | IN_DELETE_SELF | IN_MOVE_SELF | of_file)) != 0 ||
-               (event.len > 0 && concerns(event.wd, name));
     }
     if (any) schedule_check();
 }
 
-bool FileWatch::concerns(int watch, std::string_view name) const {
-    // Two names of one directory have one number.
-    return std::ranges::any_of(watches_, [&](const auto& known) {
-        return known.second == watch && std::ranges::any_of(files_, [&](const File& file) {
-                   return file.chain.contains({known.first, std::string(name)}) ||
-                          file.chain.contains({known.first, "*"});
-               });
-    });
+template <typename Concerned>
+bool FileWatch::suspect(Concerned concerned) {
+    bool any = false;
+    for (File& file : files_) {
+        if (!file.suspect && !concerned(file)) continue;
+        file.suspect = true;
+        any = true;
+    }
+    return any;
+}
+
+// Two names of one directory, or of one file, have one number.
+bool FileWatch::suspect_entry(int watch, const std::string& name) {
+    bool any = false;
+    for (const auto& [path, number] : watches_) {
+        if (number != watch) continue;
+        const std::pair entry{path, name};
+        const std::pair every_entry{path, std::string("*")};
+        any |= suspect([&](const File& file) {
+            return file.chain.contains(entry) || file.chain.contains(every_entry);
+        });
+    }
+    return any;
+}
+
+bool FileWatch::suspect_watched(int watch) {
+    bool any = false;
+    for (const auto& known : watches_) {
+        if (known.second != watch) continue;
+        const std::string& path = known.first;
+        any |= suspect([&](const File& file) {
+            const auto below = file.chain.lower_bound({path, ""});
+            return file.path == path || (below != file.chain.end() && below->first == path);
+        });
+    }
+    return any;
 }
 
 void FileWatch::schedule_check() {
@@ -133,35 +164,43 @@ void FileWatch::schedule_check() {
 
 // Watched first, compared second: what changes in between is an event.
 void FileWatch::check() {
-    rearm();
-    // A handler may add files.
+    std::vector<std::size_t> suspects;
+    bool moved = false;
     for (std::size_t i = 0; i < files_.size(); ++i) {
+        if (!std::exchange(files_[i].suspect, false)) continue;
+        suspects.push_back(i);
+        moved |= arm(files_[i]);
+    }
+    if (moved) drop_unneeded();
+    for (const std::size_t i : suspects) {
         const auto hash = hash_of(files_[i]);
         if (hash == files_[i].hash) continue;
         files_[i].hash = hash;
-        const Handler handler = files_[i].on_change;
+        const Handler handler = files_[i].on_change;  // which may add files
         handler();
     }
 }
 
-void FileWatch::rearm() {
-    // Until nothing on the way has changed while the watches were set.
+// Until nothing on the way has changed while the watches were set.
+bool FileWatch::arm(File& file) {
+    bool moved = false;
     for (int round = 0; round < most_rounds; ++round) {
-        bool changed = false;
-        for (auto& file : files_) {
-            auto chain =
-                file.is_pattern ? resolve_pattern_chain(file.path) : resolve_chain(file.path);
-            changed |= chain != file.chain;
-            file.chain = std::move(chain);
-            for (const auto& [directory, name] : file.chain) watch_entry(directory, of_directory);
-            if (is_file(file)) watch_entry(file.path, of_file);
-        }
+        auto chain = file.is_pattern ? resolve_pattern_chain(file.path) : resolve_chain(file.path);
+        const bool changed = chain != file.chain;
+        file.chain = std::move(chain);
+        for (const auto& [directory, name] : file.chain) watch_entry(directory, of_directory);
+        if (is_file(file)) watch_entry(file.path, of_file);
         if (!changed) break;
+        moved = true;
     }
-    std::set<std::string> needed;
+    return moved;
+}
+
+void FileWatch::drop_unneeded() {
+    std::set<std::string_view> needed;
     for (const auto& file : files_) {
         for (const auto& [directory, name] : file.chain) needed.insert(directory);
-        if (is_file(file)) needed.insert(file.path);
+        if (!file.is_pattern) needed.insert(file.path);
     }
     for (auto watch = watches_.begin(); watch != watches_.end();) {
         if (needed.contains(watch->first)) {
@@ -201,6 +240,7 @@ void FileWatch::poll() {
     poll_.expires_after(poll_interval);
     poll_.async_wait([this](const boost::system::error_code& error) {
         if (error || stopped_) return;
+        static_cast<void>(suspect([](const File&) { return true; }));
         check();
         poll();
     });

@@ -65,6 +65,7 @@ private:
         Handler on_change;
         std::optional<std::uint64_t> hash{};  // nothing: there is none, or it cannot be read
         FileChain chain{};
+        bool suspect = false;  // an event was about it, and nobody has looked yet
     };
     [[nodiscard]] static std::optional<std::uint64_t> hash_of(const File& file);
 
@@ -72,11 +73,18 @@ private:
     void follow(File file);
     void read_events();
     void on_events(std::size_t bytes);
-    [[nodiscard]] bool concerns(int watch, std::string_view name) const;
+    // Each marks the files that an event is about. True: there are some.
+    bool suspect_entry(int watch, const std::string& name);  // of a directory
+    bool suspect_watched(int watch);  // what the watch itself is of has changed, or is gone
+    template <typename Concerned>
+    bool suspect(Concerned concerned);
     void schedule_check();
+    /// Looks at the suspects alone: there may be thousands of files.
     void check();
-    /// Watches the files and the directories of all chains as they are now, and no others.
-    void rearm();
+    /// Watches the file and the directories of its chain as they are now. True: it is another one.
+    bool arm(File& file);
+    /// Watches nothing but the files and the directories of all chains.
+    void drop_unneeded();
     [[nodiscard]] static bool is_file(const File& file);
     void watch_entry(const std::string& path, std::uint32_t events);
     void poll();

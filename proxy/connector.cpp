@@ -25,7 +25,8 @@ net::Task<int> connect_once(Session& session, const Endpoint& address, TimePoint
     net::Socket& socket = session.backend_socket();
     Duration pause = session.upstream().settings().retry_backoff.base;
     for (;;) {
-        const auto state = session.upstream().start_connect(socket, address, loop.poller());
+        const auto state = session.upstream().start_connect(socket, address, loop.poller(),
+                                                            session.source_place());
         if (state == net::ConnectState::connected) co_return 0;
         if (state == net::ConnectState::in_progress) break;
         const int error = state.error().value();

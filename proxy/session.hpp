@@ -151,6 +151,9 @@ public:
     void wake_at(TimePoint deadline) noexcept;
     [[nodiscard]] const CompactEndpoint& peer() const noexcept { return peer_; }
     [[nodiscard]] bool has_upstream_slot() const noexcept { return slots_.upstream; }
+    /// Which source address of its upstream the connection to the backend comes from. Given back
+    /// when that is closed.
+    [[nodiscard]] SourceAddresses::Place& source_place() noexcept { return source_place_; }
     void keep_upstream_slot(balancer::Permit slot) noexcept;
     /// Whoever waits is called.
     void release_upstream_slot() noexcept;
@@ -238,12 +241,14 @@ private:
 
     // Which slots it holds, each of a limiter that it reaches anyway.
     struct Slots {
-        bool process = false;
-        bool listener = false;
-        bool upstream = false;
-        bool backend = false;
+        bool process : 1 = false;
+        bool listener : 1 = false;
+        bool upstream : 1 = false;
+        bool backend : 1 = false;
     };
     void give_slots_back() noexcept;
+    /// The connection to the backend was closed.
+    void release_source_place() noexcept;
 
     // What few sessions ever need.
     struct Extras : FromFreeList {
@@ -291,6 +296,7 @@ private:
     Side flushing_to_ = Side::client;
     std::uint8_t coroutines_ = 0;
     Slots slots_;
+    SourceAddresses::Place source_place_ = SourceAddresses::nowhere;
     bool linked_ : 1 = false;
     bool warm_ : 1 = false;
     bool paced_ : 1 = false;  // extras_->pacing is there

@@ -9,7 +9,8 @@ namespace penstock::proxy {
 void Session::keep_upstream_slot(balancer::Permit slot) noexcept { slots_.upstream = slot.keep(); }
 
 void Session::release_upstream_slot() noexcept {
-    if (!std::exchange(slots_.upstream, false)) return;
+    if (!slots_.upstream) return;
+    slots_.upstream = false;
     upstream().shared->connections.give_back();
     worker_.call_waiting(upstream());
 }
@@ -28,10 +29,16 @@ void Session::drop_backend(AttemptError error, Duration took) {
     extras().failed_attempts.push_back({backend_->shared_from_this(), error, microseconds(took)});
     if (secured_) extras_->front->backend.reset();
     backend_socket_.close();
+    release_source_place();
     backend_->session_ended();
-    if (std::exchange(slots_.backend, false)) backend_->slots().give_back();
+    if (slots_.backend) backend_->slots().give_back();
+    slots_.backend = false;
     backend_ = nullptr;
     worker_.call_waiting(upstream());
+}
+
+void Session::release_source_place() noexcept {
+    if (upstream_) upstream_->sources.release(source_place_);
 }
 
 // The order matters: who sees a slot of the upstream or the backend taken waits in its line, and is

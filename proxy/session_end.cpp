@@ -35,6 +35,7 @@ void Session::fail_slowly(Side failed, CloseReason reason, int error) noexcept {
     error_ = static_cast<std::uint16_t>(error);
     flushing_to_ = opposite(failed);
     socket(failed).reset();
+    if (failed == Side::backend) release_source_place();
     wake_coroutines();
     const Duration half_closed = listener_->timeouts.half_closed;
     extras().flush_ends = now + (half_closed == never ? longest_flush : half_closed);
@@ -77,6 +78,7 @@ void Session::close(CloseReason reason, ClosedBy by, int error) noexcept {
     closed_by_ = by;
     error_ = static_cast<std::uint16_t>(error);
     close_sockets();
+    release_source_place();
     state_ = SessionState::closed;
     worker_.loop().wheel().cancel(*this);
     wake_coroutines();

@@ -124,6 +124,7 @@ Setup::Chosen Setup::take(balancer::Pick pick, bool warm) {
     session_.take_backend(*backend_, std::move(slots.backend), pick.pass);
     if (secured.stream)
         session_.secure_backend(std::move(secured.stream), std::move(secured.context));
+    session_.source_place() = slots.source;
     // The session has one of its own: that of the pool's connection is free.
     slots.upstream.release();
     cells().warm_was(metrics::WarmResult::hit).add();

@@ -69,14 +69,18 @@ UpstreamShared::UpstreamShared(const config::Upstream& from, std::size_t workers
       lines{WaitingLine(workers, from.queue.max_length, from.queue.policy),
             WaitingLine(workers, from.queue.max_length, from.queue.policy),
             WaitingLine(workers, from.queue.max_length, from.queue.policy)},
+      sources(workers),
       warm(workers),
-      cells(workers) {}
+      cells(workers) {
+    sources.configure(from.source_address);
+}
 
 void UpstreamShared::configure(const config::Upstream& changed) {
     connections.set_limit(changed.max_connections);
     held.set_limit(changed.hold.max_length);
     retries.set_share(changed.retry_budget);
     for (WaitingLine& line : lines) line.configure(changed.queue.max_length, changed.queue.policy);
+    sources.configure(changed.source_address);
 }
 
 bool UpstreamShared::anybody_waits() const noexcept {
@@ -98,7 +102,7 @@ UpstreamContext::UpstreamContext(std::shared_ptr<UpstreamShared> from,
                                  std::uint64_t seed)
     : shared(std::move(from)),
       hasher(key_hasher(*its_settings, first->set->hash_seed())),
-      sources(its_settings->source_address, worker),
+      sources(shared->sources, worker),
       keepalive(keepalive_options(its_settings->keepalive)),
       cells(shared->cells[worker]),
       wants_latency(its_settings->balance == config::Balance::least_latency),
@@ -106,6 +110,7 @@ UpstreamContext::UpstreamContext(std::shared_ptr<UpstreamShared> from,
       snapshot_(std::move(first)),
       worker_(worker),
       seed_(seed) {
+    sources.use(settings_->source_address);
     lane(Role::none);
 }
 
@@ -124,8 +129,7 @@ std::uint64_t UpstreamContext::lane_seed() noexcept { return Random(seed_++).nex
 void UpstreamContext::change(UpstreamSettings settings, SnapshotPtr snapshot) {
     const UpstreamSettings before = std::exchange(settings_, std::move(settings));
     hasher = key_hasher(*settings_, snapshot->set->hash_seed());
-    if (before->source_address != settings_->source_address)
-        sources = SourceAddresses(settings_->source_address, worker_);
+    if (before->source_address != settings_->source_address) sources.use(settings_->source_address);
     keepalive = keepalive_options(settings_->keepalive);
     wants_latency = settings_->balance == config::Balance::least_latency;
     const auto options = selector_options(*settings_);

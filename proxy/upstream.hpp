@@ -24,6 +24,7 @@
 #include "proxy/queue/hold_room.hpp"
 #include "proxy/queue/waiting_line.hpp"
 #include "proxy/source_addresses.hpp"
+#include "proxy/source_book.hpp"
 
 namespace penstock::proxy {
 
@@ -55,6 +56,7 @@ struct UpstreamShared : std::enable_shared_from_this<UpstreamShared> {
     balancer::SlotLimiter held;
     balancer::RetryBudget retries;
     std::array<WaitingLine, role_count> lines;  // one per role asked for: they wait for others
+    SourceBook sources;
     WorkerLoads warm;  // warm connections, those being opened included
     std::vector<metrics::UpstreamCells> cells;  // one for each worker
 };
@@ -102,10 +104,11 @@ struct UpstreamContext
     /// sessions of any worker hold them. True if the set is another one.
     bool adopt(SnapshotPtr snapshot);
 
-    /// As net::start_connect(), from the source addresses of the upstream.
+    /// As net::start_connect(), from the source addresses of the upstream; `from` as there.
     [[nodiscard]] Result<net::ConnectState> start_connect(net::Socket& socket, const Endpoint& to,
-                                                          net::Poller& poller) noexcept {
-        return sources.start_connect(socket, to, poller, cells.no_port);
+                                                          net::Poller& poller,
+                                                          SourceAddresses::Place& from) noexcept {
+        return sources.start_connect(socket, to, poller, cells.no_port, from);
     }
 
     /// From now on connections are made with it; what the old one has learnt of servers is

@@ -62,6 +62,7 @@ Gauges& Gauges::operator+=(const Gauges& other) {
     add_each(listeners, other.listeners);
     add_each(upstreams, other.upstreams);
     add_each(backends, other.backends);
+    add_each(sources, other.sources);
     add_each(workers, other.workers);
     return *this;
 }

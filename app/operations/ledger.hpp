@@ -16,6 +16,13 @@ struct BackendName {
     friend auto operator<=>(const BackendName&, const BackendName&) = default;
 };
 
+/// A local address that an upstream connects from.
+struct SourceName {
+    std::string upstream{};
+    std::string address{};
+    friend auto operator<=>(const SourceName&, const SourceName&) = default;
+};
+
 /// What is counted for the process as a whole, workers included.
 struct ProcessTotals {
     std::uint64_t access_log_lines = 0;
@@ -81,6 +88,7 @@ struct Gauges {
     std::map<std::string, std::uint64_t> listeners{};
     std::map<std::string, Upstream> upstreams{};
     std::map<BackendName, Backend> backends{};
+    std::map<SourceName, std::uint64_t> sources{};  // connections
     std::map<unsigned, std::uint64_t> workers{};  // connections, by number
 
     Gauges& operator+=(const Gauges& other);

@@ -5,6 +5,7 @@
 
 #include "app/operations/service.hpp"
 #include "app/upgrade/old_processes.hpp"
+#include "config/value.hpp"
 #include "proxy/figures.hpp"
 
 namespace penstock::app {
@@ -25,6 +26,8 @@ void add_upstream(Ledger& ledger, Gauges& gauges, proxy::UpstreamShared& upstrea
     entry.connections = upstream.connections.used();
     entry.held = upstream.held.used();
     for (const auto& line : upstream.lines) entry.queued += line.waiting();
+    for (const auto& [address, connections] : upstream.sources.in_use())
+        gauges.sources[{upstream.name, config::format_local_address(address)}] = connections;
 }
 
 }  // namespace
@@ -163,6 +166,15 @@ void add(admin::UpstreamView& view, const Ledger& ledger, const Gauges& gauges) 
             source->answers += lookups->succeeded;
             source->failures += lookups->failed;
         }
+    }
+    for (const auto& [name, connections] : gauges.sources) {
+        if (name.upstream != view.name) continue;
+        const auto known = std::ranges::find(view.source_addresses, name.address,
+                                             &admin::SourceAddressView::address);
+        if (known != view.source_addresses.end())
+            known->connections += connections;
+        else
+            view.source_addresses.push_back({name.address, connections});
     }
     for (const auto& [name, totals] : ledger.backends) {
         if (name.upstream != view.name) continue;

@@ -11,6 +11,7 @@
 #include "app/reload/reloader.hpp"
 #include "app/version.hpp"
 #include "config/names.hpp"
+#include "config/value.hpp"
 
 namespace penstock::app {
 
@@ -49,6 +50,13 @@ admin::SandboxView view_of(const sandbox::Sandbox& sandbox) {
             .missing = sandbox.missing()};
 }
 
+std::vector<admin::SourceAddressView> views_of(const proxy::SourceBook& book) {
+    std::vector<admin::SourceAddressView> views;
+    for (const auto& [address, connections] : book.in_use())
+        views.push_back({config::format_local_address(address), connections});
+    return views;
+}
+
 }  // namespace
 
 admin::Overview Service::overview() {
@@ -66,6 +74,7 @@ admin::Overview Service::overview() {
     for (const auto& shared : parts_.server.departed_upstreams())
         overview.departed_upstreams.push_back({.name = shared->name,
                                                .totals = proxy::upstream_totals(*shared),
+                                               .source_addresses = views_of(shared->sources),
                                                .departed = departed_backends(shared->name)});
     add_certificates(overview);
     add_old_processes(overview);
@@ -173,7 +182,8 @@ UpstreamView Service::upstream_view(std::size_t upstream, TimePoint now) const {
                       .queue_limit = settings.queue.max_length,
                       .held = shared.held.used(),
                       .hash_checksum = monitor.hash_checksum(),
-                      .totals = proxy::upstream_totals(shared)};
+                      .totals = proxy::upstream_totals(shared),
+                      .source_addresses = views_of(shared.sources)};
     for (const auto& line : shared.lines) view.queued += line.waiting();
     if (const auto pause = pauses_.find(settings.name); pause != pauses_.end()) {
         view.paused = true;

@@ -53,7 +53,7 @@ public:
     }
     std::string secret(const std::string& path) {
         std::string secret = text(path);
-        if (problem_.empty() && !path.empty() && is_exposed(path)) {
+        if (problem_.empty() && !path.empty() && config::is_exposed(path)) {
             auto found =
                 fmt::format("{}: others than its owner can read this key; chmod 600", path);
             if (strict_)

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <sys/stat.h>
-
 #include <expected>
 #include <string>
 #include <vector>
@@ -13,10 +11,5 @@ namespace penstock::app {
 /// names the file. Whoever takes them wipes them.
 [[nodiscard]] std::expected<std::vector<std::string>, std::string> read_passwords(
     const std::string& path);
-
-/// Somebody but the owner may read it: others, or its group, unless root has handed the file to
-/// that group. False if it cannot be told.
-[[nodiscard]] bool is_exposed(const std::string& path) noexcept;
-[[nodiscard]] bool is_exposed(const struct stat& info) noexcept;
 
 }  // namespace penstock::app

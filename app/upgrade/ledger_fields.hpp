@@ -43,6 +43,12 @@ void key_fields(A& archive, typename A::template Of<BackendName>& name) {
 }
 
 template <typename A>
+void key_fields(A& archive, typename A::template Of<SourceName>& name) {
+    archive("upstream", name.upstream);
+    archive("address", name.address);
+}
+
+template <typename A>
 void key_fields(A& archive, typename A::template Of<unsigned>& number) {
     archive("number", number);
 }
@@ -159,6 +165,7 @@ void fields(A& archive, typename A::template Of<Gauges>& gauges) {
     archive("listeners", gauges.listeners);
     archive("upstreams", gauges.upstreams);
     archive("backends", gauges.backends);
+    archive("sources", gauges.sources);
     archive("workers", gauges.workers);
 }
 

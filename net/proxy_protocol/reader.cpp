@@ -285,6 +285,7 @@ std::string_view read_tlvs(std::string_view header, std::size_t from, Header& ou
     std::size_t checksums = 0;
     std::size_t checksum_at = 0;
     std::size_t checksum_length = 0;
+    bool id_fits = true;
     const bool whole =
         walk_tlvs(header, from, [&](std::uint8_t type, std::size_t value, std::size_t length) {
             if (type == tlv_crc32c) {
@@ -294,8 +295,10 @@ std::string_view read_tlvs(std::string_view header, std::size_t from, Header& ou
             } else if (type != tlv_noop) {
                 ++count;
             }
+            if (type == tlv_unique_id) id_fits = id_fits && length <= wire::longest_unique_id;
         });
     if (!whole) return "a TLV does not end inside the header";
+    if (!id_fits) return "a TLV has a unique id of more than 128 bytes";
     if (checksums > 1) return "it has two checksums";
     if (checksums == 1 && checksum_length != wire::crc32c_size)
         return "its checksum is not 4 bytes long";

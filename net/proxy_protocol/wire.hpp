@@ -27,5 +27,6 @@ inline constexpr std::uint8_t unix_datagram = 0x32;
 
 inline constexpr std::size_t tlv_start_size = 3;  // type, length
 inline constexpr std::size_t crc32c_size = 4;
+inline constexpr std::size_t longest_unique_id = 128;
 
 }  // namespace penstock::net::proxy_protocol::wire

@@ -38,6 +38,22 @@ int clamped(std::size_t size) noexcept {
     return static_cast<int>(std::min<std::size_t>(size, INT_MAX));
 }
 
+// What fits into one record: less than usual where the client has asked for it (RFC 6066).
+std::size_t record_size_of(const SSL* ssl) noexcept {
+    const SSL_SESSION* session = SSL_get_session(ssl);
+    const auto asked = session == nullptr ? std::uint8_t{TLSEXT_max_fragment_length_DISABLED}
+                                          : SSL_SESSION_get_max_fragment_length(session);
+    if (asked < TLSEXT_max_fragment_length_512 || asked > TLSEXT_max_fragment_length_4096)
+        return record_size;
+    return std::size_t{512} << (asked - TLSEXT_max_fragment_length_512);
+}
+
+// A session that is resumed shows no certificate again.
+bool has_outlived_its_certificate(const SSL_SESSION* session) noexcept {
+    X509* server = SSL_SESSION_get0_peer(const_cast<SSL_SESSION*>(session));  // 3.0 asks for it
+    return server != nullptr && has_expired(server);
+}
+
 bool same_scope(SSL_SESSION* session, const std::string& scope) noexcept {
     unsigned int size = 0;
     const unsigned char* id = SSL_SESSION_get0_id_context(session, &size);
@@ -69,7 +85,8 @@ Stream::Stream(const ClientContext& context, Socket& socket, const std::string& 
                                static_cast<unsigned int>(scope.size()));
     if (resume == nullptr || !*resume) return;
     const ClientSession session = std::move(*resume);
-    if (context.state_->reuses_sessions && same_scope(session.session_, scope))
+    if (context.state_->reuses_sessions && same_scope(session.session_, scope) &&
+        !has_outlived_its_certificate(session.session_))
         SSL_set_session(ssl_, session.session_);
 }
 
@@ -215,9 +232,10 @@ IoStatus Stream::send_ticket() noexcept {
 }
 
 // OpenSSL keeps a record that the socket did not take and wants exactly its bytes again, although
-// it does not look at them any more. The caller may offer fewer now.
+// it does not look at them any more. The caller may offer fewer now. Of what makes several records
+// it would go on with the second one, and look: so it is given one at a time.
 IoResult Stream::write_one(std::span<const std::byte> from) noexcept {
-    const std::size_t size = blocked_ != 0 ? blocked_ : std::min(from.size(), record_size);
+    const std::size_t size = blocked_ != 0 ? blocked_ : std::min(from.size(), record_size_of(ssl_));
     if (blocked_ == 0) wire_.written_type = 0;
     ERR_clear_error();
     wire_.more_follows = size < from.size();

@@ -11,6 +11,7 @@
 #include "net/postgres_start.hpp"
 #include "net/proxy_protocol/reader.hpp"
 #include "proxy/front/front.hpp"
+#include "proxy/front/handshake.hpp"
 #include "proxy/session.hpp"
 #include "proxy/worker.hpp"
 
@@ -51,9 +52,9 @@ public:
         bytes_ = scratch.first(size_);
         fresh_ = bytes_.subspan(std::min(before, size_));
         if (!fresh_.empty()) return News::more;
-        // A FIN shows only by its flag while there is something to read.
+        // A FIN shows only by its flag while there is something to read; so does a reset.
         if (got.status != IoStatus::eof && !hung_up()) return News::nothing;
-        return size_ == 0 ? News::gone : News::ended;
+        return size_ == 0 || was_reset() ? News::gone : News::ended;
     }
     /// The next look tells of the end: there will be no event for it.
     [[nodiscard]] bool hung_up() const noexcept {
@@ -78,6 +79,10 @@ public:
     void forget_readiness() noexcept { socket_.readable.clear(); }
 
 private:
+    [[nodiscard]] bool was_reset() const noexcept {
+        return (socket_.seen() & (EPOLLHUP | EPOLLERR)) != 0 && socket_.check_error();
+    }
+
     Session& session_;
     net::Socket& socket_;
     std::size_t most_;
@@ -326,8 +331,22 @@ bool only_said_hello(net::Socket& socket) noexcept {
     return socket.peek({&start, 1}).ok() && start == tls_handshake_record;
 }
 
-// Each step may cost a signature: it waits until all others have had their turn, and is not made
-// for whom it comes too late.
+// Each step may cost a signature: it waits until all others have had their turn.
+struct WithClient {
+    static constexpr auto role = net::WaitRole::reader;
+    Session& session;
+
+    [[nodiscard]] bool lives() const noexcept { return session.is_arriving(); }
+    [[nodiscard]] TimePoint now() const noexcept { return session.now(); }
+    void wake_at(TimePoint deadline) const noexcept { session.wake_at(deadline); }
+    [[nodiscard]] auto turn() const noexcept {
+        return session.worker().loop().background().yield();
+    }
+    [[nodiscard]] bool has_left() const noexcept {
+        return only_said_hello(session.client_socket());
+    }
+};
+
 net::Task<bool> shake_hands(Session& session, TimePoint started, TimePoint deadline) {
     net::Socket& socket = session.client_socket();
     socket.readable.set(session.worker().loop().ready());  // there is something, though seen
@@ -335,26 +354,18 @@ net::Task<bool> shake_hands(Session& session, TimePoint started, TimePoint deadl
     front.server_context = session.listener().tls;
     session.secure_client(std::make_unique<net::tls::Stream>(*front.server_context, socket));
     net::tls::Stream& stream = *front.client;
-    for (bool first_step = true;; first_step = false) {
-        co_await session.worker().loop().background().yield();
-        if (!session.is_arriving()) co_return false;
-        if (session.now() >= deadline)
-            co_return fail_handshake(session, CloseReason::tls_timeout, {});
-        if (first_step && only_said_hello(socket))
-            co_return fail_handshake(session, CloseReason::tls_failed, left_early);
-        const IoStatus status = stream.handshake();
-        if (status == IoStatus::ok)
-            co_return end_handshake(session, stream, session.now() - started);
-        if (status == IoStatus::error || status == IoStatus::eof) {
+    auto waiting = wait_for_handshake(stream, socket, deadline, WithClient{session});
+    switch (co_await waiting) {
+        case Handshaken::done: co_return end_handshake(session, stream, session.now() - started);
+        case Handshaken::failed:
             note_name(session, stream);
             co_return fail_handshake(session, reason_of(stream.failure()), stream.error_text());
-        }
-        if (session.now() >= deadline)
-            co_return fail_handshake(session, CloseReason::tls_timeout, {});
-        co_await wait_for(
-            session, status == IoStatus::want_write ? socket.writable : socket.readable, deadline);
-        if (!session.is_arriving()) co_return false;
+        case Handshaken::late: co_return fail_handshake(session, CloseReason::tls_timeout, {});
+        case Handshaken::left:
+            co_return fail_handshake(session, CloseReason::tls_failed, left_early);
+        case Handshaken::gone: break;
     }
+    co_return false;
 }
 
 net::Task<bool> terminate(Session& session) {

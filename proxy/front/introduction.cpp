@@ -13,6 +13,7 @@
 #include "net/tls/stream.hpp"
 #include "proxy/attempt.hpp"
 #include "proxy/front/front.hpp"
+#include "proxy/front/handshake.hpp"
 #include "proxy/inspect/session_info.hpp"
 #include "proxy/session.hpp"
 #include "proxy/worker.hpp"
@@ -109,33 +110,42 @@ net::Task<AttemptResult> expect_tls(Session& session, TimePoint deadline) {
     }
 }
 
+struct WithBackend {
+    static constexpr auto role = net::WaitRole::writer;
+    Session& session;
+
+    [[nodiscard]] bool lives() const noexcept { return session.is_connecting(); }
+    [[nodiscard]] TimePoint now() const noexcept { return session.now(); }
+    void wake_at(TimePoint deadline) const noexcept { session.wake_at(deadline); }
+    [[nodiscard]] auto turn() const noexcept {
+        return session.worker().loop().background().yield();
+    }
+};
+
+AttemptResult failed_handshake(const net::tls::Stream& stream, const net::Socket& socket) noexcept {
+    if (!stream.error_text().empty()) return {AttemptError::tls, EPROTO};
+    return attempt_result(socket.failed() ? socket.error().value() : ECONNRESET);
+}
+
 // A change of the configuration meanwhile changes nothing for this attempt.
 net::Task<AttemptResult> secure(Session& session,
                                 std::shared_ptr<const net::tls::ClientContext> context,
                                 std::string verify_name, TimePoint deadline) {
     net::Socket& socket = session.backend_socket();
-    auto made = session.upstream().secure(*context, verify_name, *session.backend(), socket);
-    net::tls::Stream& stream = *made;
-    for (;;) {
-        co_await session.worker().loop().background().yield();  // as handshakes with clients do
-        if (!session.is_connecting()) co_return attempt_result(ECANCELED);
-        const IoStatus status = stream.handshake();
-        if (status == IoStatus::ok) {
-            session.secure_backend(std::move(made), std::move(context));
+    auto stream = session.upstream().secure(*context, verify_name, *session.backend(), socket);
+    auto waiting = wait_for_handshake(*stream, socket, deadline, WithBackend{session});
+    switch (co_await waiting) {
+        case Handshaken::done:
+            session.secure_backend(std::move(stream), std::move(context));
             co_return AttemptResult{};
-        }
-        if (status == IoStatus::error || status == IoStatus::eof) {
-            session.front().facts->problem = stream.error_text();
-            const bool spoken = !stream.error_text().empty();
-            co_return spoken
-                ? AttemptResult{AttemptError::tls, EPROTO}
-                : attempt_result(socket.failed() ? socket.error().value() : ECONNRESET);
-        }
-        if (session.now() >= deadline) co_return attempt_result(ETIMEDOUT);
-        co_await wait_for(
-            session, status == IoStatus::want_write ? socket.writable : socket.readable, deadline);
-        if (!session.is_connecting()) co_return attempt_result(ECANCELED);
+        case Handshaken::failed:
+            session.front().facts->problem = stream->error_text();
+            co_return failed_handshake(*stream, socket);
+        case Handshaken::late: co_return attempt_result(ETIMEDOUT);
+        case Handshaken::left:
+        case Handshaken::gone: break;
     }
+    co_return attempt_result(ECANCELED);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "net/connect.hpp"
+#include "proxy/front/handshake.hpp"
 #include "proxy/pool/warm_pool.hpp"
 #include "proxy/upstream.hpp"
 
@@ -28,8 +29,8 @@ void WarmConnection::open(const Endpoint& address, Duration timeout) {
 
 net::Task<AttemptResult> WarmConnection::reach(WarmConnection& self, const Endpoint& address,
                                                TimePoint deadline) {
-    const auto state =
-        self.pool_.upstream().start_connect(self.socket_, address, self.loop_.poller());
+    const auto state = self.pool_.upstream().start_connect(self.socket_, address,
+                                                           self.loop_.poller(), self.slots_.source);
     if (!state) co_return attempt_result(state.error().value());
     if (*state == net::ConnectState::in_progress) {
         self.loop_.wheel().file(self, deadline);
@@ -44,24 +45,32 @@ net::Task<AttemptResult> WarmConnection::reach(WarmConnection& self, const Endpo
     co_return co_await securing;
 }
 
+struct WarmConnection::InHandshake {
+    static constexpr auto role = net::WaitRole::writer;
+    WarmConnection& self;
+
+    [[nodiscard]] bool lives() const noexcept { return self.state_ == State::opening; }
+    [[nodiscard]] TimePoint now() const noexcept { return self.loop_.now(); }
+    void wake_at(TimePoint deadline) const noexcept { self.loop_.wheel().file(self, deadline); }
+    [[nodiscard]] auto turn() const noexcept { return self.loop_.background().yield(); }
+};
+
 net::Task<AttemptResult> WarmConnection::secure(WarmConnection& self, TimePoint deadline) {
     UpstreamContext& upstream = self.pool_.upstream();
     self.secured_.context = upstream.tls;
     const balancer::Backend& backend = upstream.set()->backend(self.backend_);
     self.secured_.stream =
         upstream.secure(*upstream.tls, upstream.verify_name(backend), backend, self.socket_);
-    for (;;) {
-        const net::IoStatus status = self.secured_.stream->handshake();
-        if (status == net::IoStatus::ok) co_return AttemptResult{};
-        if (status == net::IoStatus::error || status == net::IoStatus::eof)
-            co_return AttemptResult{AttemptError::tls, EPROTO};
-        if (self.loop_.now() >= deadline) co_return attempt_result(ETIMEDOUT);
-        self.loop_.wheel().file(self, deadline);
-        net::Latch& latch =
-            status == net::IoStatus::want_write ? self.socket_.writable : self.socket_.readable;
-        co_await latch.wait(net::WaitRole::writer);
-        if (self.state_ != State::opening) co_return attempt_result(ECANCELED);
+    auto waiting =
+        wait_for_handshake(*self.secured_.stream, self.socket_, deadline, InHandshake{self});
+    switch (co_await waiting) {
+        case Handshaken::done: co_return AttemptResult{};
+        case Handshaken::failed: co_return AttemptResult{AttemptError::tls, EPROTO};
+        case Handshaken::late: co_return attempt_result(ETIMEDOUT);
+        case Handshaken::left:
+        case Handshaken::gone: break;
     }
+    co_return attempt_result(ECANCELED);
 }
 
 net::Root WarmConnection::connect(WarmConnection& self, const Endpoint& address, Duration timeout) {
@@ -92,6 +101,7 @@ void WarmConnection::close() noexcept {
     if (std::exchange(state_, State::closed) == State::closed) return;
     loop_.wheel().cancel(*this);
     socket_.close();
+    pool_.upstream().sources.release(slots_.source);
     connecting_.release();
     slots_.upstream.release();
     slots_.backend.release();
@@ -106,7 +116,7 @@ bool WarmConnection::hand_over(net::Socket& to, ConnectionSlots& slots,
         close();
         return false;
     }
-    slots = std::move(slots_);
+    slots = std::exchange(slots_, {});
     secured = std::move(secured_);
     if (secured.stream) secured.stream->rebind(to);
     close();

@@ -14,6 +14,7 @@
 #include "net/task.hpp"
 #include "net/tls/stream.hpp"
 #include "proxy/front/introduction.hpp"
+#include "proxy/source_addresses.hpp"
 
 namespace penstock::proxy {
 
@@ -23,6 +24,7 @@ class WarmPool;
 struct ConnectionSlots {
     balancer::Permit upstream;
     balancer::Permit backend;
+    SourceAddresses::Place source = SourceAddresses::nowhere;  // not given back by itself
 };
 
 /// TLS on a connection that a pool hands over; the stream is null where there is none.
@@ -67,6 +69,7 @@ public:
 
 private:
     enum class State : std::uint8_t { opening, idle, closed };
+    struct InHandshake;
 
     void on_timer(TimePoint now) override;
     static net::Root connect(WarmConnection& self, const Endpoint& address, Duration timeout);

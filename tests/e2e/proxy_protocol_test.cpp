@@ -12,6 +12,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/clock.hpp"
 #include "base/endpoint.hpp"
 #include "base/random.hpp"
 #include "net/proxy_protocol/crc32c.hpp"
@@ -242,7 +243,9 @@ const std::vector<Difference>& differences() {
          },
          "2.6 looks for TLVs in the wrong place when it does not know the family"},
         {"haproxy", true,
-         [](Bytes bytes, Reading reading) { return is_local(bytes) && about(reading, "a TLV"); },
+         [](Bytes bytes, Reading reading) {
+             return is_local(bytes) && (about(reading, "a TLV") || about(reading, "checksum"));
+         },
          "looks into no header of the command LOCAL"},
         {"haproxy", true,
          [](Bytes bytes, Reading reading) {
@@ -294,7 +297,11 @@ const std::vector<Difference>& differences() {
 }
 
 TEST(ProxyProtocol, P15_AsHaproxyAndNginxRead) {
-    constexpr std::size_t cases = 10000;
+    // All of them where there is time; a slow machine has seen enough after a minute.
+    constexpr std::size_t cases = 100'000;
+    constexpr std::size_t fewest = 10'000;
+    const TimePoint enough = SteadyClock().now() + std::chrono::minutes(1);
+    std::size_t done = 0;
     HaproxyReader haproxy;
     NginxReader nginx;
     std::vector<int> uses(differences().size());
@@ -310,6 +317,7 @@ TEST(ProxyProtocol, P15_AsHaproxyAndNginxRead) {
         return found;
     };
     for (const std::string& bytes : headers(cases)) {
+        if (++done > fewest && SteadyClock().now() >= enough) break;
         const std::string all = bytes + std::string(payload);
         const auto reading = pp::read(std::as_bytes(std::span(all)), {});
         const Verdict ours = verdict_of(reading);

@@ -272,6 +272,29 @@ TEST_F(SniRouting, S6_nothing_at_all_and_an_end) {
         EXPECT_NE(line_of(proxy, text).upstream, "a");
 }
 
+TEST_F(SniRouting, T4_every_prefix_of_a_hello_that_is_only_read_may_end_in_any_way) {
+    ProxyProcess proxy(routed());
+    const std::string hello = TlsClient(asks()).begin();
+    std::multiset<std::string> expected;
+    for (std::size_t size = 1; size < hello.size(); size += 7)
+        for (const bool reset : {false, true}) {
+            auto socket = Socket::connect(proxy.address());
+            ASSERT_TRUE(socket && socket->send(hello.substr(0, size)));
+            if (reset)
+                socket->reset();
+            else
+                socket->finish();
+            if (!reset) {
+                EXPECT_NE(socket->wait_end(), End::open) << size;
+            }
+            expected.insert(reset ? "client_gone" : "client_hello_invalid");
+        }
+    std::multiset<std::string> reasons;
+    for (const LogLine& line : expect_lines(proxy, expected.size())) reasons.insert(line.reason);
+    EXPECT_EQ(reasons, expected);
+    EXPECT_EQ(backend.accepted() + echo.accepted(), 0U);
+}
+
 TEST_F(SniRouting, S7_unknown_things_are_ignored) {
     ProxyProcess proxy(routed());
     const std::string name = sni_of(name_entry("a.example"));

@@ -1,10 +1,13 @@
 // Where connections to backends come from.
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <map>
 #include <mutex>
 #include <set>
+#include <sstream>
 
-#include "tests/integration/scenario.hpp"
+#include "tests/integration/admin_scenario.hpp"
 #include "tests/support/netns.hpp"
 #include "tests/support/temp_dir.hpp"
 
@@ -132,6 +135,94 @@ TEST(SourceAddress, ports_run_out_without_any_too_and_another_backend_serves) {
     const auto lines = expect_lines(proxy, 1);
     ASSERT_EQ(lines.at(0).attempts.size(), 3U) << lines.at(0).raw;
     for (const LogAttempt& attempt : lines.at(0).attempts) EXPECT_EQ(attempt.error, "no_port");
+}
+
+using Ports = std::map<std::string, int>;
+
+/// Established connections of this network namespace that come from 127.0.6.*, by address.
+Ports ports_of_the_kernel() {
+    Ports ports;
+    std::ifstream table("/proc/thread-self/net/tcp");
+    std::string line;
+    std::getline(table, line);
+    while (std::getline(table, line)) {
+        std::istringstream fields(line);
+        std::string number;
+        std::string local;
+        std::string remote;
+        std::string state;
+        fields >> number >> local >> remote >> state;
+        // The address as a number of this machine, which counts its bytes from the last.
+        if (state == "01" && local.substr(2, 6) == "06007F")
+            ++ports["127.0.6." + std::to_string(std::stoi(local.substr(0, 2), nullptr, 16))];
+    }
+    return ports;
+}
+
+/// What the metrics say of an upstream: addresses without connections, too.
+Ports ports_in_the_metrics(const ProxyProcess& proxy, const std::string& upstream) {
+    const std::string start =
+        "penstock_source_ports_in_use{upstream=\"" + upstream + "\",address=\"";
+    Ports ports;
+    for (const auto& [sample, value] : metrics_of(proxy).samples())
+        if (sample.starts_with(start))
+            ports[sample.substr(start.size(), sample.size() - start.size() - 2)] =
+                static_cast<int>(value);
+    return ports;
+}
+
+TEST(SourceAddress, ports_in_use_are_those_that_the_kernel_has_open) {
+    const ScopedNetns netns;
+    Witness witness;
+    ConfigText config = one_service({witness.backend.text()}, "",
+                                    "source_address = [\"127.0.6.1\", \"127.0.6.2\"]");
+    ProxyProcess proxy(config);
+    ScopedNetns::set("net/ipv4/ip_local_port_range", "45000 45003");
+    EXPECT_EQ(ports_in_the_metrics(proxy, "in"), (Ports{{"127.0.6.1", 0}, {"127.0.6.2", 0}}));
+    int clients = 0;
+    std::vector<Socket> open;
+    const auto connect = [&](int count) {
+        for (int i = 0; i < count; ++i) {
+            const std::string source = "127.0.8." + std::to_string(++clients) + ":0";
+            auto client = established(proxy.address(), {.source = source});
+            ASSERT_TRUE(client) << clients;
+            open.push_back(std::move(*client));
+        }
+    };
+    const auto comes_to = [&](const Ports& ports) {
+        return wait_for([&] { return ports_in_the_metrics(proxy, "in") == ports; });
+    };
+    connect(6);
+    EXPECT_EQ(ports_in_the_metrics(proxy, "in"), (Ports{{"127.0.6.1", 4}, {"127.0.6.2", 2}}));
+    EXPECT_EQ(ports_in_the_metrics(proxy, "in"), ports_of_the_kernel());
+    open[0].reset();
+    open[5].finish();
+    EXPECT_EQ(open[5].wait_end(), End::fin);
+    EXPECT_TRUE(comes_to({{"127.0.6.1", 3}, {"127.0.6.2", 1}}));
+    EXPECT_EQ(ports_in_the_metrics(proxy, "in"), ports_of_the_kernel());
+    // Connections outlive the configuration that they were made by, and so does their count.
+    config.services[0].upstream =
+        "source_address = \"127.0.6.3\"\npool = { min_idle = 2, max_idle = 2 }";
+    ASSERT_TRUE(proxy.change_to(config)) << proxy.errors();
+    EXPECT_TRUE(comes_to({{"127.0.6.1", 3}, {"127.0.6.2", 1}, {"127.0.6.3", 2}})) << "the pool's";
+    open.clear();
+    EXPECT_TRUE(comes_to({{"127.0.6.3", 2}}));
+    EXPECT_TRUE(wait_for([&] { return ports_of_the_kernel() == Ports{{"127.0.6.3", 2}}; }));
+    connect(1);
+    EXPECT_TRUE(wait_for([&] {
+        const Ports ports = ports_in_the_metrics(proxy, "in");
+        return ports == ports_of_the_kernel() && ports == Ports{{"127.0.6.3", 3}};
+    })) << "one that was warm, and another one in its place";
+}
+
+TEST(SourceAddress, an_attempt_that_failed_holds_no_port) {
+    const ScopedNetns netns;
+    const ClosedPort nobody;
+    ProxyProcess proxy(
+        one_service({nobody.address.text()}, "", "source_address = \"127.0.6.1\"\nattempts = 3"));
+    EXPECT_FALSE(established(proxy.address()));
+    expect_lines(proxy, 1);
+    EXPECT_EQ(ports_in_the_metrics(proxy, "in"), (Ports{{"127.0.6.1", 0}}));
 }
 
 }  // namespace

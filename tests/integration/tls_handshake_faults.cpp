@@ -184,7 +184,7 @@ TEST_F(TlsHandshakeFaults, T4_client_may_end_behind_any_byte_by_fin_or_reset) {
     expect_serving(proxy);
 }
 
-// The hello's bytes in tls_terminate.cpp; these are those of the client's second flight.
+// The hello's bytes in tls_handshakes.cpp; these are those of the client's second flight.
 TEST_F(TlsHandshakeFaults, T4_any_byte_of_the_end_of_a_handshake_may_be_wrong) {
     ProxyProcess proxy(terminating("", "tls_handshake = \"10m\"\nclient_hello = \"10m\""));
     std::size_t ended = 0;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <random>
 #include <string>
 #include <vector>
 
@@ -61,6 +62,13 @@ inline std::string handshakes(const std::string& result, const std::string& list
 inline double handshakes_of(const ProxyProcess& proxy, const std::string& result,
                             const std::string& listener = "in") {
     return metrics_of(proxy).value(handshakes(result, listener));
+}
+
+inline std::string random_text(std::size_t size) {
+    std::mt19937 random(7);  // fixed: the same in every run
+    std::string text(size, '\0');
+    for (char& byte : text) byte = static_cast<char>(random());
+    return text;
 }
 
 /// Waits until exactly `count` connections have ended by their client's doing. Floods of refusals

@@ -22,6 +22,7 @@ Overview example() {
     overview.listeners.push_back(listener);
     UpstreamView upstream{.name = "web"};
     upstream.sources.push_back({.what = "dns web.internal", .is_dns = true});
+    upstream.source_addresses = {{.address = "10.0.0.5"}};
     upstream.backends.push_back({.name = "a", .address = "10.0.0.1:80"});
     upstream.departed.push_back({.name = "gone"});
     overview.upstreams.push_back(upstream);
@@ -40,6 +41,7 @@ Overview with_departed() {
     overview.departed_listeners.push_back(listener);
     UpstreamView upstream{.name = "past"};
     upstream.totals.retries = 4;
+    upstream.source_addresses = {{.address = "10.0.0.5", .connections = 3}};
     upstream.departed.push_back({.name = "b", .active = 3});
     upstream.departed.back().totals.established = 9;
     overview.departed_upstreams.push_back(upstream);
@@ -148,6 +150,7 @@ TEST(MetricsPage, M8_who_has_left_keeps_its_counters_and_its_sessions) {
                                "session_setup_seconds_count{listener=\"old\",upstream=\"past\"} 0",
                                "upstream_retries_total{upstream=\"past\"} 4",
                                "upstream_queue_seconds_count{upstream=\"past\"} 0",
+                               "source_ports_in_use{upstream=\"past\",address=\"10.0.0.5\"} 3",
                                "backend_connections_total{upstream=\"past\",backend=\"b\"} 9",
                                "backend_connections_active{upstream=\"past\",backend=\"b\"} 3"})
         EXPECT_TRUE(page.contains(std::string("\npenstock_") + sample + "\n")) << sample;

@@ -100,15 +100,18 @@ TEST(TokenFile, others_that_may_read_it_are_worth_a_warning) {
     std::filesystem::permissions(path, std::filesystem::perms(0644));
     const auto found = check_token_files(config_with({path}));
     ASSERT_EQ(found.size(), 1U);
-    EXPECT_EQ(config::format(found[0]),
-              path +
-                  ": warning: 'token_file' in [[admin.listener]]: can be read by every user of "
-                  "this machine; chmod 600\n");
+    EXPECT_EQ(
+        config::format(found[0]),
+        path +
+            ": warning: 'token_file' in [[admin.listener]]: others than its owner can read it; "
+            "chmod 600\n");
     auto strict = config_with({path});
     strict.process.strict_permissions = true;
     ASSERT_EQ(check_token_files(strict).size(), 1U);
     EXPECT_EQ(check_token_files(strict)[0].severity, config::Severity::error);
     std::filesystem::permissions(path, std::filesystem::perms(0640));
+    EXPECT_EQ(check_token_files(strict).size(), 1U) << "a group is others, too";
+    std::filesystem::permissions(path, std::filesystem::perms(0600));
     EXPECT_TRUE(check_token_files(strict).empty());
     EXPECT_TRUE(check_token_files(config_with({path})).empty());
 }

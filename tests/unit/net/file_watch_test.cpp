@@ -1,14 +1,30 @@
 #include "net/file_watch.hpp"
 
 #include <chrono>
+#include <cstddef>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <set>
 #include <string>
 #include <utility>
 
 #include <gtest/gtest.h>
+
+#include <sys/inotify.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace {
+std::size_t watches_asked_for = 0;
+}
+
+// In place of the library's: counts what the kernel is asked for.
+extern "C" int inotify_add_watch(int fd, const char* path, std::uint32_t mask) noexcept {
+    ++watches_asked_for;
+    return static_cast<int>(::syscall(SYS_inotify_add_watch, fd, path, mask));
+}
 
 namespace penstock::net {
 namespace {
@@ -210,6 +226,38 @@ TEST_F(FileWatchTest, what_changes_no_contents_is_no_change) {
     write(other, "b");
     EXPECT_TRUE(sees_change());
     EXPECT_EQ(changes, 1000);
+}
+
+// A change of one costs what one costs, and so does each that is added.
+TEST_F(FileWatchTest, of_many_files_only_those_concerned_are_looked_at) {
+    constexpr int count = 200;
+    const auto path_of = [this](int i) { return directory / std::to_string(i) / "list"; };
+    std::set<std::string> all;
+    for (int i = 0; i < count; ++i) {
+        fs::create_directory(path_of(i).parent_path());
+        write(path_of(i), "a");
+        all.insert(path_of(i).string());
+    }
+    const std::size_t of_one = resolve_chain(path_of(0).string()).size() + 1;
+    std::size_t before = watches_asked_for;
+    for (int i = 0; i < count; ++i) watch_path(path_of(i));
+    EXPECT_GE(watches_asked_for - before, count * of_one);
+    EXPECT_LE(watches_asked_for - before, count * of_one * 2);
+    before = watches_asked_for;
+    write(path_of(7), "b");
+    EXPECT_TRUE(sees_change());
+    write(directory / "new", "c");
+    fs::rename(directory / "new", path_of(7));
+    EXPECT_TRUE(sees_change());
+    EXPECT_LE(watches_asked_for - before, 20 * of_one);
+    before = watches_asked_for;
+    watch.keep_only(all);
+    EXPECT_EQ(watches_asked_for, before);
+    fs::remove(path_of(9));
+    EXPECT_TRUE(sees_change());
+    fs::rename(directory / "8", directory / "gone");
+    EXPECT_TRUE(sees_change());
+    EXPECT_EQ(changes, 4);
 }
 
 TEST(FileChain, follows_links_and_ends_at_what_is_missing) {

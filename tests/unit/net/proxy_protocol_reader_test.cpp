@@ -291,6 +291,15 @@ TEST(ProxyProtocolReader, TlvsInTheirOrderWithoutPadding) {
     EXPECT_EQ(reading.header.find(tlv_noop), nullptr);
 }
 
+TEST(ProxyProtocolReader, P4_UniqueIdIsShort) {
+    const std::string longest = proxied(tlv(0x05, std::string(128, 'i')));
+    expect_valid_in_pieces(longest);
+    EXPECT_EQ(read_text(longest).header.tlvs.size(), 1U);
+    EXPECT_EQ(read_text(proxied(tlv(0x05, std::string(129, 'i')))).problem,
+              "a TLV has a unique id of more than 128 bytes");
+    EXPECT_EQ(read_text(proxied(tlv(0xe0, std::string(129, 'i')))).status, Status::complete);
+}
+
 TEST(ProxyProtocolReader, P6_ChecksumRightWrongAbsentTwice) {
     // RFC 3720 B.4, and the check value that every table of CRCs gives.
     EXPECT_EQ(crc32c(bytes_of("123456789")), 0xe3069283U);

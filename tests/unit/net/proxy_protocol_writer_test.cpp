@@ -1,5 +1,6 @@
 #include "net/proxy_protocol/writer.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstring>
@@ -127,6 +128,7 @@ Header random_header(Random& random) {
         const auto type = static_cast<std::uint8_t>(random.below(256));
         if (type == tlv_crc32c || type == tlv_noop) continue;
         std::string value(random.below(random.below(3) == 0 ? 500 : 20), '\0');
+        if (type == tlv_unique_id) value.resize(std::min<std::size_t>(value.size(), 128));
         for (char& c : value) c = static_cast<char>(random.below(256));
         header.tlvs.push_back({.type = type, .value = std::move(value)});
     }

@@ -47,16 +47,19 @@ TEST(Gauges, add_up_by_name) {
                .listeners = {{"web", 3}},
                .upstreams = {{"up", {3, 1, 0}}},
                .backends = {{{"up", "a"}, {2, 1, 4}}},
+               .sources = {{{"up", "10.0.0.5"}, 2}},
                .workers = {{0, 3}}};
     one += Gauges{.connections = 2,
                   .listeners = {{"old", 2}},
                   .upstreams = {{"up", {2, 0, 5}}},
                   .backends = {{{"up", "a"}, {1, 0, 0}}, {{"up", "b"}, {1, 0, 0}}},
+                  .sources = {{{"up", "10.0.0.5"}, 1}, {{"up", "10.0.0.6"}, 4}},
                   .workers = {{0, 1}, {1, 1}}};
     const Gauges expected{.connections = 5,
                           .listeners = {{"old", 2}, {"web", 3}},
                           .upstreams = {{"up", {5, 1, 5}}},
                           .backends = {{{"up", "a"}, {3, 1, 4}}, {{"up", "b"}, {1, 0, 0}}},
+                          .sources = {{{"up", "10.0.0.5"}, 3}, {{"up", "10.0.0.6"}, 4}},
                           .workers = {{0, 4}, {1, 1}}};
     EXPECT_EQ(one, expected);
 }

@@ -104,22 +104,6 @@ TEST_F(MaterialTest, a_key_that_others_can_read_is_a_warning_or_an_error) {
     EXPECT_TRUE(mentions(refusal(true), "ticket.key")) << refusal(true);
 }
 
-TEST(SecretFileTest, root_may_hand_a_secret_to_a_group) {
-    const auto exposed = [](uid_t owner, gid_t group, mode_t mode) {
-        struct stat info{};
-        info.st_uid = owner;
-        info.st_gid = group;
-        info.st_mode = S_IFREG | mode;
-        return is_exposed(info);
-    };
-    EXPECT_FALSE(exposed(0, 65532, 0440)) << "fsGroup of Kubernetes";
-    EXPECT_FALSE(exposed(0, 65532, 0640));
-    EXPECT_TRUE(exposed(0, 65532, 0444));
-    EXPECT_TRUE(exposed(0, 0, 0640)) << "everybody in root's group";
-    EXPECT_TRUE(exposed(1000, 100, 0640)) << "a user's own group is whoever is in it";
-    EXPECT_FALSE(exposed(1000, 100, 0600));
-}
-
 TEST_F(MaterialTest, one_file_may_hold_the_certificate_and_its_key) {
     const auto certificate = certificate_for("a.test");
     tls_listener({{.cert = file("both.pem", certificate.cert_pem + certificate.key_pem)}});

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,7 @@ protected:
     void start(const config::CertificateFile& certificate,
                const std::vector<std::string>& ticket_keys = {}) {
         auto made = std::make_shared<config::Config>();
+        config = made;
         auto& listener = made->listeners.emplace_back();
         listener.name = "web";
         listener.bind.emplace_back(*Endpoint::parse("127.0.0.1:0"));
@@ -60,6 +62,7 @@ protected:
         server = *std::move(opened);
         files = std::make_unique<TlsFiles>(context, *server, tickets, log);
         files->on_change([this](const std::string& text) { changes.push_back(text); });
+        if (before_following) before_following();
         files->follow(made, *std::move(loaded));
     }
     template <typename Condition>
@@ -83,6 +86,8 @@ protected:
     std::vector<std::string> changes;
     boost::asio::io_context context{1};
     TicketKeyBook tickets;
+    ConfigPtr config;
+    std::function<void()> before_following;
     std::unique_ptr<Server> server;
     std::unique_ptr<TlsFiles> files;
 };
@@ -134,6 +139,32 @@ TEST_F(FollowedCertificates, a_pattern_takes_up_files_that_come_and_watches_them
     std::filesystem::remove(directory.path("2.pem"));
     ASSERT_TRUE(until([&] { return subjects().size() == 1; }));
     EXPECT_TRUE(serves("first.test"));
+}
+
+TEST_F(FollowedCertificates, C9_what_changes_between_loading_and_following_is_seen) {
+    const TestCertificate first = certificate_for("first.test");
+    const TestCertificate second = certificate_for("second.test");
+    before_following = [&] { write("both.pem", second.cert_pem + second.key_pem); };
+    start({.cert = write("both.pem", first.cert_pem + first.key_pem)});
+    EXPECT_TRUE(serves("first.test"));
+    EXPECT_TRUE(until([&] { return serves("second.test"); }));
+    EXPECT_EQ(files->taken(), 1U);
+}
+
+// A reload reads the files, and waits for the first verdicts on new backends meanwhile.
+TEST_F(FollowedCertificates,
+       C9_a_reload_that_has_read_the_files_before_they_changed_undoes_nothing) {
+    const TestCertificate first = certificate_for("first.test");
+    const TestCertificate second = certificate_for("second.test");
+    start({.cert = write("both.pem", first.cert_pem + first.key_pem)});
+    auto loaded = load_tls(*config, tickets);
+    ASSERT_TRUE(loaded) << loaded.error()[0];
+    write("both.pem", second.cert_pem + second.key_pem);
+    ASSERT_TRUE(until([&] { return serves("second.test"); }));
+    files->keep_unchanged(*loaded, *config);
+    files->follow(config, *std::move(loaded));
+    EXPECT_TRUE(until([&] { return serves("second.test"); }));
+    EXPECT_FALSE(serves("first.test"));
 }
 
 TEST_F(FollowedCertificates, T13_keys_of_tickets_change_with_their_files) {

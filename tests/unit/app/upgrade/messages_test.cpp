@@ -103,6 +103,7 @@ Gauges full_gauges() {
             .listeners = {{"old", 2}, {"web", 3}},
             .upstreams = {{"up", {5, 1, 4}}},
             .backends = {{{"up", "a"}, {3, 1, 4}}, {{"up", "b"}, {1, 0, 0}}},
+            .sources = {{{"up", "10.0.0.5"}, 6}, {{"up", "::1"}, 7}},
             .workers = {{0, 4}, {1, 1}}};
 }
 

@@ -23,6 +23,9 @@ protected:
     }
     void establish_rudely() {
         connect_rudely();
+        shake_rudely();
+    }
+    void shake_rudely() {
         ASSERT_TRUE(turn_until(loop, [this] {
             const int result = SSL_do_handshake(rude.get());
             step(*server);
@@ -56,6 +59,38 @@ TEST_F(TlsAbuseTest, T5_a_flood_of_new_keys_ends_the_stream) {
     update_keys(2000);
     EXPECT_EQ(end_of(*server), IoStatus::error);
     EXPECT_EQ(server->stream->error_text(), "too many messages without data");
+}
+
+TEST_F(TlsAbuseTest, T15_small_records_that_were_blocked_may_be_offered_again_in_parts) {
+    connect_rudely();
+    SSL_set_tlsext_max_fragment_length(rude.get(), TLSEXT_max_fragment_length_512);
+    shake_rudely();
+    const std::string text(8 * 1024 * 1024, 'a');
+    const auto bytes = std::as_bytes(std::span(text));
+    std::size_t sent = server->stream->send(bytes).bytes;
+    ASSERT_LT(sent, text.size()) << "the socket takes all of it";
+    // What follows the part that is offered is nobody's business.
+    const std::string part = std::string(600, 'a') + std::string(20000, 'X');
+    std::size_t got = 0;
+    bool strange = false;
+    std::array<char, 16384> buffer;
+    ASSERT_TRUE(turn_until(loop, [&] {
+        for (int n = 1; n > 0;) {
+            n = SSL_read(rude.get(), buffer.data(), buffer.size());
+            if (n <= 0) break;
+            got += static_cast<std::size_t>(n);
+            strange |= std::string_view(buffer.data(), static_cast<std::size_t>(n)).contains('X');
+        }
+        for (int i = 0; i < 1000 && sent < text.size(); ++i) {
+            const std::size_t most = std::min<std::size_t>(600, text.size() - sent);
+            const auto next = server->stream->send(std::as_bytes(std::span(part)).first(most));
+            if (!next.ok()) break;
+            sent += next.bytes;
+        }
+        return got >= text.size() || strange;
+    }));
+    EXPECT_FALSE(strange);
+    EXPECT_EQ(got, text.size());
 }
 
 TEST_F(TlsAbuseTest, T5_new_keys_between_data_are_fine) {

@@ -137,6 +137,26 @@ TEST_F(TlsClientTest, a_session_is_resumed_for_the_same_name_under_the_same_trus
     EXPECT_FALSE(session_after_round_trip());
 }
 
+// It is not shown again, and the session may be good for longer.
+TEST_F(TlsClientTest, a_session_does_not_outlive_the_certificate_of_the_server) {
+    client_options.verify = false;  // or there would be none to resume
+    for (const auto version : {Version::tls12, Version::tls13}) {
+        server_options.max_version = version;
+        for (const long days : {90L, -2L}) {
+            server_options.certificates = {
+                make_certificate({.names = {"DNS:a.test"}, .from_days = -9, .to_days = days},
+                                 &test_authority())
+                    .pair()};
+            make_contexts();
+            establish();
+            auto session = session_after_round_trip();
+            EXPECT_TRUE(session);
+            establish("a.test", &session);
+            EXPECT_EQ(client->stream->resumed(), days > 0);
+        }
+    }
+}
+
 // What a check does: the bytes go from hand to hand.
 TEST_F(TlsClientTest, a_client_without_a_socket_verifies_as_a_stream_does) {
     const auto says = [this](const std::string& name) {
