@@ -63,10 +63,4 @@ Result<void> send_state(const Endpoint& to, std::string_view state) noexcept {
     return {};
 }
 
-void notify_service_manager(std::string_view state) noexcept {
-    // Whether it is heard is up to the manager.
-    if (const auto to = notify_socket(config::process_environment()))
-        static_cast<void>(send_state(*to, state));
-}
-
 }  // namespace penstock::app

@@ -34,8 +34,26 @@ namespace penstock::app {
 /// One message. Waits at most a second for a manager that is busy.
 [[nodiscard]] Result<void> send_state(const Endpoint& to, std::string_view state) noexcept;
 
-/// The same to the manager of this process; nothing without one. Any thread, as long as nobody
-/// changes the environment.
-void notify_service_manager(std::string_view state) noexcept;
+/// That of this process, as it was found at the start.
+class ServiceManager {
+public:
+    /// There is none: nobody is told anything.
+    ServiceManager() = default;
+    /// `self`, `took_over`: as of watchdog_interval().
+    ServiceManager(const config::Environment& environment, pid_t self, bool took_over)
+        : socket_(notify_socket(environment)),
+          watchdog_(app::watchdog_interval(environment, self, took_over)) {}
+
+    [[nodiscard]] bool listens() const noexcept { return socket_.has_value(); }
+    [[nodiscard]] std::optional<Duration> watchdog_interval() const noexcept { return watchdog_; }
+    /// Any thread. Whether it is heard is up to the manager.
+    void notify(std::string_view state) const noexcept {
+        if (socket_) static_cast<void>(send_state(*socket_, state));
+    }
+
+private:
+    std::optional<Endpoint> socket_;
+    std::optional<Duration> watchdog_;
+};
 
 }  // namespace penstock::app

@@ -47,6 +47,7 @@ template <typename A>
 void fields(A& archive, typename A::template Of<SocketEntry>& entry) {
     archive("bind", entry.bind);
     archive("bound", entry.bound);
+    archive("listener", entry.listener);
     archive("count", entry.count);
     archive("unix_device", entry.unix_device);
     archive("unix_inode", entry.unix_inode);

@@ -27,7 +27,9 @@ TicketKey random_key() {
     if (RAND_bytes(key.name.data(), static_cast<int>(key.name.size())) != 1 ||
         RAND_priv_bytes(key.cipher.data(), static_cast<int>(key.cipher.size())) != 1 ||
         RAND_priv_bytes(key.mac.data(), static_cast<int>(key.mac.size())) != 1)
-        throw std::runtime_error("no random bytes for a key of session tickets");
+        throw std::runtime_error(
+            "OpenSSL has no random bytes for the keys of TLS session tickets: its default "
+            "provider is missing or broken");
     return key;
 }
 

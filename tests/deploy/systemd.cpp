@@ -98,6 +98,8 @@ TEST(SystemdUnit, serves_a_port_of_root_without_being_root) {
     EXPECT_NE(here.status_field("Uid").substr(0, 2), "0\t");
     EXPECT_TRUE(here.has_lines("/var/log/penstock/access.log", "completed"));
     EXPECT_EQ(here.machine.property("penstock.service", "LimitNOFILE"), "1048576");
+    // Itself and three from before upgrades, with as many workers as there may be.
+    EXPECT_GE(std::stoi(here.machine.property("penstock.service", "TasksMax")), 4 * (1024 + 64));
 }
 
 TEST(SystemdUnit, tells_a_true_start_time_although_most_of_proc_is_hidden) {
