@@ -16,7 +16,6 @@ public:
     /// The index that regions of this source carry.
     std::uint32_t add_source(Source source);
     [[nodiscard]] const Source& source(std::uint32_t file) const { return sources_.at(file); }
-    [[nodiscard]] std::size_t source_count() const noexcept { return sources_.size(); }
 
     void error(Region where, std::string message);
     void warning(Region where, std::string message);

@@ -336,7 +336,9 @@ asio::awaitable<void> UpstreamMonitor::first_verdicts() {
         (probe_ ? settings_->health_check.fast_interval + settings_->health_check.timeout
                 : Duration::zero());
     const TimePoint deadline = deadline_after(awaited_since_, longest);
-    while (!stopped_ && now() < deadline && !(discovery_.settled() && health_.settled())) {
+    // A set that is being built has in it whom the workers do not know yet.
+    while (!stopped_ && now() < deadline &&
+           !(discovery_.settled() && health_.settled() && !building_)) {
         expire_at(verdicts_, deadline);
         co_await verdicts_.async_wait(as_result);
     }
@@ -456,6 +458,7 @@ void UpstreamMonitor::on_set_built(std::uint32_t version,
     if (stopped_) return;
     publish();
     if (!changing_ && std::exchange(rebuild_, false)) rebuild_set();
+    verdicts_.cancel();
 }
 
 void UpstreamMonitor::use(std::shared_ptr<const balancer::BackendSet> set) {

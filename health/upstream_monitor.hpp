@@ -75,9 +75,9 @@ public:
     /// Ends all waiting, so that the io_context may run out of work.
     void stop();
 
-    /// Until every backend has been found and checked for the first time; at most one
-    /// fast_interval, in which the first checks start, one time-out of a check, and longest_look_up
-    /// where names have to be resolved before.
+    /// Until every backend has been found and checked for the first time, and the plane was told;
+    /// at most one fast_interval, in which the first checks start, one time-out of a check, and
+    /// longest_look_up where names have to be resolved before.
     [[nodiscard]] boost::asio::awaitable<void> first_verdicts();
     static constexpr Duration longest_look_up = std::chrono::seconds(5);
 

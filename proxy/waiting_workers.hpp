@@ -16,9 +16,6 @@ public:
     void mark(std::size_t worker) noexcept {
         if (!marks_[worker].exchange(true)) count_.fetch_add(1);
     }
-    void unmark(std::size_t worker) noexcept {
-        if (marks_[worker].exchange(false)) count_.fetch_sub(1);
-    }
     /// The next marked worker, round robin, or nothing. Costs one load while nobody waits.
     [[nodiscard]] std::optional<std::size_t> take_one() noexcept {
         if (count_.load() == 0) return std::nullopt;

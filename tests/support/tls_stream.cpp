@@ -252,11 +252,6 @@ void TlsStream::notify() {
     flush(patience);
 }
 
-std::string TlsStream::seal_notify() {
-    SSL_shutdown(native());
-    return take_output();
-}
-
 std::optional<int> TlsStream::alert() const { return state_->alert; }
 ssl_st* TlsStream::native() const { return state_->ssl.get(); }
 std::string TlsStream::version() const { return SSL_get_version(native()); }
@@ -282,11 +277,6 @@ std::string TlsStream::peer_common_name() const {
     const int n = X509_NAME_get_text_by_NID(X509_get_subject_name(cert.get()), NID_commonName,
                                             text.data(), static_cast<int>(text.size()));
     return n > 0 ? std::string(text.data(), static_cast<std::size_t>(n)) : std::string{};
-}
-
-bool TlsStream::peer_key_is_rsa() const {
-    const std::unique_ptr<X509, CertFree> cert(SSL_get1_peer_certificate(native()));
-    return cert && EVP_PKEY_get_base_id(X509_get0_pubkey(cert.get())) == EVP_PKEY_RSA;
 }
 
 std::int64_t TlsStream::peer_serial() const {

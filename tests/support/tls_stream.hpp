@@ -69,8 +69,6 @@ public:
     TlsEnd wait_end(milliseconds limit = patience, std::string* received = nullptr);
     /// close_notify: the end of what this side says.
     void notify();
-    /// The bytes of the close_notify: taken, not sent.
-    std::string seal_notify();
 
     /// While corked, whatever would be sent is collected; uncork() sends it in one go.
     void cork() { corked_ = true; }
@@ -101,7 +99,6 @@ public:
     [[nodiscard]] std::string server_name() const;  // as a server heard it
     [[nodiscard]] bool resumed() const;
     [[nodiscard]] std::string peer_common_name() const;
-    [[nodiscard]] bool peer_key_is_rsa() const;
     [[nodiscard]] std::int64_t peer_serial() const;
     /// The newest session that may be resumed; empty = none.
     [[nodiscard]] TlsSession session() const;

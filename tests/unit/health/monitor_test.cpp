@@ -1,12 +1,16 @@
 #include "health/upstream_monitor.hpp"
 
 #include <algorithm>
+#include <future>
+#include <optional>
 
 #include <gtest/gtest.h>
 
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
 
 #include "monitored.hpp"
+#include "tests/support/temp_dir.hpp"
 
 namespace penstock::health {
 namespace {
@@ -26,6 +30,31 @@ TEST(Monitor, nobody_is_available_before_the_first_verdict_and_many_verdicts_are
     ASSERT_TRUE(all.until([&] { return all.plane.available() == 50; }));
     EXPECT_LT(all.plane.published, 40);
     EXPECT_EQ(all.monitor->backends().size(), 50U);
+}
+
+// Whoever hears "ready" sends clients at once.
+TEST(Monitor, first_verdicts_are_there_once_the_workers_know_the_backends_that_were_found) {
+    const test::TempDir directory;
+    config::Discovery list;
+    list.type = config::DiscoveryType::file;
+    list.path = directory.write("list", "10.0.0.1:80\n");
+    Monitored found(0, {}, {list});
+    // The thread that builds the set is held up, from before it is asked to.
+    std::promise<void> builds;
+    const auto may_build = builds.get_future().share();
+    found.shared.on_backends = [&](const std::string&) {
+        boost::asio::post(found.builder, [may_build] { may_build.wait(); });
+    };
+    found.monitor->start(found.plane);
+    std::optional<std::size_t> available;
+    boost::asio::co_spawn(found.context, found.monitor->first_verdicts(),
+                          [&](std::exception_ptr) { available = found.plane.available(); });
+    EXPECT_TRUE(found.until([&] { return found.probe->done > 0; }));
+    found.context.restart();
+    found.context.poll();
+    builds.set_value();
+    ASSERT_TRUE(found.until([&] { return available.has_value(); }));
+    EXPECT_EQ(*available, 1U);
 }
 
 TEST(Monitor, at_most_so_many_checks_run_at_a_time) {

@@ -19,9 +19,6 @@ TEST(WaitingWorkers, wakes_each_marked_one_once_in_turns) {
     ASSERT_TRUE(first && second);
     EXPECT_NE(*first, *second);
     EXPECT_FALSE(waiting.take_one());
-    waiting.mark(1);
-    waiting.unmark(1);
-    EXPECT_FALSE(waiting.take_one());
 }
 
 }  // namespace
