@@ -54,7 +54,7 @@ std::expected<std::unique_ptr<Assembly>, StartFailure> Assembly::open(
     auto server =
         Server::open(origin.config,
                      {capacity.workers, capacity.limit.connections, buffer_cap(), access->policies,
-                      tls->contexts(), proxy->monitors->first(), &inheritance.sockets()},
+                      tls->contexts(), proxy->monitors->snapshots(), &inheritance.sockets()},
                      log);
     if (!server) return failed(server.error());
     proxy->server = *std::move(server);

@@ -93,7 +93,7 @@ void Monitors::restore(const std::string& upstream,
     if (Upstream* known = find(upstream)) known->monitor->restore_overrides(std::move(overrides));
 }
 
-std::vector<proxy::SnapshotPtr> Monitors::first() const {
+std::vector<proxy::SnapshotPtr> Monitors::snapshots() const {
     std::vector<proxy::SnapshotPtr> all;
     for (const auto& upstream : upstreams_) all.push_back(upstream.monitor->first());
     return all;

@@ -45,11 +45,11 @@ public:
     Monitors(const Monitors&) = delete;
     Monitors& operator=(const Monitors&) = delete;
 
-    /// Before first(): what operators have changed of an upstream's backends, in another process.
+    /// Before snapshots(): what operators have changed of an upstream's backends, in another process.
     void restore(const std::string& upstream,
                  std::map<std::string, health::UpstreamMonitor::Override> overrides);
-    /// What the workers start with, one per upstream.
-    [[nodiscard]] std::vector<proxy::SnapshotPtr> first() const;
+    /// What the workers start with, or go by, one per upstream.
+    [[nodiscard]] std::vector<proxy::SnapshotPtr> snapshots() const;
     /// Begins to look after the backends; `server` must outlive stop().
     void start(Server& server);
     /// Until all upstreams have their first verdicts, at most as long as a check may take.

@@ -26,10 +26,23 @@ enum ExitStatus : int {
 
 /// The control thread's loop, with its signals registered before anything takes time. From its
 /// destruction on they are ignored: the process is about to end by itself, as it was told.
-struct ControlLoop {
+class ControlLoop {
+    struct Context : boost::asio::io_context {
+        using io_context::io_context;
+        using io_context::shutdown;
+    };
+
+public:
     ControlLoop();
+    ControlLoop(const ControlLoop&) = delete;
+    ControlLoop& operator=(const ControlLoop&) = delete;
     ~ControlLoop();
-    boost::asio::io_context context{1};
+
+    /// Destroys what still waits in the loop, coroutines among it: to be called while what they
+    /// refer to lives. Nothing runs in it afterwards.
+    void abandon() { context.shutdown(); }
+
+    Context context{1};
     Control::Signals signals;
 };
 

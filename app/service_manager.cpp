@@ -32,12 +32,6 @@ std::string reloading_lines(TimePoint now) {
 
 std::string main_pid_line(pid_t pid) { return fmt::format("MAINPID={}", pid); }
 
-std::string status_line(std::string_view text) {
-    std::string line(text);
-    std::ranges::replace_if(line, [](char c) { return c == '\n' || c == '\r' || c == '\0'; }, ' ');
-    return "STATUS=" + line;
-}
-
 std::optional<Duration> watchdog_interval(const config::Environment& environment, pid_t self,
                                           bool took_over) {
     const auto limit = positive(environment("WATCHDOG_USEC").value_or(""));

@@ -14,15 +14,13 @@
 
 /// What a service manager, systemd above all, and this process tell each other: sd_notify(3) and
 /// sd_watchdog_enabled(3), without their library. Lines of one message are told at once:
-/// `"READY=1\n" + status_line("...")`.
+/// `main_pid_line(pid) + "\nREADY=1"`.
 namespace penstock::app {
 
 /// `now` lets the manager know that the message is no older than its own order to reload.
 [[nodiscard]] std::string reloading_lines(TimePoint now);
 /// From now on that process is the service; only the one that was may say so.
 [[nodiscard]] std::string main_pid_line(pid_t pid);
-/// For whoever looks at the service; one line, whatever the text is.
-[[nodiscard]] std::string status_line(std::string_view text);
 
 /// How often WATCHDOG=1 is due, which is half of the time after which the manager gives the
 /// process up; nothing = never. `took_over`: this process was started by the one that the manager

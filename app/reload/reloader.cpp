@@ -279,6 +279,8 @@ awaitable<bool> Reloader::put_in_force(Candidate& candidate, Prepared prepared) 
     // From here to the end without a pause: nobody sees one half of it.
     parts_.tls_files.keep_unchanged(candidate.tls, *config);
     prepared.server.tls = candidate.tls.contexts();
+    // Their tables are large: none of the workers is to be the last that lets go of them.
+    auto replaced = monitors.snapshots();
     prepared.server.snapshots = monitors.finish_change(change, *config);
     if (prepared.log) prepared.log();
     const auto applied = std::make_shared<asio::steady_timer>(parts_.context);
@@ -304,6 +306,7 @@ awaitable<bool> Reloader::put_in_force(Candidate& candidate, Prepared prepared) 
         co_await std::move(waiting);
     }
     if (*all_have_it) parts_.server.settle();
+    asio::post(monitors.builder(), [freed = std::move(replaced)] {});
     co_return true;
 }
 

@@ -9,6 +9,7 @@
 
 #include "app/upgrade/json_fields.hpp"
 #include "app/upgrade/ledger_fields.hpp"
+#include "base/secret.hpp"
 #include "config/names.hpp"
 #include "net/tls/options.hpp"
 
@@ -202,7 +203,7 @@ std::string serialize(const json::object& object) {
     std::string text;
     text.reserve(size);
     for (serializer.reset(&object); !serializer.done();) text += serializer.read(room);
-    ::explicit_bzero(room, sizeof room);
+    penstock::wipe(room, sizeof room);
     return text;
 }
 

@@ -26,10 +26,6 @@ ConfigText checked(std::vector<std::string> backends, std::string upstream) {
     return config;
 }
 
-bool says(const ProxyProcess& proxy, const std::string& text) {
-    return wait_for([&] { return proxy.errors().find(text) != std::string::npos; });
-}
-
 std::size_t times(const std::string& text, const std::string& part) {
     std::size_t n = 0;
     for (auto at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++n;
@@ -51,7 +47,7 @@ TEST(Health, a_backend_that_is_dead_at_the_start_gets_nobody_and_one_that_comes_
         EXPECT_EQ(served_by(proxy, i), "b1");
     }
     dead.start_listening();
-    ASSERT_TRUE(says(proxy, "backend b0 is up"));
+    ASSERT_TRUE(proxy.says("backend b0 is up"));
     std::map<std::string, int> served;
     for (int i = 0; i < 6; ++i) ASSERT_TRUE(echo_once(proxy.address()));
     for (const LogLine& line : expect_lines(proxy, 12)) ++served[line.backend];
@@ -66,11 +62,11 @@ TEST(Health, B5_a_server_that_is_killed_costs_nobody_a_connection) {
     Probe probe(proxy.address());
     ASSERT_TRUE(wait_for([&] { return a.accepted() > 5; }));
     a.backend().stop_listening();
-    ASSERT_TRUE(says(proxy, "backend b0 is down"));
+    ASSERT_TRUE(proxy.says("backend b0 is down"));
     const auto at_death = b.accepted();
     ASSERT_TRUE(wait_for([&] { return b.accepted() > at_death + 10; }));
     a.backend().start_listening();
-    ASSERT_TRUE(says(proxy, "backend b0 is up"));
+    ASSERT_TRUE(proxy.says("backend b0 is up"));
     const auto at_return = a.accepted();
     ASSERT_TRUE(wait_for([&] { return a.accepted() > at_return + 5; }));
     const auto result = probe.finish();
@@ -88,12 +84,12 @@ TEST(Health, B6_a_server_that_is_stopped_is_down_though_its_kernel_accepts) {
     auto session = established(proxy.address());
     ASSERT_TRUE(session);
     stopped.signal(SIGSTOP);
-    ASSERT_TRUE(says(proxy, "backend b0 is down"));
+    ASSERT_TRUE(proxy.says("backend b0 is down"));
     // A worker hears of it in its next turn: who came before that waits for the stopped server.
     ASSERT_TRUE(wait_for([&] { return echo_once(proxy.address(), 500ms).has_value(); }));
     for (int i = 0; i < 4; ++i) EXPECT_TRUE(echo_once(proxy.address()));
     stopped.signal(SIGCONT);
-    ASSERT_TRUE(says(proxy, "backend b0 is up"));
+    ASSERT_TRUE(proxy.says("backend b0 is up"));
     EXPECT_TRUE(ping(*session));
     session.reset();
     EXPECT_TRUE(echo_once(proxy.address()));
@@ -133,7 +129,7 @@ TEST(Health, B11_a_backend_that_resets_everybody_is_ejected_although_its_check_i
         client->finish();
         client->wait_end();
     }
-    ASSERT_TRUE(says(proxy, "backend b1"));
+    ASSERT_TRUE(proxy.says("backend b1"));
     const auto seen = bad.accepted();
     for (int i = 0; i < 20; ++i) EXPECT_TRUE(echo_once(proxy.address()));
     // Checks go on; they are what it accepts now.
@@ -175,11 +171,11 @@ TEST_P(HealthB14, sessions_of_a_backend_that_goes_down) {
     auto session = established(proxy.address());
     ASSERT_TRUE(session);
     backend.stop_listening();
-    ASSERT_TRUE(says(proxy, "backend b0 is down"));
+    ASSERT_TRUE(proxy.says("backend b0 is down"));
     if (!GetParam().killed) {
         EXPECT_TRUE(ping(*session));
         backend.start_listening();
-        ASSERT_TRUE(says(proxy, "backend b0 is up"));
+        ASSERT_TRUE(proxy.says("backend b0 is up"));
         EXPECT_TRUE(ping(*session));
         return;
     }
@@ -234,7 +230,7 @@ TEST(Health, back_ups_serve_while_the_first_tier_is_down) {
     ASSERT_TRUE(echo_once(proxy.address()));
     EXPECT_EQ(served_by(proxy, 0), "b0");
     first.stop_listening();
-    ASSERT_TRUE(says(proxy, "backend b0 is down"));
+    ASSERT_TRUE(proxy.says("backend b0 is down"));
     // The worker hears of it a little later than the log.
     std::size_t next = 1;
     EXPECT_TRUE(wait_for([&] {
@@ -244,7 +240,7 @@ TEST(Health, back_ups_serve_while_the_first_tier_is_down) {
         return served && line.backend == "b1" && line.attempts.size() == 1;
     }));
     first.start_listening();
-    ASSERT_TRUE(says(proxy, "backend b0 is up"));
+    ASSERT_TRUE(proxy.says("backend b0 is up"));
     EXPECT_TRUE(
         wait_for([&] { return echo_once(proxy.address()) && served_by(proxy, next++) == "b0"; }));
 }
@@ -314,7 +310,7 @@ removal_delay = "0s")");
     EXPECT_EQ(lines.front().backend, a.text()) << lines.front().raw;
     // A name server that fails changes nothing.
     names.set([](const std::string&, std::uint16_t, bool) { return DnsServer::Reply{.rcode = 2}; });
-    ASSERT_TRUE(says(proxy, "stay as they are"));
+    ASSERT_TRUE(proxy.says("stay as they are"));
     EXPECT_TRUE(echo_once(proxy.address()));
 }
 
@@ -328,7 +324,7 @@ TEST(Health, B8_a_backend_that_is_back_starts_slowly) {
         std::string(fast_check) + "\npanic_threshold = 0\nslow_start = { window = \"4s\" }"));
     ASSERT_TRUE(echo_once(proxy.address()));
     returning.start_listening();
-    ASSERT_TRUE(says(proxy, "backend b1 is up"));
+    ASSERT_TRUE(proxy.says("backend b1 is up"));
     const auto start = Clock::now();
     double planned = 0;
     std::size_t made = 0;
@@ -355,7 +351,7 @@ TEST(Health, R10_a_proxy_that_was_held_up_blames_no_backend) {
         const auto until = Clock::now() + 1s;
         wait_for([&] { return Clock::now() >= until; });
         proxy.signal(SIGCONT);
-        ASSERT_TRUE(says(proxy, "held up"));  // written once in ten seconds
+        ASSERT_TRUE(proxy.says("held up"));  // written once in ten seconds
         ASSERT_TRUE(echo_once(proxy.address()));
     }
     EXPECT_EQ(proxy.errors().find("is down"), std::string::npos) << proxy.errors();

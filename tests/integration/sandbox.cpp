@@ -49,10 +49,6 @@ std::vector<pid_t> children_of(pid_t pid) {
     return children;
 }
 
-bool logged(const ProxyProcess& proxy, const std::string& text) {
-    return wait_for([&] { return proxy.errors().contains(text); });
-}
-
 using Values = std::set<std::string>;
 
 TEST(Sandbox, confines_every_thread) {
@@ -72,8 +68,8 @@ TEST(Sandbox, confines_every_thread) {
               is_root ? Values{"0000000000000400"} : fields_of(::getpid(), "CapBnd"));
     for (const char* set : {"CapInh", "CapAmb"})
         EXPECT_EQ(fields_of(proxy.pid(), set), Values{"0000000000000000"}) << set;
-    EXPECT_TRUE(logged(proxy, "sandbox: seccomp, landlock (ABI "));
-    EXPECT_TRUE(logged(proxy, is_root ? "capabilities: net_bind_service" : "capabilities: none"));
+    EXPECT_TRUE(proxy.says("sandbox: seccomp, landlock (ABI "));
+    EXPECT_TRUE(proxy.says(is_root ? "capabilities: net_bind_service" : "capabilities: none"));
     std::ifstream limits("/proc/" + std::to_string(proxy.pid()) + "/limits");
     bool no_core = false;
     for (std::string line; std::getline(limits, line);)
@@ -92,7 +88,7 @@ TEST(Sandbox, off_confines_nothing) {
     ProxyProcess proxy(confined(echo, "off"));
     ASSERT_TRUE(echo_once(proxy.address()));
     EXPECT_EQ(fields_of(proxy.pid(), "Seccomp"), Values{"0"});
-    EXPECT_TRUE(logged(proxy, "sandbox: off (process.sandbox)"));
+    EXPECT_TRUE(proxy.says("sandbox: off (process.sandbox)"));
     const auto launchers = children_of(proxy.pid());
     ASSERT_EQ(launchers.size(), 1U);
     const fs::path launcher = "/proc/" + std::to_string(launchers.front()) + "/status";
@@ -130,7 +126,7 @@ TEST(FaultsH, H1_root_without_a_user_to_switch_to_is_warned_and_has_one_capabili
     EchoServer echo;
     ProxyProcess proxy(confined(echo, "auto"));
     const bool is_root = ::geteuid() == 0;
-    ASSERT_TRUE(logged(proxy, " workers, at most "));
+    ASSERT_TRUE(proxy.says(" workers, at most "));
     EXPECT_EQ(proxy.errors().contains("warn  running as root, "), is_root) << proxy.errors();
     EXPECT_EQ(fields_of(proxy.pid(), "CapEff"),
               Values{is_root ? "0000000000000400" : "0000000000000000"});
@@ -144,7 +140,7 @@ TEST(FaultsH, H1_another_user_is_not_warned_and_has_none) {
     ASSERT_EQ(::chown(directory.path().c_str(), nobody->pw_uid, nobody->pw_gid), 0);
     ProxyProcess proxy(confined(echo, "auto", "user = \"nobody\""),
                        {.directory = directory.path()});
-    ASSERT_TRUE(logged(proxy, " workers, at most "));
+    ASSERT_TRUE(proxy.says(" workers, at most "));
     EXPECT_FALSE(proxy.errors().contains("running as root")) << proxy.errors();
     EXPECT_EQ(fields_of(proxy.pid(), "CapEff"), Values{"0000000000000000"});
     EXPECT_TRUE(field_of("/proc/" + std::to_string(proxy.pid()) + "/status", "Uid")
@@ -251,11 +247,22 @@ TEST(Sandbox, a_log_that_the_user_may_not_write_is_warned_of) {
     EchoServer echo;
     ProxyProcess proxy(confined(echo, "auto", "user = \"nobody\""),
                        {.directory = directory.path()});
-    EXPECT_TRUE(logged(proxy, "access_log.target " + log)) << proxy.errors();
+    EXPECT_TRUE(proxy.says("access_log.target " + log)) << proxy.errors();
     EXPECT_TRUE(proxy.errors().contains("user 'nobody' may not write to this file"));
     struct stat status{};
     ASSERT_EQ(::stat(log.c_str(), &status), 0);
     EXPECT_EQ(status.st_uid, ::geteuid()) << "what was there is left alone";
+}
+
+TEST(Sandbox, standard_error_by_its_name_is_a_log_like_any_other) {
+    EchoServer echo;
+    ConfigText config = confined(echo, "strict");
+    config.log = "level = \"info\"\ntarget = \"/dev/stderr\"";  // a pipe to this test
+    ProxyProcess proxy(config);
+    EXPECT_TRUE(proxy.says("sandbox: seccomp, landlock (ABI "));
+    config.log = "level = \"debug\"\ntarget = \"/dev/stderr\"";
+    ASSERT_TRUE(proxy.change_to(config)) << proxy.errors();
+    EXPECT_TRUE(echo_once(proxy.address()));
 }
 
 TEST(Sandbox, listeners_come_with_a_reload_and_sockets_go_with_it) {
@@ -279,8 +286,8 @@ TEST(Sandbox, a_log_in_another_directory_needs_a_restart) {
     config.log = "level = \"info\"\ntarget = \"" + other.path("process.log") + "\"";
     EXPECT_FALSE(proxy.change_to(config));
     EXPECT_FALSE(fs::exists(other.path("process.log")));
-    EXPECT_TRUE(logged(proxy, "log.target " + other.path("process.log") + ": the sandbox"));
-    EXPECT_TRUE(proxy.errors().contains("write to " + other.path().string()));
+    EXPECT_TRUE(proxy.says("log.target " + other.path("process.log") + ": the sandbox"));
+    EXPECT_TRUE(proxy.says("write to " + other.path().string()));
     EXPECT_TRUE(echo_once(proxy.address())) << "it goes on";
     // What it was started with is forgotten by an upgrade.
     ASSERT_TRUE(proxy.upgrade());
@@ -316,8 +323,7 @@ TEST(Sandbox, a_runtime_directory_that_has_not_been_made_needs_a_restart) {
     ProxyProcess proxy(config, options);
     config.admin = std::string(door) + door_in_runtime;
     EXPECT_FALSE(proxy.change_to(config));
-    EXPECT_TRUE(logged(proxy, "does not let it make a socket in " + runtime + ","))
-        << proxy.errors();
+    EXPECT_TRUE(proxy.says("does not let it make a socket in " + runtime + ",")) << proxy.errors();
     ASSERT_TRUE(proxy.upgrade());
     EXPECT_TRUE(fs::exists(runtime + "/second.sock")) << proxy.errors();
 }
@@ -334,17 +340,17 @@ TEST(Sandbox, what_only_a_dropped_capability_could_do_needs_a_restart) {
     ConfigText with_group = plain;
     with_group.admin = std::string(door) + "socket_group = \"daemon\"\n";
     EXPECT_FALSE(proxy.change_to(with_group));
-    EXPECT_TRUE(logged(proxy, "admin.listener.socket_group daemon: the sandbox of this process"))
+    EXPECT_TRUE(proxy.says("admin.listener.socket_group daemon: the sandbox of this process"))
         << proxy.errors();
     ConfigText with_key = plain;
     with_key.services[0].listener = terminates({pair});
     EXPECT_FALSE(proxy.change_to(with_key));
-    EXPECT_TRUE(logged(proxy, pair.key_file + ": the sandbox of this process does not let it read"))
+    EXPECT_TRUE(proxy.says(pair.key_file + ": the sandbox of this process does not let it read"))
         << proxy.errors();
     with_key.admin = with_group.admin;
     proxy.rewrite(with_key);
     ASSERT_TRUE(proxy.upgrade());
-    EXPECT_TRUE(logged(proxy, "capabilities: net_bind_service chown dac_read_search"))
+    EXPECT_TRUE(proxy.says("capabilities: net_bind_service chown dac_read_search"))
         << proxy.errors();
 }
 
@@ -378,7 +384,7 @@ TEST(Sandbox, strict_follows_certificates_in_their_directory_and_no_further) {
     EXPECT_TRUE(errors_in(plan).contains("listener.tls.certificates " + far.cert_file))
         << plan.text;
     EXPECT_FALSE(proxy.reload());
-    EXPECT_TRUE(logged(proxy, "does not let it read from " + there.path().string()));
+    EXPECT_TRUE(proxy.says("does not let it read from " + there.path().string()));
     ASSERT_TRUE(proxy.upgrade()) << "the new process is confined by what it reads now";
 }
 

@@ -3,27 +3,13 @@
 
 #include <string>
 
-#include "tests/integration/scenario.hpp"
+#include "tests/integration/check_scenario.hpp"
 #include "tests/support/pki.hpp"
 #include "tests/support/proxy_header.hpp"
 #include "tests/support/tls_echo_server.hpp"
 
 namespace penstock::test {
 namespace {
-
-ConfigText checked(std::vector<std::string> backends, const std::string& check,
-                   const std::string& upstream) {
-    ConfigText config = one_service(
-        std::move(backends), "",
-        "health_check = { interval = \"100ms\", fast_interval = \"50ms\", timeout = \"30s\", " +
-            check + " }\n" + upstream);
-    config.log = R"(level = "info")";
-    return config;
-}
-
-bool says(const ProxyProcess& proxy, const std::string& text) {
-    return wait_for([&] { return proxy.errors().find(text) != std::string::npos; });
-}
 
 class ChecksInTls : public testing::Test {
 protected:
@@ -40,8 +26,8 @@ TEST_F(ChecksInTls, an_expired_certificate_takes_a_backend_out_and_is_named) {
         {.pair = pki.issue("old", {.names = {"DNS:a.example"}, .from_days = -9, .to_days = -2})});
     ProxyProcess proxy(checked({old.text(), good.text()}, R"(type = "tls")",
                                tls(", server_name = \"a.example\"")));
-    EXPECT_TRUE(says(proxy, "backend b0 is down")) << proxy.errors();
-    EXPECT_TRUE(says(proxy, "TLS handshake failed: certificate has expired")) << proxy.errors();
+    EXPECT_TRUE(proxy.says("backend b0 is down")) << proxy.errors();
+    EXPECT_TRUE(proxy.says("TLS handshake failed: certificate has expired")) << proxy.errors();
     EXPECT_TRUE(wait_for([&] { return good.established() >= 3; })) << proxy.errors();
     EXPECT_EQ(proxy.errors().find("backend b1 is down"), std::string::npos) << proxy.errors();
     EXPECT_EQ(good.visits().front().server_name, "a.example");
@@ -53,8 +39,8 @@ TEST_F(ChecksInTls, a_backend_by_its_address_needs_that_in_its_certificate) {
     ProxyProcess proxy(
         checked({right.text(), wrong.text()},
                 R"(type = "exchange", exchange = { send = "hello", expect = "hello" })", tls()));
-    EXPECT_TRUE(says(proxy, "backend b1 is down")) << proxy.errors();
-    EXPECT_TRUE(says(proxy, "mismatch")) << proxy.errors();
+    EXPECT_TRUE(proxy.says("backend b1 is down")) << proxy.errors();
+    EXPECT_TRUE(proxy.says("mismatch")) << proxy.errors();
     EXPECT_TRUE(wait_for([&] { return right.established() >= 3; })) << proxy.errors();
     EXPECT_EQ(proxy.errors().find("backend b0 is down"), std::string::npos) << proxy.errors();
 }
@@ -75,9 +61,9 @@ TEST_F(ChecksInTls, a_reload_changes_whom_checks_believe) {
                        tls(", server_name = \"" + name + "\""));
     };
     ProxyProcess proxy(named("b.example"));
-    ASSERT_TRUE(says(proxy, "backend b0 is down")) << proxy.errors();
+    ASSERT_TRUE(proxy.says("backend b0 is down")) << proxy.errors();
     ASSERT_TRUE(proxy.change_to(named("a.example"))) << proxy.errors();
-    EXPECT_TRUE(says(proxy, "backend b0 is up")) << proxy.errors();
+    EXPECT_TRUE(proxy.says("backend b0 is up")) << proxy.errors();
 }
 
 }  // namespace

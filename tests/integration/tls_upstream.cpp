@@ -157,35 +157,10 @@ TEST_F(TlsUpstream, T10_verify_false_takes_anything_and_warns) {
     TlsEchoServer backend({.pair = pki.issue("self", {.common_name = "x", .self_signed = true})});
     ProxyProcess proxy(one_service({backend.text()}, "", "tls = { verify = false }\n"));
     EXPECT_TRUE(echo_once(proxy.address()));
-    EXPECT_NE(proxy.errors().find("verify"), std::string::npos) << proxy.errors();
+    EXPECT_TRUE(proxy.says("verify")) << proxy.errors();
 }
 
 // ---- Broken backends
-
-TEST_F(TlsUpstream, T3_backend_that_stalls_anywhere_meets_the_connect_timeout) {
-    const Pair pair = local();
-    std::vector<std::unique_ptr<TlsEchoServer>> backends;
-    ConfigText config;
-    for (const std::size_t bytes : {0, 1, 5, 60, 127, 200, 700}) {
-        backends.push_back(
-            std::make_unique<TlsEchoServer>(TlsServerOptions{.pair = pair, .stalls_after = bytes}));
-        config.services.push_back(
-            {.name = "after" + std::to_string(bytes),
-             .backends = {backends.back()->text()},
-             .upstream = encrypts(pki.ca_file()) + "attempts = 1\nconnect_timeout = \"400ms\"\n"});
-    }
-    ProxyProcess proxy(config);
-    std::size_t count = 0;
-    for (const Service& service : config.services) {
-        const auto start = Clock::now();
-        EXPECT_FALSE(echo_once(proxy.address(service.name)));
-        EXPECT_TRUE(window_of(400ms).contains(since(start))) << service.name;
-        const LogLine line = expect_lines(proxy, ++count).back();
-        EXPECT_EQ(line.reason, "connect_failed") << line.raw;
-        EXPECT_EQ(line.attempts.at(0).error, "timeout") << line.raw;
-    }
-    for (const auto& backend : backends) EXPECT_EQ(backend->wait_over(1).size(), 1U);
-}
 
 TEST_F(TlsUpstream, T14_bytes_before_the_server_hello_never_reach_the_client) {
     const Pair pair = local();
@@ -195,7 +170,8 @@ TEST_F(TlsUpstream, T14_bytes_before_the_server_hello_never_reach_the_client) {
         TlsEchoServer backend({.pair = pair, .garbage = garbage});
         ProxyProcess proxy(to(backend.text(), "", "attempts = 1\n"));
         auto client = Socket::connect(proxy.address());
-        ASSERT_TRUE(client && client->send("ping"));
+        ASSERT_TRUE(client);
+        client->send("ping");  // it may be over already
         std::uint64_t got = 0;
         EXPECT_NE(client->wait_end(patience, &got), End::open);
         EXPECT_EQ(got, 0U);

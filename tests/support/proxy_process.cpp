@@ -164,6 +164,10 @@ void ProxyProcess::stop_old(milliseconds limit) {
     if (!known) ADD_FAILURE() << "old processes have ended, and status still lists them";
 }
 
+bool ProxyProcess::says(std::string_view text, milliseconds limit) const {
+    return wait_for([&] { return errors().contains(text); }, limit);
+}
+
 bool ProxyProcess::running() const {
     return heirs_.empty() ? child_->running() : heirs_.back().running();
 }

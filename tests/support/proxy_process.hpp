@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tests/support/access_log.hpp"
@@ -56,6 +57,9 @@ public:
     [[nodiscard]] const std::filesystem::path& directory() const { return directory_; }
     [[nodiscard]] const AccessLogReader& access_log() const { return access_log_; }
     [[nodiscard]] std::string errors() const { return child_->errors(); }
+    /// Waits until it has written that text to its log: an answer or a signal's effect may be seen
+    /// before the line about it.
+    [[nodiscard]] bool says(std::string_view text, milliseconds limit = patience) const;
     /// The admin API, on the unix socket in the private directory.
     [[nodiscard]] AdminClient admin() const;
     void signal(int number) const;

@@ -45,9 +45,6 @@ TEST(ServiceManager, G10_lines_are_as_the_manager_reads_them) {
     EXPECT_EQ(reloading_lines(TimePoint(seconds(12) + Duration(3999))),
               "RELOADING=1\nMONOTONIC_USEC=12000003");
     EXPECT_EQ(main_pid_line(4711), "MAINPID=4711");
-    EXPECT_EQ(status_line("9 connections"), "STATUS=9 connections");
-    EXPECT_EQ(status_line("x\nMAINPID=1\r\n"), "STATUS=x MAINPID=1  ")
-        << "a text brings no line of its own";
 }
 
 TEST(ServiceManager, G10_the_watchdog_is_due_twice_in_its_time) {
@@ -93,12 +90,12 @@ TEST(ServiceManager, G10_tells_by_a_path_and_by_an_abstract_name) {
             environment_of({{"NOTIFY_SOCKET", name}, {"WATCHDOG_USEC", "1000"}}), 12, false);
         EXPECT_TRUE(one.listens());
         EXPECT_EQ(one.watchdog_interval(), std::chrono::microseconds(500));
-        one.notify("READY=1\n" + status_line("all is well"));
+        one.notify(main_pid_line(4711) + "\nREADY=1");
         one.notify("STOPPING=1");
         const ServiceManager none(environment_of({}), 12, false);
         EXPECT_FALSE(none.listens());
         none.notify("WATCHDOG=1");
-        EXPECT_EQ(manager.message(), "READY=1\nSTATUS=all is well") << name;
+        EXPECT_EQ(manager.message(), "MAINPID=4711\nREADY=1") << name;
         EXPECT_EQ(manager.message(), "STOPPING=1") << name;
         EXPECT_EQ(manager.message(), "") << "without a manager nobody is told";
     }
