@@ -84,9 +84,9 @@ TEST(WatchConfig, apply_takes_what_is_good_and_tells_what_is_not) {
     EXPECT_TRUE(in_force(proxy, 9)) << proxy.errors();
     EXPECT_EQ(served_by(proxy.address(), {&a, &b}), 1U);
     // It is a key like any other: from now on the proxy waits again.
+    const double before = reloads_of(proxy) + 1;
     proxy.rewrite(watched("off", b.text(), 4));
-    EXPECT_TRUE(wait_for([&] { return in_force(proxy, 4); }));
-    const double before = reloads_of(proxy);
+    EXPECT_TRUE(wait_for([&] { return in_force(proxy, 4) && reloads_of(proxy) == before; }));
     proxy.rewrite(watched("off", b.text(), 5));
     std::this_thread::sleep_for(1s);  // by then a watcher would have acted
     EXPECT_EQ(reloads_of(proxy), before);
