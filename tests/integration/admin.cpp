@@ -223,7 +223,7 @@ TEST(Admin, H7_a_worker_that_waits_for_ever_leaves_its_stack_in_the_log) {
     EXPECT_EQ(proxy.admin().get("/livez").status, 503) << "the question has not set it free";
     // What it is good for.
     const std::string program = std::filesystem::path(penstock_binary()).filename().string() + "+";
-    std::vector<std::string> command{"addr2line", "-Cfe", penstock_binary()};
+    std::vector<std::string> command{"addr2line", "-Cfie", penstock_binary()};
     const std::string log = proxy.errors();
     for (auto at = log.find(program); at != std::string::npos; at = log.find(program, at + 1)) {
         const auto from = at + program.size();
