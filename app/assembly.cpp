@@ -84,14 +84,14 @@ void Assembly::follow_files(const Origin& origin, boost::asio::io_context& conte
 
 void Assembly::make_changers(const Origin& origin, boost::asio::io_context& context,
                              net::ProcessLog& log) {
-    reloader =
-        std::make_unique<Reloader>(Reloader::Parts{context, *server, *monitors, *access_files,
-                                                   *tls_files, ticket_keys, *admin, sandbox, log},
-                                   origin.file, origin.files);
+    reloader = std::make_unique<Reloader>(
+        Reloader::Parts{context, *server, *monitors, *access_files, *tls_files, ticket_keys, *admin,
+                        sandbox, origin.manager, log},
+        origin.file, origin.files);
     if (origin.program)
         upgrader = std::make_unique<upgrade::Upgrader>(
             upgrade::Upgrader::Parts{context, *server, *admin, *reloader, *old, ticket_keys, log,
-                                     *origin.program, origin.launcher});
+                                     origin.manager, *origin.program, origin.launcher});
 }
 
 void Assembly::wire(boost::asio::io_context& context) {

@@ -16,6 +16,7 @@
 #include "app/reload/reloader.hpp"
 #include "app/sandbox/sandbox.hpp"
 #include "app/server.hpp"
+#include "app/service_manager.hpp"
 #include "app/tls/tls_files.hpp"
 #include "app/upgrade/launcher.hpp"
 #include "app/upgrade/old_processes.hpp"
@@ -38,7 +39,8 @@ struct Origin {
     std::vector<std::string> files{};  // all that were read
     std::vector<std::string> patterns{};  // of included files
     std::optional<upgrade::Program> program{};  // nothing: cannot be upgraded
-    upgrade::Launcher* launcher = nullptr;      // null = the process starts programs itself
+    upgrade::Launcher* launcher = nullptr;  // of that program; null: none, or process 1
+    ServiceManager manager{};
 };
 
 /// Why nothing was started.

@@ -12,7 +12,6 @@
 #include "app/admin_api.hpp"
 #include "app/limits.hpp"
 #include "app/reload/reloader.hpp"
-#include "app/service_manager.hpp"
 #include "app/upgrade/old_processes.hpp"
 #include "app/upgrade/upgrader.hpp"
 
@@ -40,12 +39,14 @@ Control::Control(const Parts& parts)
       upgrader_(parts.upgrader),
       old_(parts.old),
       admin_(parts.admin),
+      manager_(parts.manager),
       log_(parts.log),
       event_(parts.context),
       ping_(parts.context) {}
 
-void Control::ping_service_manager(std::optional<Duration> interval) {
-    if (interval) asio::co_spawn(context_, ping(*interval), rethrow_failure);
+void Control::ping_service_manager() {
+    if (const auto interval = manager_.watchdog_interval())
+        asio::co_spawn(context_, ping(*interval), rethrow_failure);
 }
 
 // The workers' loops answer within this, or the manager may start the program anew. Once another
@@ -53,7 +54,7 @@ void Control::ping_service_manager(std::optional<Duration> interval) {
 asio::awaitable<void> Control::ping(Duration interval) {
     while (!retiring_) {
         const bool all_answer = admin_.service().all_workers_answer();
-        if (all_answer) notify_service_manager("WATCHDOG=1");
+        if (all_answer) manager_.notify("WATCHDOG=1");
         ping_.expires_after(std::chrono::duration_cast<std::chrono::steady_clock::duration>(
             next_ping(interval, all_answer)));
         const auto [error] = co_await ping_.async_wait(as_result);
@@ -121,7 +122,7 @@ void Control::retire() {
 }
 
 asio::awaitable<void> Control::stop_gracefully() {
-    notify_service_manager("STOPPING=1");
+    manager_.notify("STOPPING=1");
     admin_.service().set_stopping();
     reloader_.stop();
     if (upgrader_ != nullptr) upgrader_->stop();
@@ -143,7 +144,7 @@ asio::awaitable<void> Control::stop_gracefully() {
 // systemd asks all processes of a service to stop, and when the main one has ended, whoever is left
 // once more: which for those that drain would mean at once.
 asio::awaitable<void> Control::outlast_old_processes() {
-    if (at_once_ || old_.empty() || !notify_socket(config::process_environment())) co_return;
+    if (at_once_ || old_.empty() || !manager_.listens()) co_return;
     const auto [drain_wait, close_over] = server_.config().process.drain;
     log_.info("waiting for the processes that this one has taken over from, at most {} s",
               seconds(drain_wait + close_over));

@@ -1,13 +1,12 @@
 #pragma once
 
-#include <optional>
-
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/basic_waitable_timer.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 
 #include "app/server.hpp"
+#include "app/service_manager.hpp"
 #include "base/log.hpp"
 #include "config/config.hpp"
 #include "net/logger.hpp"
@@ -35,14 +34,15 @@ public:
         upgrade::Upgrader* upgrader;  // null = this process cannot be upgraded
         upgrade::OldProcesses& old;
         AdminApi& admin;
+        const ServiceManager& manager;
         net::ProcessLog& log;
     };
     explicit Control(const Parts& parts);
 
     /// Handles signals until a graceful stop has ended.
     boost::asio::awaitable<void> run();
-    /// Tells the service manager that all loops turn, so often; nothing = it does not ask.
-    void ping_service_manager(std::optional<Duration> interval);
+    /// Tells the service manager that all loops turn, if it wants to know.
+    void ping_service_manager();
     /// Another process has taken over: this one lets go of all sockets, and ends with its last
     /// session, or when upgrade_drain is over.
     void retire();
@@ -69,6 +69,7 @@ private:
     upgrade::Upgrader* upgrader_;
     upgrade::OldProcesses& old_;
     AdminApi& admin_;
+    const ServiceManager& manager_;
     net::ProcessLog& log_;
     boost::asio::basic_waitable_timer<std::chrono::steady_clock,
                                       boost::asio::wait_traits<std::chrono::steady_clock>,

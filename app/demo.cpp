@@ -106,8 +106,9 @@ int demo(const DemoOptions& options) try {
     }
     Inheritance nothing;
     return serve(
-        {std::make_shared<const config::Config>(config)}, loop, **log, nothing,
-        [&](const Server& server, const AdminApi& admin) {
+        {.config = std::make_shared<const config::Config>(config),
+         .manager = {config::process_environment(), ::getpid(), false}},
+        loop, **log, nothing, [&](const Server& server, const AdminApi& admin) {
             print_welcome(server, admin, backends, socket);
             const auto port = server.bound().front().address.port();
             boost::asio::co_spawn(

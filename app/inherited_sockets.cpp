@@ -87,6 +87,7 @@ std::expected<void, std::string> InheritedSockets::add(
                     fmt::format("a descriptor of {} that the running process sent {}", entry.bind,
                                 socket.error()));
             sockets_.push_back({.bind = entry.bind,
+                                .listener = entry.listener,
                                 .fd = std::move(fds[next]),
                                 .bound = std::move(socket->bound),
                                 .path = {entry.unix_device, entry.unix_inode}});
@@ -97,8 +98,9 @@ std::expected<void, std::string> InheritedSockets::add(
         fmt::format("the running process announced {} sockets and sent {}", next, fds.size()));
 }
 
-InheritedSockets::Groups InheritedSockets::take(const std::string& bind) {
-    if (!must_be_inherited(bind)) return take_address(bind);
+InheritedSockets::Groups InheritedSockets::take(const std::string& bind, Claim claim,
+                                                const std::string& listener) {
+    if (!must_be_inherited(bind)) return take_address(bind, claim, listener);
     auto groups = take_if(bind, [&](const Socket& socket) {
         return socket.bind == bind || (socket.number >= 0 && name_of_fd(socket.number) == bind);
     });
@@ -106,9 +108,14 @@ InheritedSockets::Groups InheritedSockets::take(const std::string& bind) {
     return groups;
 }
 
-InheritedSockets::Groups InheritedSockets::take_address(const std::string& bind) {
-    auto first = std::ranges::find(sockets_, bind, &Socket::bind);
-    if (first == sockets_.end())
+InheritedSockets::Groups InheritedSockets::take_address(const std::string& bind, Claim claim,
+                                                        const std::string& listener) {
+    auto first = sockets_.end();
+    if (claim != Claim::address)
+        first = std::ranges::find_if(sockets_, [&](const Socket& socket) {
+            return socket.bind == bind && (claim == Claim::any || socket.listener == listener);
+        });
+    if (claim != Claim::own && first == sockets_.end())
         first = std::ranges::find(sockets_, bind,
                                   [](const Socket& socket) { return socket.bound.to_string(); });
     if (first == sockets_.end()) return {};

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <expected>
 #include <set>
 #include <string>
@@ -35,12 +36,19 @@ public:
     [[nodiscard]] std::expected<void, std::string> add(
         const std::vector<upgrade::SocketEntry>& entries, std::vector<net::UniqueFd> fds);
 
+    /// What of an address makes sockets a listener's. Port 0 may stand for several listeners: ask
+    /// for all of them in this order, lest one takes what is another's.
+    enum class Claim : std::uint8_t {
+        own,  // the same words of that listener
+        address,  // bound to it
+        any,  // the same words of any listener, otherwise bound to it
+    };
     /// The sockets of a bind address as it is configured, one group for each address that they are
     /// bound to. `systemd:NAME` are all of that name, `fd:N` is that one descriptor; they have to
-    /// be there, or it is an error. Of any other address, there is one group or none: that of the
-    /// same words, otherwise one that is bound to it. Each socket is taken once.
+    /// be there, or it is an error, whatever the claim. Of any other address, there is one group or
+    /// none. Each socket is taken once.
     [[nodiscard]] std::expected<std::vector<net::ListenGroup>, std::string> take(
-        const std::string& bind);
+        const std::string& bind, Claim claim = Claim::any, const std::string& listener = "");
 
     /// True for `systemd:NAME` and `fd:N`: nobody can open these anew.
     [[nodiscard]] static bool must_be_inherited(std::string_view bind) noexcept;
@@ -52,6 +60,7 @@ public:
 private:
     struct Socket {
         std::string bind{};
+        std::string listener{};  // "" = not known
         net::UniqueFd fd{};
         int number = -1;  // as the service manager passed it
         Endpoint bound{};
@@ -62,7 +71,8 @@ private:
     /// Those that `wanted` says, grouped by their addresses.
     template <typename Predicate>
     [[nodiscard]] Groups take_if(const std::string& bind, Predicate wanted);
-    [[nodiscard]] Groups take_address(const std::string& bind);
+    [[nodiscard]] Groups take_address(const std::string& bind, Claim claim,
+                                      const std::string& listener);
     [[nodiscard]] std::string refusal(const std::string& bind) const;
 
     std::vector<Socket> sockets_;

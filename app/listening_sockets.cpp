@@ -1,6 +1,8 @@
 #include "app/listening_sockets.hpp"
 
 #include <algorithm>
+#include <array>
+#include <map>
 #include <utility>
 
 #include <fmt/format.h>
@@ -14,6 +16,24 @@ bool overlap(const Endpoint& a, const Endpoint& b) noexcept {
     if (a.is_unix() || b.is_unix() || a.family() != b.family() || a.port() != b.port())
         return false;
     return a.is_any_address() || b.is_any_address();
+}
+
+// Of all listeners by the first, then of all by the next.
+constexpr std::array claims{InheritedSockets::Claim::own, InheritedSockets::Claim::address,
+                            InheritedSockets::Claim::any};
+
+bool is_claimed(const ListeningSockets::Group& group, InheritedSockets::Claim claim,
+                const std::string& listener, const std::string& bind) {
+    using Claim = InheritedSockets::Claim;
+    if (claim == Claim::address) return group.sockets.sockets.front().bound().to_string() == bind;
+    return group.bind == bind && (claim == Claim::any || group.listener == listener);
+}
+
+bool has(const ListeningSockets::Wanted& wanted, const std::string& listener,
+         const std::string& bind) {
+    return std::ranges::any_of(wanted.groups, [&](const ListeningSockets::Group& group) {
+        return group.listener == listener && group.bind == bind;
+    });
 }
 
 std::size_t place_of(const config::Config& config, const std::string& listener) {
@@ -38,20 +58,17 @@ void ListeningSockets::put_in_order(const config::Config& config, Wanted& wanted
 }
 
 void ListeningSockets::keep_present(const config::Config& config, Wanted& wanted) const {
+    using Claim = InheritedSockets::Claim;
     std::vector<bool> claimed(groups_.size());
-    for (const bool own_only : {true, false})
+    for (const Claim claim : claims)
         for (const auto& listener : config.listeners)
             for (const auto& bind : listener.bind) {
                 const std::string name = bind.to_string();
-                const auto settled = std::ranges::find_if(wanted.groups, [&](const Group& group) {
-                    return group.listener == listener.name && group.bind == name;
-                });
                 // Port 0 and systemd's names may stand for several.
-                if (!own_only && settled != wanted.groups.end()) continue;
+                if (claim != Claim::own && has(wanted, listener.name, name)) continue;
                 for (std::size_t i = 0; i < groups_.size(); ++i) {
                     const Group& group = groups_[i];
-                    if (claimed[i] || group.bind != name) continue;
-                    if (own_only && group.listener != listener.name) continue;
+                    if (claimed[i] || !is_claimed(group, claim, listener.name, name)) continue;
                     claimed[i] = true;
                     wanted.groups.push_back({listener.name, name, {}});
                     wanted.kept.push_back(i);
@@ -60,64 +77,85 @@ void ListeningSockets::keep_present(const config::Config& config, Wanted& wanted
             }
 }
 
+std::vector<ListeningSockets::Missing> ListeningSockets::missing_of(const config::Config& config,
+                                                                    const Wanted& wanted) {
+    std::vector<Missing> missing;
+    for (const auto& listener : config.listeners) {
+        std::map<std::string, std::ptrdiff_t> asked;  // port 0 may be there several times
+        for (const auto& bind : listener.bind) {
+            const std::string name = bind.to_string();
+            const auto kept = std::ranges::count_if(wanted.groups, [&](const Group& group) {
+                return group.listener == listener.name && group.bind == name;
+            });
+            const auto needed = bind.inherited() ? 1 : ++asked[name];
+            if (kept < needed) missing.push_back({&listener, &bind});
+        }
+    }
+    return missing;
+}
+
 std::expected<ListeningSockets::Wanted, std::string> ListeningSockets::open(
     const config::Config& config, InheritedSockets* inherited) const {
     Wanted wanted;
     keep_present(config, wanted);
-    const std::size_t kept = wanted.groups.size();
-    for (const auto& listener : config.listeners)
-        for (const auto& bind : listener.bind) {
-            const auto end = wanted.groups.begin() + static_cast<std::ptrdiff_t>(kept);
-            const bool present = std::any_of(wanted.groups.begin(), end, [&](const Group& group) {
-                return group.listener == listener.name && group.bind == bind.to_string();
-            });
-            if (present) continue;
-            if (auto opened = open_bind(listener, bind, inherited, wanted); !opened) {
-                withdraw(wanted);
-                return std::unexpected(
-                    fmt::format("listener {}: {}", listener.name, opened.error()));
-            }
-        }
+    auto missing = missing_of(config, wanted);
+    InheritedSockets none;
+    auto done = inherit(missing, inherited != nullptr ? *inherited : none, wanted);
+    for (const auto& one : missing) {
+        if (!done) break;
+        if (!one.found) done = open(one, wanted);
+    }
+    if (!done) {
+        withdraw(wanted);
+        return std::unexpected(done.error());
+    }
     put_in_order(config, wanted);
     return wanted;
 }
 
-std::expected<void, std::string> ListeningSockets::open_bind(const config::Listener& listener,
-                                                             const config::Bind& bind,
-                                                             InheritedSockets* inherited,
-                                                             Wanted& wanted) const {
-    InheritedSockets none;
-    const auto taken =
-        inherit(listener.name, bind, inherited != nullptr ? *inherited : none, wanted);
-    if (!taken) return std::unexpected(taken.error());
-    if (*taken) return {};
+ListeningSockets::Opened ListeningSockets::open(const Missing& one, Wanted& wanted) const {
     const bool beside_own = std::ranges::any_of(groups_, [&](const Group& group) {
-        return overlap(group.sockets.sockets.front().bound(), bind.address);
+        return overlap(group.sockets.sockets.front().bound(), one.bind->address);
     });
-    auto opened = net::open_listen_group(bind.address, workers_, beside_own);
-    if (!opened) return std::unexpected(opened.error().message);
-    wanted.groups.push_back({listener.name, bind.to_string(), *std::move(opened)});
+    auto opened = net::open_listen_group(one.bind->address, workers_, beside_own);
+    if (!opened)
+        return std::unexpected(
+            fmt::format("listener {}: {}", one.listener->name, opened.error().message));
+    wanted.groups.push_back({one.listener->name, one.bind->to_string(), *std::move(opened)});
     wanted.kept.push_back(Wanted::npos);
     return {};
 }
 
-// True: there were some. They listen already; those that are missing for the workers are opened.
-std::expected<bool, std::string> ListeningSockets::inherit(const std::string& listener,
-                                                           const config::Bind& bind,
-                                                           InheritedSockets& inherited,
-                                                           Wanted& wanted) const {
-    auto groups = inherited.take(bind.to_string());
-    if (!groups) return std::unexpected(groups.error());
+ListeningSockets::Opened ListeningSockets::inherit(std::vector<Missing>& missing,
+                                                   InheritedSockets& inherited,
+                                                   Wanted& wanted) const {
+    for (const auto claim : claims)
+        for (auto& one : missing) {
+            if (one.found) continue;
+            if (auto taken = inherit(one, inherited, claim, wanted); !taken) return taken;
+        }
+    return {};
+}
+
+// They listen already; those that are missing for the workers are opened.
+ListeningSockets::Opened ListeningSockets::inherit(Missing& one, InheritedSockets& inherited,
+                                                   InheritedSockets::Claim claim,
+                                                   Wanted& wanted) const {
+    const std::string& listener = one.listener->name;
+    const std::string bind = one.bind->to_string();
+    auto groups = inherited.take(bind, claim, listener);
+    if (!groups) return std::unexpected(fmt::format("listener {}: {}", listener, groups.error()));
     for (auto& group : *groups) {
         if (auto grown = net::grow_listen_group(group, workers_); !grown)
             wanted.warnings.push_back(
                 fmt::format("listener {}: {}; its workers share fewer sockets", listener,
                             grown.error().message));
         group.path_stays = true;
-        wanted.groups.push_back({listener, bind.to_string(), std::move(group)});
+        wanted.groups.push_back({listener, bind, std::move(group)});
         wanted.kept.push_back(Wanted::npos);
+        one.found = true;
     }
-    return !groups->empty();
+    return {};
 }
 
 std::expected<void, std::string> ListeningSockets::listen(Wanted& wanted,
@@ -146,6 +184,7 @@ void ListeningSockets::adopt(Wanted wanted, const config::Config& config) {
         if (wanted.kept[i] != Wanted::npos) {
             Group& present = groups_[wanted.kept[i]];
             present.listener = group.listener;
+            present.bind = group.bind;
             for (const int fd : present.fds)
                 net::set_backlog(
                     fd,

@@ -71,16 +71,24 @@ public:
 private:
     /// As the configuration has them: so they are shown.
     static void put_in_order(const config::Config& config, Wanted& wanted);
+    /// One bind of one listener that needs sockets.
+    struct Missing {
+        const config::Listener* listener;
+        const config::Bind* bind;
+        bool found = false;
+    };
+    using Opened = std::expected<void, std::string>;  // the error is the user's
+
     /// Which of the present groups stay; those that stay where they are have the first claim.
     void keep_present(const config::Config& config, Wanted& wanted) const;
-    [[nodiscard]] std::expected<void, std::string> open_bind(const config::Listener& listener,
-                                                             const config::Bind& bind,
-                                                             InheritedSockets* inherited,
-                                                             Wanted& wanted) const;
-    [[nodiscard]] std::expected<bool, std::string> inherit(const std::string& listener,
-                                                           const config::Bind& bind,
-                                                           InheritedSockets& inherited,
-                                                           Wanted& wanted) const;
+    /// The binds that keep_present() has found nothing for.
+    [[nodiscard]] static std::vector<Missing> missing_of(const config::Config& config,
+                                                         const Wanted& wanted);
+    [[nodiscard]] Opened inherit(std::vector<Missing>& missing, InheritedSockets& inherited,
+                                 Wanted& wanted) const;
+    [[nodiscard]] Opened inherit(Missing& one, InheritedSockets& inherited,
+                                 InheritedSockets::Claim claim, Wanted& wanted) const;
+    [[nodiscard]] Opened open(const Missing& one, Wanted& wanted) const;
 
     std::size_t workers_;
     std::vector<Group> groups_;

@@ -81,26 +81,32 @@ void close_from(int first) noexcept {
     for (int fd = first; std::cmp_less(fd, end); ++fd) ::close(fd);
 }
 
-std::expected<void, std::string> switch_user(const std::string& user, const std::string& group) {
-    if (user.empty() && group.empty()) return {};
+std::expected<Identity, std::string> find_identity(const std::string& user,
+                                                   const std::string& group) {
     const passwd* account = user.empty() ? nullptr : ::getpwnam(user.c_str());
     if (!user.empty() && account == nullptr)
         return std::unexpected(fmt::format("process.user: there is no user '{}'", user));
     const ::group* named = group.empty() ? nullptr : ::getgrnam(group.c_str());
     if (!group.empty() && named == nullptr)
         return std::unexpected(fmt::format("process.group: there is no group '{}'", group));
+    return Identity{account != nullptr ? account->pw_uid : ::geteuid(),
+                    named != nullptr     ? named->gr_gid
+                    : account != nullptr ? account->pw_gid
+                                         : ::getegid()};
+}
 
-    const uid_t uid = account != nullptr ? account->pw_uid : ::geteuid();
-    const gid_t gid = named != nullptr     ? named->gr_gid
-                      : account != nullptr ? account->pw_gid
-                                           : ::getegid();
+std::expected<void, std::string> switch_user(const std::string& user, const std::string& group) {
+    if (user.empty() && group.empty()) return {};
+    const auto who = find_identity(user, group);
+    if (!who) return std::unexpected(who.error());
+    const auto [uid, gid] = *who;
     if (uid == ::geteuid() && gid == ::getegid() && ::geteuid() != 0) return {};
     if (::geteuid() != 0)
         return std::unexpected(
             "process.user and process.group need a start as root; remove them "
             "or start as root");
     const bool switched =
-        (account != nullptr ? ::initgroups(user.c_str(), gid) : ::setgroups(1, &gid)) == 0 &&
+        (!user.empty() ? ::initgroups(user.c_str(), gid) : ::setgroups(1, &gid)) == 0 &&
         ::setresgid(gid, gid, gid) == 0 && ::setresuid(uid, uid, uid) == 0;
     if (!switched)
         return std::unexpected(fmt::format("cannot switch to user '{}', group '{}': {}", user,

@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include <sys/types.h>
+
 namespace penstock::app {
 
 /// Opens /dev/null on descriptors 0 to 2 where they are closed, so that no socket ever takes the
@@ -27,6 +29,14 @@ void close_from(int first) noexcept;
 
 /// Writes a whole line to standard output; a closed or broken output is not an error.
 void print_line(std::string_view line) noexcept;
+
+struct Identity {
+    uid_t uid;
+    gid_t gid;
+};
+/// Who that is, by names; empty = as this process is. The error names the key.
+[[nodiscard]] std::expected<Identity, std::string> find_identity(const std::string& user,
+                                                                 const std::string& group);
 
 /// Switches to `user` and `group` (names; empty = keep), with its supplementary groups. The error
 /// says which and why.

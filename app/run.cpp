@@ -13,10 +13,10 @@
 #include "app/assembly.hpp"
 #include "app/control.hpp"
 #include "app/diagnostics.hpp"
+#include "app/log_files.hpp"
 #include "app/log_options.hpp"
 #include "app/process.hpp"
 #include "app/sandbox/sandbox.hpp"
-#include "app/service_manager.hpp"
 #include "app/version.hpp"
 
 namespace penstock::app {
@@ -35,6 +35,14 @@ void warn_of_clamped_backlogs(const config::Config& config, Logger& log) {
                 "listener {}: backlog {} is clamped to {} by net.core.somaxconn; raise it or "
                 "lower the key",
                 listener.name, listener.backlog, *limit);
+}
+
+// Whoever names root wants it so.
+void warn_of_root(const config::Process& process, Logger& log) {
+    if (::geteuid() == 0 && process.user.empty())
+        log.warn(
+            "running as root, which nothing here needs once sockets are open: set process.user to "
+            "a user of its own, or start as one, with CAP_NET_BIND_SERVICE for ports below 1024");
 }
 
 // Until the first verdicts of health are there. False: a signal to stop came first.
@@ -74,13 +82,13 @@ struct AbandonedAtEnd {
 };
 
 // Until a graceful stop has ended.
-void operate(ControlLoop& loop, net::ProcessLog& log, Assembly& proxy, bool took_over) {
+void operate(const ServiceManager& manager, ControlLoop& loop, net::ProcessLog& log,
+             Assembly& proxy) {
     Control control({loop.context, loop.signals, *proxy.server, *proxy.reloader,
-                     proxy.upgrader.get(), *proxy.old, *proxy.admin, log});
+                     proxy.upgrader.get(), *proxy.old, *proxy.admin, manager, log});
     const AbandonedAtEnd before_control{loop};
     if (proxy.upgrader) proxy.upgrader->on_replaced([&control] { control.retire(); });
-    control.ping_service_manager(
-        watchdog_interval(config::process_environment(), ::getpid(), took_over));
+    control.ping_service_manager();
     boost::asio::co_spawn(loop.context, control.run(), [&](std::exception_ptr error) {
         proxy.reloader->stop();
         proxy.old->stop();
@@ -112,15 +120,11 @@ std::expected<void, std::string> enter_sandbox(const Origin& origin, Assembly& p
     return {};
 }
 
-// The process that will start this one's successor; none where it may do so itself, or where there
-// cannot be one. Before there are other threads, and keys. systemd gives no time to end to a main
-// process that is another one's child, as each successor is at first, unless there is one more
-// process in its service: this one.
+// Before there are other threads, and keys. Process 1 of a container has none: it is not upgraded.
 std::expected<std::optional<upgrade::Launcher>, std::string> make_launcher(
     const config::Process& process, const upgrade::Program& program) {
-    const bool is_managed = notify_socket(config::process_environment()).has_value();
+    if (::getpid() == 1) return std::nullopt;
     const bool is_confined = sandbox::possible(process.sandbox).has_value();
-    if ((!is_confined && !is_managed) || ::getpid() == 1) return std::nullopt;
     auto launcher = upgrade::Launcher::start(program, process.user, process.group, is_confined);
     if (!launcher) return std::unexpected(launcher.error());
     return *std::move(launcher);
@@ -177,6 +181,7 @@ int serve(const Origin& origin, ControlLoop& loop, net::ProcessLog& log, Inherit
     if (!opened) return give_up(inheritance, opened.error().message, opened.error().status);
     Assembly& proxy = **opened;
     const AbandonedAtEnd before_proxy{loop};
+    for (const auto& sentence : log_files_of_others(*origin.config)) log.warn("{}", sentence);
     const bool takes_over = inheritance.takes_over();
     if (auto confined = enter_sandbox(origin, proxy, log); !confined) {
         if (!takes_over) proxy.server->withdraw();
@@ -204,13 +209,14 @@ int serve(const Origin& origin, ControlLoop& loop, net::ProcessLog& log, Inherit
     log.info("penstock {}: {} workers, at most {} connections ({})", version(), capacity->workers,
              with_commas(capacity->limit.connections), capacity->limit.cause);
     when_ready(*proxy.server, *proxy.admin);
-    notify_service_manager("READY=1");
-    operate(loop, log, proxy, takes_over);
+    origin.manager.notify("READY=1");
+    operate(origin.manager, loop, log, proxy);
     return ExitStatus::success;
 }
 
 int run(const std::string& config_file, upgrade::Program program) {
-    auto inheritance = Inheritance::take(config::process_environment());
+    const auto environment = config::process_environment();
+    auto inheritance = Inheritance::take(environment);
     if (!inheritance) {
         report(inheritance.error());
         return ExitStatus::failure;
@@ -226,16 +232,19 @@ int run(const std::string& config_file, upgrade::Program program) {
     }
     auto launcher = make_launcher(loaded.config.process, program);
     if (!launcher) return give_up(*inheritance, launcher.error(), ExitStatus::failure);
+    make_log_files(loaded.config);
     auto log = net::ProcessLog::open(logger_options(loaded.config.log));
     if (!log)
         return give_up(*inheritance, fmt::format("cannot open the log: {}", log.error()),
                        ExitStatus::failure);
+    warn_of_root(loaded.config.process, **log);
     const Origin origin{std::make_shared<const config::Config>(std::move(loaded.config)),
                         std::filesystem::absolute(config_file).lexically_normal().string(),
                         std::move(loaded.files),
                         std::move(loaded.include_patterns),
                         std::move(program),
-                        *launcher ? &**launcher : nullptr};
+                        *launcher ? &**launcher : nullptr,
+                        {environment, ::getpid(), inheritance->takes_over()}};
     return serve(origin, loop, **log, *inheritance, [](const Server& server, const AdminApi&) {
         for (const auto& [listener, address] : server.bound())
             print_line(fmt::format("listening {} {}", listener, address.to_string()));

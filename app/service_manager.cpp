@@ -32,12 +32,6 @@ std::string reloading_lines(TimePoint now) {
 
 std::string main_pid_line(pid_t pid) { return fmt::format("MAINPID={}", pid); }
 
-std::string status_line(std::string_view text) {
-    std::string line(text);
-    std::ranges::replace_if(line, [](char c) { return c == '\n' || c == '\r' || c == '\0'; }, ' ');
-    return "STATUS=" + line;
-}
-
 std::optional<Duration> watchdog_interval(const config::Environment& environment, pid_t self,
                                           bool took_over) {
     const auto limit = positive(environment("WATCHDOG_USEC").value_or(""));
@@ -67,12 +61,6 @@ Result<void> send_state(const Endpoint& to, std::string_view state) noexcept {
                  reinterpret_cast<const sockaddr*>(&address), length) < 0)
         return unexpected_errno();
     return {};
-}
-
-void notify_service_manager(std::string_view state) noexcept {
-    // Whether it is heard is up to the manager.
-    if (const auto to = notify_socket(config::process_environment()))
-        static_cast<void>(send_state(*to, state));
 }
 
 }  // namespace penstock::app

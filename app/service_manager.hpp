@@ -16,15 +16,13 @@
 
 /// What a service manager, systemd above all, and this process tell each other: sd_notify(3) and
 /// sd_watchdog_enabled(3), without their library. Lines of one message are told at once:
-/// `"READY=1\n" + status_line("...")`.
+/// `main_pid_line(pid) + "\nREADY=1"`.
 namespace penstock::app {
 
 /// `now` lets the manager know that the message is no older than its own order to reload.
 [[nodiscard]] std::string reloading_lines(TimePoint now);
 /// From now on that process is the service; only the one that was may say so.
 [[nodiscard]] std::string main_pid_line(pid_t pid);
-/// For whoever looks at the service; one line, whatever the text is.
-[[nodiscard]] std::string status_line(std::string_view text);
 
 /// How often WATCHDOG=1 is due, which is half of the time after which the manager gives the
 /// process up; nothing = never. `took_over`: this process was started by the one that the manager
@@ -44,8 +42,26 @@ namespace penstock::app {
 /// One message. Waits at most a second for a manager that is busy.
 [[nodiscard]] Result<void> send_state(const Endpoint& to, std::string_view state) noexcept;
 
-/// The same to the manager of this process; nothing without one. Any thread, as long as nobody
-/// changes the environment.
-void notify_service_manager(std::string_view state) noexcept;
+/// That of this process, as it was found at the start.
+class ServiceManager {
+public:
+    /// There is none: nobody is told anything.
+    ServiceManager() = default;
+    /// `self`, `took_over`: as of watchdog_interval().
+    ServiceManager(const config::Environment& environment, pid_t self, bool took_over)
+        : socket_(notify_socket(environment)),
+          watchdog_(app::watchdog_interval(environment, self, took_over)) {}
+
+    [[nodiscard]] bool listens() const noexcept { return socket_.has_value(); }
+    [[nodiscard]] std::optional<Duration> watchdog_interval() const noexcept { return watchdog_; }
+    /// Any thread. Whether it is heard is up to the manager.
+    void notify(std::string_view state) const noexcept {
+        if (socket_) static_cast<void>(send_state(*socket_, state));
+    }
+
+private:
+    std::optional<Endpoint> socket_;
+    std::optional<Duration> watchdog_;
+};
 
 }  // namespace penstock::app

@@ -1,3 +1,4 @@
+#include "config/bounds.hpp"
 #include "config/config.hpp"
 #include "config/keys.hpp"
 
@@ -189,7 +190,7 @@ constexpr Key listener_keys[] = {
      .access = at<&Listener::client_hello_max>,
      .doc = "The longest ClientHello that is read to route by it.",
      .least = 1024,
-     .most = 1024 * 1024},
+     .most = largest_client_hello},
     {.name = "starttls",
      .kind = Kind::word,
      .access = at<&Listener::starttls>,

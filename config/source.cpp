@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/secret.hpp"
+
 namespace penstock::config {
 
 namespace {
@@ -86,16 +88,9 @@ std::expected<std::string, std::string> read_source(const std::string& path) {
 }
 
 std::expected<std::string, std::string> read_stream(int fd) {
-    std::string text;
-    char buffer[65536];
-    for (;;) {
-        const auto count = ::read(fd, buffer, sizeof buffer);
-        if (count < 0 && errno == EINTR) continue;
-        if (count < 0) return std::unexpected(describe_open_error(errno));
-        if (count == 0) return text;
-        text.append(buffer, static_cast<std::size_t>(count));
-        if (text.size() > max_source_size) return std::unexpected(too_large());
-    }
+    auto text = read_to_end(fd, max_source_size);
+    if (text) return *std::move(text);
+    return std::unexpected(text.error() == EFBIG ? too_large() : describe_open_error(text.error()));
 }
 
 std::optional<int> piped_descriptor(const std::string& path) {

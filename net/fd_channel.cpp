@@ -14,6 +14,8 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include "base/secret.hpp"
+
 namespace penstock::net {
 
 namespace asio = boost::asio;
@@ -147,7 +149,7 @@ asio::awaitable<FdChannel::State::Sent> FdChannel::State::send(Ptr self, std::st
     if (self->broken) co_return std::unexpected(*self->broken);
     self->sending = true;
     FdFrameWriter writer(bytes, fds);
-    ::explicit_bzero(bytes.data(), bytes.size());
+    penstock::wipe(bytes.data(), bytes.size());
     auto result = co_await self->write(writer, deadline);
     if (!result && (writer.begun() || result.error().kind != Kind::timed_out))
         self->broken = result.error();

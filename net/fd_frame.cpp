@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "base/error.hpp"
+#include "base/secret.hpp"
 
 namespace penstock::net {
 
@@ -84,7 +85,7 @@ void append_wiping(std::string& to, std::string_view more) {
         larger.reserve(std::max(2 * to.capacity(), to.size() + more.size()));
         larger.append(to);
         to.swap(larger);
-        ::explicit_bzero(larger.data(), larger.size());
+        penstock::wipe(larger.data(), larger.size());
     }
     to.append(more);
 }
@@ -99,7 +100,7 @@ FdFrameWriter::FdFrameWriter(std::string_view bytes, const std::vector<int>& fds
     data_.append(bytes);
 }
 
-FdFrameWriter::~FdFrameWriter() { ::explicit_bzero(data_.data(), data_.size()); }
+FdFrameWriter::~FdFrameWriter() { penstock::wipe(data_.data(), data_.size()); }
 
 std::expected<bool, FdChannelError> FdFrameWriter::step(int socket) {
     const std::size_t first_byte = sizeof(Header) + carriers_of(fds_.size());

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/secret.hpp"
 #include "net/unique_fd.hpp"
 
 namespace penstock::net {
@@ -109,15 +110,11 @@ std::optional<std::uint64_t> hash_of_contents(const std::string& path) {
     struct stat status{};
     if (!fd || ::fstat(fd.get(), &status) != 0 || !S_ISREG(status.st_mode)) return std::nullopt;
     if (status.st_size > largest_file) return std::nullopt;
-    std::string contents;
-    char piece[65536];
-    for (;;) {
-        const auto n = ::read(fd.get(), piece, sizeof piece);
-        if (n < 0) return std::nullopt;
-        if (n == 0) return std::hash<std::string_view>()(contents);
-        contents.append(piece, static_cast<std::size_t>(n));
-        if (contents.size() > static_cast<std::size_t>(largest_file)) return std::nullopt;
-    }
+    auto contents = read_to_end(fd.get(), static_cast<std::size_t>(largest_file));
+    if (!contents) return std::nullopt;
+    const auto hash = std::hash<std::string_view>()(*contents);
+    wipe(*contents);  // keys are watched, too
+    return hash;
 }
 
 }  // namespace penstock::net

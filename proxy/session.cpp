@@ -1,8 +1,8 @@
 #include "proxy/session.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
+#include <utility>
 
 #include "proxy/connector.hpp"
 #include "proxy/front/arrival.hpp"
@@ -13,17 +13,11 @@ namespace penstock::proxy {
 
 namespace {
 
-using std::chrono::milliseconds;
-
 // Backend connections get their keepalive options when they have lived this long: short ones never
 // pay for the system calls, and the first probe is due much later anyway.
 constexpr Duration keepalive_after = std::chrono::seconds(2);
 // A connection that has lived so long is a success of its backend, though it may never say a word.
 constexpr Duration success_after = std::chrono::seconds(10);
-constexpr Duration quiet_for_drain = std::chrono::seconds(1);
-constexpr Duration longest_flush = std::chrono::minutes(1);  // where half_closed is "never"
-constexpr std::uint16_t first_flush_wait_ms = 8;
-constexpr std::uint16_t longest_flush_wait_ms = 256;
 
 // The kernel gave up on the peer by itself: keepalive, or retransmissions without an answer.
 bool means_lost(int error) noexcept {
@@ -91,52 +85,7 @@ void Session::begin_connecting() {
 
 void Session::wake_at(TimePoint deadline) noexcept { worker_.loop().wheel().file(*this, deadline); }
 
-void Session::keep_upstream_slot(balancer::Permit slot) noexcept { slots_.upstream = slot.keep(); }
-
-void Session::release_upstream_slot() noexcept {
-    if (!std::exchange(slots_.upstream, false)) return;
-    upstream().shared->connections.give_back();
-    worker_.call_waiting(upstream());
-}
-
-void Session::take_backend(balancer::Backend& backend, balancer::Permit slot,
-                           balancer::CircuitPass pass) noexcept {
-    backend_ = &backend;
-    pass_ = pass;
-    judged_ = false;
-    slots_.backend = slot.keep();
-    backend_->session_started();
-}
-
-void Session::drop_backend(AttemptError error, Duration took) {
-    judge_attempt(error);
-    extras().failed_attempts.push_back({backend_->shared_from_this(), error, microseconds(took)});
-    if (secured_) extras_->front->backend.reset();
-    backend_socket_.close();
-    backend_->session_ended();
-    if (std::exchange(slots_.backend, false)) backend_->slots().give_back();
-    backend_ = nullptr;
-    worker_.call_waiting(upstream());
-}
-
 void Session::add_queue_time(Duration waited) { extras().queued += waited; }
-
-// The order matters: who sees a slot of the upstream or the backend taken waits in its line, and is
-// called after all of them are free.
-void Session::give_slots_back() noexcept {
-    if (backend_ != nullptr) {
-        judge_nothing();
-        backend_->session_ended();
-        if (slots_.backend) backend_->slots().give_back();
-    }
-    if (slots_.upstream) upstream().shared->connections.give_back();
-    if (slots_.backend || slots_.upstream) worker_.call_waiting(upstream());
-    if (source_ != balancer::SourcePermit::none)
-        listener_->shared->gate.leave(std::exchange(source_, balancer::SourcePermit::none));
-    if (slots_.listener) listener_->account().connections.give_back();
-    if (slots_.process) worker_.shared().connections.give_back();
-    slots_ = {};
-}
 
 void Session::relay(Duration took, bool warm) {
     const TimePoint now = worker_.loop().now();
@@ -300,47 +249,6 @@ void Session::on_side_failed(Side side) noexcept {
         fail_slowly(side, lost ? CloseReason::backend_lost : CloseReason::backend_reset, error);
 }
 
-// What was read from the failed side has been handed to the other side's kernel queue. It arrives
-// before the reset only if the reset waits until the peer has acknowledged it.
-void Session::fail_slowly(Side failed, CloseReason reason, int error) noexcept {
-    if (state_ != SessionState::relaying) return;
-    const TimePoint now = worker_.loop().now();
-    if (reason == CloseReason::completed)
-        judge_nothing();
-    else if (failed == Side::backend)
-        judge_lost_backend(reason);
-    state_ = SessionState::flushing;
-    // Of one that is complete, the side that ended first.
-    if (reason != CloseReason::completed)
-        closed_by_ = failed == Side::client ? ClosedBy::client : ClosedBy::backend;
-    reason_ = reason;
-    error_ = static_cast<std::uint16_t>(error);
-    flushing_to_ = opposite(failed);
-    socket(failed).reset();
-    wake_coroutines();
-    const Duration half_closed = listener_->timeouts.half_closed;
-    extras().flush_ends = now + (half_closed == never ? longest_flush : half_closed);
-    flush_wait_ms_ = first_flush_wait_ms;
-    continue_flush(now);
-}
-
-void Session::continue_flush(TimePoint now) noexcept {
-    net::Socket& to = socket(flushing_to_);
-    const Side failed = opposite(flushing_to_);
-    if (!flow(failed).empty()) {
-        count_bytes(failed, deliver_rest(failed));
-    }
-    const bool delivered = flow(failed).empty() && to.unacknowledged() == 0;
-    const TimePoint ends = extras().flush_ends;
-    if (to.failed() || delivered || now >= ends) {
-        if (reason_ == CloseReason::completed) to.reset();  // an end without a word is no end
-        return close(reason_, closed_by_, error_);
-    }
-    worker_.loop().wheel().file(*this, std::min(ends, now + milliseconds(flush_wait_ms_)));
-    flush_wait_ms_ =
-        static_cast<std::uint16_t>(std::min<unsigned>(flush_wait_ms_ * 2U, longest_flush_wait_ms));
-}
-
 void Session::on_hangup(net::Watch& watch) {
     const Side side = &watch == &client_socket_ ? Side::client : Side::backend;
     net::Socket& hung_up = socket(side);
@@ -405,39 +313,6 @@ void Session::on_milestone(TimePoint now) noexcept {
     if (!judged_) times_.milestone_due = ready_at_ + success_after;
 }
 
-// What the breaker of the backend makes of this connection; once.
-void Session::judge_success() noexcept {
-    if (std::exchange(judged_, true)) return;
-    if (backend_->outcomes().succeeded(pass_)) worker_.raise_alarm(upstream(), *backend_);
-}
-
-void Session::judge_failure(balancer::Failure how) noexcept {
-    if (std::exchange(judged_, true)) return;
-    worker_.report_backend_failure(upstream(), *backend_, pass_, how);
-}
-
-void Session::judge_attempt(AttemptError error) noexcept {
-    const auto failure = failure_of(error);
-    // Reset so early that the connection never seemed to be there.
-    const bool early = failure == balancer::Failure::early_reset;
-    if (!failure || (early && !upstream().settings().circuit_breaker.early_reset_counts))
-        return judge_nothing();
-    judge_failure(*failure);
-}
-
-// Before its first byte; afterwards it was judged already.
-void Session::judge_lost_backend(CloseReason reason) noexcept {
-    judge_attempt(reason == CloseReason::backend_lost ? AttemptError::timeout
-                                                      : AttemptError::reset);
-}
-
-// It ended, or never was, for reasons that are not the backend's.
-void Session::judge_nothing() noexcept {
-    if (std::exchange(judged_, true)) return;
-    backend_->circuit().give_back(pass_);
-    if (pass_.trial) worker_.call_waiting(upstream());
-}
-
 void Session::set_keepalive() noexcept {
     client_socket_.set_keepalive(listener_->keepalive);
     backend_socket_.set_keepalive(upstream_->keepalive);
@@ -459,107 +334,6 @@ void Session::check_peers(TimePoint now) noexcept {
                 ETIMEDOUT);
         if (verdict == DeadPeerJudge::Verdict::outstanding) times_.peer_check_due = now + timeout;
     }
-}
-
-bool Session::is_quiet(TimePoint now) const noexcept {
-    return state_ == SessionState::relaying && now - times_.last_activity >= quiet_for_drain &&
-           times_.paused_until == no_deadline && to_backend_.empty() && to_client_.empty() &&
-           client_socket_.unacknowledged() == 0 && backend_socket_.unacknowledged() == 0;
-}
-
-void Session::abort(CloseReason reason, int error) noexcept {
-    if (state_ == SessionState::flushing) return close(reason_, closed_by_, error_);
-    close(reason, ClosedBy::proxy, error);
-}
-
-void Session::close(CloseReason reason, ClosedBy by, int error) noexcept {
-    if (state_ == SessionState::closed) return;
-    if (reason == CloseReason::internal && error != 0) worker_.report_internal(error);
-    reason_ = reason;
-    closed_by_ = by;
-    error_ = static_cast<std::uint16_t>(error);
-    close_sockets();
-    state_ = SessionState::closed;
-    worker_.loop().wheel().cancel(*this);
-    wake_coroutines();
-    if (coroutines_ == 0) finish();
-}
-
-// The table "what each side sees" of the access log's contract.
-void Session::close_sockets() noexcept {
-    switch (reason_) {
-        case CloseReason::completed:
-            client_socket_.close();
-            backend_socket_.close();
-            return;
-        case CloseReason::no_route:
-        case CloseReason::denied:
-        case CloseReason::limit_source:
-        case CloseReason::rate_source:
-        case CloseReason::proxy_header_invalid:
-        case CloseReason::proxy_header_timeout:
-        case CloseReason::client_hello_invalid:
-        case CloseReason::client_hello_timeout:
-            if (listener_->settings().refuse_with == config::RefuseWith::close)
-                finish_sending(Side::client);
-            break;
-        case CloseReason::tls_failed:
-        case CloseReason::tls_timeout:
-        case CloseReason::tls_client_cert:
-        case CloseReason::tls_unknown_name:
-            client_socket_.finish();  // a reset would overtake the alert
-            break;
-        case CloseReason::no_backend:
-        case CloseReason::connect_failed:
-        case CloseReason::queue_full:
-        case CloseReason::queue_timeout:
-            if (upstream_->settings().no_backend == config::NoBackend::close)
-                finish_sending(Side::client);
-            break;
-        case CloseReason::drained:
-        case CloseReason::backend_removed:
-        case CloseReason::rebalanced:
-            if (is_quiet(worker_.loop().now())) {
-                finish_sending(Side::client);
-                finish_sending(Side::backend);
-            }
-            break;
-        default: break;
-    }
-    client_socket_.reset();
-    backend_socket_.reset();
-}
-
-void Session::wake_coroutines() noexcept {
-    auto& ready = worker_.loop().ready();
-    for (net::Socket* socket : {&client_socket_, &backend_socket_}) {
-        socket->readable.wake(ready);
-        socket->writable.wake(ready);
-    }
-    if (!paced_) return;
-    for (const Side from : {Side::client, Side::backend}) pace(from).end_pause(ready);
-}
-
-void Session::leave() noexcept {
-    if (--coroutines_ == 0 && state_ == SessionState::closed) finish();
-}
-
-void Session::on_coroutine_failure(std::exception_ptr error) noexcept {
-    worker_.report_failure(std::move(error));
-    abort(CloseReason::internal);
-    leave();
-}
-
-void Session::finish() noexcept {
-    release_memory(to_backend_, worker_.loop());
-    release_memory(to_client_, worker_.loop());
-    count_end();
-    const LogRecord record = make_record(LogRecord::Event::close);
-    worker_.log().write(record, worker_.loop().now());
-    remember(record);
-    give_slots_back();
-    if (linked_) worker_.unlink(*this, listener_->account());
-    worker_.loop().retire(this);
 }
 
 TimePoint Session::now() const noexcept { return worker_.loop().now(); }

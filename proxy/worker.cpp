@@ -59,6 +59,8 @@ void Worker::finish() {
         if (upstream->pool) upstream->pool->close();
     abort_all(CloseReason::drained);
     while (!loop_.ready().empty() || session_count_ != 0) loop_.turn(Duration::zero());
+    for (auto& [listener, accepted, changes] : std::exchange(early_, {}))
+        refuse_handed(listener, std::move(accepted), CloseReason::drained);
     log_.flush();
     closed_sessions_.clear();
 }
@@ -77,30 +79,41 @@ void Worker::admit(ListenerContext& listener, Accepted accepted) {
     if (chosen == index_) return start_session(listener, std::move(accepted));
     cells_.handed_off.add();
     Worker* other = shared_.workers[chosen];
-    other->send([other, to = listener.shared, fresh = std::move(accepted)]() mutable {
-        other->take_over(to, std::move(fresh));
-    });
+    other->send(
+        [other, to = listener.shared, at = changes_, fresh = std::move(accepted)]() mutable {
+            other->take_over(to, std::move(fresh), at);
+        });
 }
 
 // The configuration reaches the workers one after the other: one that is behind has it in its mail.
 void Worker::take_over(const std::shared_ptr<ListenerShared>& listener, Accepted accepted,
-                       unsigned tries) {
-    constexpr unsigned most_tries = 1'000'000;  // turns of the loop: some seconds
+                       std::uint64_t changes) {
     ListenerContext* const context = context_of(*listener->account);
-    if (context == nullptr && tries < most_tries) {
-        send([this, listener, tries, fresh = std::move(accepted)]() mutable {
-            take_over(listener, std::move(fresh), tries + 1);
-        });
+    if (context == nullptr && changes_ < changes) {
+        early_.push_back({listener, std::move(accepted), changes});
         return;
     }
-    if (context == nullptr) {  // it is two changes behind, and the listener has come and gone
-        shared_.loads.remove(index_);
-        listener->account->cells[index_].closed_by(CloseReason::overload).add();
-        return;
-    }
+    // The other one was two changes behind, and the listener has gone.
+    if (context == nullptr)
+        return refuse_handed(listener, std::move(accepted), CloseReason::overload);
     // A session gives its source's place back to the gate of its own listener: it may be another.
     if (!context->shared->gate.shares_sources(listener->gate)) accepted.source_permit.release();
     start_session(*context, std::move(accepted));
+}
+
+void Worker::take_over_early() {
+    for (auto& [listener, accepted, changes] : std::exchange(early_, {}))
+        take_over(listener, std::move(accepted), changes);
+}
+
+void Worker::refuse_handed(const std::shared_ptr<ListenerShared>& listener, Accepted accepted,
+                           CloseReason reason) {
+    shared_.loads.remove(index_);
+    listener->account->cells[index_].closed_by(reason).add();
+    {
+        const Accepted gone = std::move(accepted);
+    }
+    wake_acceptors(*listener->account);
 }
 
 void Worker::save_memory(bool is_short) {

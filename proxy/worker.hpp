@@ -191,9 +191,13 @@ private:
     [[nodiscard]] UpstreamContext* context_of(const UpstreamShared& upstream) noexcept;
     void finish();
     void start_session(ListenerContext& listener, Accepted accepted);
-    /// One that another worker has accepted, for its listener as it is here.
+    /// One that another worker has accepted, for its listener as it is here; `changes`: of that
+    /// worker, then.
     void take_over(const std::shared_ptr<ListenerShared>& listener, Accepted accepted,
-                   unsigned tries = 0);
+                   std::uint64_t changes);
+    void take_over_early();
+    void refuse_handed(const std::shared_ptr<ListenerShared>& listener, Accepted accepted,
+                       CloseReason reason);
     /// Calls all who wait in a lane: they find out that nobody is available.
     void call_all(UpstreamContext& upstream, const Lane& lane);
     void call_next(UpstreamContext& upstream, const Lane& lane) noexcept;
@@ -217,6 +221,13 @@ private:
     std::vector<std::unique_ptr<Acceptor>> stopped_acceptors_;  // until their coroutines have ended
     std::uint64_t hash_seed_ = 0;  // process.hash_seed
     bool running_ = false;
+    std::uint64_t changes_ = 0;  // apply() has been called; every worker gets each change
+    struct Early {
+        std::shared_ptr<ListenerShared> listener;
+        Accepted accepted;
+        std::uint64_t changes;
+    };
+    std::vector<Early> early_;  // handed over by workers that a change has reached earlier
     SessionList sessions_;
     std::size_t session_count_ = 0;
     std::uint64_t next_sequence_;

@@ -10,11 +10,13 @@
 namespace penstock::proxy {
 
 void Worker::apply(WorkerUpdate update) {
+    ++changes_;
     const bool seed_changed = std::exchange(hash_seed_, update.hash_seed) != update.hash_seed;
     if (update.access_log) log_.configure(update.access_log->writer, update.access_log->settings);
     take_upstreams(update.upstreams);
     take_listeners(update.listeners, seed_changed);
     take_sockets(std::move(update.sockets));
+    take_over_early();
     if (running_) resume_accepting();  // limits may be others
 }
 

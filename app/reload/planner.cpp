@@ -199,4 +199,22 @@ admin::Plan make_plan(const config::Config& running, const config::Config& wante
     return Planner(running, wanted, live).make();
 }
 
+std::string in_words(const PlannedChange& change) {
+    using Op = PlannedChange::Op;
+    std::string text = change.what;
+    if (!change.key.empty()) text += " " + change.key;
+    switch (change.op) {
+        case Op::add: text = "+ " + text; break;
+        case Op::remove: text = "- " + text; break;
+        case Op::change: text = "~ " + text; break;
+        default: text = "! " + text;
+    }
+    if (!change.from.empty() && !change.to.empty())
+        text += fmt::format(": {} -> {}", change.from, change.to);
+    else if (!change.from.empty() || !change.to.empty())
+        text += fmt::format(": {}", change.from.empty() ? change.to : change.from);
+    if (!change.effect.empty()) text += "; " + change.effect;
+    return text;
+}
+
 }  // namespace penstock::app

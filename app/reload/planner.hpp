@@ -30,4 +30,7 @@ struct LiveState {
 [[nodiscard]] admin::Plan make_plan(const config::Config& running, const config::Config& wanted,
                                     const LiveState& live);
 
+/// One line for the log: `~ upstream web connect_timeout: 4s -> 1s; new connections only`.
+[[nodiscard]] std::string in_words(const admin::PlannedChange& change);
+
 }  // namespace penstock::app

@@ -1,7 +1,6 @@
 #include "app/reload/reloader.hpp"
 
 #include <algorithm>
-#include <set>
 #include <utility>
 
 #include <boost/asio/as_tuple.hpp>
@@ -16,7 +15,6 @@
 #include "app/log_options.hpp"
 #include "app/process.hpp"
 #include "app/reload/off_thread.hpp"
-#include "app/service_manager.hpp"
 
 namespace penstock::app {
 
@@ -33,23 +31,6 @@ namespace {
 constexpr auto as_result = asio::as_tuple(asio::deferred);
 constexpr const char* changed_file = "changed file";  // who asks
 
-std::string described(const admin::PlannedChange& change) {
-    using Op = admin::PlannedChange::Op;
-    std::string text = change.what;
-    if (!change.key.empty()) text += " " + change.key;
-    switch (change.op) {
-        case Op::add: text = "+ " + text; break;
-        case Op::remove: text = "- " + text; break;
-        case Op::change: text = "~ " + text; break;
-        default: text = "! " + text;
-    }
-    if (!change.from.empty() && !change.to.empty())
-        text += fmt::format(": {} -> {}", change.from, change.to);
-    else if (!change.from.empty() || !change.to.empty())
-        text += fmt::format(": {}", change.from.empty() ? change.to : change.from);
-    return text;
-}
-
 std::string by(const std::string& actor) { return actor.empty() ? "" : ", by " + actor; }
 
 }  // namespace
@@ -64,22 +45,21 @@ Reloader::Reloader(const Parts& parts, std::string file, std::vector<std::string
     : parts_(parts),
       from_pipe_(!file.empty() && files.empty()),
       file_(from_pipe_ ? std::string() : std::move(file)),
-      watch_(parts.context, parts.log),
+      files_({parts.context, parts.server, parts.log, [this] { return look(); },
+              [this] { request(changed_file); }}),
       turn_(parts.context),
-      start_(parts.context),
       last_{.time = wall_now()},
       last_success_(last_.time) {
     asio::post(reader_, block_signals);
-    follow_files(files, {}, true);
+    files_.follow(files, {}, true);
 }
 
 Reloader::~Reloader() { reader_.join(); }
 
 void Reloader::stop() {
     stopped_ = true;
-    watch_.stop();
+    files_.stop();
     turn_.cancel();
-    start_.cancel();
 }
 
 awaitable<Reloader::Turn> Reloader::take_turn() {
@@ -146,6 +126,15 @@ awaitable<Outcome<Plan>> Reloader::plan(admin::PlanRequest request) {
     co_return plan;
 }
 
+awaitable<FollowedFiles::Look> Reloader::look() {
+    auto reading = read({});
+    Candidate candidate = co_await std::move(reading);
+    auto planning = plan_of(candidate);
+    auto plan = co_await std::move(planning);
+    co_return FollowedFiles::Look{std::move(candidate.files), std::move(candidate.patterns),
+                                  std::move(plan)};
+}
+
 awaitable<Outcome<Reloaded>> Reloader::reload(admin::ReloadRequest request, std::string actor) {
     if (file_.empty()) {
         ++failed_;
@@ -155,7 +144,7 @@ awaitable<Outcome<Reloaded>> Reloader::reload(admin::ReloadRequest request, std:
     auto taking = take_turn();
     const Turn turn = co_await std::move(taking);
     if (auto refusal = why_not()) co_return std::unexpected(*std::move(refusal));
-    notify_service_manager(reloading_lines(SteadyClock().now()));
+    parts_.manager.notify(reloading_lines(SteadyClock().now()));
     Outcome<Reloaded> outcome;
     try {
         auto doing = carry_out(std::move(request), actor);
@@ -164,7 +153,7 @@ awaitable<Outcome<Reloaded>> Reloader::reload(admin::ReloadRequest request, std:
         note_failure({e.what()}, actor);
         outcome = std::unexpected(Refusal{500, fmt::format("the reload failed: {}", e.what())});
     }
-    notify_service_manager("READY=1");
+    parts_.manager.notify("READY=1");
     co_return outcome;
 }
 
@@ -203,7 +192,7 @@ awaitable<Outcome<Reloaded>> Reloader::carry_out(admin::ReloadRequest request, s
     reloaded.plan = co_await std::move(planning);
     if (auto refusal = why_not()) co_return std::unexpected(*std::move(refusal));
     if (!candidate.valid()) {
-        follow_files(candidate.files, candidate.patterns, false);  // where it will be mended
+        files_.follow(candidate.files, candidate.patterns, false);  // where it will be mended
         std::vector<std::string> errors;
         for (const auto& problem : candidate.problems)
             if (problem.severity == config::Severity::error)
@@ -231,7 +220,7 @@ awaitable<Outcome<Reloaded>> Reloader::carry_out(admin::ReloadRequest request, s
     } else {
         parts_.tls_files.look_again();
     }
-    follow_files(candidate.files, candidate.patterns, true);
+    files_.follow(candidate.files, candidate.patterns, true);
     // One change may be seen twice, or be in force by a signal already.
     if (actor == changed_file && reloaded.plan.changes.empty() && last_.ok) co_return reloaded;
     note_success(candidate, reloaded.plan, actor);
@@ -333,8 +322,7 @@ void Reloader::note_success(const Candidate& candidate, const Plan& plan,
         if (change.op == Op::restart) restart_required_.push_back(change.what + "." + change.key);
         if (change.op == Op::restart || change.op == Op::kept_override) continue;
         ++changes;
-        parts_.log.info("reload: {}{}{}", described(change), change.effect.empty() ? "" : "; ",
-                        change.effect);
+        parts_.log.info("reload: {}", in_words(change));
     }
     for (const auto& problem : candidate.problems)
         parts_.log.warn("reload: {}: {}", place_of(problem), problem.message);
@@ -361,72 +349,6 @@ std::string Reloader::no_file() const {
         return "the configuration came through a pipe, which cannot be read again; start the "
                "proxy with -c FILE to be able to reload";
     return "this proxy runs without a configuration file";
-}
-
-void Reloader::follow_files(const std::vector<std::string>& files,
-                            const std::vector<std::string>& patterns, bool only) {
-    if (parts_.server.config().process.watch_config == config::WatchConfig::off)
-        return watch_.clear();
-    std::set<std::string> all(files.begin(), files.end());
-    all.insert(patterns.begin(), patterns.end());
-    if (only) watch_.keep_only(all);
-    bool any_new = false;
-    const auto watch = [&](const std::vector<std::string>& paths, auto add) {
-        for (const auto& path : paths) {
-            if (watch_.watches(path)) continue;
-            (watch_.*add)(path, [this] { on_files_changed(); });
-            any_new = true;
-        }
-    };
-    watch(files, &net::FileWatch::add);
-    watch(patterns, &net::FileWatch::add_pattern);
-    // What changed since it was read was not watched yet.
-    if (any_new) asio::co_spawn(parts_.context, look_again(), rethrow_failure);
-}
-
-awaitable<void> Reloader::look_again() {
-    constexpr std::chrono::milliseconds a_moment{200};
-    while (!parts_.server.running() && !stopped_) {
-        start_.expires_after(a_moment);
-        auto waiting = start_.async_wait(as_result);
-        co_await std::move(waiting);
-    }
-    auto reading = read({});
-    const Candidate candidate = co_await std::move(reading);
-    if (stopped_) co_return;
-    follow_files(candidate.files, candidate.patterns, candidate.valid());
-    auto planning = plan_of(candidate);
-    const Plan plan = co_await std::move(planning);
-    if (!stopped_ && (!plan.valid() || !plan.changes.empty())) on_files_changed();
-}
-
-void Reloader::on_files_changed() {
-    if (stopped_) return;
-    if (parts_.server.config().process.watch_config == config::WatchConfig::apply)
-        return request(changed_file);
-    asio::co_spawn(parts_.context, check_changed_files(), rethrow_failure);
-}
-
-awaitable<void> Reloader::check_changed_files() {
-    auto planning = plan({});
-    const auto plan = co_await std::move(planning);
-    if (!plan || stopped_) co_return;
-    if (!plan->valid()) {
-        for (const auto& problem : plan->problems)
-            if (problem.severity == config::Severity::error)
-                parts_.log.error("configuration: {}: {}", place_of(problem), problem.message);
-        parts_.log.error("configuration: a reload would be refused; the one in force stays");
-        co_return;
-    }
-    for (const auto& change : plan->changes)
-        parts_.log.info("configuration: {}{}{}", described(change),
-                        change.effect.empty() ? "" : "; ", change.effect);
-    if (plan->changes.empty())
-        parts_.log.info("configuration: a file has changed, what it says has not");
-    else
-        parts_.log.warn(
-            "configuration: {} change{} on disk; apply with: penstock reload --expect {}",
-            with_commas(plan->changes.size()), plan->changes.size() == 1 ? "" : "s", plan->digest);
 }
 
 }  // namespace penstock::app

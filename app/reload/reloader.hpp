@@ -19,11 +19,12 @@
 #include "app/admin_api.hpp"
 #include "app/monitors.hpp"
 #include "app/reload/candidate.hpp"
+#include "app/reload/followed_files.hpp"
 #include "app/reload/planner.hpp"
 #include "app/sandbox/sandbox.hpp"
 #include "app/server.hpp"
+#include "app/service_manager.hpp"
 #include "app/tls/tls_files.hpp"
-#include "net/file_watch.hpp"
 #include "net/logger.hpp"
 
 namespace penstock::app {
@@ -44,6 +45,7 @@ public:
         TicketKeyBook& ticket_keys;
         AdminApi& admin;
         const sandbox::Sandbox& sandbox;
+        const ServiceManager& manager;
         net::ProcessLog& log;
     };
     /// `file`: the configuration's, absolute; "" = the process has none, and cannot reload.
@@ -94,6 +96,7 @@ private:
     boost::asio::awaitable<Candidate> read(admin::PlanRequest request);
     [[nodiscard]] LiveState live_state(const Candidate& candidate) const;
     boost::asio::awaitable<admin::Plan> plan_of(const Candidate& candidate);
+    boost::asio::awaitable<FollowedFiles::Look> look();
     boost::asio::awaitable<admin::Outcome<admin::Reloaded>> carry_out(admin::ReloadRequest request,
                                                                       std::string actor);
     [[nodiscard]] std::expected<Prepared, std::string> prepare(const Candidate& candidate);
@@ -105,21 +108,14 @@ private:
     void note_success(const Candidate& candidate, const admin::Plan& plan,
                       const std::string& actor);
     void note_failure(std::vector<std::string> errors, const std::string& actor);
-    /// What was read, and what may come to be read; `only`: what is watched else is not any more.
-    void follow_files(const std::vector<std::string>& files,
-                      const std::vector<std::string>& patterns, bool only);
-    void on_files_changed();
-    boost::asio::awaitable<void> look_again();
     /// Why there is nothing to reload; for a process without a file.
     [[nodiscard]] std::string no_file() const;
-    boost::asio::awaitable<void> check_changed_files();
 
     Parts parts_;
     bool from_pipe_;
     std::string file_;
-    net::FileWatch watch_;
+    FollowedFiles files_;
     boost::asio::steady_timer turn_;
-    boost::asio::steady_timer start_;  // until the server runs
     // Files may be on a disk that hangs: nothing else waits for that.
     boost::asio::thread_pool reader_{1};
     bool busy_ = false;

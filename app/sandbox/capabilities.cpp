@@ -88,6 +88,15 @@ bool can_without(const std::string& path, int mode) noexcept {
     return could;
 }
 
+void pass_on(unsigned capability) noexcept {
+    Words words = get();
+    auto& data = words.data[capability / set_bits];
+    const std::uint32_t bits = word(bit(capability), capability / set_bits);
+    if ((data.permitted & bits) == 0) return;
+    data.inheritable |= bits;
+    if (put(words) == 0) ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0);
+}
+
 int drop_bounding_set() noexcept { return bound_to(0); }
 
 int drop_all_but(Set kept) noexcept {

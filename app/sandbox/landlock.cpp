@@ -92,7 +92,10 @@ std::expected<Ruleset, std::string> prepare(std::span<const Rule> rules, int abi
             access_of(rule.rights, S_ISDIR(status.st_mode), abi) & attributes.handled_access_fs;
         if (access == 0) continue;
         const PathBeneath beneath{access, place.get()};
-        if (::syscall(add_rule, set.fd.get(), rule_path_beneath, &beneath, 0) != 0)
+        // A pipe or socket, such as /dev/stderr leads to in a container: it belongs to no file
+        // system that rules could be about, and whoever has it may open it.
+        if (::syscall(add_rule, set.fd.get(), rule_path_beneath, &beneath, 0) != 0 &&
+            errno != EBADFD)
             return std::unexpected(
                 fmt::format("cannot allow {}: {}", rule.path, last_error().message()));
         set.rules.push_back(rule);

@@ -22,7 +22,8 @@ namespace penstock::app::sandbox::landlock {
 
 struct Ruleset {
     net::UniqueFd fd;
-    std::vector<Rule> rules;  // in it; those of paths that do not exist are left out
+    // In it, or not needed (pipes, sockets); those of paths that do not exist are left out.
+    std::vector<Rule> rules;
     // What of /proc the rules name, which the kernel would forget and make anew, unknown to them,
     // when memory is short.
     std::vector<net::UniqueFd> pins;

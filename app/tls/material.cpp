@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include <fmt/format.h>
@@ -104,6 +106,7 @@ std::vector<KeyPair> pairs_of(const std::vector<CertificateFile>& certificates, 
 std::vector<net::tls::TicketKey> ticket_keys_of(const std::vector<std::string>& paths,
                                                 Files& files) {
     std::vector<net::tls::TicketKey> keys;
+    keys.reserve(paths.size());  // growing would leave copies behind
     for (const auto& path : paths) {
         std::string bytes = files.secret(path);
         if (!files.problem().empty()) break;
@@ -188,10 +191,16 @@ void add_path(const std::string& path, TlsPaths& to) {
     }
 }
 
-// Not the file of a password: a FIFO must not be read by a watch. Another key comes with one.
+// A FIFO has its password for the load alone: whoever else read it would take it away.
+bool is_fifo(const std::string& path) {
+    std::error_code ignored;
+    return std::filesystem::is_fifo(path, ignored);
+}
+
 void add_certificate(const CertificateFile& certificate, TlsPaths& to) {
     add_path(certificate.cert, to);
     add_path(certificate.key, to);
+    if (!is_fifo(certificate.key_password_file)) add_path(certificate.key_password_file, to);
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 #include "app/tls/secret_file.hpp"
 
-#include <array>
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <utility>
@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "base/error.hpp"
-#include "net/tls/options.hpp"
+#include "base/secret.hpp"
 #include "net/unique_fd.hpp"
 
 namespace penstock::app {
@@ -32,29 +32,26 @@ bool wait_until_readable(int fd, Clock::time_point deadline) {
 
 // Opened without waiting; a FIFO without a writer says "end" until one has come.
 std::expected<std::string, std::string> read_all(int fd, bool is_fifo) {
-    const auto deadline = Clock::now() + patience;
-    std::string text;
-    std::array<char, 4096> buffer;
-    for (;;) {
-        if (is_fifo && !wait_until_readable(fd, deadline))
-            return std::unexpected(std::string("nobody has written to this FIFO within 5 s"));
-        const ssize_t n = ::read(fd, buffer.data(), buffer.size());
-        if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
-        if (n < 0) return std::unexpected("cannot be read: " + std::string(errno_name(errno)));
-        if (n == 0) break;
-        text.append(buffer.data(), static_cast<std::size_t>(n));
-        if (text.size() > most_bytes) return std::unexpected(std::string("is too large"));
-    }
-    return text;
+    const auto wait = [fd, deadline = Clock::now() + patience] {
+        return wait_until_readable(fd, deadline);
+    };
+    auto text = is_fifo ? read_to_end(fd, most_bytes, wait) : read_to_end(fd, most_bytes);
+    if (text) return *std::move(text);
+    if (text.error() == ETIMEDOUT)
+        return std::unexpected(std::string("nobody has written to this FIFO within 5 s"));
+    if (text.error() == EFBIG) return std::unexpected(std::string("is too large"));
+    return std::unexpected("cannot be read: " + std::string(errno_name(text.error())));
 }
 
+// Made in their places: short strings leave their bytes where they are moved from.
 std::vector<std::string> lines_of(const std::string& text) {
     std::vector<std::string> lines;
+    lines.reserve(static_cast<std::size_t>(std::ranges::count(text, '\n')) + 1);
     for (std::size_t start = 0; start < text.size();) {
         const std::size_t end = std::min(text.find('\n', start), text.size());
-        std::string line = text.substr(start, end - start);
-        if (line.ends_with('\r')) line.pop_back();
-        if (!line.empty()) lines.push_back(std::move(line));
+        const bool with_cr = end > start && text[end - 1] == '\r';
+        const std::size_t size = end - start - (with_cr ? 1 : 0);
+        if (size > 0) lines.emplace_back(text, start, size);
         start = end + 1;
     }
     return lines;
@@ -75,7 +72,7 @@ std::expected<std::vector<std::string>, std::string> read_passwords(const std::s
     auto text = read_all(fd.get(), S_ISFIFO(info.st_mode));
     if (!text) return fail(text.error());
     auto lines = lines_of(*text);
-    net::tls::wipe(*text);
+    wipe(*text);
     if (lines.empty()) return fail("has no password in it");
     return lines;
 }

@@ -6,21 +6,23 @@
 #include <limits>
 #include <new>
 
+#include "base/secret.hpp"
+
 namespace penstock::app {
 
 using std::chrono::milliseconds;
 
 namespace {
 
-// All of it is aligned as by malloc, more than which no value asks for: Boost.JSON gives the keys of
-// an object back with another alignment than it asked for.
+// All of it is aligned as by malloc, more than which no value asks for: Boost.JSON gives the keys
+// of an object back with another alignment than it asked for.
 class WipedMemory final : public json::memory_resource {
     void* do_allocate(std::size_t size, std::size_t alignment) override {
         if (alignment > alignof(std::max_align_t)) throw std::bad_alloc();
         return ::operator new(size);
     }
     void do_deallocate(void* memory, std::size_t size, std::size_t) override {
-        ::explicit_bzero(memory, size);
+        penstock::wipe(memory, size);
         ::operator delete(memory, size);
     }
     [[nodiscard]] bool do_is_equal(const json::memory_resource& other) const noexcept override {

@@ -5,21 +5,18 @@
 #include <chrono>
 #include <csignal>
 #include <cstring>
+#include <string_view>
 #include <utility>
-#include <vector>
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <linux/capability.h>
-#include <poll.h>
 #include <sched.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "app/process.hpp"
+#include "app/sandbox/capabilities.hpp"
 #include "base/clock.hpp"
 
 namespace penstock::app::upgrade {
@@ -59,31 +56,32 @@ int become_successor(void* data) {
     ::_exit(127);
 }
 
-// A request is one byte with the channel of the new process; its answer says how it went.
-int receive_request(int fd) {
-    char byte = 0;
-    iovec part{&byte, 1};
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-    msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
-    ssize_t n = 0;
-    do n = ::recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
-    while (n < 0 && errno == EINTR);
-    const cmsghdr* header = n == 1 ? CMSG_FIRSTHDR(&message) : nullptr;
-    if (header == nullptr || header->cmsg_type != SCM_RIGHTS) return -1;
-    int received = -1;
-    std::memcpy(&received, CMSG_DATA(header), sizeof received);
-    return received;
+// A request is nothing but the channel of the new process.
+net::UniqueFd receive_request(net::BlockingFdChannel& requests) {
+    auto request = requests.receive(no_deadline);
+    if (!request || request->fds.size() != 1) return {};
+    return std::move(request->fds.front());
+}
+
+// How it went, as bytes: both sides are one program.
+std::string_view bytes_of(const Answer& answer) {
+    return {reinterpret_cast<const char*>(&answer), sizeof answer};
+}
+
+std::optional<Answer> answer_in(std::string_view bytes) {
+    Answer answer;
+    if (bytes.size() != sizeof answer) return std::nullopt;
+    std::memcpy(&answer, bytes.data(), sizeof answer);
+    return answer;
 }
 
 [[noreturn]] void serve_requests(Start start) {
     alignas(16) static std::array<char, stack_size> stack;
+    net::BlockingFdChannel requests(net::UniqueFd(channel_fd), {.bytes = 0, .fds = 1});
     for (;;) {
-        start.channel = receive_request(channel_fd);
-        if (start.channel < 0) ::_exit(0);  // its process has ended
+        const net::UniqueFd channel = receive_request(requests);
+        if (!channel) ::_exit(0);  // its process has ended
+        start.channel = channel.get();
         start.error = 0;
         Answer answer;
         // CLONE_PARENT: it is our process's child, which watches it. CLONE_VFORK: we go on when it
@@ -91,58 +89,26 @@ int receive_request(int fd) {
         answer.pid = ::clone(become_successor, stack.data() + stack.size(),
                              CLONE_PARENT | CLONE_VM | CLONE_VFORK | SIGCHLD, &start);
         answer.error = answer.pid < 0 ? errno : start.error;
-        ::close(start.channel);
-        if (::send(channel_fd, &answer, sizeof answer, MSG_NOSIGNAL) < 0) ::_exit(0);
+        if (!requests.send(bytes_of(answer), {}, no_deadline)) ::_exit(0);
     }
 }
 
-// Signals come at any time, and are no reason to give up.
-bool send_request(int fd, int channel) noexcept {
-    char byte = 0;
-    iovec part{&byte, 1};
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-    msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
-    cmsghdr* const header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    std::memcpy(CMSG_DATA(header), &channel, sizeof channel);
-    ssize_t n = 0;
-    do n = ::sendmsg(fd, &message, MSG_NOSIGNAL);
-    while (n < 0 && errno == EINTR);
-    return n == 1;
-}
-
-bool receive_answer(int fd, Answer& answer) noexcept {
+std::optional<Answer> ask(net::BlockingFdChannel& launcher, int channel) {
     const TimePoint deadline = SteadyClock().now() + start_patience;
-    for (TimePoint now = SteadyClock().now(); now < deadline; now = SteadyClock().now()) {
-        pollfd waiting{fd, POLLIN, 0};
-        const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - now);
-        const int ready = ::poll(&waiting, 1, static_cast<int>(left.count()));
-        if (ready < 0 && errno == EINTR) continue;
-        if (ready <= 0) return false;
-        const auto n = ::recv(fd, &answer, sizeof answer, MSG_DONTWAIT);
-        if (n == sizeof answer) return true;
-        if (n >= 0 || (errno != EINTR && errno != EAGAIN)) return false;
-    }
-    return false;
+    if (!launcher.send({}, {channel}, deadline)) return std::nullopt;
+    const auto answer = launcher.receive(deadline);
+    return answer ? answer_in(answer->bytes) : std::nullopt;
 }
 
-// Who may bind to privileged ports because of the file that was started would lose that with
-// no_new_privs.
-void keep_privileged_ports() noexcept {
-    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-    std::array<__user_cap_data_struct, 2> data{};
-    if (::getuid() == 0 || ::syscall(SYS_capget, &header, data.data()) != 0) return;
-    constexpr std::uint32_t bit = 1U << CAP_NET_BIND_SERVICE;
-    if ((data[0].permitted & bit) == 0) return;
-    data[0].inheritable |= bit;
-    if (::syscall(SYS_capset, &header, data.data()) != 0) return;
-    ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_BIND_SERVICE, 0, 0);
+// What it has is what a new process can get at most.
+void confine() {
+    namespace capabilities = sandbox::capabilities;
+    if (::getuid() == 0)
+        static_cast<void>(capabilities::drop_all_but(capabilities::to_start_as_root));
+    else  // they would be lost with no_new_privs, if they come from the file that was started
+        capabilities::pass_on(capabilities::net_bind_service);
+    ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
 [[noreturn]] void run_launcher(int fd, pid_t parent, Program program, const std::string& user,
@@ -153,14 +119,10 @@ void keep_privileged_ports() noexcept {
     sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
     if (!switch_user(user, group)) ::_exit(1);  // its process says why
+    if (is_confined) confine();
     ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     if (::getppid() != parent) ::_exit(0);
     ::prctl(PR_SET_NAME, thread_name, 0, 0, 0);
-    if (is_confined) {
-        keep_privileged_ports();
-        ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-        ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-    }
     if (fd != channel_fd) ::dup3(fd, channel_fd, O_CLOEXEC);
     close_from(channel_fd + 1);
     auto environment = successor_environment(program.environment, channel_fd);
@@ -177,39 +139,40 @@ std::expected<Launcher, std::string> Launcher::start(const Program& program,
     const auto failed = [](int error) {
         return std::unexpected("cannot start a process for upgrades: " + message_of(error));
     };
-    std::array<int, 2> ends{-1, -1};
-    if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0)
-        return failed(errno);
-    net::UniqueFd own(ends[0]);
-    const net::UniqueFd other(ends[1]);
+    auto ends = net::make_fd_channel();
+    if (!ends) return failed(ends.error().value());
     const pid_t parent = ::getpid();
     const pid_t pid = ::fork();
     if (pid < 0) return failed(errno);
-    if (pid == 0) run_launcher(other.get(), parent, program, user, group, is_confined);
-    return Launcher(std::move(own), pid);
+    if (pid == 0) run_launcher(ends->second.get(), parent, program, user, group, is_confined);
+    return Launcher(std::move(ends->first), pid);
 }
 
+Launcher::Launcher(net::UniqueFd fd, pid_t pid)
+    : channel_(std::in_place, std::move(fd), net::FdLimits{.bytes = sizeof(Answer), .fds = 0}),
+      pid_(pid) {}
+
 Launcher::Launcher(Launcher&& other) noexcept
-    : fd_(std::move(other.fd_)), pid_(std::exchange(other.pid_, -1)) {}
+    : channel_(std::exchange(other.channel_, std::nullopt)), pid_(std::exchange(other.pid_, -1)) {}
 
 Launcher::~Launcher() {
-    fd_.reset();
+    channel_.reset();
     if (pid_ > 0) ::waitpid(pid_, nullptr, 0);
 }
 
 std::expected<pid_t, std::string> Launcher::launch(int channel) {
-    Answer answer;
-    if (!send_request(fd_.get(), channel) || !receive_answer(fd_.get(), answer)) {
+    const auto answer = channel_ ? ask(*channel_, channel) : std::nullopt;
+    if (!answer) {
         // An answer that comes yet must not be taken for that to another request. What it is about
         // finds nobody at its channel, and ends.
-        fd_.reset();
+        channel_.reset();
         return std::unexpected(
             "the process that starts programs for this one has ended, or does not answer; this "
             "proxy cannot be upgraded any more, restart it");
     }
-    if (answer.error == 0) return answer.pid;
-    if (answer.pid > 0) ::waitpid(answer.pid, nullptr, 0);
-    return std::unexpected(message_of(answer.error));
+    if (answer->error == 0) return answer->pid;
+    if (answer->pid > 0) ::waitpid(answer->pid, nullptr, 0);
+    return std::unexpected(message_of(answer->error));
 }
 
 }  // namespace penstock::app::upgrade

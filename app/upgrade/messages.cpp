@@ -9,6 +9,7 @@
 
 #include "app/upgrade/json_fields.hpp"
 #include "app/upgrade/ledger_fields.hpp"
+#include "base/secret.hpp"
 #include "config/names.hpp"
 #include "net/tls/options.hpp"
 
@@ -47,6 +48,7 @@ template <typename A>
 void fields(A& archive, typename A::template Of<SocketEntry>& entry) {
     archive("bind", entry.bind);
     archive("bound", entry.bound);
+    archive("listener", entry.listener);
     archive("count", entry.count);
     archive("unix_device", entry.unix_device);
     archive("unix_inode", entry.unix_inode);
@@ -201,7 +203,7 @@ std::string serialize(const json::object& object) {
     std::string text;
     text.reserve(size);
     for (serializer.reset(&object); !serializer.done();) text += serializer.read(room);
-    ::explicit_bzero(room, sizeof room);
+    penstock::wipe(room, sizeof room);
     return text;
 }
 

@@ -27,6 +27,7 @@ namespace penstock::app::upgrade {
 struct SocketEntry {
     std::string bind{};   // as configured: what the new process looks for
     std::string bound{};  // with the real port
+    std::string listener{};  // whose; "" = an admin listener's, or an older version says nothing
     std::uint64_t count = 0;
     std::uint64_t unix_device = 0;  // of the path, where this process made it; 0 = it did not
     std::uint64_t unix_inode = 0;

@@ -13,7 +13,6 @@
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
 #include <fmt/format.h>
-#include <spawn.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -26,40 +25,11 @@ namespace asio = boost::asio;
 
 namespace {
 
-constexpr int channel_fd = 3;  // in the new process
-
 // glibc 2.36 declares its own functions without extern "C".
 int pidfd_open(pid_t pid) noexcept { return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)); }
 
 void pidfd_kill(int pidfd) noexcept {
     ::syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, nullptr, 0);
-}
-
-// posix_spawn(3) is safe with other threads: nothing runs between fork and exec that may lock.
-std::expected<pid_t, std::string> spawn(const Program& program, int channel) {
-    auto arguments = program.arguments;
-    auto environment = successor_environment(program.environment, channel_fd);
-    sigset_t none;
-    sigset_t all;
-    sigemptyset(&none);
-    sigfillset(&all);
-    posix_spawnattr_t attributes;
-    posix_spawn_file_actions_t files;
-    ::posix_spawnattr_init(&attributes);
-    ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    ::posix_spawnattr_setsigmask(&attributes, &none);
-    ::posix_spawnattr_setsigdefault(&attributes, &all);
-    ::posix_spawn_file_actions_init(&files);
-    ::posix_spawn_file_actions_adddup2(&files, channel, channel_fd);
-    // All of ours are closed by exec anyway; those that we have inherited without knowing are not.
-    ::posix_spawn_file_actions_addclosefrom_np(&files, channel_fd + 1);
-    pid_t pid = -1;
-    const int failed = ::posix_spawn(&pid, program.file.c_str(), &files, &attributes,
-                                     pointers(arguments).data(), pointers(environment).data());
-    ::posix_spawn_file_actions_destroy(&files);
-    ::posix_spawnattr_destroy(&attributes);
-    if (failed != 0) return std::unexpected(message_of(failed));
-    return pid;
 }
 
 std::string words_of(const siginfo_t& info) {
@@ -217,7 +187,7 @@ asio::awaitable<void> NewProcess::State::wait_for_end(Duration patience) {
 
 std::expected<NewProcess, std::string> NewProcess::start(asio::io_context& context,
                                                          const Program& program,
-                                                         Launcher* launcher) {
+                                                         Launcher& launcher) {
     if (auto good = check_upgradable(program, ::getpid()); !good)
         return std::unexpected(good.error());
     auto ends = net::make_fd_channel();
@@ -226,8 +196,7 @@ std::expected<NewProcess, std::string> NewProcess::start(asio::io_context& conte
             fmt::format("cannot open a channel to a new process: {}", ends.error().message()));
     // The children of a process that ignores SIGCHLD vanish without a word about how they ended.
     std::signal(SIGCHLD, SIG_DFL);
-    const int channel = ends->second.get();
-    const auto pid = launcher != nullptr ? launcher->launch(channel) : spawn(program, channel);
+    const auto pid = launcher.launch(ends->second.get());
     if (!pid) return std::unexpected(fmt::format("cannot start {}: {}", program.file, pid.error()));
     net::UniqueFd pidfd(pidfd_open(*pid));
     if (!pidfd) {

@@ -29,12 +29,10 @@ public:
         Duration end = std::chrono::seconds(5);
     };
 
-    /// Starts the program with the arguments and the environment of this process, its standard
-    /// streams, no signal blocked or ignored, and no other descriptor but the channel. From here on
-    /// SIGCHLD is not ignored any more. `launcher`: starts it for a process that may not do so
-    /// itself. The error is a sentence.
+    /// `launcher`: of that program. From here on SIGCHLD is not ignored any more. The error is a
+    /// sentence.
     [[nodiscard]] static std::expected<NewProcess, std::string> start(
-        boost::asio::io_context& context, const Program& program, Launcher* launcher = nullptr);
+        boost::asio::io_context& context, const Program& program, Launcher& launcher);
     /// One that is not ready is killed.
     ~NewProcess();
     NewProcess(NewProcess&&) noexcept = default;

@@ -11,7 +11,6 @@
 #include "admin/bodies.hpp"
 #include "app/control.hpp"
 #include "app/limits.hpp"
-#include "app/service_manager.hpp"
 #include "app/version.hpp"
 
 namespace penstock::app::upgrade {
@@ -73,7 +72,7 @@ awaitable<Outcome<Upgraded>> Upgrader::upgrade(std::string actor) {
     // No reload moves the sockets while they are handed over.
     auto taking = parts_.reloader.take_turn();
     const Reloader::Turn turn = co_await std::move(taking);
-    notify_service_manager(reloading_lines(SteadyClock().now()));
+    parts_.manager.notify(reloading_lines(SteadyClock().now()));
     std::expected<Ready, std::string> ready;
     try {
         auto replacing = replace();
@@ -88,7 +87,7 @@ awaitable<Outcome<Upgraded>> Upgrader::upgrade(std::string actor) {
         co_return std::unexpected(
             Refusal{409, fmt::format("{}; this process goes on", ready.error())});
     }
-    notify_service_manager(main_pid_line(ready->pid) + "\nREADY=1");
+    parts_.manager.notify(main_pid_line(ready->pid) + "\nREADY=1");
     const Upgraded upgraded{ready->pid, ready->version, parts_.server.connections()};
     parts_.log.info("upgrade: process {} (version {}) has taken over; {} connection{} here{}",
                     ready->pid, ready->version, with_commas(upgraded.sessions),
@@ -103,7 +102,7 @@ awaitable<Outcome<Upgraded>> Upgrader::upgrade(std::string actor) {
 }
 
 void Upgrader::fail(const std::string& reason, const std::string& actor) {
-    notify_service_manager("READY=1");
+    parts_.manager.notify("READY=1");
     next_.reset();
     parts_.old.take_back();
     parts_.log.error("upgrade: {}; this process goes on", reason);
@@ -114,7 +113,7 @@ awaitable<std::expected<Ready, std::string>> Upgrader::replace() {
     auto giving = parts_.old.hand_over();
     auto handover = co_await std::move(giving);
     if (stopped_) co_return std::unexpected("the proxy is stopping");
-    auto started = NewProcess::start(parts_.context, parts_.program, parts_.launcher);
+    auto started = NewProcess::start(parts_.context, parts_.program, *parts_.launcher);
     if (!started) co_return std::unexpected(started.error());
     next_.emplace(*std::move(started));
     parts_.log.info("upgrade: started process {}", next_->pid());
@@ -133,6 +132,7 @@ Manifest Upgrader::make_manifest(OldProcesses::Handover& handover, std::vector<i
     for (const auto& group : parts_.server.sockets().groups()) {
         manifest.sockets.push_back({.bind = group.bind,
                                     .bound = group.sockets.sockets.front().bound().to_string(),
+                                    .listener = group.listener,
                                     .count = group.fds.size(),
                                     .unix_device = group.sockets.unix_device,
                                     .unix_inode = group.sockets.unix_inode});

@@ -15,6 +15,7 @@
 #include "app/admin_api.hpp"
 #include "app/reload/reloader.hpp"
 #include "app/server.hpp"
+#include "app/service_manager.hpp"
 #include "app/tls/ticket_key_book.hpp"
 #include "app/upgrade/launcher.hpp"
 #include "app/upgrade/new_process.hpp"
@@ -38,8 +39,9 @@ public:
         OldProcesses& old;
         const TicketKeyBook& ticket_keys;
         Logger& log;
+        const ServiceManager& manager;
         Program program;
-        Launcher* launcher;  // null = this process starts programs itself
+        Launcher* launcher;  // null in process 1, which cannot be upgraded
     };
     explicit Upgrader(Parts parts);
     Upgrader(const Upgrader&) = delete;

@@ -82,12 +82,12 @@ void append_addresses(std::string& out, const Header& header) {
     append_u16(out, header.destination.port());
 }
 
-// The first ones that fit into `most` bytes of header.
+// Those that fit into `most` bytes of header, the first ones before the others.
 void append_tlvs(std::string& out, const Header& header, std::size_t most) {
     for (const Tlv& tlv : header.tlvs) {
         // A checksum of other bytes would make the header wrong, and padding says nothing.
         if (tlv.type == tlv_crc32c || tlv.type == tlv_noop) continue;
-        if (out.size() + wire::tlv_start_size + tlv.value.size() > most) return;
+        if (out.size() + wire::tlv_start_size + tlv.value.size() > most) continue;
         out += static_cast<char>(tlv.type);
         append_u16(out, tlv.value.size());
         out += tlv.value;

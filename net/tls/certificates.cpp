@@ -43,13 +43,47 @@ int give_password(char* into, int size, int, void* argument) noexcept {
     return static_cast<int>(password.size());
 }
 
+// A block of a PEM file, decoded. PEM_read_bio_X509() and PEM_read_bio_PrivateKey() leave the text
+// of keys in freed memory.
+struct PemBlock {
+    unsigned char* data = nullptr;
+    long size = 0;
+    char* label = nullptr;
+
+    PemBlock() = default;
+    PemBlock(const PemBlock&) = delete;
+    PemBlock& operator=(const PemBlock&) = delete;
+    ~PemBlock() { drop(); }
+
+    /// The next one of that kind; false if there is none, or it is broken.
+    bool read(BIO* bio, const char* kind, pem_password_cb* password, const void* argument) {
+        drop();
+        return PEM_bytes_read_bio_secmem(&data, &size, &label, kind, bio, password,
+                                         const_cast<void*>(argument)) == 1;
+    }
+    [[nodiscard]] std::string_view name() const noexcept { return label; }
+
+private:
+    void drop() noexcept {
+        OPENSSL_secure_clear_free(data, static_cast<std::size_t>(size));
+        OPENSSL_secure_free(label);
+        data = nullptr;
+        label = nullptr;
+    }
+};
+
 std::expected<std::vector<CertificatePtr>, std::string> read_certificates(const std::string& pem,
                                                                           const std::string& file) {
     ERR_clear_error();
     const BioPtr bio = reader(pem);
     std::vector<CertificatePtr> all;
-    while (X509* certificate = PEM_read_bio_X509(bio.get(), nullptr, no_password, nullptr))
+    // The key may stand in the same file: what is read on the way is wiped.
+    for (PemBlock block; block.read(bio.get(), PEM_STRING_X509, no_password, nullptr);) {
+        const unsigned char* at = block.data;
+        X509* certificate = d2i_X509(nullptr, &at, block.size);
+        if (certificate == nullptr) break;
         all.emplace_back(certificate);
+    }
     const bool ended = at_end();
     const std::string reason = take_reason();
     if (!ended)
@@ -61,7 +95,15 @@ std::expected<std::vector<CertificatePtr>, std::string> read_certificates(const 
 
 EVP_PKEY* read_key(const std::string& pem, pem_password_cb* password, const void* argument) {
     const BioPtr bio = reader(pem);
-    return PEM_read_bio_PrivateKey(bio.get(), nullptr, password, const_cast<void*>(argument));
+    PemBlock block;
+    if (!block.read(bio.get(), PEM_STRING_EVP_PKEY, password, argument)) return nullptr;
+    if (block.name() == PEM_STRING_PKCS8) {
+        const BioPtr der(BIO_new_mem_buf(block.data, static_cast<int>(block.size)));
+        if (!der) throw std::bad_alloc();
+        return d2i_PKCS8PrivateKey_bio(der.get(), nullptr, password, const_cast<void*>(argument));
+    }
+    const unsigned char* at = block.data;
+    return d2i_AutoPrivateKey(nullptr, &at, block.size);
 }
 
 bool is_encrypted(const std::string& pem) noexcept {
@@ -195,6 +237,16 @@ std::expected<std::vector<CertificatePtr>, std::string> fill_store(X509_STORE* s
     return authorities;
 }
 
+void describe_authorities(const std::vector<CertificatePtr>& authorities, const std::string& file,
+                          std::vector<CertificateInfo>& infos, std::vector<std::string>& warnings) {
+    for (const auto& authority : authorities) {
+        infos.push_back(describe(authority.get(), file));
+        if (has_expired(authority.get()))
+            warnings.push_back(file + ": the certificate of " + short_name(authority.get()) +
+                               " has expired");
+    }
+}
+
 CertificateInfo describe(X509* certificate, const std::string& file) {
     CertificateInfo info{.file = file, .subject = subject_of(certificate)};
     for_each_name(certificate, [&info](int type, std::string_view value) {
@@ -212,13 +264,14 @@ bool has_expired(X509* certificate) noexcept {
 
 void add_warnings(X509* certificate, const CertificateInfo& info,
                   std::vector<std::string>& warnings) {
-    constexpr auto usual_lifetime = std::chrono::hours(24 * 398);
+    // Mozilla's guideline 6.0: browsers refuse those that last much longer.
+    constexpr auto usual_lifetime = std::chrono::hours(24 * 366);
     const std::string what = info.file + ": the certificate of " + short_name(certificate) + " ";
     if (has_expired(certificate)) warnings.push_back(what + "has expired");
     if (X509_cmp_current_time(X509_get0_notBefore(certificate)) > 0)
         warnings.push_back(what + "is not yet valid");
     if (info.not_after - info.not_before > usual_lifetime)
-        warnings.push_back(what + "lasts longer than 398 days, which many clients do not accept");
+        warnings.push_back(what + "lasts longer than 366 days, which many clients do not accept");
     const EVP_PKEY* key = X509_get0_pubkey(certificate);
     if (key != nullptr && EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA &&
         EVP_PKEY_get_bits(key) < 2048)
@@ -254,12 +307,28 @@ std::string common_name_of(X509* certificate) {
     return text;
 }
 
+std::string first_name_of(X509* certificate) {
+    std::string name;
+    for_each_name(certificate, [&name](int type, std::string_view value) {
+        if (!name.empty()) return;
+        switch (type) {
+            case GEN_DNS: name = "DNS:"; break;
+            case GEN_URI: name = "URI:"; break;
+            case GEN_EMAIL: name = "email:"; break;
+            default: name = "IP:" + address_text(value); return;
+        }
+        name += value;
+    });
+    return name;
+}
+
 std::string short_name(X509* certificate) {
     std::string name = common_name_of(certificate);
     for_each_name(certificate, [&name](int type, std::string_view value) {
         if (name.empty() && type == GEN_DNS) name = value;
     });
-    return name.empty() ? subject_of(certificate) : name;
+    if (name.empty()) name = subject_of(certificate);
+    return name.empty() ? first_name_of(certificate) : name;
 }
 
 bool bears_one_of(X509* certificate, const std::vector<std::string>& allowed) {

@@ -39,6 +39,9 @@ struct TrustSource {
     X509_STORE* store, const TrustSource& source);
 
 [[nodiscard]] CertificateInfo describe(X509* certificate, const std::string& file);
+/// Of each, and that it has expired if it has.
+void describe_authorities(const std::vector<CertificatePtr>& authorities, const std::string& file,
+                          std::vector<CertificateInfo>& infos, std::vector<std::string>& warnings);
 /// What is odd about it, one sentence each.
 void add_warnings(X509* certificate, const CertificateInfo& info,
                   std::vector<std::string>& warnings);
@@ -48,7 +51,10 @@ void add_warnings(X509* certificate, const CertificateInfo& info,
 [[nodiscard]] std::string subject_of(X509* certificate);
 /// "" = none.
 [[nodiscard]] std::string common_name_of(X509* certificate);
-/// For messages: the common name, else the first DNS name, else the subject.
+/// The first of its alternative names, with its kind as OpenSSL writes it: `URI:spiffe://a/b`;
+/// "" = none.
+[[nodiscard]] std::string first_name_of(X509* certificate);
+/// For messages: the common name, else the first DNS name, else the subject, else any other name.
 [[nodiscard]] std::string short_name(X509* certificate);
 /// `certificate` bears one of `allowed` among its alternative names: a host name, `*.` and a host
 /// name (one label more), an IP address, a mail address or a URI. Common names do not count.

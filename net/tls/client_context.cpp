@@ -37,12 +37,7 @@ Done trust_servers(SSL_CTX* context, const ClientOptions& options,
         fill_store(SSL_CTX_get_cert_store(context),
                    {options.ca_file, options.ca_pem, options.crl_file, options.crl_pem});
     if (!authorities) return std::unexpected(authorities.error());
-    for (const auto& authority : *authorities) {
-        infos.push_back(describe(authority.get(), options.ca_file));
-        if (has_expired(authority.get()))
-            warnings.push_back(options.ca_file + ": the certificate of " +
-                               short_name(authority.get()) + " has expired");
-    }
+    describe_authorities(*authorities, options.ca_file, infos, warnings);
     return {};
 }
 
@@ -68,9 +63,15 @@ Done offer_protocols(SSL_CTX* context, const std::vector<std::string>& protocols
     return {};
 }
 
-std::string scope_of(const ClientOptions& options) {
-    const std::string own = options.certificate.empty() ? "" : options.certificate.front().cert_pem;
-    return session_scope({options.verify ? "verify" : "", options.ca_pem, options.crl_pem, own});
+// Of the own certificate only what it is: its file may hold the key as well.
+std::string scope_of(const SSL_CTX* context, const ClientOptions& options) {
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned int size = 0;
+    const X509* own = SSL_CTX_get0_certificate(context);
+    if (own != nullptr && X509_digest(own, EVP_sha256(), digest, &size) != 1)
+        throw std::bad_alloc();
+    return session_scope({options.verify ? "verify" : "", options.ca_pem, options.crl_pem,
+                          std::string(reinterpret_cast<const char*>(digest), size)});
 }
 
 }  // namespace
@@ -96,7 +97,7 @@ std::expected<std::shared_ptr<const ClientContext>, std::string> ClientContext::
         SSL_CTX_set_session_cache_mode(raw, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
         SSL_CTX_sess_set_new_cb(raw, Stream::keep_session);
     }
-    state->session_scope = scope_of(options);
+    state->session_scope = scope_of(raw, options);
     state->reuses_sessions = options.session_reuse;
     state->context = std::move(*context);
     return std::shared_ptr<const ClientContext>(new ClientContext(std::move(state)));

@@ -1,13 +1,8 @@
 #include "net/tls/options.hpp"
 
-#include <openssl/crypto.h>
+#include "base/secret.hpp"
 
 namespace penstock::net::tls {
-
-void wipe(std::string& secret) noexcept {
-    OPENSSL_cleanse(secret.data(), secret.size());
-    secret.clear();
-}
 
 void wipe(KeyPair& pair) noexcept {
     wipe(pair.key_pem);

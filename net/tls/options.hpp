@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/clock.hpp"
+#include "base/secret.hpp"
 
 namespace penstock::net::tls {
 
@@ -22,8 +23,7 @@ struct KeyPair {
     std::vector<std::string> passwords{};  // tried in turn
 };
 
-/// Overwrites `secret` before it is let go.
-void wipe(std::string& secret) noexcept;
+using penstock::wipe;
 void wipe(KeyPair& pair) noexcept;
 
 /// For a listener that terminates TLS.

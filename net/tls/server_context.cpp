@@ -76,7 +76,8 @@ Done use_pairs(SSL_CTX* context, const Policy& policy, const ServerRules& rules)
     return {};
 }
 
-Done trust_clients(SSL_CTX* context, const ServerOptions& options) {
+Done trust_clients(SSL_CTX* context, const ServerOptions& options,
+                   std::vector<CertificateInfo>& infos, std::vector<std::string>& warnings) {
     if (options.client_auth == ClientAuth::off) return {};
     if (options.client_ca_pem.empty())
         return std::unexpected("client certificates are asked for, but no client_ca is given");
@@ -86,6 +87,7 @@ Done trust_clients(SSL_CTX* context, const ServerOptions& options) {
     if (!authorities) return std::unexpected(authorities.error());
     for (const auto& authority : *authorities)
         if (SSL_CTX_add_client_CA(context, authority.get()) != 1) throw std::bad_alloc();
+    describe_authorities(*authorities, options.client_ca_file, infos, warnings);
     return {};
 }
 
@@ -120,7 +122,14 @@ std::expected<std::shared_ptr<const ServerContext>, std::string> ServerContext::
     if (auto done = load_pairs(options, *rules); !done) return std::unexpected(done.error());
     if (auto done = use_pairs(context->get(), policy, *rules); !done)
         return std::unexpected(done.error());
-    if (auto done = trust_clients(context->get(), options); !done)
+    auto state = std::make_unique<State>();
+    for (const auto& pair : rules->pairs) {
+        state->certificates.push_back(pair.info);
+        add_warnings(pair.certificate.get(), pair.info, state->warnings);
+    }
+    warn_of_doubles(*rules, state->warnings);
+    if (auto done = trust_clients(context->get(), options, state->certificates, state->warnings);
+        !done)
         return std::unexpected(done.error());
     set_sessions(context->get(), options);
     for (const auto& name : options.known_names) rules->known.add(name, 0);
@@ -130,14 +139,7 @@ std::expected<std::shared_ptr<const ServerContext>, std::string> ServerContext::
     rules->strict_sni = options.strict_sni;
     rules->sends_tickets = options.session_tickets || options.session_cache != 0;
     rules->tickets = tickets ? std::move(tickets) : std::make_shared<TicketKeys>();
-
-    auto state = std::make_unique<State>();
     state->client_auth = options.client_auth;
-    for (const auto& pair : rules->pairs) {
-        state->certificates.push_back(pair.info);
-        add_warnings(pair.certificate.get(), pair.info, state->warnings);
-    }
-    warn_of_doubles(*rules, state->warnings);
     install(context->get(), std::move(rules));
     state->context = std::move(*context);
     return std::shared_ptr<const ServerContext>(new ServerContext(std::move(state)));

@@ -10,6 +10,7 @@
 #include <openssl/ssl.h>
 #include <openssl/ssl3.h>
 
+#include "base/secret.hpp"
 #include "net/tls/certificates.hpp"
 #include "net/tls/client_setup.hpp"
 #include "net/tls/context_state.hpp"
@@ -191,7 +192,7 @@ IoResult Stream::peek(std::span<std::byte> into) noexcept {
 IoResult Stream::discard(std::size_t size) noexcept {
     std::byte sink[4096];
     const IoResult got = recv(std::span(sink).first(std::min(size, sizeof sink)));
-    OPENSSL_cleanse(sink, got.bytes);
+    penstock::wipe(sink, got.bytes);
     return got;
 }
 
@@ -299,7 +300,10 @@ std::string_view Stream::server_name() const noexcept {
 
 std::string Stream::peer_subject() const {
     X509* peer = SSL_get0_peer_certificate(ssl_);
-    return peer == nullptr ? "" : subject_of(peer);
+    if (peer == nullptr) return {};
+    std::string subject = subject_of(peer);
+    if (subject.empty()) subject = first_name_of(peer);
+    return subject.empty() ? "(no name)" : subject;
 }
 
 std::string Stream::peer_common_name() const {

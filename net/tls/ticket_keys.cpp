@@ -5,8 +5,9 @@
 #include <optional>
 #include <stdexcept>
 
-#include <openssl/crypto.h>
 #include <openssl/rand.h>
+
+#include "base/secret.hpp"
 
 namespace penstock::net::tls {
 
@@ -17,18 +18,22 @@ using Keys = std::vector<TicketKey>;
 std::shared_ptr<const Keys> share(Keys keys) {
     auto* owned = new Keys(std::move(keys));
     return {owned, [](Keys* dropped) {
-                OPENSSL_cleanse(dropped->data(), dropped->size() * sizeof(TicketKey));
+                penstock::wipe(dropped->data(), dropped->size() * sizeof(TicketKey));
                 delete dropped;
             }};
 }
 
-TicketKey random_key() {
-    TicketKey key;
+// Made in its place: a copy on the stack would stay.
+Keys random_key() {
+    Keys keys(1);
+    TicketKey& key = keys.front();
     if (RAND_bytes(key.name.data(), static_cast<int>(key.name.size())) != 1 ||
         RAND_priv_bytes(key.cipher.data(), static_cast<int>(key.cipher.size())) != 1 ||
         RAND_priv_bytes(key.mac.data(), static_cast<int>(key.mac.size())) != 1)
-        throw std::runtime_error("no random bytes for a key of session tickets");
-    return key;
+        throw std::runtime_error(
+            "OpenSSL has no random bytes for the keys of TLS session tickets: its default "
+            "provider is missing or broken");
+    return keys;
 }
 
 }  // namespace
@@ -37,7 +42,8 @@ std::expected<TicketKey, std::string> parse_ticket_key(std::string_view bytes) {
     if (bytes.size() != 80 && bytes.size() != 48)
         return std::unexpected("has " + std::to_string(bytes.size()) +
                                " bytes; a key of session tickets has 80 or 48 (openssl rand 80)");
-    TicketKey key;
+    std::expected<TicketKey, std::string> parsed;  // the only copy
+    TicketKey& key = *parsed;
     key.aes128 = bytes.size() == 48;
     const auto take = [&bytes](auto& into, std::size_t size) {
         std::copy_n(bytes.begin(), size, into.begin());
@@ -51,7 +57,7 @@ std::expected<TicketKey, std::string> parse_ticket_key(std::string_view bytes) {
         take(key.mac, 32);
         take(key.cipher, 32);
     }
-    return key;
+    return parsed;
 }
 
 std::string serialize_ticket_key(const TicketKey& key) {
@@ -73,7 +79,7 @@ std::string serialize_ticket_key(const TicketKey& key) {
 
 struct TicketKeys::State {
     mutable std::mutex mutex{};
-    std::shared_ptr<const Keys> keys = share({random_key()});
+    std::shared_ptr<const Keys> keys = share(random_key());
     std::optional<TimePoint> since{};  // when the newest came into use; set by the first look
     bool shared = false;
 };
@@ -86,11 +92,11 @@ void TicketKeys::use_shared(std::vector<TicketKey> keys) {
     {
         const std::lock_guard lock(state_->mutex);
         if (!shared && !state_->shared) return;
-        state_->keys = share(shared ? keys : Keys{random_key()});
+        state_->keys = share(shared ? keys : random_key());
         state_->shared = shared;
         state_->since.reset();
     }
-    OPENSSL_cleanse(keys.data(), keys.size() * sizeof(TicketKey));
+    penstock::wipe(keys.data(), keys.size() * sizeof(TicketKey));
 }
 
 void TicketKeys::inherit(std::vector<TicketKey> keys, TimePoint since) {
@@ -100,7 +106,7 @@ void TicketKeys::inherit(std::vector<TicketKey> keys, TimePoint since) {
         state_->shared = false;
         state_->since = since;
     }
-    OPENSSL_cleanse(keys.data(), keys.size() * sizeof(TicketKey));
+    penstock::wipe(keys.data(), keys.size() * sizeof(TicketKey));
 }
 
 void TicketKeys::rotate_if_due(TimePoint now) {
@@ -108,12 +114,16 @@ void TicketKeys::rotate_if_due(TimePoint now) {
     if (state_->shared) return;
     if (!state_->since) state_->since = now;
     if (now - *state_->since < rotation) return;
-    Keys keys{random_key()};
     const std::size_t old = std::min(state_->keys->size(), kept);
+    Keys keys;
+    keys.reserve(1 + old);
+    Keys fresh = random_key();
+    keys.push_back(fresh.front());
+    penstock::wipe(fresh.data(), sizeof(TicketKey));
     keys.insert(keys.end(), state_->keys->begin(),
                 state_->keys->begin() + static_cast<std::ptrdiff_t>(old));
     state_->keys = share(keys);
-    OPENSSL_cleanse(keys.data(), keys.size() * sizeof(TicketKey));
+    penstock::wipe(keys.data(), keys.size() * sizeof(TicketKey));
     state_->since = now;
 }
 

@@ -57,8 +57,8 @@ private:
 
 constexpr std::string_view hex_digits = "0123456789abcdef";
 
-// The inside of a quoted value of the text form.
-void append_escaped(LineBuffer& out, std::string_view value) {
+// The inside of a quoted value of the text form. `also`: has a meaning there.
+void append_escaped(LineBuffer& out, std::string_view value, std::string_view also = {}) {
     const CleanText clean(value);
     for (const char c : clean.view()) {
         if (const auto byte = static_cast<unsigned char>(c); byte < 0x20 || byte == 0x7f) {
@@ -66,7 +66,7 @@ void append_escaped(LineBuffer& out, std::string_view value) {
             out.append({escape, 4});
             continue;
         }
-        if (c == '"' || c == '\\') out.append('\\');
+        if (c == '"' || c == '\\' || also.contains(c)) out.append('\\');
         out.append(c);
     }
 }
@@ -166,8 +166,9 @@ public:
         out_.append(in_list_ ? ':' : '=');
     }
     void text(std::string_view value) {
+        // A colon says nothing behind the one of the key.
         if (in_list_)
-            append_escaped(out_, value);
+            append_escaped(out_, value, ",;");
         else
             append_text_value(out_, value);
     }

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "config/bounds.hpp"
 #include "net/client_hello.hpp"
 #include "net/postgres_start.hpp"
 #include "net/proxy_protocol/reader.hpp"
@@ -21,6 +22,9 @@ using net::IoStatus;
 
 constexpr std::size_t longest_start = 64;    // of PostgreSQL's packets only the head matters
 constexpr std::size_t record_overhead = 64;  // beyond client_hello_max
+static_assert(config::largest_client_hello <= net::EventLoop::scratch_size);
+constexpr std::byte tls_handshake_record{22};
+constexpr const char* left_early = "the peer ended the connection during the handshake";
 constexpr const char* ended_early = "the connection ended before it was complete";
 
 // Suspends until the client has sent more, or could take more; until the deadline, or an abort.
@@ -168,6 +172,11 @@ net::Task<Start> read_postgres(Session& session, TimePoint deadline) {
             session.front().starttls = config::StartTls::postgres;
             co_return Start::tls;
         }
+        // Where a route alone speaks it the listener serves others as well.
+        const bool only_routes = session.listener().settings().starttls == config::StartTls::none;
+        if (!asks && only_routes && requests == 0 &&
+            (start == PostgresStart::invalid || news == Peek::News::ended))
+            co_return Start::tls;
         if (asks || start == PostgresStart::invalid || news == Peek::News::ended) {
             refuse(session, CloseReason::client_hello_invalid,
                    asks ? "bytes follow the request for TLS before it was answered"
@@ -309,7 +318,16 @@ net::Task<bool> first_bytes(Session& session, TimePoint deadline) {
     }
 }
 
-// Each step may cost a signature: it waits until all others have had their turn.
+// With its hello alone, and nothing to come, a client makes no handshake. (Later on it may say its
+// last words and go.) What is no TLS is refused in OpenSSL's words.
+bool only_said_hello(net::Socket& socket) noexcept {
+    if ((socket.seen() & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) == 0) return false;
+    std::byte start{};
+    return socket.peek({&start, 1}).ok() && start == tls_handshake_record;
+}
+
+// Each step may cost a signature: it waits until all others have had their turn, and is not made
+// for whom it comes too late.
 net::Task<bool> shake_hands(Session& session, TimePoint started, TimePoint deadline) {
     net::Socket& socket = session.client_socket();
     socket.readable.set(session.worker().loop().ready());  // there is something, though seen
@@ -317,9 +335,13 @@ net::Task<bool> shake_hands(Session& session, TimePoint started, TimePoint deadl
     front.server_context = session.listener().tls;
     session.secure_client(std::make_unique<net::tls::Stream>(*front.server_context, socket));
     net::tls::Stream& stream = *front.client;
-    for (;;) {
+    for (bool first_step = true;; first_step = false) {
         co_await session.worker().loop().background().yield();
         if (!session.is_arriving()) co_return false;
+        if (session.now() >= deadline)
+            co_return fail_handshake(session, CloseReason::tls_timeout, {});
+        if (first_step && only_said_hello(socket))
+            co_return fail_handshake(session, CloseReason::tls_failed, left_early);
         const IoStatus status = stream.handshake();
         if (status == IoStatus::ok)
             co_return end_handshake(session, stream, session.now() - started);

@@ -15,6 +15,24 @@ namespace {
 
 constexpr const char* common = "198.51.100.10:80";
 
+/// A number in keepalived.conf.
+double number_of(const std::string& key) {
+    const auto text = deploy_file("keepalived/keepalived.conf");
+    const auto at = text.find("\n    " + key + " ");
+    if (at == std::string::npos) throw std::runtime_error("keepalived.conf has no " + key);
+    return std::stod(text.substr(at + key.size() + 6));
+}
+
+/// What the timers of VRRP need to move the address, and the checks of a Penstock that is gone
+/// before that; with a second for this machine to be slow in.
+milliseconds limit_of_vrrp() {
+    return scaled(milliseconds(static_cast<int>(3.6 * 1000 * number_of("advert_int"))) + 1s);
+}
+milliseconds limit_of_checks() {
+    return limit_of_vrrp() +
+           scaled(milliseconds(static_cast<int>(1000 * number_of("fall") * number_of("interval"))));
+}
+
 /// lb1 and lb2 with everything that the README has one install.
 class Pair : public ::testing::Test {
 protected:
@@ -168,29 +186,44 @@ TEST_F(Pair, DrainMovesTheAddressAndWhoComesBackDoesNotTakeIt) {
 }
 
 TEST_F(Pair, KilledPenstockLosesTheAddress) {
-    auto through_other = flows(own_address(other()) + ":80", 10);
-    proxies_[master_]->kill();
-    proxies_[master_].reset();
-    clients_until_moved();
-    EXPECT_EQ(living(through_other), 10);
+    const bool in_time = in_one_of_three_windows([&] {
+        auto through_other = flows(own_address(other()) + ":80", 10);
+        const auto start = Clock::now();
+        proxies_[master_]->kill();
+        clients_until_moved();
+        const auto took = since(start);
+        EXPECT_EQ(living(through_other), 10);
+        proxies_[master_].reset();
+        proxies_[master_] = start_penstock(master_);
+        settled();
+        return took <= limit_of_checks();
+    });
+    EXPECT_TRUE(in_time) << "later than " << limit_of_checks().count() << " ms, three times";
 }
 
 TEST_F(Pair, KilledKeepalivedLosesTheAddressAndGivesItUpWhenItIsBack) {
-    const std::size_t killed = master_;
-    auto through_other = flows(own_address(other()) + ":80", 10);
-    keepalived_[killed]->kill();
-    clients_until_moved();
-    EXPECT_TRUE(has_address(killed)) << "then restart.conf would not be needed";
-    EXPECT_TRUE(has_address(other()));
+    const bool in_time = in_one_of_three_windows([&] {
+        const std::size_t killed = master_;
+        auto through_other = flows(own_address(other()) + ":80", 10);
+        const auto start = Clock::now();
+        keepalived_[killed]->kill();
+        clients_until_moved();
+        const auto took = since(start);
+        EXPECT_TRUE(has_address(killed)) << "then restart.conf would not be needed";
+        EXPECT_TRUE(has_address(other()));
 
-    // In the new process namespace number 1 is alive again, which the old file of its number names.
-    std::filesystem::remove(roots_[killed].path() / "run/keepalived.pid");
-    std::filesystem::remove(roots_[killed].path() / "run/keepalived_vrrp.pid");
-    start_keepalived(killed);
-    ASSERT_TRUE(wait_for([&] { return !has_address(killed); })) << keepalived_[killed]->said();
-    settled();
-    EXPECT_NE(master_, killed);
-    EXPECT_EQ(living(through_other), 10);
+        // In the new process namespace number 1 is alive again, which the old file of its number
+        // names.
+        std::filesystem::remove(roots_[killed].path() / "run/keepalived.pid");
+        std::filesystem::remove(roots_[killed].path() / "run/keepalived_vrrp.pid");
+        start_keepalived(killed);
+        EXPECT_TRUE(wait_for([&] { return !has_address(killed); })) << keepalived_[killed]->said();
+        settled();
+        EXPECT_NE(master_, killed);
+        EXPECT_EQ(living(through_other), 10);
+        return took <= limit_of_vrrp();
+    });
+    EXPECT_TRUE(in_time) << "later than " << limit_of_vrrp().count() << " ms, three times";
 }
 
 TEST_F(Pair, StoppedPenstockServesUntilTheAddressHasMoved) {

@@ -41,34 +41,56 @@ pid_t child_of(pid_t parent) {
 
 }  // namespace
 
-MemoryCgroup::MemoryCgroup(std::uint64_t bytes) {
-    const auto limit = std::to_string(bytes);
-    const auto name = "penstock-test-" + std::to_string(::getpid());
-    for (const auto& [folder, file] : {std::pair{"/sys/fs/cgroup/memory", "memory.limit_in_bytes"},
-                                       std::pair{"/sys/fs/cgroup", "memory.max"}}) {
-        const auto group = (fs::path(folder) / name).string();
-        std::error_code ignored;
-        if (!fs::exists(fs::path(folder) / "cgroup.procs") || !fs::create_directory(group, ignored))
-            continue;
-        if (write_file(group + "/" + file, limit)) {
-            group_ = group;
-            return;
+Cgroup::Cgroup(const ContainerLimits& limits) {
+    const std::string root = "/sys/fs/cgroup";
+    try {
+        if (fs::exists(root + "/cgroup.controllers")) {
+            // Where they are passed on already, or may not be, the files of the limits tell.
+            write_file(root + "/cgroup.subtree_control", "+memory +pids");
+            make(root, {{"memory.max", limits.memory}, {"pids.max", limits.processes}});
+        } else {
+            make(root + "/memory", {{"memory.limit_in_bytes", limits.memory}});
+            make(root + "/pids", {{"pids.max", limits.processes}});
         }
-        fs::remove(group, ignored);
+    } catch (...) {
+        remove();
+        throw;
     }
-    tree_ = directory_.path("cgroup");
-    fs::create_directories(tree_ + "/memory");
-    write_file(tree_ + "/memory.max", limit);
-    write_file(tree_ + "/memory/memory.limit_in_bytes", limit);
 }
 
-MemoryCgroup::~MemoryCgroup() {
-    if (group_.empty()) return;
+void Cgroup::make(const std::string& hierarchy,
+                  const std::map<std::string, std::uint64_t>& limits) {
+    const auto group = hierarchy + "/penstock-test-" + std::to_string(::getpid());
+    std::error_code error;
+    fs::create_directory(group, error);
+    if (error)
+        throw std::runtime_error("this machine lets nobody make a cgroup: " + group + ": " +
+                                 error.message());
+    groups_.push_back(group);
+    for (const auto& [file, limit] : limits)
+        if (!write_file(group + "/" + file, std::to_string(limit)))
+            throw std::runtime_error("cannot set the limit " + group + "/" + file);
+}
+
+void Cgroup::remove() {
     // Those who have ended leave it a moment later.
-    wait_for([this] { return ::rmdir(group_.c_str()) == 0; }, 5s);
+    for (const auto& group : groups_) wait_for([&] { return ::rmdir(group.c_str()) == 0; }, 5s);
 }
 
-std::string MemoryCgroup::members() const { return group_.empty() ? "" : group_ + "/cgroup.procs"; }
+Cgroup::~Cgroup() { remove(); }
+
+std::vector<std::string> Cgroup::members() const {
+    std::vector<std::string> files;
+    for (const auto& group : groups_) files.push_back(group + "/cgroup.procs");
+    return files;
+}
+
+std::string Cgroup::content(const std::string& file) const {
+    std::string text;
+    for (const auto& group : groups_)
+        if (fs::exists(group + "/" + file)) text += read_file(group + "/" + file);
+    return text;
+}
 
 Container::Container(const std::vector<std::string>& argv, const ContainerOptions& options)
     : options_(options) {
@@ -83,10 +105,12 @@ Container::Container(const std::vector<std::string>& argv, const ContainerOption
     for (const auto& [from, to] : options.mounts)
         words.insert(words.end(), {"--mount", from + ":" + to});
     if (options.cgroup != nullptr) {
-        words.insert(words.end(), {"--mount", options.cgroup->tree() + ":/sys/fs/cgroup"});
-        if (!options.cgroup->members().empty())
-            words.insert(words.end(), {"--cgroup", options.cgroup->members()});
+        words.insert(words.end(), {"--mount", "/sys/fs/cgroup:/sys/fs/cgroup"});
+        for (const auto& file : options.cgroup->members())
+            words.insert(words.end(), {"--cgroup", file});
     }
+    if (options.descriptors > 0)
+        words.insert(words.end(), {"--descriptors", std::to_string(options.descriptors)});
     words.emplace_back("--");
     words.insert(words.end(), argv.begin(), argv.end());
     process_ = std::make_unique<ChildProcess>(words);

@@ -17,24 +17,32 @@
 /// Containers without a container engine.
 namespace penstock::test {
 
-/// A cgroup with a limit on memory, in version 1 or 2, whichever this machine has. Where nobody may
-/// make cgroups, files with the same names and contents, which limit nothing.
-class MemoryCgroup {
-public:
-    explicit MemoryCgroup(std::uint64_t bytes);
-    MemoryCgroup(const MemoryCgroup&) = delete;
-    MemoryCgroup& operator=(const MemoryCgroup&) = delete;
-    ~MemoryCgroup();
+/// What an engine limits a container to.
+struct ContainerLimits {
+    std::uint64_t memory = 0;  // bytes
+    std::uint64_t processes = 0;  // threads count
+    std::uint64_t descriptors = 0;
+};
 
-    /// File to which a process writes itself to join; "" = none.
-    [[nodiscard]] std::string members() const;
-    /// What to mount at /sys/fs/cgroup.
-    [[nodiscard]] const std::string& tree() const { return tree_; }
+/// A cgroup with limits on memory and processes, in version 1 or 2, whichever this machine has.
+/// Throws where nobody may make one: limits that are not in force would prove nothing.
+class Cgroup {
+public:
+    explicit Cgroup(const ContainerLimits& limits);
+    Cgroup(const Cgroup&) = delete;
+    Cgroup& operator=(const Cgroup&) = delete;
+    ~Cgroup();
+
+    /// Files to which a process writes itself to join.
+    [[nodiscard]] std::vector<std::string> members() const;
+    /// What is in one of its files.
+    [[nodiscard]] std::string content(const std::string& file) const;
 
 private:
-    TempDir directory_;
-    std::string tree_ = "/sys/fs/cgroup";
-    std::string group_;
+    void make(const std::string& hierarchy, const std::map<std::string, std::uint64_t>& limits);
+    void remove();
+
+    std::vector<std::string> groups_;  // of version 1 one for each kind of limit
 };
 
 struct ContainerOptions {
@@ -44,7 +52,9 @@ struct ContainerOptions {
     std::vector<std::string> tmpfs{"/run/penstock"};
     std::vector<std::pair<std::string, std::string>> mounts{};  // from, to; read-only inside
     std::map<std::string, std::string> environment{};
-    const MemoryCgroup* cgroup = nullptr;
+    const Cgroup* cgroup = nullptr;
+    // RLIMIT_NOFILE, as far as this machine lets root raise it; 0 = as it is here.
+    std::uint64_t descriptors = 0;
 };
 
 /// A program as process 1 of a container: mount and pid namespaces of its own, the network of the

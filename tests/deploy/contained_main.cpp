@@ -1,16 +1,17 @@
 // What a container runtime does between its namespaces and the program, for machines without one:
 //
 //   unshare --mount --pid --fork penstock_test_contained ROOT UID GID [--tmpfs PATH]
-//           [--mount FROM:TO] [--cgroup FILE] -- PROGRAM [ARGUMENT...]
+//           [--mount FROM:TO] [--cgroup FILE] [--descriptors N] -- PROGRAM [ARGUMENT...]
 //
 // Mounts ROOT read-only with /proc, /dev, and the given mounts, read-only as well; goes into it for
-// good; joins the cgroup whose list of processes is FILE; gives up root, every capability and the
-// way to get one; becomes PROGRAM with the environment as it is. Runs as process 1 of its
-// namespace.
+// good; joins the cgroups whose lists of processes are the FILEs; may have N descriptors; gives up
+// root, every capability and the way to get one; becomes PROGRAM with the environment as it is.
+// Runs as process 1 of its namespace.
 #include <fcntl.h>
 #include <grp.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -37,7 +38,8 @@ struct Plan {
     gid_t gid = 0;
     std::vector<std::string> memory{};  // tmpfs
     std::vector<std::pair<std::string, std::string>> mounts{};  // from, to
-    std::string cgroup{};
+    std::vector<std::string> cgroups{};
+    rlim_t descriptors = 0;  // 0 = as it is
     std::vector<char*> argv{};  // ends with a null pointer
 };
 
@@ -60,7 +62,9 @@ Plan plan_of(int argc, char** argv) {
             const auto colon = value.find(':');
             plan.mounts.emplace_back(value.substr(0, colon), value.substr(colon + 1));
         } else if (words[at] == "--cgroup") {
-            plan.cgroup = value;
+            plan.cgroups.push_back(value);
+        } else if (words[at] == "--descriptors") {
+            plan.descriptors = std::stoull(value);
         } else {
             throw std::runtime_error("what is " + words[at] + "?");
         }
@@ -113,10 +117,22 @@ void mount_all(const Plan& plan) {
 }
 
 void enter(const Plan& plan) {
-    if (!plan.cgroup.empty()) {
-        std::ofstream members(plan.cgroup);
+    for (const auto& cgroup : plan.cgroups) {
+        std::ofstream members(cgroup);
         members << ::getpid() << std::flush;
-        if (!members) throw std::runtime_error("cannot join " + plan.cgroup);
+        if (!members) throw std::runtime_error("cannot join " + cgroup);
+    }
+    if (plan.descriptors > 0) {
+        rlimit limit{};
+        check(::getrlimit(RLIMIT_NOFILE, &limit), "the limit of descriptors");
+        const rlimit wanted{plan.descriptors, plan.descriptors};
+        // Only CAP_SYS_RESOURCE, which root of a machine need not have, goes above the hard limit.
+        if (::setrlimit(RLIMIT_NOFILE, &wanted) != 0) {
+            if (errno != EPERM || limit.rlim_max > plan.descriptors)
+                check(-1, "the limit of descriptors");
+            limit.rlim_cur = limit.rlim_max;
+            check(::setrlimit(RLIMIT_NOFILE, &limit), "the limit of descriptors");
+        }
     }
     check(::chroot(plan.root.c_str()), "chroot");
     check(::chdir("/"), "chdir");

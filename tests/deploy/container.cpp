@@ -2,13 +2,19 @@
 // program as the Dockerfile starts it, under the limits of compose.yaml.
 #include <gtest/gtest.h>
 
+#include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <regex>
 #include <set>
+
+#include <boost/json/parse.hpp>
+#include <boost/json/value.hpp>
 
 #include "tests/deploy/contained.hpp"
 #include "tests/deploy/dockerfile.hpp"
@@ -20,9 +26,25 @@ namespace penstock::test {
 namespace {
 
 namespace fs = std::filesystem;
+namespace json = boost::json;
 
 const std::string folder = PENSTOCK_DEPLOY "/container";
-constexpr std::uint64_t memory_limit = 256U << 20U;
+
+/// The limits of compose.yaml, as the engine understands them.
+ContainerLimits composed_limits() {
+    const auto proxy = json::parse(yaml_to_json(read_file(folder + "/compose.yaml")))
+                           .as_array()
+                           .at(0)
+                           .at("services")
+                           .at("penstock");
+    std::smatch memory;
+    const std::string limit(proxy.at("mem_limit").as_string());
+    if (!std::regex_match(limit, memory, std::regex("([0-9]+)m")))
+        throw std::runtime_error("mem_limit is not in megabytes: " + limit);
+    return {.memory = std::stoull(memory[1]) << 20U,
+            .processes = proxy.at("pids_limit").to_number<std::uint64_t>(),
+            .descriptors = proxy.at("ulimits").at("nofile").to_number<std::uint64_t>()};
+}
 
 void write_for_all(const fs::path& path, const std::string& text) {
     std::ofstream(path) << text;
@@ -67,7 +89,8 @@ protected:
                 .uid = uid,
                 .gid = gid,
                 .environment = {{"BACKEND", backend_.text()}},
-                .cgroup = &cgroup_};
+                .cgroup = &cgroup_,
+                .descriptors = limits_.descriptors};
     }
     [[nodiscard]] static Socket connect(const std::string& to = "127.0.0.1:8080") {
         auto socket = Socket::connect(Address::parse(to));
@@ -80,7 +103,8 @@ protected:
 
     ScopedNetns network_;
     EchoServer backend_;
-    MemoryCgroup cgroup_{memory_limit};
+    const ContainerLimits limits_ = composed_limits();
+    Cgroup cgroup_{limits_};
     Dockerfile dockerfile_{folder + "/Dockerfile"};
 };
 
@@ -106,12 +130,35 @@ TEST_F(ContainerTest, serves_as_an_unprivileged_process_1) {
     EXPECT_EQ(AdminClient("127.0.0.1:9901").get("/api/v1/status").status, 403);
     const auto status = container.exec({"/usr/bin/penstock", "status", "--json"});
     EXPECT_EQ(status.exit_status, 0) << status.errors;
-    EXPECT_TRUE(std::regex_search(
-        status.output, std::regex("\"limit_bytes\":\\s*" + std::to_string(memory_limit) + "\\D")))
+    const std::regex known("\"limit_bytes\":\\s*" + std::to_string(limits_.memory) + "\\D");
+    EXPECT_TRUE(std::regex_search(status.output, known))
         << "the limit of its cgroup is not known: " << status.output;
     client.finish();
     EXPECT_TRUE(wait_for([&] { return container.output().contains("\"reason\":\"completed\""); }))
         << "the access log is not on standard output: " << container.output();
+}
+
+TEST_F(ContainerTest, limits_are_those_of_compose) {
+    Container container(command_of(dockerfile_), options());
+    container.wait_ready();
+    EXPECT_EQ(cgroup_.content("pids.max"), std::to_string(limits_.processes) + "\n");
+    const auto proc = "/proc/" + std::to_string(container.init());
+    std::istringstream members(cgroup_.content("cgroup.procs"));
+    EXPECT_EQ(std::count(std::istream_iterator<pid_t>(members), {}, container.init()),
+              static_cast<std::ptrdiff_t>(cgroup_.members().size()));
+    const auto limits = read_file(proc + "/limits");
+    const auto has_descriptors = [&](std::uint64_t count) {
+        const auto text = std::to_string(count);
+        return std::regex_search(limits, std::regex("Max open files +" + text + " +" + text + " "));
+    };
+    if (has_descriptors(limits_.descriptors)) return;
+    // Root of a machine that is a container itself may not be allowed to raise it.
+    rlimit here{};
+    ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &here), 0);
+    std::cout << "NOT TESTED with the " << limits_.descriptors
+              << " descriptors of compose.yaml: this machine allows " << here.rlim_max << "\n";
+    EXPECT_LT(here.rlim_max, limits_.descriptors);
+    EXPECT_TRUE(has_descriptors(here.rlim_max)) << limits;
 }
 
 TEST_F(ContainerTest, health_check_tells_the_living_from_the_stuck) {
@@ -193,7 +240,7 @@ TEST_F(ContainerTest, nothing_of_it_outlives_who_has_started_it) {
         init = container.init();
     }
     EXPECT_TRUE(wait_for([&] { return ::kill(init, 0) != 0; }));
-    EXPECT_EQ(read_file(cgroup_.members().empty() ? "/dev/null" : cgroup_.members()), "");
+    EXPECT_EQ(cgroup_.content("cgroup.procs"), "");
 }
 
 TEST_F(ContainerTest, upgrade_inside_is_refused_with_a_reason) {
@@ -279,8 +326,19 @@ TEST(ContainerImage, dockerfile_copies_what_is_there_and_starts_what_was_copied)
     EXPECT_TRUE(dockerfile.last("LABEL").contains(label)) << label;
 }
 
+/// What `./dev build release`, the Dockerfile's command, has ninja make.
+std::vector<std::string> targets_of_dev() {
+    const auto dev = read_file(PENSTOCK_SOURCE "/dev");
+    std::smatch found;
+    if (!std::regex_search(dev, found,
+                           std::regex("\n +compile \"\\$preset\" (penstock[a-z_ ]*)\n")))
+        throw std::runtime_error("dev does not say any more what it builds");
+    std::istringstream words(found[1]);
+    return {std::istream_iterator<std::string>(words), {}};
+}
+
 // The build stage itself takes minutes; that what .dockerignore leaves is enough for it takes one
-// run of cmake, and of ninja, which only looks.
+// run of cmake, and of ninja, which only looks: also for files that are missing.
 TEST(ContainerImage, what_the_engine_is_sent_is_enough_to_build) {
     const TempDir directory;
     const auto context = directory.path("context");
@@ -299,7 +357,13 @@ TEST(ContainerImage, what_the_engine_is_sent_is_enough_to_build) {
     const auto build = context + "/build/release";
     run_program({"cmake", "-S", context, "-B", build, "-G", "Ninja", "-DPENSTOCK_BUILD_TESTS=OFF"},
                 120s);
-    EXPECT_TRUE(run_program({"ninja", "-n", "-C", build, "penstock"}).contains("penstock"));
+    const auto runs = Dockerfile(folder + "/Dockerfile").all("RUN");
+    EXPECT_EQ(std::ranges::count(runs, "./dev build release"), 1);
+    std::vector<std::string> look{"ninja", "-n", "-C", build};
+    const auto targets = targets_of_dev();
+    look.insert(look.end(), targets.begin(), targets.end());
+    const auto steps = run_program(look);
+    EXPECT_TRUE(steps.contains("penstock_manual") && steps.contains("main.cpp")) << steps;
 }
 
 }  // namespace

@@ -133,6 +133,22 @@ protected:
         return words;
     }
 
+    /// A pod of it, with the ConfigMap as it comes.
+    [[nodiscard]] Container start(const Manifests& manifests, const json::value& workload) {
+        map_.update({{"penstock.toml", config_of(manifests)}});
+        return {command_of(workload), options_of(workload)};
+    }
+
+    /// The Deployment, and a pod of it that is ready.
+    struct Deployed {
+        explicit Deployed(PodTest& cluster) : pod(cluster.start(manifests, deployment)) {
+            pod.wait_ready();
+        }
+        const Manifests manifests{"deployment"};
+        const json::value& deployment = manifests.get("Deployment");
+        Container pod;
+    };
+
     /// The status that a probe of the manifest gets.
     [[nodiscard]] static int probe(const json::value& workload, const std::string& which) {
         const auto& get = container_of(workload).at(which + "Probe").at("httpGet");
@@ -167,11 +183,8 @@ protected:
 };
 
 TEST_F(PodTest, serves_probes_and_configuration_as_the_manifests_say) {
-    const Manifests manifests("deployment");
-    const auto& deployment = manifests.get("Deployment");
-    map_.update({{"penstock.toml", config_of(manifests)}});
-    Container pod(command_of(deployment), options_of(deployment));
-    pod.wait_ready();
+    Deployed here(*this);
+    auto& [manifests, deployment, pod] = here;
     for (const auto* which : {"startup", "liveness", "readiness"})
         EXPECT_EQ(probe(deployment, which), 200) << which;
     auto plain = connect(port_named(deployment, "http"));
@@ -184,15 +197,12 @@ TEST_F(PodTest, serves_probes_and_configuration_as_the_manifests_say) {
 }
 
 TEST_F(PodTest, follows_names_and_volumes_without_closing_anything) {
-    const Manifests manifests("deployment");
-    const auto& deployment = manifests.get("Deployment");
-    map_.update({{"penstock.toml", config_of(manifests)}});
-    Container pod(command_of(deployment), options_of(deployment));
-    pod.wait_ready();
+    Deployed here(*this);
+    auto& [manifests, deployment, pod] = here;
     const int port = port_named(deployment, "http");
     const int tls_port = port_named(deployment, "https");
     auto plain = connect(port);
-    ASSERT_TRUE(echoes(plain));
+    ASSERT_TRUE(echoes(plain)) << pod.errors();
     TlsClient encrypted(tls());
     ASSERT_TRUE(encrypted.open(at(tls_port)) && encrypted.ping());
 
@@ -235,11 +245,8 @@ TEST_F(PodTest, follows_names_and_volumes_without_closing_anything) {
 }
 
 TEST_F(PodTest, is_not_ready_without_backends_and_lives_on) {
-    const Manifests manifests("deployment");
-    const auto& deployment = manifests.get("Deployment");
-    map_.update({{"penstock.toml", config_of(manifests)}});
-    Container pod(command_of(deployment), options_of(deployment));
-    pod.wait_ready();
+    Deployed here(*this);
+    auto& [manifests, deployment, pod] = here;
     EXPECT_TRUE(wait_for([&] { return probe(deployment, "readiness") == 200; })) << pod.errors();
     first_.reset();
     EXPECT_TRUE(wait_for([&] { return probe(deployment, "readiness") == 503; })) << pod.errors();
@@ -249,14 +256,11 @@ TEST_F(PodTest, is_not_ready_without_backends_and_lives_on) {
 }
 
 TEST_F(PodTest, end_is_announced_while_clients_still_come) {
-    const Manifests manifests("deployment");
-    const auto& deployment = manifests.get("Deployment");
-    map_.update({{"penstock.toml", config_of(manifests)}});
-    Container pod(command_of(deployment), options_of(deployment));
-    pod.wait_ready();
+    Deployed here(*this);
+    auto& [manifests, deployment, pod] = here;
     const int port = port_named(deployment, "http");
     auto before = connect(port);
-    ASSERT_TRUE(echoes(before));
+    ASSERT_TRUE(echoes(before)) << pod.errors();
     const auto begin = Clock::now();
     pod.signal(SIGTERM);
     EXPECT_TRUE(wait_for([&] { return probe(deployment, "readiness") == 503; }));
@@ -281,17 +285,16 @@ TEST_F(PodTest, daemonset_listens_on_ports_of_its_node_once_the_node_allows_it) 
               "true");
     ASSERT_EQ(port_named(daemonset, "http"), 80);
     ASSERT_EQ(port_named(daemonset, "https"), 443);
-    map_.update({{"penstock.toml", config_of(manifests)}});
     ScopedNetns::set("net/ipv4/ip_unprivileged_port_start", "1024");
     {
-        Container refused(command_of(daemonset), options_of(daemonset));
+        Container refused = start(manifests, daemonset);
         const auto status = refused.wait_exit();
         ASSERT_TRUE(status);
         EXPECT_NE(*status, 0);
         EXPECT_TRUE(refused.errors().contains(":80")) << refused.errors();
     }
     run_program({"sysctl", "-p", PENSTOCK_DEPLOY "/kubernetes/daemonset/90-penstock-ports.conf"});
-    Container pod(command_of(daemonset), options_of(daemonset));
+    Container pod = start(manifests, daemonset);
     pod.wait_ready();
     auto plain = connect(80);
     EXPECT_TRUE(echoes(plain)) << pod.errors();

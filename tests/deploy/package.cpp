@@ -2,10 +2,12 @@
 
 #include <filesystem>
 #include <fstream>
+#include <regex>
 #include <string>
 
 #include "tests/deploy/systemd_machine.hpp"
 #include "tests/integration/scenario.hpp"
+#include "tests/support/access_log.hpp"
 #include "tests/support/echo_server.hpp"
 #include "tests/support/pki.hpp"
 #include "tests/support/temp_dir.hpp"
@@ -43,12 +45,12 @@ public:
             "dpkg-deb --root-owner-group -Zgzip -z1 --build next 2.deb; rm -r next");
     }
 
-    void configure(const std::string& backend) const {
+    void configure(const std::string& backend, const std::string& more = "") const {
         write("/etc/penstock/penstock.toml",
               "[access_log]\ntarget = \"/var/log/penstock/access.log\"\n[[listener]]\n"
               "name = \"web\"\nbind = \"127.0.0.1:80\"\nupstream = \"web\"\n"
               "[[upstream]]\nname = \"web\"\nbackend = [\"" +
-                  backend + "\"]\n");
+                  backend + "\"]\n" + more);
     }
 
     /// Mode, owner and group.
@@ -58,6 +60,21 @@ public:
 };
 
 const Address port_80 = Address::parse("127.0.0.1:80");
+
+/// With the package installed and the service at work for a backend of its own, `more` at the end
+/// of its configuration. The test is in its network.
+class ServingMachine : public PackageMachine {
+public:
+    explicit ServingMachine(const std::string& more = "") {
+        run("dpkg --install /tmp/1.deb");
+        configure(echo_.text(), more);
+        run("systemctl start penstock.service");
+    }
+
+private:
+    Network network_ = enter_network();
+    EchoServer echo_;
+};
 
 TEST(Package, installs_what_a_service_needs_and_starts_nothing) {
     const PackageMachine machine;
@@ -140,13 +157,63 @@ TEST(Package, recipes_are_put_in_force_by_their_steps) {
     EXPECT_EQ(count, 10);
 }
 
-TEST(Package, upgrade_loses_no_connection) {
+/// What the page of Prometheus has in its first block of this kind, as it stands there.
+std::string block_for_prometheus(const std::string& kind) {
+    const auto page = read_file(PENSTOCK_DEPLOY "/prometheus/README.md");
+    const std::string begin = "   ```" + kind + "\n";
+    const auto at = page.find(begin);
+    const auto end = page.find("   ```\n", at + 1);
+    if (at == page.npos || end == page.npos) throw std::runtime_error("no block of " + kind);
+    return std::regex_replace(page.substr(at + begin.size(), end - at - begin.size()),
+                              std::regex("(^|\n)   "), "$1");
+}
+
+/// Somebody at an editor: what the page tells to add to the file that is there, and one address.
+constexpr const char* editor = R"(editor() {
+    python3 - "$1" "$2" <<'END'
+import sys, yaml
+ours, theirs = (yaml.safe_load(open(file)) for file in sys.argv[1:])
+theirs["rule_files"] = ours["rule_files"]
+theirs["scrape_configs"] += ours["scrape_configs"]
+theirs["scrape_configs"][-1]["static_configs"][0]["targets"] = ["10.0.0.10:9901"]
+yaml.safe_dump(theirs, open(sys.argv[2], "w"))
+END
+}
+)";
+
+TEST(Package, a_recipe_is_seen_by_prometheus_by_the_steps_of_its_page) {
     const PackageMachine machine;
-    machine.run("dpkg --install /tmp/1.deb");
-    const auto network = machine.enter_network();
+    machine.run("dpkg --install /tmp/1.deb; ip address add 10.0.0.10 dev lo");
+    const fs::path recipe = PENSTOCK_DEPLOY "/examples/postgres";
+    fs::copy(recipe, machine.path("/root/postgres"));
+    fs::copy(PENSTOCK_DEPLOY "/prometheus", machine.path("/root/prometheus"),
+             fs::copy_options::recursive);
+    machine.run("set -e; cd /root/postgres\n" + steps_of(recipe));
+    // What is told to be there is there, as comments; they come off.
+    machine.run(
+        "sed -i 's/^#\\([^ ]\\)/\\1/; s/^#$//' /etc/penstock/penstock.toml; penstock reload");
+    EXPECT_TRUE(
+        machine.run("cat /etc/penstock/penstock.toml").contains(block_for_prometheus("toml")));
+
+    // Debian's package starts it.
+    machine.run("systemctl start prometheus");
+    machine.run(std::string(editor) + "set -e; cd /root/prometheus\n" + block_for_prometheus("sh") +
+                "rm /etc/prometheus/targets/penstock.yml");
+    const auto up = [&] {
+        return machine
+            .attempt("promtool query instant http://127.0.0.1:9090 'up{job=\"penstock\"}'")
+            .output;
+    };
+    EXPECT_TRUE(wait_for([&] { return up().contains("=> 1 @"); }, 60s)) << up();
+    EXPECT_TRUE(
+        machine.run("curl -sf http://127.0.0.1:9090/api/v1/rules").contains("PenstockDown"));
+}
+
+TEST(Package, upgrade_loses_no_connection) {
+    const ServingMachine machine;
     Traffic traffic({.per_second = full_rate() / 20, .long_lived = 20});
     machine.configure(traffic.backends().front());
-    machine.run("systemctl enable --now penstock.service");
+    machine.run("systemctl enable penstock.service; systemctl reload penstock.service");
     traffic.start({port_80});
     ASSERT_TRUE(traffic.wait_for_more(20));
     const auto before = machine.main_pid("penstock.service");
@@ -168,14 +235,8 @@ TEST(Package, upgrade_loses_no_connection) {
 }
 
 TEST(Package, upgrade_without_an_admin_socket_goes_by_signal) {
-    const PackageMachine machine;
-    machine.run("dpkg --install /tmp/1.deb");
-    const auto network = machine.enter_network();
-    const EchoServer echo;
-    machine.configure(echo.text());
-    machine.run(
-        "printf '[[admin.listener]]\\nbind = \"127.0.0.1:9901\"\\naccess = \"metrics\"\\n' "
-        ">>/etc/penstock/penstock.toml; systemctl start penstock.service");
+    const ServingMachine machine(
+        "[[admin.listener]]\nbind = \"127.0.0.1:9901\"\naccess = \"metrics\"\n");
     machine.run("test ! -e /run/penstock/admin.sock");
     auto client = established(port_80);
     ASSERT_TRUE(client);
@@ -187,12 +248,8 @@ TEST(Package, upgrade_without_an_admin_socket_goes_by_signal) {
 }
 
 TEST(Package, upgrade_that_cannot_take_over_leaves_the_old_program_and_says_so) {
-    const PackageMachine machine;
-    machine.run("dpkg --install /tmp/1.deb");
-    const auto network = machine.enter_network();
-    const EchoServer echo;
-    machine.configure(echo.text());
-    machine.run("systemctl start penstock.service; echo nonsense >>/etc/penstock/penstock.toml");
+    const ServingMachine machine;
+    machine.run("echo nonsense >>/etc/penstock/penstock.toml");
     const auto before = machine.main_pid("penstock.service");
     machine.make_next_revision();
     const auto said = machine.run("dpkg --install /tmp/2.deb");
@@ -216,12 +273,7 @@ TEST(Package, upgrade_is_not_misled_by_the_socket_of_a_process_that_died) {
 }
 
 TEST(Package, logs_rotate_while_it_serves_also_those_of_a_process_from_before_an_upgrade) {
-    const PackageMachine machine;
-    machine.run("dpkg --install /tmp/1.deb");
-    const auto network = machine.enter_network();
-    const EchoServer echo;
-    machine.configure(echo.text());
-    machine.run("systemctl start penstock.service");
+    const ServingMachine machine;
     auto old_client = established(port_80);
     ASSERT_TRUE(old_client && echo_once(port_80));
     machine.run("penstock upgrade");
@@ -239,6 +291,15 @@ TEST(Package, logs_rotate_while_it_serves_also_those_of_a_process_from_before_an
     EXPECT_EQ(old_client->wait_end(), End::fin);
     ASSERT_TRUE(echo_once(port_80));
     EXPECT_TRUE(wait_for([&] { return machine.run("wc -l <" + log) == "2\n"; }));
+    // Other systems have no start-stop-daemon.
+    machine.run(
+        "rm \"$(command -v start-stop-daemon)\"; hash -r; ! command -v start-stop-daemon\n"
+        "logrotate --force /etc/logrotate.d/penstock");
+    const auto links = "for p in $(pgrep -x penstock); do readlink /proc/$p/fd/*; done";
+    EXPECT_TRUE(wait_for([&] {
+        const auto open = machine.run(links);
+        return open.contains(log + "\n") && !open.contains(log + ".1");
+    })) << machine.run(links);
 }
 
 TEST(Package, nothing_is_left_after_remove_and_purge) {

@@ -210,10 +210,9 @@ TEST(PrometheusFiles, in_kubernetes_it_scrapes_running_pods_of_penstock_at_their
                                     pod("lb-2", "penstock", "metrics", "Succeeded") +
                                     pod("web-0", "web", "metrics", "Running"));
     fs::copy(folder / "rules", directory.path() / "rules");
-    std::string text = text_of(folder / "kubernetes.yml");
-    const std::string asked = "kubernetes_sd_configs:\n      - role: pod\n";
-    ASSERT_NE(text.find(asked), std::string::npos);
-    text.replace(text.find(asked), asked.size(), "file_sd_configs:\n      - files: [pods.yml]\n");
+    const std::string text = changed(text_of(folder / "kubernetes.yml"),
+                                     {{"kubernetes_sd_configs:\n      - role: pod\n",
+                                       "file_sd_configs:\n      - files: [pods.yml]\n"}});
     const Prometheus prometheus(fs::path(directory.write("prometheus.yml", text)));
     json::array targets;
     const auto found = [&] {

@@ -27,7 +27,18 @@ namespace fs = std::filesystem;
 const fs::path units = fs::path(PENSTOCK_DEPLOY) / "systemd";
 constexpr const char* dropins = "/etc/systemd/system/penstock.service.d/";
 
-/// A machine on which the files of deploy/systemd are installed as its README says.
+const Address port_80 = Address::parse("127.0.0.1:80");
+
+/// What the configuration says; what is left out is as most tests want it.
+struct Web {
+    std::string bind = "\"127.0.0.1:80\"";  // or a list
+    std::string backend{};  // the machine's own
+    std::string process{};  // more lines of [process]
+    std::string listener{};  // more lines of [[listener]]
+};
+
+/// A machine on which the files of deploy/systemd are installed as its README says, with a backend.
+/// The test is in its network.
 class Installed {
 public:
     Installed() {
@@ -40,19 +51,19 @@ public:
             "install -d /etc/penstock; systemctl daemon-reload");
     }
 
-    /// `bind` may be a list; the access log is where the unit allows it.
-    void configure(const std::string& bind, const std::string& backend,
-                   const std::string& more = "", const std::string& upstream = "") const {
+    /// The access log is where the unit allows it.
+    void configure(const Web& web = {}) const {
         machine.write("/etc/penstock/penstock.toml",
-                      "[process]\nworkers = 2\n[access_log]\n"
-                      "target = \"/var/log/penstock/access.log\"\n[[listener]]\nname = \"web\"\n"
-                      "bind = " +
-                          bind + "\nupstream = \"web\"\n" + more +
-                          "\n[[upstream]]\nname = \"web\"\n" + upstream + "backend = [\"" +
-                          backend + "\"]\n");
+                      "[process]\nworkers = 2\n" + web.process +
+                          "[access_log]\ntarget = \"/var/log/penstock/access.log\"\n"
+                          "[[listener]]\nname = \"web\"\nbind = " +
+                          web.bind + "\nupstream = \"web\"\n" + web.listener +
+                          "[[upstream]]\nname = \"web\"\nbackend = [\"" +
+                          (web.backend.empty() ? echo.text() : web.backend) + "\"]\n");
     }
 
-    void start() const {
+    void start(const Web& web = {}) const {
+        configure(web);
         const auto result = machine.attempt("systemctl start penstock.service");
         ASSERT_EQ(result.status, 0) << result.output << journal();
     }
@@ -73,15 +84,14 @@ public:
     }
 
     SystemdMachine machine;
+    SystemdMachine::Network network = machine.enter_network();
+    EchoServer echo;
 };
 
 TEST(SystemdUnit, H1_serves_a_port_of_root_without_being_root) {
     const Installed here;
-    const auto network = here.machine.enter_network();
-    const EchoServer echo;
-    here.configure("[\"127.0.0.1:80\", \"[::1]:80\"]", echo.text());
-    here.start();
-    EXPECT_TRUE(echo_once(Address::parse("127.0.0.1:80")));
+    here.start({.bind = "[\"127.0.0.1:80\", \"[::1]:80\"]"});
+    EXPECT_TRUE(echo_once(port_80));
     EXPECT_TRUE(echo_once(Address::parse("[::1]:80")));
     EXPECT_EQ(here.status_field("CapEff"), "0000000000000400") << "CAP_NET_BIND_SERVICE";
     EXPECT_EQ(here.status_field("CapBnd"), "0000000000000400");
@@ -90,13 +100,12 @@ TEST(SystemdUnit, H1_serves_a_port_of_root_without_being_root) {
     EXPECT_NE(here.status_field("Uid").substr(0, 2), "0\t");
     EXPECT_TRUE(here.has_lines("/var/log/penstock/access.log", "completed"));
     EXPECT_EQ(here.machine.property("penstock.service", "LimitNOFILE"), "1048576");
+    // Itself and three from before upgrades, with as many workers as there may be.
+    EXPECT_GE(std::stoi(here.machine.property("penstock.service", "TasksMax")), 4 * (1024 + 64));
 }
 
 TEST(SystemdUnit, tells_a_true_start_time_although_most_of_proc_is_hidden) {
     const Installed here;
-    const auto network = here.machine.enter_network();
-    const EchoServer echo;
-    here.configure("\"127.0.0.1:80\"", echo.text(), "", "");
     here.start();
     const AdminClient admin("unix:" + here.machine.path("/run/penstock/admin.sock").string());
     const MetricsPage page(admin.get("/metrics").body);
@@ -106,21 +115,18 @@ TEST(SystemdUnit, tells_a_true_start_time_although_most_of_proc_is_hidden) {
 
 TEST(SystemdUnit, a_reload_is_applied_or_refused_with_its_reason) {
     const Installed here;
-    const auto network = here.machine.enter_network();
-    const EchoServer echo;
     const EchoServer other;
-    here.configure("\"127.0.0.1:80\"", echo.text());
     here.start();
-    auto client = established(Address::parse("127.0.0.1:80"));
+    auto client = established(port_80);
     ASSERT_TRUE(client);
     // A new port below 1024, too: the capability is kept.
-    here.configure("[\"127.0.0.1:80\", \"127.0.0.1:81\"]", other.text());
+    here.configure({.bind = "[\"127.0.0.1:80\", \"127.0.0.1:81\"]", .backend = other.text()});
     here.machine.run("systemctl reload penstock.service");
     const auto before = other.accepted();
     EXPECT_TRUE(echo_once(Address::parse("127.0.0.1:81")));
     EXPECT_EQ(other.accepted(), before + 1);
     EXPECT_TRUE(ping(*client));
-    here.configure("\"127.0.0.1:80\"", other.text(), "no_such_key = 1");
+    here.configure({.backend = other.text(), .listener = "no_such_key = 1\n"});
     EXPECT_NE(here.machine.attempt("systemctl reload penstock.service").status, 0);
     EXPECT_NE(here.journal().find("unknown key 'no_such_key'"), std::string::npos);
     EXPECT_TRUE(ping(*client));
@@ -133,11 +139,9 @@ TEST(SystemdUnit, a_reload_is_applied_or_refused_with_its_reason) {
 
 TEST(SystemdUnit, an_upgrade_loses_nothing_and_systemd_follows_it) {
     const Installed here;
-    const auto network = here.machine.enter_network();
     Traffic traffic({.per_second = full_rate() / 10, .long_lived = 20});
-    here.configure("\"127.0.0.1:80\"", traffic.backends().front());
-    here.start();
-    traffic.start({Address::parse("127.0.0.1:80")});
+    here.start({.backend = traffic.backends().front()});
+    traffic.start({port_80});
     for (const char* how :
          {"penstock upgrade", "systemctl kill --kill-whom=main --signal=USR2 penstock.service"}) {
         ASSERT_TRUE(traffic.wait_for_more(50));
@@ -164,17 +168,14 @@ TEST(SystemdUnit, an_upgrade_loses_nothing_and_systemd_follows_it) {
 
 TEST(SystemdUnit, a_stop_drains_the_processes_from_before_an_upgrade_too) {
     const Installed here;
-    const auto network = here.machine.enter_network();
-    const EchoServer echo;
-    here.configure("\"127.0.0.1:80\"", echo.text());
     here.start();
-    auto old_client = established(Address::parse("127.0.0.1:80"));
+    auto old_client = established(port_80);
     ASSERT_TRUE(old_client);
     here.machine.run("penstock upgrade");
-    auto new_client = established(Address::parse("127.0.0.1:80"));
+    auto new_client = established(port_80);
     ASSERT_TRUE(new_client);
     here.machine.run("systemctl stop --no-block penstock.service");
-    ASSERT_TRUE(wait_for([&] { return !Socket::connect(Address::parse("127.0.0.1:80")); }));
+    ASSERT_TRUE(wait_for([&] { return !Socket::connect(port_80); }));
     for (auto* client : {&*old_client, &*new_client}) {
         EXPECT_TRUE(ping(*client)) << "it has the time of process.drain";
         client->finish();
@@ -190,20 +191,16 @@ TEST(SystemdUnit, a_stop_drains_the_processes_from_before_an_upgrade_too) {
 // once if the service has no other process: one has to be there without a sandbox, too.
 TEST(SystemdUnit, a_stop_drains_a_process_without_sandbox_once_those_from_before_are_gone) {
     const Installed here;
-    const auto network = here.machine.enter_network();
-    const EchoServer echo;
-    here.configure("\"127.0.0.1:80\"", echo.text());
-    here.machine.run("sed -i 's/^workers.*/&\\nsandbox = \"off\"/' /etc/penstock/penstock.toml");
-    here.start();
+    here.start({.process = "sandbox = \"off\"\n"});
     for (int upgrade = 0; upgrade < 2; ++upgrade) {
         here.machine.run("penstock upgrade");
         ASSERT_TRUE(wait_for([&] { return here.machine.run("pgrep -xc penstock") == "1\n"; }))
             << here.machine.run("ps -ef") << here.journal();
     }
-    auto client = established(Address::parse("127.0.0.1:80"));
+    auto client = established(port_80);
     ASSERT_TRUE(client);
     here.machine.run("systemctl stop --no-block penstock.service");
-    ASSERT_TRUE(wait_for([&] { return !Socket::connect(Address::parse("127.0.0.1:80")); }));
+    ASSERT_TRUE(wait_for([&] { return !Socket::connect(port_80); }));
     EXPECT_TRUE(ping(*client)) << here.journal();
     client->finish();
     EXPECT_EQ(client->wait_end(), End::fin);
@@ -213,10 +210,19 @@ TEST(SystemdUnit, a_stop_drains_a_process_without_sandbox_once_those_from_before
     EXPECT_EQ(here.machine.property("penstock.service", "Result"), "success");
 }
 
+/// Whose certificate a client gets.
+std::string served() {
+    TlsClient client;
+    return client.open(Address::parse("127.0.0.1:443")) ? client.peer_common_name() : "";
+}
+
+Web with_tls(const std::string& key) {
+    return {.bind = "\"127.0.0.1:443\"",
+            .listener = "tls.certificates = [{ cert = \"web.pem\", key = \"" + key + "\" }]\n"};
+}
+
 TEST(SystemdUnit, certificates_are_followed) {
     const Installed here;
-    const auto network = here.machine.enter_network();
-    const EchoServer echo;
     const TempDir directory;
     Pki pki(directory);
     const auto put = [&](const Pair& pair) {
@@ -224,24 +230,47 @@ TEST(SystemdUnit, certificates_are_followed) {
         here.machine.run("chown penstock: /etc/penstock/web.key; chmod 600 /etc/penstock/web.key");
         here.machine.write("/etc/penstock/web.pem", pair.cert_pem);
     };
-    const auto served = [] {
-        TlsClient client;
-        return client.open(Address::parse("127.0.0.1:443")) ? client.peer_common_name() : "";
-    };
     put(pki.server("first.example"));
-    here.configure("\"127.0.0.1:443\"", echo.text(),
-                   "tls.certificates = [{ cert = \"web.pem\", key = \"web.key\" }]\n");
-    here.start();
+    here.start(with_tls("web.key"));
     EXPECT_EQ(served(), "first.example");
     put(pki.server("second.example"));
     EXPECT_TRUE(wait_for([&] { return served() == "second.example"; })) << here.journal();
 }
 
+TEST(SystemdUnit, a_key_that_only_root_may_read_is_passed_as_the_readme_says) {
+    const auto readme = read_file(units / "README.md");
+    std::smatch setting;
+    std::smatch path;
+    ASSERT_TRUE(std::regex_search(readme, setting, std::regex("`(LoadCredential=.*:(/.*))`")));
+    ASSERT_TRUE(std::regex_search(readme, path, std::regex("`key = \"(.*)\"`")));
+    const Installed here;
+    const TempDir directory;
+    Pki pki(directory);
+    const std::string key = setting[2];
+    const auto put = [&](const Pair& pair) {
+        here.machine.write(key, pair.key_pem);
+        here.machine.run("chown root: " + key + "; chmod 600 " + key);
+        here.machine.write("/etc/penstock/web.pem", pair.cert_pem);
+    };
+    put(pki.server("first.example"));
+    here.machine.write(std::string(dropins) + "key.conf", "[Service]\n" + setting.str(1) + "\n");
+    here.machine.run("systemctl daemon-reload");
+    here.start(with_tls(path[1]));
+    EXPECT_EQ(served(), "first.example");
+    // It stays within reach, in the sandbox, of another process too, and of who checks the file.
+    here.machine.run("penstock check --strict; systemctl reload penstock.service");
+    const auto old = here.machine.main_pid("penstock.service");
+    here.machine.run("penstock upgrade");
+    ASSERT_TRUE(wait_for([&] { return here.machine.main_pid("penstock.service") != old; }));
+    here.machine.run("systemctl reload penstock.service");
+    EXPECT_EQ(served(), "first.example") << here.journal();
+    put(pki.server("second.example"));
+    here.machine.run("systemctl restart penstock.service");
+    EXPECT_EQ(served(), "second.example") << here.journal();
+}
+
 TEST(SystemdUnit, H7_a_process_that_hangs_or_dies_is_started_again) {
     const Installed here;
-    const auto network = here.machine.enter_network();
-    const EchoServer echo;
-    here.configure("\"127.0.0.1:80\"", echo.text());
     here.machine.write(std::string(dropins) + "impatient.conf", "[Service]\nWatchdogSec=3\n");
     here.machine.run("systemctl daemon-reload");
     here.start();
@@ -251,7 +280,7 @@ TEST(SystemdUnit, H7_a_process_that_hangs_or_dies_is_started_again) {
                          " penstock.service");
         EXPECT_TRUE(wait_for([&] {
             const auto now = here.machine.main_pid("penstock.service");
-            return now != 0 && now != old && echo_once(Address::parse("127.0.0.1:80"));
+            return now != 0 && now != old && echo_once(port_80);
         })) << signal
             << '\n'
             << here.journal();
@@ -276,16 +305,13 @@ pid_t number_here(pid_t inside) {
 TEST(SystemdUnit,
      H7_a_process_with_a_stuck_worker_is_started_again_and_its_stack_is_in_the_journal) {
     const Installed here;
-    const auto network = here.machine.enter_network();
-    const EchoServer echo;
-    here.configure("\"127.0.0.1:80\"", echo.text());
     here.start();
     const auto old = here.machine.main_pid("penstock.service");
     DeadlockedWorker worker(number_here(old));
     EXPECT_TRUE(wait_for(
         [&] {
             const auto now = here.machine.main_pid("penstock.service");
-            return now != 0 && now != old && echo_once(Address::parse("127.0.0.1:80"));
+            return now != 0 && now != old && echo_once(port_80);
         },
         60s))
         << here.journal();
@@ -296,28 +322,26 @@ TEST(SystemdUnit,
 
 TEST(SystemdSocket, H1_a_port_of_root_without_any_right) {
     const Installed here;
-    const auto network = here.machine.enter_network();
-    const EchoServer echo;
-    here.configure("\"systemd:web\"", echo.text());
+    here.configure({.bind = "\"systemd:web\""});
     here.machine.copy_in(units / "socket-activated.conf",
                          std::string(dropins) + "socket-activated.conf");
     here.machine.run("systemctl daemon-reload; systemctl enable --now penstock.socket");
     // The first client starts the service, and waits in the queue meanwhile.
-    EXPECT_TRUE(echo_once(Address::parse("127.0.0.1:80"))) << here.journal();
+    EXPECT_TRUE(echo_once(port_80)) << here.journal();
     EXPECT_EQ(here.status_field("CapEff"), "0000000000000000");
     EXPECT_EQ(here.status_field("CapBnd"), "0000000000000000");
     const auto pid = std::to_string(here.machine.main_pid("penstock.service"));
     EXPECT_NE(here.machine.run("readlink /proc/" + pid + "/ns/user"),
               here.machine.run("readlink /proc/1/ns/user"))
         << "users of its own";
-    auto client = established(Address::parse("127.0.0.1:80"));
+    auto client = established(port_80);
     ASSERT_TRUE(client);
     here.machine.run("penstock upgrade");
     EXPECT_TRUE(ping(*client));
-    EXPECT_TRUE(echo_once(Address::parse("127.0.0.1:80")));
+    EXPECT_TRUE(echo_once(port_80));
     client->finish();
     here.machine.run("systemctl restart penstock.service");
-    EXPECT_TRUE(echo_once(Address::parse("127.0.0.1:80")));
+    EXPECT_TRUE(echo_once(port_80));
 }
 
 /// The blocks of commands in the README, in their order.
@@ -351,7 +375,7 @@ TEST(SystemdReadme, its_steps_work_word_by_word_one_after_the_other) {
     EXPECT_EQ(machine.run("systemctl is-enabled penstock.service"), "enabled\n");
     machine.run("sed -i 's/^bind = .*/bind = \"systemd:web\"/' /etc/penstock/penstock.toml");
     machine.run("cd /tmp/source\n" + steps[1]);
-    EXPECT_TRUE(echo_once(Address::parse("127.0.0.1:80")));
+    EXPECT_TRUE(echo_once(port_80));
     EXPECT_EQ(machine.property("penstock.service", "AmbientCapabilities"), "");
 }
 

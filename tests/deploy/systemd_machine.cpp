@@ -60,6 +60,8 @@ mkdir -p .old
 pivot_root . .old
 umount --lazy /.old
 rmdir /.old
+# As a system has it: credentials are mounted in a namespace of their own and seen in the others.
+mount --make-rshared /
 exec env -i container=penstock-test PATH=/usr/sbin:/usr/bin:/sbin:/bin \
     /lib/systemd/systemd --system --unit=basic.target --log-target=journal
 ' bash "$work" "$environment"

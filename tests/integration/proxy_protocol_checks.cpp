@@ -3,21 +3,11 @@
 
 #include <string>
 
-#include "tests/integration/scenario.hpp"
+#include "tests/integration/check_scenario.hpp"
 #include "tests/support/proxy_header.hpp"
 
 namespace penstock::test {
 namespace {
-
-ConfigText checked(std::vector<std::string> backends, const std::string& check,
-                   const std::string& upstream) {
-    ConfigText config = one_service(
-        std::move(backends), "",
-        "health_check = { interval = \"100ms\", fast_interval = \"50ms\", timeout = \"30s\", " +
-            check + " }\n" + upstream);
-    config.log = R"(level = "info")";
-    return config;
-}
 
 TEST(ChecksAsTraffic, send_a_header_in_which_the_proxy_speaks_for_itself) {
     const std::pair<std::string, std::string> versions[] = {{"v1", "PROXY UNKNOWN\r\n"},

@@ -134,6 +134,26 @@ TEST_F(ProxyProtocolOut, tells_of_tls_with_the_client) {
     EXPECT_EQ(*ssl->find(tlv::ssl_common_name), "the client");
 }
 
+// As SPIFFE has them: RFC 5280 allows an empty subject where there are alternative names.
+TEST_F(ProxyProtocolOut, certificate_without_a_subject_is_one) {
+    const Pair own = pki.issue("workload", {.names = {"URI:spiffe://example.com/reports", "DNS:w"},
+                                            .usage = Usage::client});
+    ProxyProcess proxy(sending(
+        "v2", R"("ssl")",
+        terminates({a}, "client_auth = \"required\", client_ca = " + in_quotes(pki.ca_file()))));
+    TlsClientOptions options = asks();
+    options.certificate = &own;
+    TlsClient client = connected(proxy, options);
+    const ProxyHeader header = only();
+    ASSERT_TRUE(header.find(tlv::ssl));
+    const auto ssl = read_ssl_tlv(*header.find(tlv::ssl));
+    ASSERT_TRUE(ssl);
+    EXPECT_EQ(ssl->client & 0x07, 0x07);
+    EXPECT_EQ(ssl->find(tlv::ssl_common_name), nullptr);
+    EXPECT_TRUE(client.close_cleanly());
+    EXPECT_EQ(expect_lines(proxy, 1)[0].tls.client_cert, "URI:spiffe://example.com/reports");
+}
+
 TEST_F(ProxyProtocolOut, resumed_session_says_so_in_the_ssl_tlv) {
     const Pair own = pki.client("the client");
     ProxyProcess proxy(sending(

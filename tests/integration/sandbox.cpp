@@ -129,7 +129,11 @@ TEST(Sandbox, H3_off_confines_nothing) {
     ASSERT_TRUE(echo_once(proxy.address()));
     EXPECT_EQ(fields_of(proxy.pid(), "Seccomp"), Values{"0"});
     EXPECT_TRUE(proxy.says("sandbox: off (process.sandbox)"));
-    EXPECT_TRUE(children_of(proxy.pid()).empty());
+    const auto launchers = children_of(proxy.pid());
+    ASSERT_EQ(launchers.size(), 1U);
+    const fs::path launcher = "/proc/" + std::to_string(launchers.front()) + "/status";
+    for (const char* field : {"NoNewPrivs", "CapEff", "CapBnd"})
+        EXPECT_EQ(field_of(launcher, field), field_of("/proc/self/status", field)) << field;
     const MetricsPage page(proxy.admin().get("/metrics").body);
     EXPECT_EQ(page.sum("penstock_sandbox"), 0);
     ASSERT_TRUE(proxy.upgrade());
@@ -141,8 +145,6 @@ TEST(Sandbox, H2_another_user_has_no_capability_and_can_be_upgraded) {
     ASSERT_NE(nobody, nullptr);
     const TempDir directory;
     ASSERT_EQ(::chown(directory.path().c_str(), nobody->pw_uid, nobody->pw_gid), 0);
-    const auto log = directory.write("access.log", "");  // by root the first process would make it
-    ASSERT_EQ(::chown(log.c_str(), nobody->pw_uid, nobody->pw_gid), 0);
     EchoServer echo;
     ProxyProcess proxy(confined(echo, "strict", "user = \"nobody\""),
                        {.directory = directory.path()});
@@ -159,6 +161,32 @@ TEST(Sandbox, H2_another_user_has_no_capability_and_can_be_upgraded) {
     EXPECT_TRUE(echo_once(proxy.address()));
 }
 
+// As the scenarios of hardening have it, but that root is warned and not refused.
+TEST(FaultsH, H1_root_without_a_user_to_switch_to_is_warned_and_has_one_capability) {
+    EchoServer echo;
+    ProxyProcess proxy(confined(echo, "auto"));
+    const bool is_root = ::geteuid() == 0;
+    ASSERT_TRUE(proxy.says(" workers, at most "));
+    EXPECT_EQ(proxy.errors().contains("warn  running as root, "), is_root) << proxy.errors();
+    EXPECT_EQ(fields_of(proxy.pid(), "CapEff"),
+              Values{is_root ? "0000000000000400" : "0000000000000000"});
+}
+
+TEST(FaultsH, H1_another_user_is_not_warned_and_has_none) {
+    EchoServer echo;
+    const TempDir directory;
+    const passwd* nobody = ::getpwnam("nobody");
+    ASSERT_NE(nobody, nullptr);
+    ASSERT_EQ(::chown(directory.path().c_str(), nobody->pw_uid, nobody->pw_gid), 0);
+    ProxyProcess proxy(confined(echo, "auto", "user = \"nobody\""),
+                       {.directory = directory.path()});
+    ASSERT_TRUE(proxy.says(" workers, at most "));
+    EXPECT_FALSE(proxy.errors().contains("running as root")) << proxy.errors();
+    EXPECT_EQ(fields_of(proxy.pid(), "CapEff"), Values{"0000000000000000"});
+    EXPECT_TRUE(field_of("/proc/" + std::to_string(proxy.pid()) + "/status", "Uid")
+                    .starts_with(std::to_string(nobody->pw_uid)));
+}
+
 TEST(Sandbox, H3_twenty_upgrades_in_a_row) {
     EchoServer echo;
     ProxyProcess proxy(confined(echo, "strict"));
@@ -171,6 +199,27 @@ TEST(Sandbox, H3_twenty_upgrades_in_a_row) {
     EXPECT_EQ(fields_of(proxy.pid(), "Seccomp_filters"), Values{"2"});
     EXPECT_EQ(status_of(proxy).at("sandbox").at("mode"), "strict");
     EXPECT_TRUE(wait_for([&] { return proxy.old_running() == 0; }));
+}
+
+// What a successor gets at most; as root, all that a start may need, whatever its configuration.
+TEST(Sandbox, H2_its_launcher_has_no_capability_that_no_start_needs) {
+    EchoServer echo;
+    ProxyProcess proxy(confined(echo, "auto"));
+    const auto look = [&] {
+        const auto launchers = children_of(proxy.pid());
+        ASSERT_EQ(launchers.size(), 1U);
+        const fs::path launcher = "/proc/" + std::to_string(launchers.front()) + "/status";
+        EXPECT_EQ(field_of(launcher, "NoNewPrivs"), "1");
+        const bool is_root = ::geteuid() == 0;
+        // chown, dac_override, dac_read_search, fowner, setgid, setuid, setpcap, net_bind_service
+        for (const char* set : {"CapEff", "CapPrm", "CapBnd"})
+            EXPECT_EQ(field_of(launcher, set),
+                      is_root ? "00000000000005cf" : field_of("/proc/self/status", set))
+                << set;
+    };
+    look();
+    ASSERT_TRUE(proxy.upgrade());
+    look();
 }
 
 TEST(Sandbox, H3_its_launcher_ends_with_it) {
@@ -203,6 +252,57 @@ TEST(Sandbox, H3_logs_are_rotated) {
     proxy.signal(SIGUSR1);
     EXPECT_TRUE(wait_for([&] { return fs::exists(logs.path("process.log")); }));
     EXPECT_TRUE(wait_for([&] { return fs::exists(proxy.directory() / "access.log"); }));
+}
+
+// What root makes before it switches belongs to whoever has to open it again.
+TEST(Sandbox, H3_logs_that_root_made_are_rotated_and_opened_by_the_next_process) {
+    const passwd* nobody = ::getpwnam("nobody");
+    ASSERT_NE(nobody, nullptr);
+    const TempDir directory;
+    ASSERT_EQ(::chown(directory.path().c_str(), nobody->pw_uid, nobody->pw_gid), 0);
+    EchoServer echo;
+    ConfigText config = confined(echo, "auto", "user = \"nobody\"");
+    config.log = "level = \"info\"\ntarget = \"" + directory.path("process.log") + "\"";
+    ProxyProcess proxy(config, {.directory = directory.path(), .check_counters = false});
+    for (const char* name : {"process.log", "access.log"}) {
+        struct stat status{};
+        ASSERT_EQ(::stat(directory.path(name).c_str(), &status), 0) << name;
+        EXPECT_EQ(status.st_uid, nobody->pw_uid) << name;
+        EXPECT_EQ(status.st_gid, nobody->pw_gid) << name;
+    }
+    ASSERT_TRUE(echo_once(proxy.address()));
+    ASSERT_TRUE(proxy.upgrade()) << "it opens both";
+    fs::rename(directory.path("access.log"), directory.path("access.log.1"));
+    proxy.signal(SIGUSR1);
+    EXPECT_TRUE(wait_for([&] { return fs::exists(directory.path("access.log")); }));
+}
+
+TEST(Sandbox, H3_a_log_that_the_user_may_not_write_is_warned_of) {
+    const passwd* nobody = ::getpwnam("nobody");
+    ASSERT_NE(nobody, nullptr);
+    const TempDir directory;
+    ASSERT_EQ(::chown(directory.path().c_str(), nobody->pw_uid, nobody->pw_gid), 0);
+    const auto log = directory.write("access.log", "");
+    ASSERT_EQ(::chmod(log.c_str(), 0644), 0);
+    EchoServer echo;
+    ProxyProcess proxy(confined(echo, "auto", "user = \"nobody\""),
+                       {.directory = directory.path()});
+    EXPECT_TRUE(proxy.says("access_log.target " + log)) << proxy.errors();
+    EXPECT_TRUE(proxy.errors().contains("user 'nobody' may not write to this file"));
+    struct stat status{};
+    ASSERT_EQ(::stat(log.c_str(), &status), 0);
+    EXPECT_EQ(status.st_uid, ::geteuid()) << "what was there is left alone";
+}
+
+TEST(Sandbox, H3_standard_error_by_its_name_is_a_log_like_any_other) {
+    EchoServer echo;
+    ConfigText config = confined(echo, "strict");
+    config.log = "level = \"info\"\ntarget = \"/dev/stderr\"";  // a pipe to this test
+    ProxyProcess proxy(config);
+    EXPECT_TRUE(proxy.says("sandbox: seccomp, landlock (ABI "));
+    config.log = "level = \"debug\"\ntarget = \"/dev/stderr\"";
+    ASSERT_TRUE(proxy.change_to(config)) << proxy.errors();
+    EXPECT_TRUE(echo_once(proxy.address()));
 }
 
 TEST(Sandbox, H3_listeners_come_with_a_reload_and_sockets_go_with_it) {

@@ -149,11 +149,11 @@ std::string reasons_other_than(const std::vector<LogLine>& lines, std::string_vi
     return out.substr(0, 3000);
 }
 
-Probe::Probe(Address target) : target_(target) {
+Probe::Probe(Action action) : action_(std::move(action)) {
     thread_ = std::thread([this] {
         while (!stop_) {
             const auto next = Clock::now() + 20ms;
-            if (const auto took = echo_once(target_)) {
+            if (const auto took = action_()) {
                 times_.push_back(*took);
             } else {
                 ++failed_;
@@ -182,6 +182,11 @@ void expect_undisturbed(const Probe::Result& result) {
     EXPECT_GT(result.count, 0U);
     EXPECT_EQ(result.failed, 0U);
     EXPECT_LT(result.p99, scaled(3s) + 2 * result.stall);
+}
+
+bool is_undisturbed(const Probe::Result& quiet, const Probe::Result& result) {
+    const milliseconds usual = std::max(quiet.p99, 4ms);
+    return result.p99 < std::min(100ms, 5 * usual) + 2 * result.stall;
 }
 
 }  // namespace penstock::test

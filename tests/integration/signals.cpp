@@ -8,6 +8,7 @@
 
 #include "tests/integration/scenario.hpp"
 #include "tests/support/netns.hpp"
+#include "tests/support/process_stats.hpp"
 
 namespace penstock::test {
 namespace {
@@ -300,17 +301,6 @@ TEST(FaultsG, G3_signals_before_ready_do_no_harm) {
     }
     ASSERT_TRUE(wait_for([&] { return proxy.child().output().ends_with("ready\n"); }));
     EXPECT_TRUE(echo_once(proxy.address()));
-}
-
-/// Whether the kernel has stopped all its threads: a signal takes its time.
-bool is_stopped(pid_t pid) {
-    for (const auto& task :
-         std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/task")) {
-        const std::string stat = read_file(task.path() / "stat");
-        const auto at = stat.rfind(") ");
-        if (at == std::string::npos || stat[at + 2] != 'T') return false;
-    }
-    return true;
 }
 
 // What arrived during a stall is handled before anybody is timed out for not having sent it.

@@ -169,7 +169,7 @@ TEST_F(SniRouting, S3_large_hellos_pass_up_to_the_limit) {
     EXPECT_TRUE(served(15'000, "in"));
     EXPECT_FALSE(served(20'000, "in"));
     EXPECT_TRUE(served(20'000, "wide"));
-    EXPECT_TRUE(served(60'000, "wide"));
+    EXPECT_TRUE(served(64'000, "wide"));
     const auto lines = expect_lines(proxy, 5);
     EXPECT_EQ(std::ranges::count(lines, "client_hello_invalid", &LogLine::reason), 1);
 }
@@ -335,7 +335,7 @@ TEST_F(SniRouting, S8_all_conditions_of_a_route_must_hold) {
     EXPECT_EQ(expect_lines(proxy, 6).back().upstream, "near");
 }
 
-TEST_F(SniRouting, S8_hundred_thousand_names_are_found_as_fast_as_one) {
+TEST_F(SniRouting, S8_hundred_thousand_names_are_all_known_and_outlast_a_reload) {
     const int count = sized(100'000, 10);
     std::string table = "[listener.sni]\n";
     for (int i = 0; i < count; ++i)

@@ -206,6 +206,30 @@ TEST_F(StartTls, S9_deadline_holds_from_the_first_request_to_the_end_of_the_hell
     EXPECT_EQ(reasons_other_than(expect_lines(proxy, 3), "client_hello_timeout"), "");
 }
 
+TEST_F(StartTls, on_a_route_leaves_the_listener_to_others_as_well) {
+    ConfigText config = one_service({echo.text()}, "", "",
+                                    "route = [{ sni = \"a.example\", upstream = \"a\", "
+                                    "tls = \"passthrough\", starttls = \"postgres\" }]\n");
+    config.more = upstream_table("a", backend.text(), "attempts = 1\n");
+    ProxyProcess proxy(config);
+    for (const std::string& text :
+         {std::string("GET / HTTP/1.1\r\n\r\n"), std::string("\0\0\0\x01", 4),
+          std::string("\0\0\x01\0????", 8)}) {
+        auto socket = Socket::connect(proxy.address());
+        ASSERT_TRUE(socket && socket->send(text));
+        EXPECT_EQ(socket->receive_text(text.size()), text);
+    }
+    // Too short for anything, and nothing more comes.
+    auto socket = Socket::connect(proxy.address());
+    ASSERT_TRUE(socket && socket->send(std::string("\0\0", 2)));
+    socket->finish();
+    EXPECT_EQ(socket->receive_text(2), std::string("\0\0", 2));
+    for (const LogLine& line : expect_lines(proxy, 4)) EXPECT_EQ(line.upstream, "in") << line.raw;
+    TlsClient client(asks());
+    ASSERT_TRUE(asks_for_tls(client, proxy.address()));
+    EXPECT_TRUE(client.handshake() && client.ping()) << client.error();
+}
+
 TEST_F(StartTls, behind_a_proxy_header) {
     ConfigText config = terminated();
     config.services[0].listener += "proxy_protocol = \"v2\"\nproxy_protocol_from = \"all\"\n";

@@ -5,7 +5,9 @@
 #include <sys/stat.h>
 
 #include <cmath>
+#include <cstdio>
 #include <fstream>
+#include <sstream>
 
 #include "tests/integration/tls_scenario.hpp"
 
@@ -220,6 +222,21 @@ TEST_F(TlsCertificates, C9_key_first_and_then_the_certificate) {
     EXPECT_TRUE(comes_to_show(proxy, fresh)) << proxy.errors();
 }
 
+TEST_F(TlsCertificates, C9_key_with_another_password_and_then_the_password) {
+    const std::string passwords = pki.write("passwords", "before\n");
+    Pair locked = a;
+    locked.key_file = pki.encrypt_key("locked.key", a, "before");
+    ProxyProcess proxy(
+        one_service({echo.text()}, "", "",
+                    "tls = { certificates = [" + certificate_entry(locked, passwords) + "] }\n"));
+    fs::rename(pki.encrypt_key("other.key", a, "afterwards"), locked.key_file);
+    ASSERT_TRUE(wait_for([&] { return reloads(proxy, "failure") == 1; })) << proxy.errors();
+    EXPECT_TRUE(proxy.says("none of the passwords")) << proxy.errors();
+    EXPECT_EQ(shown(proxy), a.serial);
+    replace(passwords, "afterwards\n");
+    EXPECT_TRUE(wait_for([&] { return reloads(proxy, "success") == 1; })) << proxy.errors();
+}
+
 TEST_F(TlsCertificates, C9_bad_certificate_changes_nothing) {
     ProxyProcess proxy(terminating());
     replace(a.cert_file, a.cert_pem.substr(0, a.cert_pem.size() / 3));
@@ -336,6 +353,89 @@ TEST_F(TlsCertificates, I12_keys_and_passwords_are_nowhere_to_be_read) {
     EXPECT_EQ(told.find(key), std::string::npos);
     EXPECT_EQ(told.find("correct-horse-battery"), std::string::npos);
     EXPECT_NE(told.find(locked.key_file), std::string::npos);
+}
+
+// What could be read into memory: not the program's text, not what others share.
+std::string private_memory_of(pid_t pid) {
+    std::ifstream maps("/proc/" + std::to_string(pid) + "/maps");
+    std::ifstream memory("/proc/" + std::to_string(pid) + "/mem", std::ios::binary);
+    std::string all;
+    for (std::string line; std::getline(maps, line);) {
+        unsigned long begin = 0;
+        unsigned long end = 0;
+        char mode[5]{};
+        if (std::sscanf(line.c_str(), "%lx-%lx %4s", &begin, &end, mode) != 3) continue;
+        // Larger ones are the sanitizers' books.
+        if (std::string_view(mode) != "rw-p" || end - begin > 1UL << 29) continue;
+        std::string piece(end - begin, '\0');
+        memory.clear();
+        memory.seekg(static_cast<std::streamoff>(begin));
+        memory.read(piece.data(), static_cast<std::streamsize>(piece.size()));
+        all.append(piece, 0, static_cast<std::size_t>(memory.gcount()));
+    }
+    return all;
+}
+
+// Pieces of each line of a key's text, without its first and last.
+std::vector<std::string> marks_of(const std::string& pem) {
+    std::vector<std::string> marks;
+    std::istringstream text(pem);
+    for (std::string line; std::getline(text, line);)
+        if (line.size() == 64)
+            for (const std::size_t at : {0U, 20U, 40U}) marks.push_back(line.substr(at, 20));
+    return marks;
+}
+
+TEST_F(TlsCertificates, H8_texts_of_keys_do_not_stay_in_memory) {
+    const auto random_key = [](char seed) {
+        std::string bytes;
+        for (int i = 0; i < 80; ++i) bytes += static_cast<char>(seed * (i + 7) + i * i * 3);
+        return bytes;
+    };
+    // As a key file has it, name, MAC, cipher; in use they stand in another order.
+    const auto mark_of = [](const std::string& ticket_key) { return ticket_key.substr(36, 24); };
+    const Pair rsa = pki.issue("rsa", {.names = {"DNS:rsa"}, .key = KeyKind::rsa});
+    const Pair locked_pair = pki.issue("locked", {.names = {"DNS:l"}, .key = KeyKind::rsa});
+    Pair locked = locked_pair;
+    locked.key_file = pki.encrypt_key("locked.key", locked_pair, "tulips-in-amsterdam-1636");
+    const std::string passwords = pki.write("passwords", "wrong\ntulips-in-amsterdam-1636\n");
+    const std::string both = pki.write("both.pem", a.cert_pem + a.key_pem);
+    const std::string tickets = pki.write("ticket.key", random_key('a'));
+    Pair as_client = rsa;
+    as_client.cert_file = pki.write("client-both.pem", rsa.cert_pem + rsa.key_pem);
+    as_client.key_file = as_client.cert_file;
+    ProxyProcess proxy(
+        one_service({echo.text()}, "",
+                    encrypts(pki.ca_file(), "client_certificate = " + certificate_entry(as_client)),
+                    "tls = { certificates = [" + certificate_entry(rsa) + ", " +
+                        certificate_entry(locked, passwords) + ", { cert = " + in_quotes(both) +
+                        " }], session_ticket_key_files = [" + in_quotes(tickets) + "] }\n"));
+    std::vector<std::string> marks{"tulips-in-amsterdam-1636", mark_of(random_key('a'))};
+    const auto add = [&marks](const std::string& pem) {
+        for (const auto& mark : marks_of(pem)) marks.push_back(mark);
+    };
+    add(rsa.key_pem);
+    add(locked_pair.key_pem);
+    add(a.key_pem);
+    ASSERT_GT(marks.size(), 50U);
+    const auto expect_none = [&](const char* when) {
+        const std::string memory = private_memory_of(proxy.pid());
+        ASSERT_GT(memory.size(), 1U << 20U);
+        ASSERT_NE(memory.find("ticket.key"), std::string::npos) << "what is there is found";
+        std::size_t found = 0;
+        for (const auto& mark : marks) found += memory.find(mark) == std::string::npos ? 0 : 1;
+        EXPECT_EQ(found, 0U) << when << ", of " << marks.size();
+    };
+    expect_none("after the start");
+    EXPECT_EQ(shown(proxy), rsa.serial);
+    const Pair fresh = pki.issue("fresh", {.names = {"DNS:rsa"}, .key = KeyKind::rsa});
+    add(fresh.key_pem);
+    marks.push_back(mark_of(random_key('b')));
+    replace(rsa.key_file, fresh.key_pem);
+    replace(rsa.cert_file, fresh.cert_pem);
+    replace(tickets, random_key('b'));
+    ASSERT_TRUE(comes_to_show(proxy, fresh)) << proxy.errors();
+    expect_none("after a renewal");
 }
 
 }  // namespace

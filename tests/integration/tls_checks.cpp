@@ -3,23 +3,13 @@
 
 #include <string>
 
-#include "tests/integration/scenario.hpp"
+#include "tests/integration/check_scenario.hpp"
 #include "tests/support/pki.hpp"
 #include "tests/support/proxy_header.hpp"
 #include "tests/support/tls_echo_server.hpp"
 
 namespace penstock::test {
 namespace {
-
-ConfigText checked(std::vector<std::string> backends, const std::string& check,
-                   const std::string& upstream) {
-    ConfigText config = one_service(
-        std::move(backends), "",
-        "health_check = { interval = \"100ms\", fast_interval = \"50ms\", timeout = \"30s\", " +
-            check + " }\n" + upstream);
-    config.log = R"(level = "info")";
-    return config;
-}
 
 class ChecksInTls : public testing::Test {
 protected:

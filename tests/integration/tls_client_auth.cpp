@@ -146,6 +146,19 @@ TEST_F(TlsClientAuth, T11_authorities_are_watched_too) {
     EXPECT_FALSE(is_served(proxy, shows(own)));
 }
 
+TEST_F(TlsClientAuth, T11_authorities_tell_when_they_end) {
+    Pki ending(files, "ending");
+    const Pair soon = ending.issue(
+        "soon", {.common_name = "ends soon", .from_days = -1, .to_days = 20, .self_signed = true});
+    ProxyProcess proxy(
+        terminating("client_auth = \"optional\", client_ca = " + in_quotes(soon.cert_file)));
+    EXPECT_TRUE(proxy.says(soon.cert_file + ": the certificate expires in 19 days"))
+        << proxy.errors();
+    EXPECT_EQ(metrics_of(proxy).sum("penstock_tls_certificate_not_after_timestamp_seconds",
+                                    {"owner=\"in\"", "file=\"" + soon.cert_file + "\""}),
+              static_cast<double>(soon.not_after));
+}
+
 TEST_F(TlsClientAuth, L5_subjects_cannot_break_the_log) {
     const Pair odd = pki.issue("odd", {.common_name = "a\nb\"c\x1b[0m", .usage = Usage::client});
     const Pair long_one =

@@ -14,7 +14,24 @@
 namespace penstock::test {
 namespace {
 
-using TlsTerminate = TlsScene;
+class TlsTerminate : public TlsScene {
+protected:
+    /// Clients that say one of these and no more end by themselves; no backend hears of them, and
+    /// others are served.
+    void expect_harmless(const ProxyProcess& proxy, const std::vector<std::string>& openings) {
+        std::vector<Socket> open;
+        for (const std::string& opening : openings) {
+            auto socket = Socket::connect(proxy.address());
+            ASSERT_TRUE(socket && socket->send(opening));
+            socket->finish();
+            open.push_back(std::move(*socket));
+        }
+        for (Socket& socket : open) EXPECT_NE(socket.wait_end(), End::open);
+        expect_closed_by_clients(proxy, open.size());
+        EXPECT_EQ(echo.accepted(), 0U);
+        expect_serving(proxy);
+    }
+};
 
 std::string random_text(std::size_t size) {
     std::mt19937 random(7);  // fixed: the same in every run
@@ -225,19 +242,12 @@ TEST_F(TlsTerminate, T4_every_prefix_of_a_hello_may_end_in_any_way) {
 TEST_F(TlsTerminate, T4_every_byte_of_a_hello_may_be_wrong) {
     ProxyProcess proxy(terminating("", "tls_handshake = \"1s\""));
     const std::string hello = client_hello(asks());
-    std::vector<Socket> open;
+    std::vector<std::string> openings;
     for (std::size_t at = 0; at < hello.size(); ++at) {
-        std::string wrong = hello;
+        std::string& wrong = openings.emplace_back(hello);
         wrong[at] = static_cast<char>(wrong[at] ^ (at % 3 == 0 ? 0xFF : 1 << at % 8));
-        auto socket = Socket::connect(proxy.address());
-        ASSERT_TRUE(socket && socket->send(wrong));
-        socket->finish();
-        open.push_back(std::move(*socket));
     }
-    for (Socket& socket : open) EXPECT_NE(socket.wait_end(), End::open);
-    expect_closed_by_clients(proxy, open.size());
-    EXPECT_EQ(echo.accepted(), 0U);
-    expect_serving(proxy);
+    expect_harmless(proxy, openings);
 }
 
 TEST_F(TlsTerminate, T4_records_that_were_altered_end_the_connection) {
@@ -260,22 +270,15 @@ TEST_F(TlsTerminate, T4_records_that_were_altered_end_the_connection) {
 TEST_F(TlsTerminate, T9_alerts_in_the_midst_of_a_handshake_harm_nobody) {
     ProxyProcess proxy(terminating("", "tls_handshake = \"2s\""));
     const std::string hello = client_hello(asks());
-    std::vector<Socket> open;
+    std::vector<std::string> openings;
     for (const int level : {0, 1, 2, 255})
         for (const int code : {0, 1, 41, 90, 100, 113, 200, 255}) {
-            const std::string body{static_cast<char>(level), static_cast<char>(code)};
-            for (const bool after : {false, true}) {
-                auto socket = Socket::connect(proxy.address());
-                ASSERT_TRUE(socket && socket->send((after ? hello : "") + record('\x15', body) +
-                                                   (after ? "" : hello)));
-                socket->finish();
-                open.push_back(std::move(*socket));
-            }
+            const std::string alert =
+                record('\x15', std::string{static_cast<char>(level), static_cast<char>(code)});
+            openings.push_back(alert + hello);
+            openings.push_back(hello + alert);
         }
-    for (Socket& socket : open) EXPECT_NE(socket.wait_end(), End::open);
-    expect_closed_by_clients(proxy, open.size());
-    EXPECT_EQ(echo.accepted(), 0U);
-    expect_serving(proxy);
+    expect_harmless(proxy, openings);
 }
 
 // ---- Floods
@@ -319,6 +322,54 @@ TEST_F(TlsTerminate, T5_key_updates_cost_their_sender_as_much_as_the_proxy) {
     }
     expect_undisturbed(probe.finish());
     expect_serving(proxy);
+}
+
+// Their hellos are there before their deadline and their turn comes after it: a signature for each
+// would make it later still for those behind them.
+TEST_F(TlsTerminate, T6_whose_turn_comes_too_late_costs_no_signature) {
+    const Pair heavy = pki.issue("heavy", {.names = {"DNS:heavy"}, .key = KeyKind::rsa});
+    ProxyProcess proxy(one_service({echo.text()}, "tls_handshake = \"50ms\"", "",
+                                   terminates({heavy}, "session_tickets = false")));
+    const std::string hello = client_hello({});
+    constexpr std::size_t crowd = 500;
+    std::size_t served = 0;
+    const bool seen = in_one_of_three_windows([&] {
+        std::vector<Socket> clients;
+        proxy.signal(SIGSTOP);
+        for (std::size_t i = 0; i < crowd; ++i) {
+            auto client = Socket::connect(proxy.address());
+            if (client && client->send(hello)) clients.push_back(std::move(*client));
+        }
+        proxy.signal(SIGCONT);
+        served = 0;
+        for (Socket& client : clients) served += client.receive_text(1).empty() ? 0 : 1;
+        return served > 0 && served < clients.size();
+    });
+    EXPECT_TRUE(seen) << served << " of " << crowd << " were answered";
+    EXPECT_GT(handshakes_of(proxy, "timeout"), 0);
+}
+
+TEST_F(TlsTerminate, T6_who_leaves_behind_its_hello_costs_no_signature) {
+    const Pair heavy = pki.issue("heavy", {.names = {"DNS:heavy"}, .key = KeyKind::rsa});
+    ProxyProcess proxy(one_service({echo.text()}, "tls_handshake = \"5m\"", "",
+                                   terminates({heavy}, "session_tickets = false")));
+    const std::string hello = client_hello({});
+    // The first ones take so long that the end of the last one is known by then.
+    std::vector<Socket> clients;
+    proxy.signal(SIGSTOP);
+    for (int i = 0; i < 100; ++i) {
+        auto client = Socket::connect(proxy.address());
+        ASSERT_TRUE(client && client->send(hello));
+        clients.push_back(std::move(*client));
+    }
+    clients.back().finish();
+    proxy.signal(SIGCONT);
+    EXPECT_NE(clients.front().receive_text(1), "");
+    EXPECT_EQ(clients.back().receive_text(1), "");
+    const LogLine line = expect_lines(proxy, 1)[0];
+    EXPECT_EQ(line.reason, "tls_failed") << line.raw;
+    EXPECT_NE(line.detail.find("ended the connection during the handshake"), std::string::npos)
+        << line.raw;
 }
 
 TEST_F(TlsTerminate, T6_storm_of_handshakes_leaves_plain_listeners_alone) {

@@ -162,31 +162,6 @@ TEST_F(TlsUpstream, T10_verify_false_takes_anything_and_warns) {
 
 // ---- Broken backends
 
-TEST_F(TlsUpstream, T3_backend_that_stalls_anywhere_meets_the_connect_timeout) {
-    const Pair pair = local();
-    std::vector<std::unique_ptr<TlsEchoServer>> backends;
-    ConfigText config;
-    for (const std::size_t bytes : {0, 1, 5, 60, 127, 200, 700}) {
-        backends.push_back(
-            std::make_unique<TlsEchoServer>(TlsServerOptions{.pair = pair, .stalls_after = bytes}));
-        config.services.push_back(
-            {.name = "after" + std::to_string(bytes),
-             .backends = {backends.back()->text()},
-             .upstream = encrypts(pki.ca_file()) + "attempts = 1\nconnect_timeout = \"400ms\"\n"});
-    }
-    ProxyProcess proxy(config);
-    std::size_t count = 0;
-    for (const Service& service : config.services) {
-        const auto start = Clock::now();
-        EXPECT_FALSE(echo_once(proxy.address(service.name)));
-        EXPECT_TRUE(window_of(400ms).contains(since(start))) << service.name;
-        const LogLine line = expect_lines(proxy, ++count).back();
-        EXPECT_EQ(line.reason, "connect_failed") << line.raw;
-        EXPECT_EQ(line.attempts.at(0).error, "timeout") << line.raw;
-    }
-    for (const auto& backend : backends) EXPECT_EQ(backend->wait_over(1).size(), 1U);
-}
-
 TEST_F(TlsUpstream, T14_bytes_before_the_server_hello_never_reach_the_client) {
     const Pair pair = local();
     for (const std::string& garbage :

@@ -38,6 +38,17 @@ std::chrono::nanoseconds cpu_of(pid_t pid) {
     return total;
 }
 
+bool is_stopped(pid_t pid) {
+    for (const auto& task : std::filesystem::directory_iterator(proc(pid, "task"))) {
+        std::ifstream file(task.path() / "stat");
+        std::string stat;
+        std::getline(file, stat);
+        const auto at = stat.rfind(") ");  // behind the name
+        if (at == std::string::npos || stat[at + 2] != 'T') return false;
+    }
+    return true;
+}
+
 std::uint64_t private_memory_of(pid_t pid) {
     std::ifstream file(proc(pid, "smaps_rollup"));
     std::uint64_t total = 0;

@@ -13,6 +13,8 @@ namespace penstock::test {
 [[nodiscard]] std::size_t threads_of(pid_t pid);
 /// CPU time of all its live threads.
 [[nodiscard]] std::chrono::nanoseconds cpu_of(pid_t pid);
+/// Whether the kernel has stopped all its threads: a signal takes its time.
+[[nodiscard]] bool is_stopped(pid_t pid);
 /// Private memory in bytes (smaps_rollup: Private_Clean + Private_Dirty).
 [[nodiscard]] std::uint64_t private_memory_of(pid_t pid);
 

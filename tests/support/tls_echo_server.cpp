@@ -46,6 +46,10 @@ std::shared_ptr<SSL_CTX> make_context(const TlsServerOptions& options) {
     // Whoever asks with a name gets it: that OpenSSL answers at all needs a callback.
     SSL_CTX_callback_ctrl(context.get(), SSL_CTRL_SET_TLSEXT_SERVERNAME_CB,
                           reinterpret_cast<void (*)()>(accept_any_name));
+    if (!options.tickets) {
+        SSL_CTX_set_options(context.get(), SSL_OP_NO_TICKET);
+        SSL_CTX_set_num_tickets(context.get(), 0);
+    }
     if (!options.client_ca.empty()) {
         demand(
             SSL_CTX_load_verify_locations(context.get(), options.client_ca.c_str(), nullptr) == 1,
@@ -64,7 +68,16 @@ TlsVisit seen_on(const TlsStream& stream, std::string proxy_header) {
             .alpn = stream.alpn(),
             .version = stream.version(),
             .client_common_name = stream.peer_common_name(),
-            .proxy_header = std::move(proxy_header)};
+            .proxy_header = std::move(proxy_header),
+            .said = stream.said(),
+            .stalled = stream.stalled()};
+}
+
+TlsStream accepting(SSL_CTX* context) {
+    SSL* ssl = SSL_new(context);
+    demand(ssl != nullptr, "SSL_new");
+    SSL_set_accept_state(ssl);
+    return TlsStream(ssl);
 }
 
 void end_cleanly(TlsStream& stream) {
@@ -130,6 +143,10 @@ TlsScript reset(std::string text) {
 
 }  // namespace tls_scripts
 
+TlsStream tls_server_side(const TlsServerOptions& options) {
+    return accepting(make_context(options).get());
+}
+
 TlsEchoServer::TlsEchoServer(TlsServerOptions options, const std::string& address)
     : options_(std::move(options)), context_(make_context(options_)) {
     if (!options_.alpn.empty())
@@ -174,16 +191,23 @@ void TlsEchoServer::serve(Socket& socket, const ChaosBackend& backend) {
         socket.wait_end(500ms);
         return;
     }
-    SSL* ssl = SSL_new(context_.get());
-    SSL_set_accept_state(ssl);
-    TlsStream stream(ssl);
+    TlsStream stream = accepting(context_.get());
     stream.attach(std::move(socket));
-    if (options_.stalls_after) stream.stall_after(*options_.stalls_after);
-    while (!stream.handshake(200ms) && stream.end() == TlsEnd::open && !backend.stopping()) {
+    if (options_.stalls_after)
+        stream.stall_after(*options_.stalls_after + options_.stalls_later * index);
+    const auto gives_up = [&] { return stream.stalled() && options_.gives_up != End::open; };
+    while (!stream.handshake(200ms) && stream.end() == TlsEnd::open && !gives_up() &&
+           !backend.stopping()) {
     }
     visit = seen_on(stream, visit.proxy_header);
     note(index, visit);
-    if (visit.established) options_.script(stream, backend);
+    if (gives_up()) {
+        options_.gives_up == End::reset ? stream.socket().reset() : stream.socket().finish();
+        if (options_.gives_up == End::fin) backend.wait_end(stream.socket());
+    } else if (visit.established) {
+        if (!visit.stalled) stream.go_on();
+        options_.script(stream, backend);
+    }
     visit.received = stream.heard();
     visit.end = stream.end();
     visit.over = true;

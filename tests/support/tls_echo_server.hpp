@@ -47,6 +47,9 @@ struct TlsServerOptions {
     char postgres_answer = 'S';
     std::string garbage{};  // said in front of the ServerHello
     std::optional<std::size_t> stalls_after{};  // so many bytes of its handshake it says
+    std::size_t stalls_later = 0;  // by so many more each connection than the one before it
+    End gives_up = End::open;  // how it ends where it has stalled; open = not at all
+    bool tickets = true;
     TlsScript script = tls_scripts::echo();
 };
 
@@ -61,9 +64,14 @@ struct TlsVisit {
     std::string client_common_name{};
     std::string proxy_header{};  // the bytes
     std::string received{};  // plaintext, the first 4 MiB, once it is over
+    std::size_t said = 0;  // bytes of its handshake
+    bool stalled = false;  // it had more to say
     TlsEnd end = TlsEnd::open;
     bool over = false;
 };
+
+/// The server's side of one connection, for tests that conduct it themselves.
+[[nodiscard]] TlsStream tls_server_side(const TlsServerOptions& options);
 
 /// A backend that terminates TLS, with a thread per connection.
 class TlsEchoServer {

@@ -96,10 +96,16 @@ bool TlsStream::flush(milliseconds limit) {
     held_ += take_output();
     if (corked_) return true;
     if (allowance_) {
+        stalled_ = stalled_ || held_.size() > *allowance_;
         held_.resize(std::min(held_.size(), *allowance_));
         *allowance_ -= held_.size();
     }
     if (held_.empty()) return true;
+    if (altered_ && altered_->first >= said_ && altered_->first - said_ < held_.size()) {
+        char& byte = held_[altered_->first - said_];
+        byte = static_cast<char>(static_cast<unsigned char>(byte) ^ altered_->second);
+    }
+    said_ += held_.size();
     return socket_.send(std::exchange(held_, {}), limit);
 }
 

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "tests/support/socket.hpp"
@@ -74,8 +75,16 @@ public:
     /// While corked, whatever would be sent is collected; uncork() sends it in one go.
     void cork() { corked_ = true; }
     bool uncork();
+    [[nodiscard]] std::size_t corked() const { return held_.size(); }
     /// After so many more bytes this side sends no others, and seems to have stalled.
     void stall_after(std::size_t bytes) { allowance_ = bytes; }
+    void go_on() { allowance_.reset(); }
+    /// Something was to be sent after that.
+    [[nodiscard]] bool stalled() const { return stalled_; }
+    /// Byte number `at` of what this side says is sent with these bits turned over.
+    void alter(std::size_t at, unsigned bits) { altered_ = {at, bits}; }
+    /// Bytes that were sent so far.
+    [[nodiscard]] std::size_t said() const { return said_; }
 
     [[nodiscard]] TlsEnd end() const { return end_; }
     /// What has come so far, the first 4 MiB of it.
@@ -111,9 +120,12 @@ private:
     std::string held_;
     std::string heard_;
     std::optional<std::size_t> allowance_;
+    std::optional<std::pair<std::size_t, unsigned>> altered_;
+    std::size_t said_ = 0;
     std::string error_;
     TlsEnd end_ = TlsEnd::open;
     bool corked_ = false;
+    bool stalled_ = false;
     bool established_ = false;
 };
 

@@ -8,24 +8,13 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/support/deadline.hpp"
 #include "tests/support/temp_dir.hpp"
+#include "tests/unit/watched_loop.hpp"
 
 namespace penstock::app {
 namespace {
 
 using namespace std::chrono_literals;
-
-struct Recorder final : Logger {
-    [[nodiscard]] bool enabled(LogLevel) const noexcept override { return true; }
-    void write(LogLevel, std::string_view message) override { lines.emplace_back(message); }
-    [[nodiscard]] int count(std::string_view part) const {
-        int found = 0;
-        for (const auto& line : lines) found += line.find(part) != line.npos ? 1 : 0;
-        return found;
-    }
-    std::vector<std::string> lines;
-};
 
 /// A server that has not started: it knows who may enter.
 class FollowedLists : public testing::Test {
@@ -81,13 +70,7 @@ protected:
     }
     template <typename Condition>
     bool until(Condition holds) {
-        const auto end = test::Clock::now() + test::scaled(test::patience);
-        while (!holds()) {
-            if (test::Clock::now() >= end) return holds();
-            context.restart();
-            context.run_one_for(10ms);
-        }
-        return true;
+        return test::run_until(context, holds);
     }
     [[nodiscard]] bool denied(std::size_t of, const std::string& address) const {
         const auto* policy = server->access(of);
@@ -100,7 +83,7 @@ protected:
     }
 
     test::TempDir directory;
-    Recorder log;
+    test::Recorder log;
     boost::asio::io_context context{1};
     ConfigPtr config;
     std::unique_ptr<Server> server;

@@ -52,9 +52,10 @@ net::UniqueFd connect_to(const Endpoint& to) {
 class Sockets : public testing::Test {
 protected:
     /// A whole change, as Server makes it. The error is the user's; "" = none.
-    std::string change_to(const std::vector<Named>& listeners) {
+    std::string change_to(const std::vector<Named>& listeners,
+                          InheritedSockets* inherited = nullptr) {
         const auto config = config_of(listeners);
-        auto wanted = book.open(config);
+        auto wanted = book.open(config, inherited);
         if (!wanted) return wanted.error();
         if (auto listening = ListeningSockets::listen(*wanted, config); !listening)
             return listening.error();
@@ -117,6 +118,89 @@ TEST_F(Sockets, what_stays_is_the_same_socket_with_its_queue) {
     EXPECT_EQ(book.queue("in").length, 1U);
     EXPECT_EQ(book.queue("in").limit, 2 * 128U) << "the new backlog, on each socket";
     EXPECT_EQ(book.queue("more").length, 0U);
+}
+
+TEST_F(Sockets, any_port_of_an_address_may_be_wanted_several_times) {
+    ASSERT_EQ(change_to({{"in", {"127.0.0.1:0"}}}), "");
+    const Endpoint address = address_of("in");
+    ASSERT_EQ(change_to({{"in", {"127.0.0.1:0", "127.0.0.1:0"}}}), "");
+    const auto both = book.bound("in");
+    ASSERT_EQ(both.size(), 2U);
+    EXPECT_EQ(both[0], address);
+    EXPECT_NE(both[1], address);
+    ASSERT_EQ(change_to({{"in", {"127.0.0.1:0", "127.0.0.1:0"}}, {"more", {"127.0.0.1:0"}}}), "");
+    EXPECT_EQ(book.bound("in"), both);
+    EXPECT_EQ(book.bound("more").size(), 1U);
+    ASSERT_EQ(change_to({{"in", {"127.0.0.1:0"}}}), "");
+    EXPECT_EQ(address_of("in"), address);
+}
+
+TEST_F(Sockets, any_port_may_become_the_one_that_it_is) {
+    ASSERT_EQ(change_to({{"in", {"127.0.0.1:0"}}}), "");
+    const Endpoint address = address_of("in");
+    const auto before = fds_of("in");
+    const auto queued = connect_to(address);
+    for (int i = 0; i < 2; ++i) {
+        ASSERT_EQ(change_to({{"more", {"127.0.0.1:0"}}, {"in", {address.to_string()}}}), "");
+        EXPECT_EQ(fds_of("in"), before) << "also before a listener that wants any port";
+        EXPECT_EQ(address_of("in"), address);
+        EXPECT_EQ(book.queue("in").length, 1U);
+        EXPECT_NE(address_of("more"), address);
+    }
+    EXPECT_EQ(book.groups()[1].bind, address.to_string()) << "what the next process looks for";
+}
+
+/// What one process leaves to the next.
+InheritedSockets left_by(const std::vector<std::pair<std::string, net::ListenGroup*>>& listeners) {
+    std::vector<upgrade::SocketEntry> entries;
+    std::vector<net::UniqueFd> fds;
+    for (const auto& [listener, group] : listeners) {
+        entries.push_back({.bind = "127.0.0.1:0", .listener = listener, .count = workers});
+        for (auto& socket : group->sockets) fds.push_back(socket.take_fd());
+    }
+    InheritedSockets inherited;
+    EXPECT_TRUE(inherited.add(entries, std::move(fds)));
+    return inherited;
+}
+
+net::ListenGroup listening() {
+    auto group = net::open_listen_group(*Endpoint::parse("127.0.0.1:0"), workers);
+    EXPECT_TRUE(group && net::start_listening(*group, 8));
+    return *std::move(group);
+}
+
+TEST_F(Sockets, U1_any_port_stays_that_of_its_listener_whatever_their_order) {
+    auto a = listening();
+    auto b = listening();
+    const Endpoint of_a = a.sockets[0].bound();
+    const Endpoint of_b = b.sockets[0].bound();
+    auto inherited = left_by({{"a", &a}, {"b", &b}});
+    ASSERT_EQ(change_to({{"new", {"127.0.0.1:0"}}, {"b", {"127.0.0.1:0"}}, {"a", {"127.0.0.1:0"}}},
+                        &inherited),
+              "");
+    EXPECT_EQ(address_of("a"), of_a);
+    EXPECT_EQ(address_of("b"), of_b);
+    EXPECT_EQ(book.bound("new").size(), 1U) << "it has one of its own";
+}
+
+TEST_F(Sockets, U1_any_port_that_becomes_the_one_that_it_is_stays_too) {
+    auto a = listening();
+    const Endpoint of_a = a.sockets[0].bound();
+    auto inherited = left_by({{"a", &a}});
+    ASSERT_EQ(change_to({{"new", {"127.0.0.1:0"}}, {"a", {of_a.to_string()}}}, &inherited), "");
+    EXPECT_EQ(address_of("a"), of_a);
+    EXPECT_NE(address_of("new"), of_a);
+}
+
+TEST_F(Sockets, U1_an_older_process_says_nothing_of_listeners) {
+    auto a = listening();
+    auto b = listening();
+    const Endpoint of_a = a.sockets[0].bound();
+    const Endpoint of_b = b.sockets[0].bound();
+    auto inherited = left_by({{"", &a}, {"", &b}});
+    ASSERT_EQ(change_to({{"a", {"127.0.0.1:0"}}, {"b", {"127.0.0.1:0"}}}, &inherited), "");
+    EXPECT_EQ(address_of("a"), of_a);
+    EXPECT_EQ(address_of("b"), of_b);
 }
 
 TEST_F(Sockets, a_listener_that_is_called_otherwise_keeps_them) {

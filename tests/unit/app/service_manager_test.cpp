@@ -1,6 +1,5 @@
 #include "app/service_manager.hpp"
 
-#include <cstdlib>
 #include <map>
 
 #include <gtest/gtest.h>
@@ -46,9 +45,6 @@ TEST(ServiceManager, G10_lines_are_as_the_manager_reads_them) {
     EXPECT_EQ(reloading_lines(TimePoint(seconds(12) + Duration(3999))),
               "RELOADING=1\nMONOTONIC_USEC=12000003");
     EXPECT_EQ(main_pid_line(4711), "MAINPID=4711");
-    EXPECT_EQ(status_line("9 connections"), "STATUS=9 connections");
-    EXPECT_EQ(status_line("x\nMAINPID=1\r\n"), "STATUS=x MAINPID=1  ")
-        << "a text brings no line of its own";
 }
 
 // Half of the time is over when a worker stands still just then: the other half is not waited for.
@@ -97,12 +93,16 @@ TEST(ServiceManager, G10_tells_by_a_path_and_by_an_abstract_name) {
     const std::string own = directory.path("notify");
     for (const auto& name : {own, "@" + own}) {
         const FakeManager manager(*Endpoint::parse("unix:" + name));
-        ::setenv("NOTIFY_SOCKET", name.c_str(), 1);
-        notify_service_manager("READY=1\n" + status_line("all is well"));
-        notify_service_manager("STOPPING=1");
-        ::unsetenv("NOTIFY_SOCKET");
-        notify_service_manager("WATCHDOG=1");
-        EXPECT_EQ(manager.message(), "READY=1\nSTATUS=all is well") << name;
+        const ServiceManager one(
+            environment_of({{"NOTIFY_SOCKET", name}, {"WATCHDOG_USEC", "1000"}}), 12, false);
+        EXPECT_TRUE(one.listens());
+        EXPECT_EQ(one.watchdog_interval(), std::chrono::microseconds(500));
+        one.notify(main_pid_line(4711) + "\nREADY=1");
+        one.notify("STOPPING=1");
+        const ServiceManager none(environment_of({}), 12, false);
+        EXPECT_FALSE(none.listens());
+        none.notify("WATCHDOG=1");
+        EXPECT_EQ(manager.message(), "MAINPID=4711\nREADY=1") << name;
         EXPECT_EQ(manager.message(), "STOPPING=1") << name;
         EXPECT_EQ(manager.message(), "") << "without a manager nobody is told";
     }

@@ -496,7 +496,7 @@ private:
         l.proxy_protocol_from = peers();
         l.proxy_protocol_from.unix_peers = true;
         l.proxy_protocol_untrusted = word<ProxyProtocolUntrusted>(3);
-        l.client_hello_max = std::uint64_t{number(1, 1023)} << 10U;
+        l.client_hello_max = std::uint64_t{number(1, 64)} << 10U;
         if (coin()) l.tls = listener_tls();
         if (coin()) l.sni = {{"*.b.example", upstreams[0].name}, {"a.example", upstreams[0].name}};
         const auto count = number(0, 3);

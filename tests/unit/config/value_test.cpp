@@ -139,7 +139,7 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"", "attempts = 4294967297", "not 4294967297"},
         Row{"client_hello_max = 16384", "", "takes a size in quotes; this is an integer"},
         Row{"client_hello_max = \"16K\"", "", "did you mean \"16KiB\"?"},
-        Row{"client_hello_max = \"1B\"", "", "is out of range: from 1KiB to 1MiB"},
+        Row{"client_hello_max = \"1B\"", "", "is out of range: from 1KiB to 64KiB"},
         Row{"client_hello_max = \"auto\"", "", "is no size"},
         Row{"", "no_backend = \"wait\"",
             "'wait' is unknown; here it is \"hold\"; there are \"reset\", \"close\", \"hold\""},

@@ -12,8 +12,8 @@ namespace penstock::health {
 namespace {
 
 using namespace std::chrono_literals;
+using test::Recorder;
 using testing::Monitored;
-using testing::Recorder;
 
 TEST(Monitor, nobody_is_available_before_the_first_verdict_and_many_verdicts_are_one_message) {
     Monitored all(50);

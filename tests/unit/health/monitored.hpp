@@ -13,17 +13,11 @@
 #include <boost/asio/thread_pool.hpp>
 
 #include "health/upstream_monitor.hpp"
-#include "tests/support/deadline.hpp"
+#include "tests/unit/watched_loop.hpp"
 
 namespace penstock::health::testing {
 
 using namespace std::chrono_literals;
-
-struct Recorder final : Logger {
-    [[nodiscard]] bool enabled(LogLevel) const noexcept override { return true; }
-    void write(LogLevel, std::string_view message) override { lines.emplace_back(message); }
-    std::vector<std::string> lines;
-};
 
 /// Answers as the test says, after a turn of the loop.
 class FakeProbe final : public Probe {
@@ -106,16 +100,10 @@ public:
     }
     template <typename Condition>
     bool until(Condition holds) {
-        const auto end = test::Clock::now() + test::scaled(test::patience);
-        while (!holds()) {
-            if (test::Clock::now() >= end) return holds();
-            context.restart();
-            context.run_one_for(10ms);
-        }
-        return true;
+        return test::run_until(context, holds);
     }
 
-    Recorder log;
+    test::Recorder log;
     boost::asio::io_context context{1};
     boost::asio::thread_pool builder{1};
     CheckGate gate{context};

@@ -76,7 +76,7 @@ TEST(ProxyProtocolWriter, P10_StaleChecksumsAndPaddingAreNotRepeated) {
     EXPECT_EQ(reading.header.tlvs, (std::vector<Tlv>{{0xe1, "kept"}}));
 }
 
-TEST(ProxyProtocolWriter, P4_WhatDoesNotFitIsLeftOutFromTheEnd) {
+TEST(ProxyProtocolWriter, P4_WhatDoesNotFitIsLeftOutAndWhatDoesIsNot) {
     Header header = between("10.0.0.1:80", "10.0.0.2:443");
     header.tlvs = {{0xe0, "first"},
                    {0xe1, std::string(4000, 'x')},
@@ -85,8 +85,9 @@ TEST(ProxyProtocolWriter, P4_WhatDoesNotFitIsLeftOutFromTheEnd) {
     for (const bool checksum : {false, true}) {
         const auto reading = read_text(write(Version::v2, header, checksum));
         ASSERT_EQ(reading.status, Status::complete) << reading.problem;
-        ASSERT_EQ(reading.header.tlvs.size(), 2U);
+        ASSERT_EQ(reading.header.tlvs.size(), 3U);
         EXPECT_EQ(reading.header.tlvs[1].type, 0xe1);
+        EXPECT_EQ(reading.header.tlvs[2].value, "last");
     }
     // The longest header is one that the reader takes.
     header.tlvs = {{0xe0, std::string(longest_v2 - 16 - 12 - 3 - 7, 'x')}};

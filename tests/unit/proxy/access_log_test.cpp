@@ -167,10 +167,22 @@ TEST_F(LineTest, text_has_what_a_client_told_as_well) {
     EXPECT_NE(line.find(" client=192.0.2.9:4000 peer=127.0.0.1:9 local=192.0.2.1:5432 "
                         "route=*.example sni=a.example alpn=h2 tls=\"version:TLSv1.3,"
                         "cipher:TLS_AES_128_GCM_SHA256,resumed:true,"
-                        "client_cert:CN=a client,O=\\\"b\\\"\" upstream=pg "),
+                        "client_cert:CN=a client\\,O=\\\"b\\\"\" upstream=pg "),
               std::string::npos)
         << line;
     EXPECT_NE(line.find(" tls_ms=2.500 connect_ms=0.101 "), std::string::npos) << line;
+}
+
+// A name is its client's choice: it may look like the rest of the list, and another attempt.
+TEST_F(LineTest, L5_a_subject_in_a_list_of_the_text_form_is_one_value) {
+    ClientFacts facts = all_facts();
+    facts.client_cert = "CN=a\\,b,resumed:false;c";
+    record.facts = &facts;
+    LineBuffer out;
+    append_text(out, record);
+    EXPECT_NE(out.view().find(R"(,resumed:true,client_cert:CN=a\\\,b\,resumed:false\;c" )"),
+              std::string_view::npos)
+        << out.view();
 }
 
 TEST_F(LineTest, what_a_client_did_not_tell_is_absent) {

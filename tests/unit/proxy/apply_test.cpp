@@ -10,6 +10,7 @@
 
 #include <gtest/gtest.h>
 
+#include "metrics/totals.hpp"
 #include "proxy/access_log/writer.hpp"
 #include "tests/support/temp_dir.hpp"
 #include "tests/unit/proxy/running_worker.hpp"
@@ -389,6 +390,34 @@ protected:
         return update;
     }
 
+    /// A change that only names what the worker has; with the listener, and its socket if it is
+    /// this worker's.
+    WorkerUpdate without_listener() {
+        WorkerUpdate next;
+        next.upstreams.push_back({.shared = upstream});
+        return next;
+    }
+    WorkerUpdate with_listener(UniqueFd socket) {
+        WorkerUpdate next = without_listener();
+        next.listeners.push_back({web, {0}});
+        const int fd = socket.get();
+        if (socket) next.sockets.push_back({fd, 0, std::move(socket)});
+        return next;
+    }
+    /// It has read its mail.
+    static bool answers(Worker& worker) {
+        std::atomic<bool> asked{false};
+        worker.send([&] { asked = true; });
+        return until([&] { return asked.load(); });
+    }
+    void stop(std::thread& one, std::thread& other) {
+        for (int i = 0; i < 16; ++i) shared.loads.remove(0);
+        first.send([this] { first.stop(); });
+        second.send([this] { second.stop(); });
+        one.join();
+        other.join();
+    }
+
     template <typename Condition>
     static bool until(Condition holds) {
         const auto end = SteadyClock().now() + 20s;
@@ -409,29 +438,27 @@ protected:
 };
 
 TEST_F(TwoWorkers, a_connection_handed_to_one_that_is_behind_waits_until_it_knows_the_listener) {
-    auto complete = update(0, true);
     const Endpoint address = front.sockets[0].bound();
-    complete.sockets.push_back({front.sockets[0].fd(), 0, front.sockets[0].take_fd()});
-    first.apply(std::move(complete));
+    first.apply(update(0, false));
     second.apply(update(1, false));
+    first.apply(with_listener(front.sockets[0].take_fd()));
     for (int i = 0; i < 16; ++i) shared.loads.add(0);  // the other one is the right one
     std::thread one([this] { first.run(); });
     std::thread other([this] { second.run(); });
     const UniqueFd client = RunningWorker::connect_to(address);
     EXPECT_TRUE(until([&] { return first.cells().handed_off.value() == 1; }));
     // The turn of the first has ended, then what it has sent is in the second's mail.
-    for (Worker* worker : {&first, &second}) {
-        std::atomic<bool> asked{false};
-        worker->send([&] { asked = true; });
-        ASSERT_TRUE(until([&] { return asked.load(); }));
-    }
+    ASSERT_TRUE(answers(first) && answers(second));
     EXPECT_EQ(shared.loads.at(1), 1U) << "it is on its way";
-    second.send([this] {
-        WorkerUpdate known;
-        known.upstreams.push_back({.shared = upstream});
-        known.listeners.push_back({web, {0}});
-        second.apply(std::move(known));
-    });
+    const auto turns = [this] {
+        metrics::HistogramTotals lag;
+        lag += second.cells().lag;
+        return lag.count();
+    };
+    const auto before = turns();
+    for (int i = 0; i < 100; ++i) ASSERT_TRUE(answers(first));
+    EXPECT_LE(turns(), before + 1) << "it waits, and does nothing";
+    second.send([this] { second.apply(with_listener({})); });
     pollfd wait{backends.sockets[0].fd(), POLLIN, 0};
     ASSERT_EQ(::poll(&wait, 1, 20'000), 1);
     const UniqueFd server(::accept4(backends.sockets[0].fd(), nullptr, nullptr, SOCK_CLOEXEC));
@@ -439,11 +466,41 @@ TEST_F(TwoWorkers, a_connection_handed_to_one_that_is_behind_waits_until_it_know
     std::atomic<std::size_t> sessions{0};
     second.send([&] { sessions = second.sessions(); });
     EXPECT_TRUE(until([&] { return sessions == 1; }));
-    for (int i = 0; i < 16; ++i) shared.loads.remove(0);
-    first.send([this] { first.stop(); });
-    second.send([this] { second.stop(); });
-    one.join();
-    other.join();
+    stop(one, other);
+}
+
+TEST_F(TwoWorkers, a_connection_handed_to_one_that_knows_the_listener_no_more_is_refused) {
+    const Endpoint address = front.sockets[0].bound();
+    first.apply(update(0, false));
+    first.apply(with_listener(front.sockets[0].take_fd()));
+    second.apply(update(1, false));
+    for (int i = 0; i < 2; ++i) second.apply(without_listener());
+    for (int i = 0; i < 16; ++i) shared.loads.add(0);
+    std::thread one([this] { first.run(); });
+    std::thread other([this] { second.run(); });
+    EXPECT_NE(end_of(RunningWorker::connect_to(address)), End::nothing);
+    EXPECT_TRUE(until(
+        [&] { return listener_figures(*web->account).closed_by(CloseReason::overload) == 1; }));
+    EXPECT_EQ(shared.loads.at(1), 0U);
+    EXPECT_EQ(shared.connections.used(), 0U);
+    stop(one, other);
+}
+
+TEST_F(TwoWorkers, a_connection_that_waits_for_its_listener_ends_with_the_worker) {
+    const Endpoint address = front.sockets[0].bound();
+    first.apply(update(0, false));
+    second.apply(update(1, false));
+    first.apply(with_listener(front.sockets[0].take_fd()));
+    for (int i = 0; i < 16; ++i) shared.loads.add(0);
+    std::thread one([this] { first.run(); });
+    std::thread other([this] { second.run(); });
+    const UniqueFd client = RunningWorker::connect_to(address);
+    EXPECT_TRUE(until([&] { return first.cells().handed_off.value() == 1; }));
+    ASSERT_TRUE(answers(first) && answers(second));
+    stop(one, other);
+    EXPECT_NE(end_of(client), End::nothing);
+    EXPECT_EQ(listener_figures(*web->account).closed_by(CloseReason::drained), 1U);
+    EXPECT_EQ(shared.connections.used(), 0U);
 }
 
 // The other one has the listener with settings under which sources have no accounts.

@@ -253,6 +253,55 @@ TEST_F(PartlyConfined, half_a_landlock_is_told_and_counts) {
     EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
+// What standard error is in a container, and under systemd; by its name it is a log like any other.
+class ConfinedStream : public Places, public testing::WithParamInterface<config::SandboxMode> {
+protected:
+    /// 0 = all parts are in force, files too, and a reload may name the same log again.
+    int with_standard_error(int stream) {
+        config_.process.sandbox = GetParam();
+        config_.log.target = "/dev/stderr";
+        const pid_t pid = ::fork();
+        if (pid == 0) {
+            if (::dup2(stream, STDERR_FILENO) < 0) ::_exit(cannot_be_confined);
+            const auto confined = Sandbox::enter(config_, {}, {});
+            if (!confined) ::_exit(1);
+            if (!confined->missing().empty()) ::_exit(2);
+            if (!confined->beyond(config_, {}, {}).empty()) ::_exit(3);
+            if (::open(elsewhere_.path("new").c_str(), O_WRONLY | O_CREAT, 0600) >= 0) ::_exit(4);
+            struct stat status{};
+            const bool is_pipe = ::fstat(STDERR_FILENO, &status) == 0 && S_ISFIFO(status.st_mode);
+            if (is_pipe && ::open("/dev/stderr", O_WRONLY | O_APPEND) < 0) ::_exit(5);
+            ::_exit(0);
+        }
+        int status = -1;
+        ::waitpid(pid, &status, 0);
+        return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+    }
+};
+
+TEST_P(ConfinedStream, log_to_a_pipe) {
+    int ends[2];
+    ASSERT_EQ(::pipe(ends), 0);
+    EXPECT_EQ(with_standard_error(ends[1]), 0);
+    ::close(ends[0]);
+    ::close(ends[1]);
+}
+
+TEST_P(ConfinedStream, log_to_a_socket) {
+    int ends[2];
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    EXPECT_EQ(with_standard_error(ends[1]), 0);
+    ::close(ends[0]);
+    ::close(ends[1]);
+}
+
+INSTANTIATE_TEST_SUITE_P(, ConfinedStream,
+                         testing::Values(config::SandboxMode::automatic,
+                                         config::SandboxMode::strict),
+                         [](const auto& param) -> std::string {
+                             return param.param == config::SandboxMode::strict ? "strict" : "auto";
+                         });
+
 INSTANTIATE_TEST_SUITE_P(, Confined, testing::Values(false, true),
                          [](const auto& param) -> std::string {
                              return param.param ? "in_a_thread_of_before" : "in_the_main_thread";

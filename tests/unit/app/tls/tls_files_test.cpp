@@ -9,9 +9,9 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
-#include "tests/support/deadline.hpp"
 #include "tests/support/temp_dir.hpp"
 #include "tests/unit/net/tls/test_certificates.hpp"
+#include "tests/unit/watched_loop.hpp"
 
 namespace penstock::app {
 namespace {
@@ -19,17 +19,6 @@ namespace {
 using namespace std::chrono_literals;
 using net::tls::certificate_for;
 using net::tls::TestCertificate;
-
-struct Recorder final : Logger {
-    [[nodiscard]] bool enabled(LogLevel) const noexcept override { return true; }
-    void write(LogLevel, std::string_view message) override { lines.emplace_back(message); }
-    [[nodiscard]] int count(std::string_view part) const {
-        int found = 0;
-        for (const auto& line : lines) found += line.find(part) != line.npos ? 1 : 0;
-        return found;
-    }
-    std::vector<std::string> lines;
-};
 
 /// A server that has not started, with one listener that ends TLS.
 class FollowedCertificates : public testing::Test {
@@ -75,13 +64,7 @@ protected:
     }
     template <typename Condition>
     bool until(Condition holds) {
-        const auto end = test::Clock::now() + test::scaled(test::patience);
-        while (!holds()) {
-            if (test::Clock::now() >= end) return holds();
-            context.restart();
-            context.run_one_for(10ms);
-        }
-        return true;
+        return test::run_until(context, holds);
     }
     [[nodiscard]] std::vector<std::string> subjects() const {
         std::vector<std::string> all;
@@ -96,7 +79,7 @@ protected:
     }
 
     test::TempDir directory;
-    Recorder log;
+    test::Recorder log;
     std::vector<std::string> changes;
     boost::asio::io_context context{1};
     TicketKeyBook tickets;

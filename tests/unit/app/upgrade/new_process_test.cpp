@@ -36,8 +36,14 @@ protected:
         EXPECT_EQ(::waitpid(pid, nullptr, WNOHANG), -1) << "nothing is left to wait for";
         EXPECT_EQ(errno, ECHILD);
     }
+    std::expected<NewProcess, std::string> start_once(const Program& program) {
+        auto made = Launcher::start(program, "", "", false);
+        if (!made) return std::unexpected(made.error());
+        launcher.emplace(*std::move(made));
+        return NewProcess::start(context, program, *launcher);
+    }
     void start(const std::string& how) {
-        auto made = NewProcess::start(context, successor(how));
+        auto made = start_once(successor(how));
         ASSERT_TRUE(made) << made.error();
         process.emplace(*std::move(made));
         pid = process->pid();
@@ -61,6 +67,7 @@ protected:
     }
 
     asio::io_context context;
+    std::optional<Launcher> launcher;
     std::optional<NewProcess> process;
     std::optional<std::expected<Ready, std::string>> answer;
     pid_t pid = 0;
@@ -185,12 +192,12 @@ TEST_F(NewProcessTest, U2_an_attempt_that_is_given_up_leaves_nothing) {
 TEST_F(NewProcessTest, U2_a_program_that_cannot_run_is_an_error_at_once) {
     Program program = successor("report");
     program.file = "/nonexistent/penstock";
-    const auto missing = NewProcess::start(context, program);
+    const auto missing = start_once(program);
     ASSERT_FALSE(missing);
     EXPECT_NE(missing.error().find("/nonexistent/penstock: No such file"), std::string::npos)
         << missing.error();
     program.file = "/";
-    const auto directory = NewProcess::start(context, program);
+    const auto directory = start_once(program);
     ASSERT_FALSE(directory);
     EXPECT_NE(directory.error().find("cannot start /: Permission denied"), std::string::npos)
         << directory.error();

@@ -8,9 +8,9 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/support/deadline.hpp"
 #include "tests/support/dns_server.hpp"
 #include "tests/support/temp_dir.hpp"
+#include "tests/unit/watched_loop.hpp"
 
 namespace penstock::health {
 namespace {
@@ -19,16 +19,6 @@ using namespace std::chrono_literals;
 using test::DnsServer;
 using Lie = DnsServer::Lie;
 using Reply = DnsServer::Reply;
-
-struct Recorder final : Logger {
-    [[nodiscard]] bool enabled(LogLevel) const noexcept override { return true; }
-    void write(LogLevel, std::string_view message) override { lines.emplace_back(message); }
-    [[nodiscard]] bool says(std::string_view part) const {
-        return std::ranges::any_of(
-            lines, [part](const std::string& line) { return line.find(part) != line.npos; });
-    }
-    std::vector<std::string> lines;
-};
 
 /// A Discovery on an io_context that the test drives.
 class Finder {
@@ -49,13 +39,7 @@ public:
     /// Runs the loop until `holds`.
     template <typename Condition>
     bool until(Condition holds, test::milliseconds limit = test::patience) {
-        const auto end = test::Clock::now() + test::scaled(limit);
-        while (!holds()) {
-            if (test::Clock::now() >= end) return holds();
-            context.restart();
-            context.run_one_for(10ms);
-        }
-        return true;
+        return test::run_until(context, holds, limit);
     }
     [[nodiscard]] std::string names() const {
         std::string text;
@@ -70,7 +54,7 @@ public:
     }
 
     config::Upstream settings;
-    Recorder log;
+    test::Recorder log;
     boost::asio::io_context context{1};
     boost::asio::thread_pool reader{1};
     std::unique_ptr<Discovery> discovery;

@@ -81,7 +81,7 @@ TEST(TlsContextTest, what_is_odd_and_works_is_a_warning) {
     EXPECT_EQ(with({.common_name = "a", .from_days = 2}),
               Words{"/t/a.pem: the certificate of a is not yet valid"});
     EXPECT_EQ(with({.common_name = "a", .to_days = 500}),
-              Words{"/t/a.pem: the certificate of a lasts longer than 398 days, which many clients "
+              Words{"/t/a.pem: the certificate of a lasts longer than 366 days, which many clients "
                     "do not accept"});
     EXPECT_EQ(warnings({.certificates = {certificate_for("a.test").pair(),
                                          certificate_for("a.test", 2048).pair(),
