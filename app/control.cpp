@@ -53,9 +53,10 @@ void Control::ping_service_manager() {
 // process has taken over it is that one's business.
 asio::awaitable<void> Control::ping(Duration interval) {
     while (!retiring_) {
-        if (admin_.service().all_workers_answer()) manager_.notify("WATCHDOG=1");
-        ping_.expires_after(
-            std::chrono::duration_cast<std::chrono::steady_clock::duration>(interval));
+        const bool all_answer = admin_.service().all_workers_answer();
+        if (all_answer) manager_.notify("WATCHDOG=1");
+        ping_.expires_after(std::chrono::duration_cast<std::chrono::steady_clock::duration>(
+            next_ping(interval, all_answer)));
         const auto [error] = co_await ping_.async_wait(as_result);
         if (error) co_return;
     }

@@ -22,7 +22,7 @@ struct LogFile {
 };
 
 std::array<LogFile, 2> logs_of(const config::Config& config) {
-    return {{{"log.target", config.log.target, 0666},
+    return {{{"log.target", config.log.target, 0640},
              {"access_log.target", config.access_log.target, 0640}}};
 }
 

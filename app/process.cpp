@@ -17,6 +17,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "app/operations/stack_probe.hpp"
 #include "app/sandbox/every_thread.hpp"
 #include "base/error.hpp"
 
@@ -48,6 +49,7 @@ void block_signals() noexcept {
     sigset_t all;
     sigfillset(&all);
     sigdelset(&all, sandbox::every_thread_signal());
+    sigdelset(&all, stack_probe_signal());
     ::pthread_sigmask(SIG_BLOCK, &all, nullptr);
 }
 

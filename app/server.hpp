@@ -124,6 +124,10 @@ public:
     [[nodiscard]] proxy::WorkersShared& shared() noexcept { return shared_; }
     /// The workers run: what is sent to them is done soon.
     [[nodiscard]] bool running() const noexcept { return !threads_.empty(); }
+    /// While they run: the thread of a worker, for signals.
+    [[nodiscard]] std::thread::native_handle_type thread_of(std::size_t worker) {
+        return threads_[worker].native_handle();
+    }
     /// Between start() and stop_accepting().
     [[nodiscard]] bool accepting() const noexcept { return accepting_; }
     [[nodiscard]] const ListeningSockets& sockets() const noexcept { return sockets_; }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <chrono>
 #include <expected>
 #include <optional>
 #include <string>
@@ -27,6 +29,12 @@ namespace penstock::app {
 /// has started, to take its place, and what was asked of that one is asked of this one.
 [[nodiscard]] std::optional<Duration> watchdog_interval(const config::Environment& environment,
                                                         pid_t self, bool took_over);
+
+/// When to look again whether the workers live. One that has stood still for a moment just then is
+/// not to be taken for dead because the next sign of life comes too late.
+[[nodiscard]] constexpr Duration next_ping(Duration interval, bool all_answer) noexcept {
+    return all_answer ? interval : std::min<Duration>(interval, std::chrono::seconds(1));
+}
 
 /// Where the manager listens; nothing = there is none, or it cannot be reached in this way.
 [[nodiscard]] std::optional<Endpoint> notify_socket(const config::Environment& environment);

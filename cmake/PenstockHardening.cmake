@@ -1,5 +1,5 @@
 # Hardening in every build type. Each flag is probed, so an older or newer compiler drops only what
-# it does not know.
+# it does not know, and says so.
 include(CheckCXXCompilerFlag)
 
 foreach(flag IN ITEMS -fstack-protector-strong -fstack-clash-protection -fcf-protection=full
@@ -8,6 +8,8 @@ foreach(flag IN ITEMS -fstack-protector-strong -fstack-clash-protection -fcf-pro
   check_cxx_compiler_flag("${flag}" ${known})
   if(${known})
     target_compile_options(penstock_flags INTERFACE "${flag}")
+  else()
+    message(WARNING "The compiler does not know ${flag}: the program is built without it")
   endif()
 endforeach()
 

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdio>
 #include <filesystem>
 #include <mutex>
 #include <utility>
@@ -13,6 +14,10 @@
 #include <spdlog/details/file_helper.h>
 #include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
+
+#include <fcntl.h>
+
+#include "net/unique_fd.hpp"
 
 namespace penstock::net {
 
@@ -81,6 +86,22 @@ public:
     }
 };
 
+// The mode of a log is ours to say, as for the access log; the umask may only take from it. What is
+// there already stays as it is.
+void create_log(const std::string& path) {
+    const UniqueFd created(
+        ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0640));
+}
+
+spdlog::file_event_handlers log_file_events() {
+    spdlog::file_event_handlers events;
+    events.before_open = create_log;
+    events.after_open = [](const std::string&, std::FILE* file) {
+        ::fcntl(::fileno(file), F_SETFD, FD_CLOEXEC);
+    };
+    return events;
+}
+
 class FileSink final : public spdlog::sinks::base_sink<std::mutex> {
 public:
     explicit FileSink(const std::string& path) { file_.open(path); }
@@ -98,7 +119,7 @@ private:
     }
     void flush_() override { file_.flush(); }
 
-    spdlog::details::file_helper file_;
+    spdlog::details::file_helper file_{log_file_events()};
 };
 
 // Where the lines go now.

@@ -29,7 +29,7 @@ Service::Service(const Parts& parts, ConnectionLimit limit)
       limit_(std::move(limit)),
       started_(SteadyClock().now()),
       started_wall_(wall_now()),
-      watchdog_(parts.server.workers(), parts.log),
+      watchdog_(parts.server, parts.log),
       memory_(parts.context, parts.server, parts.log,
               [this](proxy::MemoryPressure now, const std::string& text) {
                   const bool overload = now == proxy::MemoryPressure::overload;

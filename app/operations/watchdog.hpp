@@ -4,22 +4,26 @@
 #include <memory>
 #include <vector>
 
+#include "app/operations/stack_probe.hpp"
 #include "base/clock.hpp"
 #include "base/log.hpp"
-#include "proxy/figures.hpp"
 
 namespace penstock::app {
 
-/// Asks every worker for a sign of life, and tells when one owes it for too long. Control thread;
-/// the answers come from the workers.
+class Server;
+
+/// Asks every worker for a sign of life, and tells when one owes it for too long, and where it
+/// stands. Whether that ends the process is for whoever has started it to say
+/// (docs/operations.md). Control thread; the answers come from the workers.
 class Watchdog {
 public:
     static constexpr Duration stuck_after = std::chrono::seconds(2);
 
     /// Both must outlive the object, except for answers that come later.
-    Watchdog(const proxy::Workers& workers, Logger& log);
+    Watchdog(Server& server, Logger& log);
 
-    /// Once a second: looks at the answers, and asks again whoever has answered.
+    /// Once a second while the workers run: looks at the answers, and asks again whoever has
+    /// answered.
     void beat(TimePoint now);
     /// Nobody is asked any more: the workers end.
     void stop() noexcept { stopped_ = true; }
@@ -36,9 +40,14 @@ private:
         std::atomic<bool> answered{true};
         TimePoint asked{};
         bool told = false;  // that it is stuck
+        StackProbe stack{};
+        enum { none, awaited, overdue } stack_state = none;
     };
 
-    const proxy::Workers& workers_;
+    void look_after(std::size_t worker, Pulse& pulse, TimePoint now);
+    void tell_stack(std::size_t worker, Pulse& pulse);
+
+    Server& server_;
     Logger& log_;
     std::vector<std::shared_ptr<Pulse>> pulses_;
     bool stopped_ = false;

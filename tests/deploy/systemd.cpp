@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <fstream>
 #include <regex>
 #include <string>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "tests/support/access_log.hpp"
 #include "tests/support/config_text.hpp"
 #include "tests/support/echo_server.hpp"
+#include "tests/support/held_thread.hpp"
 #include "tests/support/pki.hpp"
 #include "tests/support/proxy_process.hpp"
 #include "tests/support/tls_client.hpp"
@@ -86,7 +88,7 @@ public:
     EchoServer echo;
 };
 
-TEST(SystemdUnit, serves_a_port_of_root_without_being_root) {
+TEST(SystemdUnit, H1_serves_a_port_of_root_without_being_root) {
     const Installed here;
     here.start({.bind = "[\"127.0.0.1:80\", \"[::1]:80\"]"});
     EXPECT_TRUE(echo_once(port_80));
@@ -267,7 +269,7 @@ TEST(SystemdUnit, a_key_that_only_root_may_read_is_passed_as_the_readme_says) {
     EXPECT_EQ(served(), "second.example") << here.journal();
 }
 
-TEST(SystemdUnit, a_process_that_hangs_or_dies_is_started_again) {
+TEST(SystemdUnit, H7_a_process_that_hangs_or_dies_is_started_again) {
     const Installed here;
     here.machine.write(std::string(dropins) + "impatient.conf", "[Service]\nWatchdogSec=3\n");
     here.machine.run("systemctl daemon-reload");
@@ -286,7 +288,39 @@ TEST(SystemdUnit, a_process_that_hangs_or_dies_is_started_again) {
     EXPECT_EQ(here.machine.property("penstock.service", "NRestarts"), "2");
 }
 
-TEST(SystemdSocket, a_port_of_root_without_any_right) {
+/// The number here of a process of that machine, whose network this thread is in.
+pid_t number_here(pid_t inside) {
+    const auto network = fs::read_symlink("/proc/thread-self/ns/net");
+    for (const auto& entry : fs::directory_iterator("/proc")) {
+        std::error_code error;
+        if (fs::read_symlink(entry.path() / "ns/net", error) != network || error) continue;
+        std::ifstream status(entry.path() / "status");
+        for (std::string line; std::getline(status, line);)
+            if (line.starts_with("NSpid:") && line.ends_with("\t" + std::to_string(inside)))
+                return std::stoi(entry.path().filename().string());
+    }
+    throw std::runtime_error("no process is number " + std::to_string(inside) + " inside");
+}
+
+TEST(SystemdUnit,
+     H7_a_process_with_a_stuck_worker_is_started_again_and_its_stack_is_in_the_journal) {
+    const Installed here;
+    here.start();
+    const auto old = here.machine.main_pid("penstock.service");
+    DeadlockedWorker worker(number_here(old));
+    EXPECT_TRUE(wait_for(
+        [&] {
+            const auto now = here.machine.main_pid("penstock.service");
+            return now != 0 && now != old && echo_once(port_80);
+        },
+        60s))
+        << here.journal();
+    const auto journal = here.journal();
+    EXPECT_TRUE(journal.contains(" stood at ")) << journal;
+    EXPECT_TRUE(journal.contains("status=6/ABRT")) << journal;
+}
+
+TEST(SystemdSocket, H1_a_port_of_root_without_any_right) {
     const Installed here;
     here.configure({.bind = "\"systemd:web\""});
     here.machine.copy_in(units / "socket-activated.conf",

@@ -1,12 +1,10 @@
 // The admin API of the running program: what it shows is what happened.
-#include <sys/ptrace.h>
-#include <sys/wait.h>
-
 #include <array>
 #include <map>
 
 #include "tests/integration/admin_scenario.hpp"
 #include "tests/support/counter_check.hpp"
+#include "tests/support/held_thread.hpp"
 #include "tests/support/process_stats.hpp"
 
 namespace penstock::test {
@@ -191,19 +189,6 @@ TEST(Admin, a_proxy_ends_in_time_although_a_streams_client_does_not_read) {
 
 // --- a worker that stands still -----------------------------------------------------------------
 
-// The first thread but the main one that waits in epoll_wait: a worker.
-pid_t worker_thread(pid_t process) {
-    for (const auto& task :
-         std::filesystem::directory_iterator("/proc/" + std::to_string(process) + "/task")) {
-        const pid_t tid = std::stoi(task.path().filename().string());
-        if (tid == process) continue;
-        const std::string call = read_file(task.path() / "syscall");
-        for (const char* number : {"232 ", "281 ", "441 "})  // epoll_wait and its kin on x86-64
-            if (call.starts_with(number)) return tid;
-    }
-    return -1;
-}
-
 TEST(Admin, R11_a_worker_that_stands_still_is_told_and_the_others_serve) {
     EchoServer echo;
     ConfigText config = one_service({echo.text()});
@@ -211,24 +196,43 @@ TEST(Admin, R11_a_worker_that_stands_still_is_told_and_the_others_serve) {
     ProxyProcess proxy(config);
     const AdminClient admin = proxy.admin();
     ASSERT_EQ(admin.get("/livez").status, 200);
-    pid_t worker = -1;
-    ASSERT_TRUE(wait_for([&] { return (worker = worker_thread(proxy.pid())) > 0; }));
-    ASSERT_EQ(::ptrace(PTRACE_SEIZE, worker, nullptr, nullptr), 0);
-    ASSERT_EQ(::ptrace(PTRACE_INTERRUPT, worker, nullptr, nullptr), 0);
-    int status = 0;
-    ASSERT_EQ(::waitpid(worker, &status, __WALL), worker);
+    HeldWorker worker(proxy.pid());
     EXPECT_TRUE(wait_for([&] { return admin.get("/livez").status == 503; }));
     EXPECT_NE(admin.get("/livez").body.find("has not answered for"), std::string::npos);
     EXPECT_EQ(admin.get("/api/v1/sessions").status, 200) << "of the others";
-    EXPECT_TRUE(wait_for(
-        [&] { return proxy.errors().find("its connections stand still") != std::string::npos; }));
+    EXPECT_TRUE(proxy.says("its connections stand still"));
+    EXPECT_TRUE(proxy.says("does not say where it stands: its thread does not run"));
     // Of several tries some come to the worker that runs.
     bool served = false;
     for (int i = 0; i < 20 && !served; ++i) served = echo_once(proxy.address(), 300ms).has_value();
     EXPECT_TRUE(served);
-    ASSERT_EQ(::ptrace(PTRACE_DETACH, worker, nullptr, nullptr), 0);
+    worker.release();
     EXPECT_TRUE(wait_for([&] { return admin.get("/livez").status == 200; }));
     EXPECT_EQ(admin.get("/api/v1/sessions").status, 200) << "a late answer did no harm";
+    EXPECT_TRUE(proxy.says("answers again"));
+    EXPECT_TRUE(echo_once(proxy.address()));
+}
+
+TEST(Admin, H7_a_worker_that_waits_for_ever_leaves_its_stack_in_the_log) {
+    EchoServer echo;
+    ConfigText config = one_service({echo.text()});
+    config.process = "workers = 2";
+    ProxyProcess proxy(config);
+    DeadlockedWorker worker(proxy.pid());
+    ASSERT_TRUE(proxy.says(" stood at ")) << proxy.errors();
+    EXPECT_EQ(proxy.admin().get("/livez").status, 503) << "the question has not set it free";
+    // What it is good for.
+    const std::string program = std::filesystem::path(penstock_binary()).filename().string() + "+";
+    std::vector<std::string> command{"addr2line", "-Cfie", penstock_binary()};
+    const std::string log = proxy.errors();
+    for (auto at = log.find(program); at != std::string::npos; at = log.find(program, at + 1)) {
+        const auto from = at + program.size();
+        command.push_back(log.substr(from, log.find_first_of(" \n", from) - from));
+    }
+    const std::string functions = run_program(command);
+    EXPECT_TRUE(functions.contains("EventLoop::turn")) << functions << log;
+    EXPECT_TRUE(functions.contains("Worker::run")) << functions << log;
+    worker.release();
     EXPECT_TRUE(proxy.says("answers again"));
     EXPECT_TRUE(echo_once(proxy.address()));
 }

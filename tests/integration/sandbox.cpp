@@ -1,4 +1,5 @@
 // What the running program denies itself, and that it does its work all the same.
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <pwd.h>
 #include <sys/stat.h>
@@ -10,6 +11,8 @@
 
 #include "tests/integration/change_scenario.hpp"
 #include "tests/integration/tls_scenario.hpp"
+#include "tests/support/dns_server.hpp"
+#include "tests/support/held_thread.hpp"
 
 namespace penstock::test {
 namespace {
@@ -51,7 +54,7 @@ std::vector<pid_t> children_of(pid_t pid) {
 
 using Values = std::set<std::string>;
 
-TEST(Sandbox, confines_every_thread) {
+TEST(Sandbox, H3_confines_every_thread) {
     EchoServer echo;
     ProxyProcess proxy(confined(echo, "auto"));
     ASSERT_TRUE(echo_once(proxy.address()));
@@ -70,11 +73,6 @@ TEST(Sandbox, confines_every_thread) {
         EXPECT_EQ(fields_of(proxy.pid(), set), Values{"0000000000000000"}) << set;
     EXPECT_TRUE(proxy.says("sandbox: seccomp, landlock (ABI "));
     EXPECT_TRUE(proxy.says(is_root ? "capabilities: net_bind_service" : "capabilities: none"));
-    std::ifstream limits("/proc/" + std::to_string(proxy.pid()) + "/limits");
-    bool no_core = false;
-    for (std::string line; std::getline(limits, line);)
-        no_core |= line.starts_with("Max core file size        0                    0 ");
-    EXPECT_TRUE(no_core);
     const auto sandbox = status_of(proxy).at("sandbox");
     EXPECT_EQ(sandbox.at("mode"), "auto");
     EXPECT_EQ(sandbox.at("missing").as_array().size(), 0U) << text(sandbox);
@@ -83,7 +81,49 @@ TEST(Sandbox, confines_every_thread) {
         EXPECT_EQ(page.value("penstock_sandbox{part=\"" + std::string(part) + "\"}"), 1) << part;
 }
 
-TEST(Sandbox, off_confines_nothing) {
+TEST(Sandbox, H5_no_core_is_written) {
+    EchoServer echo;
+    ProxyProcess proxy(confined(echo, "auto"));
+    std::ifstream limits("/proc/" + std::to_string(proxy.pid()) + "/limits");
+    bool no_core = false;
+    for (std::string line; std::getline(limits, line);)
+        no_core |= line.starts_with("Max core file size        0                    0 ");
+    EXPECT_TRUE(no_core);
+}
+
+// Of a program that it starts: its successor gets what it is given, and nothing by accident.
+TEST(Sandbox, H6_every_descriptor_but_the_standard_ones_is_closed_on_exec) {
+    const TempDir files;
+    Pki pki(files);
+    EchoServer echo;
+    ConfigText config = confined(echo, "auto");
+    config.log = "level = \"info\"\ntarget = \"" + files.path("process.log") + "\"";
+    config.services.push_back({.name = "tls",
+                               .backends = {echo.text()},
+                               .listener = terminates({pki.server("a.example")})});
+    ProxyProcess proxy(config);
+    auto plain = established(proxy.address());
+    ASSERT_TRUE(plain && ping(*plain));
+    TlsClient secure;
+    ASSERT_TRUE(secure.open(proxy.address("tls")) && secure.ping());
+    const fs::path process = "/proc/" + std::to_string(proxy.pid());
+    std::size_t standard = 0;
+    for (const auto& entry : fs::directory_iterator(process / "fd")) {
+        const auto number = entry.path().filename();
+        const int fd = std::stoi(number.string());
+        if (fd <= STDERR_FILENO) {
+            ++standard;
+            continue;
+        }
+        // What whoever runs the tests has left open comes through all of their programs.
+        if (::fcntl(fd, F_GETFD) == 0) continue;
+        const auto flags = std::stoul(field_of(process / "fdinfo" / number, "flags"), nullptr, 8);
+        EXPECT_NE(flags & O_CLOEXEC, 0U) << fs::read_symlink(entry.path());
+    }
+    EXPECT_EQ(standard, 3U);
+}
+
+TEST(Sandbox, H3_off_confines_nothing) {
     EchoServer echo;
     ProxyProcess proxy(confined(echo, "off"));
     ASSERT_TRUE(echo_once(proxy.address()));
@@ -100,7 +140,7 @@ TEST(Sandbox, off_confines_nothing) {
     EXPECT_TRUE(echo_once(proxy.address()));
 }
 
-TEST(Sandbox, another_user_has_no_capability_and_can_be_upgraded) {
+TEST(Sandbox, H2_another_user_has_no_capability_and_can_be_upgraded) {
     const passwd* nobody = ::getpwnam("nobody");
     ASSERT_NE(nobody, nullptr);
     const TempDir directory;
@@ -147,7 +187,7 @@ TEST(FaultsH, H1_another_user_is_not_warned_and_has_none) {
                     .starts_with(std::to_string(nobody->pw_uid)));
 }
 
-TEST(Sandbox, twenty_upgrades_in_a_row) {
+TEST(Sandbox, H3_twenty_upgrades_in_a_row) {
     EchoServer echo;
     ProxyProcess proxy(confined(echo, "strict"));
     const Address address = proxy.address();
@@ -162,7 +202,7 @@ TEST(Sandbox, twenty_upgrades_in_a_row) {
 }
 
 // What a successor gets at most; as root, all that a start may need, whatever its configuration.
-TEST(Sandbox, its_launcher_has_no_capability_that_no_start_needs) {
+TEST(Sandbox, H2_its_launcher_has_no_capability_that_no_start_needs) {
     EchoServer echo;
     ProxyProcess proxy(confined(echo, "auto"));
     const auto look = [&] {
@@ -182,7 +222,7 @@ TEST(Sandbox, its_launcher_has_no_capability_that_no_start_needs) {
     look();
 }
 
-TEST(Sandbox, its_launcher_ends_with_it) {
+TEST(Sandbox, H3_its_launcher_ends_with_it) {
     EchoServer echo;
     ProxyProcess proxy(confined(echo, "auto"));
     const auto launchers = children_of(proxy.pid());
@@ -200,7 +240,7 @@ TEST(Sandbox, its_launcher_ends_with_it) {
     EXPECT_TRUE(wait_for(ended));
 }
 
-TEST(Sandbox, logs_are_rotated) {
+TEST(Sandbox, H3_logs_are_rotated) {
     EchoServer echo;
     const TempDir logs;
     ConfigText config = confined(echo, "strict");
@@ -215,7 +255,7 @@ TEST(Sandbox, logs_are_rotated) {
 }
 
 // What root makes before it switches belongs to whoever has to open it again.
-TEST(Sandbox, logs_that_root_made_are_rotated_and_opened_by_the_next_process) {
+TEST(Sandbox, H3_logs_that_root_made_are_rotated_and_opened_by_the_next_process) {
     const passwd* nobody = ::getpwnam("nobody");
     ASSERT_NE(nobody, nullptr);
     const TempDir directory;
@@ -237,7 +277,7 @@ TEST(Sandbox, logs_that_root_made_are_rotated_and_opened_by_the_next_process) {
     EXPECT_TRUE(wait_for([&] { return fs::exists(directory.path("access.log")); }));
 }
 
-TEST(Sandbox, a_log_that_the_user_may_not_write_is_warned_of) {
+TEST(Sandbox, H3_a_log_that_the_user_may_not_write_is_warned_of) {
     const passwd* nobody = ::getpwnam("nobody");
     ASSERT_NE(nobody, nullptr);
     const TempDir directory;
@@ -254,7 +294,7 @@ TEST(Sandbox, a_log_that_the_user_may_not_write_is_warned_of) {
     EXPECT_EQ(status.st_uid, ::geteuid()) << "what was there is left alone";
 }
 
-TEST(Sandbox, standard_error_by_its_name_is_a_log_like_any_other) {
+TEST(Sandbox, H3_standard_error_by_its_name_is_a_log_like_any_other) {
     EchoServer echo;
     ConfigText config = confined(echo, "strict");
     config.log = "level = \"info\"\ntarget = \"/dev/stderr\"";  // a pipe to this test
@@ -265,7 +305,7 @@ TEST(Sandbox, standard_error_by_its_name_is_a_log_like_any_other) {
     EXPECT_TRUE(echo_once(proxy.address()));
 }
 
-TEST(Sandbox, listeners_come_with_a_reload_and_sockets_go_with_it) {
+TEST(Sandbox, H3_listeners_come_with_a_reload_and_sockets_go_with_it) {
     EchoServer echo;
     ConfigText config = confined(echo, "strict");
     ProxyProcess proxy(config);
@@ -278,7 +318,7 @@ TEST(Sandbox, listeners_come_with_a_reload_and_sockets_go_with_it) {
     EXPECT_TRUE(wait_for([&] { return !fs::exists(path); }));
 }
 
-TEST(Sandbox, a_log_in_another_directory_needs_a_restart) {
+TEST(Sandbox, H3_a_log_in_another_directory_needs_a_restart) {
     EchoServer echo;
     const TempDir other;
     ConfigText config = confined(echo, "auto");
@@ -299,7 +339,7 @@ constexpr const char* door = "[[admin.listener]]\nbind = \"unix:@DIR@/admin.sock
 constexpr const char* door_in_runtime =
     "[[admin.listener]]\nbind = \"unix:$RUNTIME/second.sock\"\n";
 
-TEST(Sandbox, the_first_socket_in_the_runtime_directory_may_come_with_a_reload) {
+TEST(Sandbox, H3_the_first_socket_in_the_runtime_directory_may_come_with_a_reload) {
     EchoServer echo;
     const TempDir runtime;
     ConfigText config = confined(echo, "auto");
@@ -312,7 +352,7 @@ TEST(Sandbox, the_first_socket_in_the_runtime_directory_may_come_with_a_reload) 
     EXPECT_TRUE(fs::exists(runtime.path("second.sock"))) << proxy.errors();
 }
 
-TEST(Sandbox, a_runtime_directory_that_has_not_been_made_needs_a_restart) {
+TEST(Sandbox, H3_a_runtime_directory_that_has_not_been_made_needs_a_restart) {
     EchoServer echo;
     const TempDir above;
     const std::string runtime = above.path("runtime");
@@ -328,7 +368,7 @@ TEST(Sandbox, a_runtime_directory_that_has_not_been_made_needs_a_restart) {
     EXPECT_TRUE(fs::exists(runtime + "/second.sock")) << proxy.errors();
 }
 
-TEST(Sandbox, what_only_a_dropped_capability_could_do_needs_a_restart) {
+TEST(Sandbox, H2_what_only_a_dropped_capability_could_do_needs_a_restart) {
     const TempDir directory;
     Pki pki(directory);
     const Pair pair = pki.server("a.example");
@@ -354,7 +394,7 @@ TEST(Sandbox, what_only_a_dropped_capability_could_do_needs_a_restart) {
         << proxy.errors();
 }
 
-TEST(Sandbox, strict_follows_certificates_in_their_directory_and_no_further) {
+TEST(Sandbox, H3_strict_follows_certificates_in_their_directory_and_no_further) {
     const TempDir here;
     const TempDir there;
     Pki pki(here);
@@ -388,9 +428,29 @@ TEST(Sandbox, strict_follows_certificates_in_their_directory_and_no_further) {
     ASSERT_TRUE(proxy.upgrade()) << "the new process is confined by what it reads now";
 }
 
-TEST(Sandbox, runs_in_a_root_with_nothing_but_itself) {
-    const TempDir root;
+TEST(Sandbox, H3_strict_follows_a_file_of_backends_and_a_name) {
+    const TempDir files;
     EchoServer echo;
+    files.write("list", "");
+    DnsServer names(DnsServer::always({DnsServer::ipv4("127.0.0.1")}));
+    ConfigText config = confined(echo, "strict");
+    config.services = {
+        {.name = "in",
+         .upstream = "discovery = [{ type = \"file\", path = \"" + files.path("list") + "\" }]"},
+        {.name = "named",
+         .upstream = "discovery = [{ type = \"dns\", name = \"backends.test\", port = " +
+                     std::to_string(Address::parse(echo.text()).port()) + ", resolver = [\"" +
+                     names.text() + "\"] }]"}};
+    ProxyProcess proxy(config);
+    EXPECT_TRUE(echo_once(proxy.address("named"))) << proxy.errors();
+    EXPECT_FALSE(echo_once(proxy.address()));
+    files.write("next", echo.text() + "\n");
+    fs::rename(files.path("next"), files.path("list"));
+    EXPECT_TRUE(wait_for([&] { return echo_once(proxy.address()).has_value(); })) << proxy.errors();
+}
+
+/// A root with the program, its libraries, and nothing else.
+void fill_root(const TempDir& root) {
     fs::copy_file(penstock_binary(), root.path("penstock"));
     std::istringstream libraries(run_program({"ldd", penstock_binary()}));
     for (std::string word; libraries >> word;) {
@@ -399,19 +459,59 @@ TEST(Sandbox, runs_in_a_root_with_nothing_but_itself) {
         fs::create_directories(target.parent_path());
         fs::copy_file(word, target, fs::copy_options::skip_existing);
     }
-    const ConfigText config = confined(echo, "auto");
-    std::string toml = config.toml();
-    for (auto at = toml.find("@DIR@"); at != std::string::npos; at = toml.find("@DIR@"))
-        toml.replace(at, 5, "");
-    root.write("penstock.toml", toml);
+}
+
+std::string without(std::string text, const std::string& words) {
+    for (auto at = text.find(words); at != std::string::npos; at = text.find(words))
+        text.erase(at, words.size());
+    return text;
+}
+
+Address listening_at(const ChildProcess& child, const std::string& listener) {
+    const std::string output = child.output();
+    const std::string key = "listening " + listener + " ";
+    const auto at = output.find(key) + key.size();
+    return Address::parse(output.substr(at, output.find('\n', at) - at));
+}
+
+// No name of a system to ask, no authorities, no OpenSSL configuration, no /dev, no /proc.
+TEST(Sandbox, H7_a_stuck_worker_of_a_strict_process_tells_where_it_stands) {
+    EchoServer echo;
+    ProxyProcess proxy(confined(echo, "strict"));
+    DeadlockedWorker worker(proxy.pid());
+    EXPECT_TRUE(proxy.says(" stood at ")) << proxy.errors();
+    worker.release();
+    EXPECT_TRUE(proxy.says("answers again"));
+}
+
+TEST(Sandbox, H4_runs_in_a_root_with_nothing_but_itself) {
+    const TempDir root;
+    Pki pki(root);
+    const Pair first = pki.server("a.example");
+    const Pair second = pki.server("b.example");
+    EchoServer echo;
+    DnsServer names(DnsServer::always({DnsServer::ipv4("127.0.0.1")}));
+    fill_root(root);
+    ConfigText config = confined(echo, "auto");
+    config.services.push_back({.name = "tls", .listener = terminates({first})});
+    config.more = "[[upstream.discovery]]\ntype = \"dns\"\nname = \"backends.test\"\nport = " +
+                  std::to_string(Address::parse(echo.text()).port()) + "\nresolver = [\"" +
+                  names.text() + "\"]\n";
+    root.write("penstock.toml", without(without(config.toml(), "@DIR@"), root.path().string()));
     ChildProcess child(
         {"chroot", root.path().string(), "/penstock", "run", "-c", "/penstock.toml"});
     ASSERT_TRUE(wait_for([&] { return child.output().contains("ready\n"); })) << child.errors();
-    const std::string output = child.output();
-    const std::string key = "listening in ";
-    const auto at = output.find(key) + key.size();
-    const auto address = Address::parse(output.substr(at, output.find('\n', at) - at));
-    EXPECT_TRUE(echo_once(address));
+    EXPECT_TRUE(echo_once(listening_at(child, "in")));
+    const auto served = [&](const std::string& name) {
+        TlsClient client({.server_name = name, .ca_file = pki.ca_file()});
+        return client.open(listening_at(child, "tls")) && client.ping();
+    };
+    EXPECT_TRUE(served("a.example")) << child.errors();
+    EXPECT_GT(names.queries(), 0U);
+    // Renewed in place.
+    fs::rename(second.key_file, first.key_file);
+    fs::rename(second.cert_file, first.cert_file);
+    EXPECT_TRUE(wait_for([&] { return served("b.example"); })) << child.errors();
     EXPECT_EQ(fields_of(child.pid(), "Seccomp"), Values{"2"});
     EXPECT_EQ(fields_of(child.pid(), "NoNewPrivs"), Values{"1"});
     // Without /proc its threads cannot be listed, and it says so.

@@ -1,6 +1,5 @@
 // What a service manager is told: sd_notify(3).
 #include <gtest/gtest.h>
-#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -11,6 +10,7 @@
 #include <sstream>
 
 #include "tests/integration/change_scenario.hpp"
+#include "tests/support/held_thread.hpp"
 
 namespace penstock::test {
 namespace {
@@ -213,19 +213,6 @@ TEST(FaultsG, G10_the_main_process_of_a_service_ends_after_those_from_before_upg
     EXPECT_TRUE(proxy.says("which this one has taken over from, has ended")) << proxy.errors();
 }
 
-/// A worker of the process, by what it waits in: epoll_wait and its kin on x86-64.
-pid_t waiting_worker(pid_t process) {
-    for (const auto& task :
-         std::filesystem::directory_iterator("/proc/" + std::to_string(process) + "/task")) {
-        const pid_t tid = std::stoi(task.path().filename().string());
-        if (tid == process) continue;
-        const std::string call = read_file(task.path() / "syscall");
-        for (const char* nr : {"232 ", "281 ", "441 "})
-            if (call.starts_with(nr)) return tid;
-    }
-    return -1;
-}
-
 TEST(FaultsG, G10_the_watchdog_is_fed_only_while_every_worker_turns) {
     EchoServer echo;
     TempDir directory;
@@ -235,17 +222,12 @@ TEST(FaultsG, G10_the_watchdog_is_fed_only_while_every_worker_turns) {
     ProxyProcess proxy(config, notifying(directory.path("notify"), {{"WATCHDOG_USEC", "1000000"}}));
     const auto pings = [&] { return manager.count("WATCHDOG=1"); };
     ASSERT_TRUE(wait_for([&] { return pings() >= 4; }));
-    pid_t worker = -1;
-    ASSERT_TRUE(wait_for([&] { return (worker = waiting_worker(proxy.pid())) > 0; }));
-    ASSERT_EQ(::ptrace(PTRACE_SEIZE, worker, nullptr, nullptr), 0);
-    ASSERT_EQ(::ptrace(PTRACE_INTERRUPT, worker, nullptr, nullptr), 0);
-    int status = 0;
-    ASSERT_EQ(::waitpid(worker, &status, __WALL), worker);
+    HeldWorker worker(proxy.pid());
     ASSERT_TRUE(wait_for([&] { return proxy.admin().get("/livez").status == 503; }));
     const std::size_t before = pings();
     std::this_thread::sleep_for(3s);  // several of the intervals it would come in
     EXPECT_EQ(pings(), before);
-    ASSERT_EQ(::ptrace(PTRACE_DETACH, worker, nullptr, nullptr), 0);
+    worker.release();
     EXPECT_TRUE(wait_for([&] { return pings() >= before + 2; }));
 }
 

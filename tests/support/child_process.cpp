@@ -62,7 +62,7 @@ std::vector<char*> pointers(std::vector<std::string>& strings) {
     if (options.close_standard_fds) {
         for (int fd = 0; fd < 3; ++fd) ::close(fd);
     } else {
-        ::dup2(::open("/dev/null", O_RDONLY), 0);
+        ::dup2(::open("/dev/null", O_RDONLY | O_CLOEXEC), 0);
         ::dup2(out, 1);
         ::dup2(err, 2);
     }

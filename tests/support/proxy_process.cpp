@@ -26,6 +26,18 @@ std::string with_directory(std::string text, const std::filesystem::path& direct
     return text;
 }
 
+// PENSTOCK_TEST_SANDBOX of the environment, where a test has no wish of its own: the whole test
+// runs with that sandbox then.
+std::string with_sandbox(std::string text) {
+    const char* mode = std::getenv("PENSTOCK_TEST_SANDBOX");
+    if (mode == nullptr || text.contains("sandbox = ")) return text;
+    const std::string key = "sandbox = \"" + std::string(mode) + "\"\n";
+    static constexpr std::string_view table = "[process]\n";
+    const auto at = text.find(table);
+    if (at == std::string::npos) return text + "\n" + std::string(table) + key;
+    return text.insert(at + table.size(), key);
+}
+
 std::string status_text(const std::optional<int>& status) {
     if (!status) return "did not end";
     if (WIFSIGNALED(*status)) return "died of signal " + std::to_string(WTERMSIG(*status));
@@ -64,7 +76,7 @@ ProxyProcess::ProxyProcess(const std::string& toml, ProxyOptions options)
 
 void ProxyProcess::start(const std::string& toml) {
     const auto file = directory_ / "penstock.toml";
-    std::ofstream(file) << with_directory(toml, directory_);
+    std::ofstream(file) << with_directory(with_sandbox(toml), directory_);
     std::vector<std::string> argv = options_.wrapper;
     const std::string binary = options_.binary.empty() ? penstock_binary() : options_.binary;
     argv.insert(argv.end(), {binary, "run", "-c", file.string()});
@@ -179,7 +191,7 @@ void ProxyProcess::signal(int number) const {
 
 void ProxyProcess::rewrite(const std::string& toml) {
     const auto next = directory_ / ".penstock.toml.next";
-    std::ofstream(next) << with_directory(toml, directory_);
+    std::ofstream(next) << with_directory(with_sandbox(toml), directory_);
     std::filesystem::rename(next, config_file());
     toml_ = toml;
 }

@@ -47,6 +47,13 @@ TEST(ServiceManager, G10_lines_are_as_the_manager_reads_them) {
     EXPECT_EQ(main_pid_line(4711), "MAINPID=4711");
 }
 
+// Half of the time is over when a worker stands still just then: the other half is not waited for.
+TEST(ServiceManager, H7_whoever_was_late_once_is_looked_at_again_soon) {
+    EXPECT_EQ(next_ping(seconds(5), true), seconds(5));
+    EXPECT_EQ(next_ping(seconds(5), false), seconds(1));
+    EXPECT_EQ(next_ping(seconds(1) / 2, false), seconds(1) / 2);
+}
+
 TEST(ServiceManager, G10_the_watchdog_is_due_twice_in_its_time) {
     const auto own = environment_of({{"WATCHDOG_USEC", "30000000"}, {"WATCHDOG_PID", "12"}});
     EXPECT_EQ(watchdog_interval(own, 12, false), seconds(15));

@@ -7,13 +7,21 @@
 #include <string>
 #include <utility>
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include "tests/support/deadline.hpp"
 #include "tests/support/temp_dir.hpp"
 
 namespace penstock::net {
 namespace {
+
+std::filesystem::perms umask_of_this_process() {
+    const mode_t mask = ::umask(0);
+    ::umask(mask);
+    return std::filesystem::perms(mask);
+}
 
 class ProcessLogTest : public testing::Test {
 protected:
@@ -55,6 +63,28 @@ TEST_F(ProcessLogTest, what_was_prepared_changes_nothing_until_it_is_called) {
     EXPECT_TRUE(contents("second").contains(R"("level":"debug","message":"after"})"))
         << contents("second");
     EXPECT_FALSE(contents("second").contains("before"));
+}
+
+TEST_F(ProcessLogTest, H6_a_new_file_is_for_its_owner_and_group_alone_and_for_no_other_program) {
+    EXPECT_EQ(std::filesystem::status(path("first")).permissions(),
+              std::filesystem::perms(0640) & ~umask_of_this_process());
+    bool seen = false;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+        std::error_code error;
+        if (std::filesystem::read_symlink(entry.path(), error) != path("first")) continue;
+        seen = true;
+        EXPECT_EQ(::fcntl(std::stoi(entry.path().filename().string()), F_GETFD), FD_CLOEXEC);
+    }
+    EXPECT_TRUE(seen);
+}
+
+TEST_F(ProcessLogTest, H6_the_mode_of_a_file_that_is_there_stays) {
+    {
+        std::ofstream(path("second")) << "before\n";
+    }
+    std::filesystem::permissions(path("second"), std::filesystem::perms(0604));
+    prepare({LogLevel::info, false, path("second")})();
+    EXPECT_EQ(std::filesystem::status(path("second")).permissions(), std::filesystem::perms(0604));
 }
 
 TEST_F(ProcessLogTest, one_that_is_never_called_is_forgotten) {

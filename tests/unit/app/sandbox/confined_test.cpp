@@ -119,12 +119,12 @@ const Attempt privileged[] = {
     [] { return result_of(::chroot("/") == 0); },
 };
 
-TEST_P(Confined, a_forbidden_system_call_is_refused) {
+TEST_P(Confined, H3_a_forbidden_system_call_is_refused) {
     for (std::size_t i = 0; i < std::size(forbidden); ++i)
         EXPECT_EQ(exit_of(forbidden[i]), EPERM) << "attempt " << i;
 }
 
-TEST_P(Confined, a_forbidden_system_call_ends_a_strict_process) {
+TEST_P(Confined, H3_a_forbidden_system_call_ends_a_strict_process) {
     strict();
     for (std::size_t i = 0; i < std::size(forbidden); ++i)
         EXPECT_EQ(exit_of(forbidden[i]), -SIGSYS) << "attempt " << i;
@@ -132,7 +132,7 @@ TEST_P(Confined, a_forbidden_system_call_ends_a_strict_process) {
         EXPECT_EQ(exit_of(privileged[i]), -SIGSYS) << "privileged attempt " << i;
 }
 
-TEST_P(Confined, nothing_is_written_outside_of_the_directories_of_logs_and_sockets) {
+TEST_P(Confined, H3_nothing_is_written_outside_of_the_directories_of_logs_and_sockets) {
     const auto create = [](const std::string& path) {
         return [path] { return result_of(::open(path.c_str(), O_WRONLY | O_CREAT, 0600) >= 0); };
     };
@@ -147,7 +147,7 @@ TEST_P(Confined, nothing_is_written_outside_of_the_directories_of_logs_and_socke
     EXPECT_EQ(exit_of([] { return result_of(::open("/dev/null", O_RDWR) >= 0); }), could);
 }
 
-TEST_P(Confined, sockets_are_made_and_removed_in_their_directory_alone) {
+TEST_P(Confined, H3_sockets_are_made_and_removed_in_their_directory_alone) {
     const auto bind_and_remove = [](const std::string& path) {
         return [path] {
             const int fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
@@ -163,7 +163,7 @@ TEST_P(Confined, sockets_are_made_and_removed_in_their_directory_alone) {
     EXPECT_EQ(exit_of(bind_and_remove(elsewhere_.path("new.sock"))), EACCES);
 }
 
-TEST_P(Confined, strict_reads_only_where_the_configuration_names_files) {
+TEST_P(Confined, H3_strict_reads_only_where_the_configuration_names_files) {
     const auto open = [](const std::string& path) {
         return [path] { return result_of(::open(path.c_str(), O_RDONLY) >= 0); };
     };
@@ -177,7 +177,7 @@ TEST_P(Confined, strict_reads_only_where_the_configuration_names_files) {
     EXPECT_EQ(exit_of(open("/proc/1/environ")), EACCES);
 }
 
-TEST_P(Confined, privileges_are_gone_and_do_not_come_back) {
+TEST_P(Confined, H2_privileges_are_gone_and_do_not_come_back) {
     EXPECT_EQ(exit_of([] { return ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 ? 0 : 1; }), 0);
     EXPECT_EQ(exit_of([] { return ::prctl(PR_GET_SECCOMP, 0, 0, 0, 0) == 2 ? 0 : 1; }), 0);
     // Who is not root cannot drop what it would never get.
@@ -195,7 +195,7 @@ TEST_P(Confined, privileges_are_gone_and_do_not_come_back) {
               0);
 }
 
-TEST_P(Confined, new_threads_can_be_made_and_are_confined_too) {
+TEST_P(Confined, H3_new_threads_can_be_made_and_are_confined_too) {
     EXPECT_EQ(exit_of([] {
                   int result = -1;
                   std::thread([&] { result = make_memory_file(); }).join();
@@ -204,7 +204,7 @@ TEST_P(Confined, new_threads_can_be_made_and_are_confined_too) {
               EPERM);
 }
 
-TEST_P(Confined, addresses_of_the_machine_can_be_listed) {
+TEST_P(Confined, H3_addresses_of_the_machine_can_be_listed) {
     EXPECT_EQ(
         exit_of([] {
             return result_of(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE) >= 0);
@@ -212,7 +212,7 @@ TEST_P(Confined, addresses_of_the_machine_can_be_listed) {
         could);
 }
 
-TEST_P(Confined, what_was_written_is_never_executed) {
+TEST_P(Confined, H3_what_was_written_is_never_executed) {
     constexpr int get_mdwe = 66;  // PR_GET_MDWE
     const bool is_known = ::prctl(get_mdwe, 0, 0, 0, 0) >= 0;
     EXPECT_EQ(exit_of([] {

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <array>
+
+/// Workers that stand still. They throw std::runtime_error when that cannot be had.
+namespace penstock::test {
+
+/// A worker of the process, held as a debugger holds one: it does not run at all.
+class HeldWorker {
+public:
+    explicit HeldWorker(pid_t process);
+    HeldWorker(const HeldWorker&) = delete;
+    HeldWorker& operator=(const HeldWorker&) = delete;
+    ~HeldWorker() { release(); }
+
+    void release();
+
+private:
+    pid_t thread_;
+};
+
+/// A worker of the process that waits for what never comes, as for a lock that nobody gives back:
+/// out of epoll_wait it has got into a futex. It answers signals and goes on waiting.
+class DeadlockedWorker {
+public:
+    explicit DeadlockedWorker(pid_t process);
+    DeadlockedWorker(const DeadlockedWorker&) = delete;
+    DeadlockedWorker& operator=(const DeadlockedWorker&) = delete;
+    ~DeadlockedWorker() { release(); }
+
+    /// It goes on where it was. Nothing if its process has ended.
+    void release();
+
+private:
+    pid_t thread_;
+    std::array<unsigned long long, 27> registers_{};  // user_regs_struct, before
+};
+
+}  // namespace penstock::test
