@@ -42,8 +42,9 @@ struct Start {
     int error = 0;
 };
 
-// The new process, in the launcher's memory until exec; the launcher waits for that.
-int become_successor(void* data) {
+// The new process, in the launcher's memory until exec; the launcher waits for that. Sanitizers
+// know nothing of its stack.
+__attribute__((no_sanitize("address", "thread"))) int become_successor(void* data) {
     auto& start = *static_cast<Start*>(data);
     for (int signal = 1; signal < NSIG; ++signal) std::signal(signal, SIG_DFL);
     sigset_t none;
