@@ -56,22 +56,41 @@ struct Gate {
 };
 using GatePtr = std::shared_ptr<Gate>;
 
-// The mode comes last: a group that does not exist changes nothing.
+std::expected<gid_t, std::string> find_group(const std::string& name) {
+    std::array<char, 4096> memory;
+    group entry{};
+    group* found = nullptr;
+    ::getgrnam_r(name.c_str(), &entry, memory.data(), memory.size(), &found);
+    if (found == nullptr) return std::unexpected(fmt::format("there is no group '{}'", name));
+    return found->gr_gid;
+}
+
+bool has_path(const Endpoint& address) noexcept {
+    return address.is_unix() && !address.is_abstract();
+}
+
+std::expected<void, std::string> check_group(const config::AdminListener& listener) {
+    if (!has_path(listener.bind.front()) || listener.socket_group.empty()) return {};
+    if (auto owner = find_group(listener.socket_group); !owner)
+        return std::unexpected(owner.error());
+    return {};
+}
+
+// The mode comes last: a group that does not exist changes nothing. What is right already is left
+// alone: this process may have given up the right to set it.
 std::expected<void, std::string> set_owner(const Gate& gate, const std::string& path) {
+    struct stat status{};
+    const bool known = ::stat(path.c_str(), &status) == 0;
     if (!gate.listener.socket_group.empty()) {
-        std::array<char, 4096> memory;
-        group entry{};
-        group* found = nullptr;
-        ::getgrnam_r(gate.listener.socket_group.c_str(), &entry, memory.data(), memory.size(),
-                     &found);
-        if (found == nullptr)
-            return std::unexpected(
-                fmt::format("there is no group '{}'", gate.listener.socket_group));
-        if (::chown(path.c_str(), static_cast<uid_t>(-1), found->gr_gid) != 0)
+        const auto owner = find_group(gate.listener.socket_group);
+        if (!owner) return std::unexpected(owner.error());
+        const bool right = known && status.st_gid == *owner;
+        if (!right && ::chown(path.c_str(), static_cast<uid_t>(-1), *owner) != 0)
             return std::unexpected(fmt::format("cannot give {} to group {}: {}", path,
                                                gate.listener.socket_group, errno_name(errno)));
     }
-    if (::chmod(path.c_str(), gate.listener.socket_mode) != 0)
+    const bool right = known && (status.st_mode & 07777) == gate.listener.socket_mode;
+    if (!right && ::chmod(path.c_str(), gate.listener.socket_mode) != 0)
         return std::unexpected(
             fmt::format("cannot set the mode of {}: {}", path, errno_name(errno)));
     return {};
@@ -160,7 +179,7 @@ std::expected<void, std::string> Server::Impl::open(Gate& gate) {
     auto group = net::open_listen_group(address, 1);
     if (!group) return std::unexpected(group.error().message);
     gate.group = *std::move(group);
-    if (address.is_unix() && !address.is_abstract())
+    if (has_path(address))
         if (auto owned = set_owner(gate, address.path()); !owned) return owned;
     if (auto listening = net::start_listening(gate.group, backlog); !listening)
         return std::unexpected(listening.error().message);
@@ -303,7 +322,8 @@ std::expected<Endpoint, std::string> Server::open(const Door& door,
     const auto gate = std::make_shared<Gate>(impl_->context, door, allowed_hosts);
     gate->group = std::move(inherited);
     gate->group.path_stays = true;
-    return impl_->admit(gate, impl_->adopt(*gate));
+    auto usable = check_group(door.listener);
+    return impl_->admit(gate, usable ? impl_->adopt(*gate) : std::move(usable));
 }
 
 void Server::start() {
@@ -324,9 +344,12 @@ void Server::withdraw() {
 }
 
 std::expected<void, std::string> Server::check(const Door& door) {
-    if (auto tls = load_certificate(door.listener.tls); !tls)
-        return std::unexpected(fmt::format("admin listener {}: {}",
-                                           door.listener.bind.front().to_string(), tls.error()));
+    const Endpoint& address = door.listener.bind.front();
+    const auto fail = [&](const std::string& why) {
+        return std::unexpected(fmt::format("admin listener {}: {}", address.to_string(), why));
+    };
+    if (auto tls = load_certificate(door.listener.tls); !tls) return fail(tls.error());
+    if (auto group = check_group(door.listener); !group) return fail(group.error());
     return {};
 }
 
@@ -340,7 +363,7 @@ std::expected<void, std::string> Server::configure(const Door& door,
     const Endpoint& address = door.listener.bind.front();
     const bool other_owner = before.socket_mode != door.listener.socket_mode ||
                              before.socket_group != door.listener.socket_group;
-    if (other_owner && address.is_unix() && !address.is_abstract())
+    if (other_owner && has_path(address))
         if (auto owned = set_owner(*gate, address.path()); !owned) {
             gate->listener = before;
             return owned;
@@ -367,8 +390,15 @@ void Server::close_all() {
     for (const auto& [connection, gate] : impl_->connections) connection->close();
 }
 
-void Server::own_paths() noexcept {
-    for (const GatePtr& gate : impl_->gates) gate->group.path_stays = false;
+void Server::own_paths() {
+    for (const GatePtr& gate : impl_->gates) {
+        if (!std::exchange(gate->group.path_stays, false)) continue;
+        const Endpoint& address = gate->listener.bind.front();
+        if (!has_path(address)) continue;
+        if (auto owned = set_owner(*gate, address.path()); !owned)
+            impl_->log.error("admin listener {}: {}; its owner stays as before",
+                             address.to_string(), owned.error());
+    }
 }
 
 void Server::let_go() {

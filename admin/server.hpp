@@ -57,7 +57,8 @@ public:
     void start();
     /// What was opened since start() is closed again.
     void withdraw();
-    /// configure() would succeed as far as its files are concerned. The error is for the user.
+    /// configure() would succeed as far as its files and its group are concerned. The error is for
+    /// the user.
     [[nodiscard]] static std::expected<void, std::string> check(const Door& door);
     /// The listener at the address that `door` has: from now on with these settings and token.
     /// Connections stay. The error is a sentence for the user, and changes nothing.
@@ -73,9 +74,9 @@ public:
     /// Nobody is connected.
     [[nodiscard]] bool idle() const noexcept;
 
-    /// The process that inherited sockets came from has let them go: their paths are removed in the
-    /// end.
-    void own_paths() noexcept;
+    /// The process that inherited sockets came from has let them go: their paths get the mode and
+    /// the group of the settings, and are removed in the end.
+    void own_paths();
     /// For another process: each listening socket, with its address as it was given to open().
     struct Listening {
         Endpoint address;

@@ -103,6 +103,7 @@ void Control::stop() {
         asio::co_spawn(context_, stop_gracefully(), rethrow_failure);
         return;
     }
+    if (telling_) return upgrader_->stop();
     // It drains already, but nobody wants to wait so long any more.
     const auto [drain_wait, close_over] = server_.config().process.drain;
     log_.info("stopping: {} s for connections to end by themselves, then closed over {} s",
@@ -159,6 +160,7 @@ asio::awaitable<void> Control::retire_gracefully() {
     server_.forget_sockets(false);
     auto draining = drain(server_.config().process.upgrade_drain);
     co_await std::move(draining);
+    telling_ = true;
     auto telling = upgrader_->say_last_figures();
     co_await std::move(telling);
     upgrader_->stop();
@@ -184,6 +186,7 @@ void Control::stop_at_once() {
     log_.warn("second signal: closing {} connections at once", with_commas(server_.connections()));
     event_.cancel();  // ends the shutdown delay
     if (draining_) server_.abort_all();
+    if (telling_) upgrader_->stop();
 }
 
 asio::awaitable<void> Control::wait(Duration duration) {

@@ -83,6 +83,7 @@ private:
     bool stopping_ = false;
     bool retiring_ = false;
     bool draining_ = false;
+    bool telling_ = false;  // the last figures
     bool at_once_ = false;
     bool ended_ = false;
 };

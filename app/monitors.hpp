@@ -45,7 +45,8 @@ public:
     Monitors(const Monitors&) = delete;
     Monitors& operator=(const Monitors&) = delete;
 
-    /// Before snapshots(): what operators have changed of an upstream's backends, in another process.
+    /// Before snapshots(): what operators have changed of an upstream's backends, in another
+    /// process.
     void restore(const std::string& upstream,
                  std::map<std::string, health::UpstreamMonitor::Override> overrides);
     /// What the workers start with, or go by, one per upstream.
@@ -67,11 +68,15 @@ public:
     struct Change {
         Fresh fresh{};
         std::vector<health::UpstreamMonitor*> changed{};
+        // What was before, should it be abandoned; overrides of `changed`.
+        std::vector<std::map<std::string, health::UpstreamMonitor::Override>> overrides{};
+        Inputs inputs{};
         std::vector<health::UpstreamMonitor::SetPlan> plans{};  // of `changed`
         std::vector<std::shared_ptr<const balancer::BackendSet>> sets{};  // of `plans`
     };
-    [[nodiscard]] Change begin_change(Fresh fresh, const config::Config& before,
-                                      const config::Config& config, const Inputs& inputs);
+    /// `change`: what it has come to, also if this throws.
+    void begin_change(Fresh fresh, const config::Config& before, const config::Config& config,
+                      const Inputs& inputs, Change& change);
     /// Until those that are concerned have their first verdicts.
     [[nodiscard]] boost::asio::awaitable<void> first_verdicts(const Change& change);
     static void plan(Change& change);
@@ -82,8 +87,8 @@ public:
     /// From now on. What the workers have to know, by upstream; they do not hear of it here.
     [[nodiscard]] std::map<std::string, proxy::SnapshotPtr> finish_change(
         Change& change, const config::Config& config);
-    /// Instead of finish_change(): the process stops.
-    void abandon_change(Change change);
+    /// Instead of finish_change(): everything is as it was. `before`: the configuration in force.
+    void abandon_change(Change change, const config::Config& before);
     /// Once the workers have been told.
     void follow_change(Change change, const config::Config& config);
 
@@ -104,6 +109,11 @@ public:
         shared_.on_backends = std::move(handler);
     }
     [[nodiscard]] boost::asio::thread_pool& builder() noexcept { return builder_; }
+    /// Backends that have left and have sessions yet, to be held while make_fresh() may find them
+    /// again.
+    [[nodiscard]] std::vector<std::shared_ptr<balancer::Backend>> departed() const {
+        return shared_.departed->all();
+    }
 
     /// `; upstream db: 120 checks (3 failed), 2 times down`, for the log.
     [[nodiscard]] std::string summary() const;

@@ -43,9 +43,10 @@ Monitors::Fresh Monitors::make_fresh(const config::Config& before, const config:
     return fresh;
 }
 
-Monitors::Change Monitors::begin_change(Fresh fresh, const config::Config& before,
-                                        const config::Config& config, const Inputs& inputs) {
-    Change change{.fresh = std::move(fresh)};
+void Monitors::begin_change(Fresh fresh, const config::Config& before, const config::Config& config,
+                            const Inputs& inputs, Change& change) {
+    change.fresh = std::move(fresh);
+    change.inputs = inputs_;
     // Untouched upstreams go on with what they have.
     const auto take_over = [&](const std::string& upstream) {
         inputs_.erase(upstream);
@@ -61,17 +62,17 @@ Monitors::Change Monitors::begin_change(Fresh fresh, const config::Config& befor
                           options.discovery.own_addresses == earlier.discovery.own_addresses;
         if (same) continue;
         auto& monitor = *find(upstream.name)->monitor;
+        change.overrides.push_back(monitor.overrides());
+        change.changed.push_back(&monitor);
         forget_overrides(monitor, *old, upstream);
         take_over(upstream.name);
         monitor.begin_change(std::make_shared<const config::Upstream>(upstream), options,
                              probe_of(upstream, inputs));
-        change.changed.push_back(&monitor);
     }
     for (auto& monitor : change.fresh) {
         take_over(monitor->name());
         monitor->begin();
     }
-    return change;
 }
 
 asio::awaitable<void> Monitors::first_verdicts(const Change& change) {
@@ -126,7 +127,14 @@ std::map<std::string, proxy::SnapshotPtr> Monitors::finish_change(Change& change
 }
 
 // Their coroutines run, as those of upstreams that have left do.
-void Monitors::abandon_change(Change change) {
+void Monitors::abandon_change(Change change, const config::Config& before) {
+    for (std::size_t i = 0; i < change.changed.size(); ++i) {
+        auto& monitor = *change.changed[i];
+        const auto* settings = find_named(before.upstreams, monitor.name());
+        monitor.abandon_change(monitor_options(before, *settings, workers_), change.overrides[i]);
+    }
+    // A password may have been read anew meanwhile, for what was about to come.
+    if (!change.changed.empty() || !change.fresh.empty()) inputs_ = std::move(change.inputs);
     for (auto& monitor : change.fresh) {
         monitor->stop();
         const std::string name = monitor->name();
@@ -144,6 +152,7 @@ void Monitors::follow_change(Change change, const config::Config& config) {
 
 // What they have posted, and checks that ran, need them for a while.
 void Monitors::forget_left(TimePoint now) {
+    shared_.departed->forget_ended();
     std::erase_if(left_, [now](const Left& left) {
         return now - left.since >= kept_after_leaving && left.upstream.monitor->idle();
     });

@@ -18,6 +18,7 @@
 #include "app/process.hpp"
 #include "app/sandbox/sandbox.hpp"
 #include "app/version.hpp"
+#include "config/source.hpp"
 
 namespace penstock::app {
 
@@ -137,6 +138,18 @@ int give_up(Inheritance& inheritance, const std::string& message, int status) {
     return status;
 }
 
+// A pipe may stay open for ever, and who waits for its end hears no signal: until then, while
+// nothing has been started, they do what they do to any program.
+config::LoadResult load_stoppable(ControlLoop& loop, const std::string& file) {
+    const bool waits = config::piped_descriptor(file).has_value();
+    if (waits)
+        for (const int signal : {SIGTERM, SIGINT}) loop.signals.remove(signal);
+    auto loaded = load_configuration(file);
+    if (waits)
+        for (const int signal : {SIGTERM, SIGINT}) loop.signals.add(signal);
+    return loaded;
+}
+
 std::string first_error(const std::vector<config::Diagnostic>& diagnostics) {
     const auto first =
         std::ranges::find(diagnostics, config::Severity::error, &config::Diagnostic::severity);
@@ -222,7 +235,7 @@ int run(const std::string& config_file, upgrade::Program program) {
         return ExitStatus::failure;
     }
     ControlLoop loop;
-    auto loaded = load_configuration(config_file);
+    auto loaded = load_stoppable(loop, config_file);
     print_diagnostics(loaded.diagnostics);
     if (!loaded.ok()) {
         report(fmt::format("{}; nothing was started", count_diagnostics(loaded.diagnostics)));

@@ -12,7 +12,37 @@ balancer::HashTables hash_tables_of(config::Balance balance) noexcept {
     return balancer::HashTables::none;
 }
 
+std::pair<std::string, std::string> key_of(const std::string& upstream, const std::string& name,
+                                           const Endpoint& address) {
+    return {upstream, name + ' ' + address.to_string()};
+}
+
 }  // namespace
+
+void DepartedBackends::add(const BackendPtr& backend) {
+    const std::scoped_lock lock(mutex_);
+    backends_[key_of(backend->upstream(), backend->name(), backend->address())] = backend;
+}
+
+DepartedBackends::BackendPtr DepartedBackends::find(const std::string& upstream,
+                                                    const Discovered& as) const {
+    const std::scoped_lock lock(mutex_);
+    const auto found = backends_.find(key_of(upstream, as.name, as.address));
+    return found == backends_.end() ? nullptr : found->second.lock();
+}
+
+std::vector<DepartedBackends::BackendPtr> DepartedBackends::all() const {
+    const std::scoped_lock lock(mutex_);
+    std::vector<BackendPtr> held;
+    for (const auto& [key, backend] : backends_)
+        if (auto still = backend.lock()) held.push_back(std::move(still));
+    return held;
+}
+
+void DepartedBackends::forget_ended() {
+    const std::scoped_lock lock(mutex_);
+    std::erase_if(backends_, [](const auto& entry) { return entry.second.expired(); });
+}
 
 std::shared_ptr<balancer::Backend> make_backend(const config::Upstream& upstream,
                                                 const Discovered& from, std::size_t workers) {

@@ -1,7 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "balancer/backend_set.hpp"
@@ -14,6 +18,26 @@ namespace penstock::health {
 struct Placed {
     std::shared_ptr<balancer::Backend> backend;
     Discovered as;
+};
+
+/// Backends that have left their upstream, as long as somebody still holds them: one that comes
+/// back in time is the same, with the sessions that it has. Any thread.
+class DepartedBackends {
+public:
+    using BackendPtr = std::shared_ptr<balancer::Backend>;
+
+    void add(const BackendPtr& backend);
+    /// One of that name and address; null = none, or nobody holds it any more.
+    [[nodiscard]] BackendPtr find(const std::string& upstream, const Discovered& as) const;
+    /// All of them: they stay as long as the caller holds them.
+    [[nodiscard]] std::vector<BackendPtr> all() const;
+    /// Those that nobody holds: now and then.
+    void forget_ended();
+
+private:
+    mutable std::mutex mutex_;
+    // By upstream, name and address.
+    std::map<std::pair<std::string, std::string>, std::weak_ptr<balancer::Backend>> backends_;
 };
 
 /// `workers`: how many will count for it.

@@ -16,9 +16,15 @@ void UpstreamMonitor::begin_change(Settings settings, const Options& options,
                                    std::unique_ptr<Probe> probe) {
     changing_ = true;
     awaited_since_ = now();
-    settings_ = std::move(settings);
+    former_settings_ = std::exchange(settings_, std::move(settings));
+    former_probe_ = std::exchange(probe_, std::move(probe));
+    follow_settings(options);
+    static_cast<void>(plan_change());  // who is new is checked from now on
+    act();
+}
+
+void UpstreamMonitor::follow_settings(const Options& options) {
     hash_seed_ = options.hash_seed;
-    probe_ = std::move(probe);
     health_.configure(*settings_, options.roles, now());
     discovery_.configure(*settings_, options.discovery.own_addresses);
     const auto& breaker = settings_->circuit_breaker;
@@ -29,8 +35,28 @@ void UpstreamMonitor::begin_change(Settings settings, const Options& options,
         watched->timer.cancel();  // its schedule may be another one
     }
     watch_outcomes();
-    static_cast<void>(plan_change());  // who is new is checked from now on
-    act();
+}
+
+void UpstreamMonitor::abandon_change(const Options& options,
+                                     const std::map<std::string, Override>& overrides) {
+    if (stopped_) return;
+    changing_ = false;
+    next_.clear();
+    if (former_settings_) {
+        settings_ = std::exchange(former_settings_, nullptr);
+        probe_ = std::exchange(former_probe_, nullptr);
+    }
+    for (const auto& [name, before] : overrides) {
+        Override& kept = overrides_.try_emplace(name, before).first->second;
+        if (!kept.state) kept.state = before.state;
+        if (!kept.weight) kept.weight = before.weight;
+    }
+    for (const auto& watched : watched_)
+        if (watched->joining) retire(watched, now());
+    std::erase_if(watched_, [](const WatchedPtr& watched) { return watched->gone; });
+    follow_settings(options);
+    rebuild_ = false;
+    on_found(discovery_.list());
 }
 
 UpstreamMonitor::SetPlan UpstreamMonitor::plan_change() {
@@ -56,6 +82,8 @@ UpstreamMonitor::SetPlan UpstreamMonitor::plan_change() {
 std::shared_ptr<const balancer::Snapshot> UpstreamMonitor::finish_change(
     std::shared_ptr<const balancer::BackendSet> set) {
     changing_ = false;
+    former_settings_.reset();
+    former_probe_.reset();
     ++set_version_;
     for (const auto& watched : next_) watched->joining = false;
     follow(std::exchange(next_, {}), planned_, now());

@@ -58,7 +58,15 @@ UpstreamMonitor::WatchedPtr UpstreamMonitor::admit(const Discovered& found, Arri
     auto watched = std::make_shared<Watched>(shared_.context);
     watched->found = found;
     const Discovered as = as_overridden(found);
-    watched->placed = {make_backend(*settings_, found, workers_), as};
+    auto backend = find_departed(found);
+    watched->returned = backend != nullptr;
+    if (watched->returned) {
+        backend->slots().set_limit(found.max_connections);
+        backend->connecting().set_limit(settings_->max_connecting_per_backend);
+    } else {
+        backend = make_backend(*settings_, found, workers_);
+    }
+    watched->placed = {std::move(backend), as};
     const auto& breaker = settings_->circuit_breaker;
     if (breaker.enabled)
         watched->placed.backend->outcomes().set_alarm(breaker.consecutive_failures);
@@ -73,10 +81,22 @@ UpstreamMonitor::WatchedPtr UpstreamMonitor::admit(const Discovered& found, Arri
     return watched;
 }
 
+std::shared_ptr<balancer::Backend> UpstreamMonitor::find_departed(const Discovered& found) const {
+    auto backend = shared_.departed->find(settings_->name, found);
+    if (!backend || (settings_->tls && backend->host() != found.host)) return nullptr;
+    const bool is_here = std::ranges::any_of(
+        watched_, [&](const WatchedPtr& watched) { return watched->placed.backend == backend; });
+    return is_here ? nullptr : backend;
+}
+
 void UpstreamMonitor::start(DataPlane& plane) {
     plane_ = &plane;
     begin();
     act();
+    // Of an upstream that has come back.
+    for (const auto& watched : watched_)
+        if (watched->returned && watched->placed.as.state == config::BackendState::ready)
+            plane.keep_sessions(watched->placed.backend, EndCause::removed);
     publish_soon();  // whatever has happened since first()
 }
 
@@ -326,6 +346,7 @@ void UpstreamMonitor::retire(const WatchedPtr& watched, TimePoint at) {
     watched->gone = true;
     watched->timer.cancel();
     health_.remove(watched->id, at);
+    shared_.departed->add(watched->placed.backend);
     events_.forget(watched->placed.as.name);
 }
 

@@ -32,6 +32,7 @@ struct MonitorShared {
     boost::asio::thread_pool& builder;
     CheckGate& gate;
     Logger& log;
+    std::shared_ptr<DepartedBackends> departed = std::make_shared<DepartedBackends>();
     /// Told of every event, logged or not; set before any monitor starts, may stay empty.
     std::function<void(const std::string& upstream, const Event& event)> on_event{};
     /// Told when an upstream has other backends than before; as on_event.
@@ -135,6 +136,10 @@ public:
     [[nodiscard]] const std::map<std::string, Override>& overrides() const noexcept {
         return overrides_;
     }
+    /// Instead of finish_change(), at any time after begin_change(): as if that had never been
+    /// called. `options`: of the settings of before; `overrides`: those of before, which come back
+    /// where no operator has changed them meanwhile.
+    void abandon_change(const Options& options, const std::map<std::string, Override>& overrides);
 
     struct Checks {
         std::uint64_t done = 0;
@@ -164,6 +169,7 @@ public:
     [[nodiscard]] std::vector<BackendStatus> backends() const;
 
 private:
+    void follow_settings(const Options& options);
     /// A backend while it belongs to the upstream; its coroutine holds it beyond that.
     struct Watched {
         explicit Watched(boost::asio::io_context& context) : timer(context) {}
@@ -173,6 +179,7 @@ private:
         Timer timer;
         std::optional<bool> told_up;  // what discovery knows
         std::optional<CheckResult> last;
+        bool returned = false;  // its sessions of before may be ending
         bool checking = false;  // its coroutine runs
         bool joining = false;  // of a change that is not in force yet
         bool gone = false;
@@ -182,6 +189,8 @@ private:
     enum class Arrival : std::uint8_t { first, fresh, joining };
     /// `joining`: it is checked, and counts for nothing until put() gives it its weight.
     WatchedPtr admit(const Discovered& found, Arrival arrival);
+    /// The object of before, if this backend was here and has sessions yet; else null.
+    [[nodiscard]] std::shared_ptr<balancer::Backend> find_departed(const Discovered& found) const;
     /// One of `among` that is this backend.
     [[nodiscard]] WatchedPtr find_same(const std::vector<WatchedPtr>& among,
                                        const Discovered& found) const;
@@ -237,6 +246,8 @@ private:
     std::size_t running_ = 0;  // coroutines
     bool reading_outcomes_ = false;
     bool changing_ = false;  // between begin_change() and finish_change()
+    Settings former_settings_;  // while it changes
+    std::shared_ptr<Probe> former_probe_;
     std::vector<WatchedPtr> next_;  // plan_change(): who will be there
     std::vector<Discovered> planned_;  // as their sources have them
     std::uint32_t set_version_ = 0;  // one that is built for an older one is dropped

@@ -121,7 +121,13 @@ private:
     // Of a coroutine that holds the state.
     asio::awaitable<Sent> write(FdFrameWriter& writer, TimePoint deadline);
     asio::awaitable<bool> wait(Descriptor::wait_type what, Timer& timer, TimePoint deadline);
+    asio::awaitable<bool> wait_for_turn(TimePoint deadline);
 };
+
+std::chrono::steady_clock::time_point to_steady(TimePoint time) {
+    return std::chrono::steady_clock::time_point(
+        std::chrono::ceil<std::chrono::steady_clock::duration>(time.time_since_epoch()));
+}
 
 // False when the deadline has passed. It may return early: a time-out of the other direction wakes
 // both.
@@ -129,8 +135,7 @@ asio::awaitable<bool> FdChannel::State::wait(Descriptor::wait_type what, Timer& 
                                              TimePoint deadline) {
     if (deadline != no_deadline) {
         if (SteadyClock().now() >= deadline) co_return false;
-        timer.expires_at(std::chrono::steady_clock::time_point(
-            std::chrono::ceil<std::chrono::steady_clock::duration>(deadline.time_since_epoch())));
+        timer.expires_at(to_steady(deadline));
         timer.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
             boost::system::error_code ignored;
             if (const auto self = weak.lock(); self && !error && self->descriptor.is_open())
@@ -142,10 +147,27 @@ asio::awaitable<bool> FdChannel::State::wait(Descriptor::wait_type what, Timer& 
     co_return true;
 }
 
+// False when the deadline has passed. It may return early: whoever is done wakes all who wait.
+asio::awaitable<bool> FdChannel::State::wait_for_turn(TimePoint deadline) {
+    if (SteadyClock().now() >= deadline) co_return false;
+    Timer limit(descriptor.get_executor());
+    if (deadline != no_deadline) {
+        limit.expires_at(to_steady(deadline));
+        limit.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
+            if (const auto self = weak.lock(); self && !error) self->turn.cancel();
+        });
+    }
+    co_await turn.async_wait(asio::as_tuple(asio::deferred));
+    co_return true;
+}
+
 asio::awaitable<FdChannel::State::Sent> FdChannel::State::send(Ptr self, std::string bytes,
                                                                std::vector<int> fds,
                                                                TimePoint deadline) {
-    while (self->sending) co_await self->turn.async_wait(asio::as_tuple(asio::deferred));
+    while (self->sending) {
+        const bool in_time = co_await self->wait_for_turn(deadline);
+        if (!in_time) co_return std::unexpected(timed_out());
+    }
     if (self->broken) co_return std::unexpected(*self->broken);
     self->sending = true;
     FdFrameWriter writer(bytes, fds);

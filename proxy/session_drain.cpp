@@ -49,20 +49,28 @@ TimePoint SessionDrain::step(SessionList& sessions, TimePoint now) {
 }
 
 // Whether a session is quiet is asked of the kernel: only until enough are found, and of the idlest
-// first, of which most are.
+// first, of which most are. The rest of what is due is not left for the deadline, where their
+// clients would all come back at once.
 void SessionDrain::close_quiet(std::vector<Session*>& among, std::size_t count, TimePoint now) {
     const auto later = [](const Session* a, const Session* b) {
         return a->last_activity() > b->last_activity();
     };
+    std::vector<Session*> busy;  // the idlest first
     std::ranges::make_heap(among, later);
     for (std::size_t asked = 0; count > 0 && !among.empty() && asked < most_asked; ++asked) {
         std::ranges::pop_heap(among, later);
         Session* const idlest = among.back();
         among.pop_back();
-        if (!idlest->is_quiet(now)) continue;
+        if (!idlest->is_quiet(now)) {
+            busy.push_back(idlest);
+            continue;
+        }
         idlest->abort(reason_);
         --count;
     }
+    const bool are_some = manner_.quota != std::numeric_limits<std::size_t>::max();
+    if (are_some) return;  // others may be quiet sooner
+    for (std::size_t i = 0; i < std::min(count, busy.size()); ++i) busy[i]->abort(reason_);
 }
 
 void SessionDrain::close_idlest(std::vector<Session*>& among, std::size_t count) {

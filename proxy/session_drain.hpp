@@ -34,7 +34,7 @@ struct DrainScope {
 
 /// How sessions are chosen.
 struct DrainManner {
-    /// Before the deadline only those that can end by FIN without losing a byte.
+    /// Quiet ones first, which a FIN costs no byte; with a quota no others before the deadline.
     bool only_quiet = true;
     /// It is done when so many are gone, whoever ended them.
     std::size_t quota = std::numeric_limits<std::size_t>::max();

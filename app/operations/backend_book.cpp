@@ -17,6 +17,7 @@ void BackendBook::follow(const std::string& upstream, const std::vector<BackendP
         if (entry.current != next) {
             if (entry.current) entry.earlier.push_back(entry.current);
             entry.current = next;
+            std::erase(entry.earlier, next);  // it has come back
             entry.idle_since = now;
         }
     }

@@ -42,13 +42,14 @@ std::shared_ptr<const balancer::BackendSet> listed_set(const config::Upstream& u
 std::map<std::string, double> moved_keys(const config::Config& running,
                                          const config::Config& wanted) {
     std::map<std::string, double> moved;
+    const bool other_seed = running.process.hash_seed != wanted.process.hash_seed;
     for (const auto& upstream : wanted.upstreams) {
         const bool hashes = upstream.balance == config::Balance::maglev ||
                             upstream.balance == config::Balance::ring_hash;
         const auto before =
             std::ranges::find(running.upstreams, upstream.name, &config::Upstream::name);
         if (!hashes || before == running.upstreams.end() || before->balance != upstream.balance ||
-            before->backends == upstream.backends)
+            (before->backends == upstream.backends && !other_seed))
             continue;
         const double share = balancer::moved_share(*listed_set(*before, running.process.hash_seed),
                                                    *listed_set(upstream, wanted.process.hash_seed));

@@ -6,6 +6,7 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/deferred.hpp>
+#include <boost/asio/post.hpp>
 #include <fmt/format.h>
 
 #include "app/control.hpp"
@@ -67,7 +68,12 @@ void FollowedFiles::on_change() {
     if (stopped_) return;
     if (parts_.server.config().process.watch_config == config::WatchConfig::apply)
         return parts_.apply();
-    asio::co_spawn(parts_.context, tell(), rethrow_failure);
+    // Files that were swapped together are reported one after the other.
+    if (std::exchange(asked_, true)) return;
+    asio::post(parts_.context, [this] {
+        asked_ = false;
+        if (!stopped_) asio::co_spawn(parts_.context, tell(), rethrow_failure);
+    });
 }
 
 awaitable<void> FollowedFiles::tell() {

@@ -47,6 +47,7 @@ private:
     Parts parts_;
     net::FileWatch watch_;
     boost::asio::steady_timer start_;  // until the server runs
+    bool asked_ = false;  // for tell()
     bool stopped_ = false;
 };
 

@@ -1,12 +1,16 @@
 #include "app/reload/planner.hpp"
 
 #include <algorithm>
+#include <map>
 #include <set>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
 #include "app/find_named.hpp"
+#include "config/check_parts.hpp"
 #include "config/diff.hpp"
 #include "config/effect.hpp"
 #include "config/names.hpp"
@@ -32,6 +36,7 @@ public:
 
     admin::Plan make() {
         for (const auto& change : config::diff(running_, wanted_)) add(change);
+        for (const auto& gone : gone_listeners_) count(gone);
         add_kept_overrides();
         if (!plan_.changes.empty()) plan_.digest = config::digest(running_, wanted_);
         return std::move(plan_);
@@ -50,6 +55,8 @@ private:
             describe_backend(change, planned);
         else if (change.op == config::ChangeOp::remove && change.key.empty())
             describe_removal(change, planned);
+        else if (change.what == "process" && change.key == "hash_seed")
+            describe_seed(planned);
         plan_.changes.push_back(std::move(planned));
     }
 
@@ -71,16 +78,43 @@ private:
         if (change.key.empty() && change.op == config::ChangeOp::add)
             planned.effect = slow_start_text(*settings);
         else if (change.key.empty() || change.key == "address" || leaves)
-            end_sessions(sessions_of(name), settings->drain, planned);
+            drain_backend(name, *settings, planned);
         if (change.key == "state" || change.key == "weight") end_override(name, change, planned);
-        if (const auto moved = live_.moved.find(change.upstream);
-            moved != live_.moved.end() && told_moves_.insert(change.upstream).second)
-            planned.effect =
-                join(planned.effect, fmt::format("{:.1f} % of keys move", 100 * moved->second));
+        const auto keys = moved_keys(change.upstream);
+        if (keys.empty()) return;
+        // Whoever takes over keys gets them at once.
+        const bool says_less = change.op == config::ChangeOp::add && starts_at_once(*settings);
+        planned.effect = says_less ? keys : join(planned.effect, keys);
+    }
+
+    void drain_backend(const BackendName& name, const config::Upstream& upstream,
+                       PlannedChange& planned) {
+        const std::uint64_t sessions = sessions_of(name);
+        end_sessions(sessions, {&upstream}, planned);
+        count(name.upstream, sessions, upstream.drain);
+    }
+
+    // Told once for each upstream; "" = it has been told, or none move.
+    std::string moved_keys(const std::string& upstream) {
+        const auto moved = live_.moved.find(upstream);
+        if (moved == live_.moved.end() || !told_moves_.insert(upstream).second) return {};
+        return fmt::format("{:.1f} % of keys move", 100 * moved->second);
+    }
+
+    // Another seed is another table for every upstream that hashes.
+    void describe_seed(PlannedChange& planned) {
+        for (const auto& [upstream, share] : live_.moved)
+            if (const auto keys = moved_keys(upstream); !keys.empty())
+                planned.effect =
+                    join(planned.effect, fmt::format("upstream {}: {}", upstream, keys));
+    }
+
+    static bool starts_at_once(const config::Upstream& upstream) {
+        return upstream.slow_start.window == Duration{};
     }
 
     static std::string slow_start_text(const config::Upstream& upstream) {
-        if (upstream.slow_start.window == Duration{}) return "gets clients at once";
+        if (starts_at_once(upstream)) return "gets clients at once";
         return fmt::format("slow start {}", config::format_duration(upstream.slow_start.window));
     }
 
@@ -99,41 +133,83 @@ private:
             planned.effect = join(planned.effect, fmt::format("ends the override {}", value));
     }
 
+    // What is only a part of them, as a source of backends, has a name behind theirs.
     void describe_removal(const config::Change& change, PlannedChange& planned) {
-        if (!change.upstream.empty()) {
+        if (change.what == "upstream " + change.upstream) {
             const auto* before = find_named(running_.upstreams, change.upstream);
             if (before == nullptr) return;
-            std::uint64_t sessions = 0;
-            for (const auto& [name, count] : live_.backends)
-                if (name.upstream == change.upstream) sessions += count;
-            end_sessions(sessions, before->drain, planned);
-        } else if (!change.listener.empty()) {
+            const std::uint64_t sessions = sessions_of(change.upstream);
+            end_sessions(sessions, {before}, planned);
+            count(change.upstream, sessions, before->drain);
+        } else if (change.what == "listener " + change.listener) {
             const auto* before = find_named(running_.listeners, change.listener);
             if (before == nullptr) return;
-            const std::string& first =
-                before->split.empty() ? before->upstream : before->split.front().upstream;
-            const auto* upstream = find_named(running_.upstreams, first);
             const auto found = live_.listeners.find(change.listener);
-            if (upstream == nullptr) return;
-            end_sessions(found == live_.listeners.end() ? 0 : found->second, upstream->drain,
-                         planned);
-            // They count once, with their upstream, where that leaves as well.
-            if (find_named(wanted_.upstreams, first) == nullptr) take_back(planned, *upstream);
+            const auto upstreams = upstreams_of(*before);
+            const std::uint64_t sessions = found == live_.listeners.end() ? 0 : found->second;
+            end_sessions(sessions, upstreams, planned);
+            if (!upstreams.empty()) gone_listeners_.push_back({sessions, upstreams});
         }
     }
 
-    void end_sessions(std::uint64_t sessions, const config::Drain& drain, PlannedChange& planned) {
-        planned.sessions = sessions;
-        const bool at_once = ends_at_once(drain);
-        (at_once ? plan_.closed_now : plan_.draining) += sessions;
-        if (sessions == 0)
-            planned.effect = "no sessions";
-        else
-            planned.effect = at_once ? "end at once" : drain_text(drain);
+    // All that its clients may come to.
+    [[nodiscard]] std::vector<const config::Upstream*> upstreams_of(
+        const config::Listener& listener) const {
+        std::set<std::string> names;
+        for (const auto& destination : config::destinations(listener))
+            names.emplace(destination.upstream);
+        std::vector<const config::Upstream*> found;
+        for (const auto& name : names)
+            if (const auto* upstream = find_named(running_.upstreams, name))
+                found.push_back(upstream);
+        return found;
     }
 
-    void take_back(const PlannedChange& planned, const config::Upstream& upstream) {
-        (ends_at_once(upstream.drain) ? plan_.closed_now : plan_.draining) -= planned.sessions;
+    static void end_sessions(std::uint64_t sessions, const std::vector<const config::Upstream*>& at,
+                             PlannedChange& planned) {
+        planned.sessions = sessions;
+        const bool as_one = std::ranges::all_of(
+            at, [&](const auto* upstream) { return upstream->drain == at.front()->drain; });
+        if (sessions == 0 || at.empty())
+            planned.effect = "no sessions";
+        else if (!as_one)
+            planned.effect = "drain as their upstreams say";
+        else
+            planned.effect =
+                ends_at_once(at.front()->drain) ? "end at once" : drain_text(at.front()->drain);
+    }
+
+    void count(const std::string& upstream, std::uint64_t sessions, const config::Drain& drain) {
+        counted_[upstream] += sessions;
+        (ends_at_once(drain) ? plan_.closed_now : plan_.draining) += sessions;
+    }
+
+    struct GoneListener {
+        std::uint64_t sessions;
+        std::vector<const config::Upstream*> upstreams;
+    };
+
+    // Sessions of a listener that leaves may be at backends that leave as well: what is counted
+    // with those leaves no more than the upstream has.
+    void count(const GoneListener& gone) {
+        std::uint64_t left = gone.sessions;
+        const bool any_counted = std::ranges::any_of(
+            gone.upstreams, [&](const auto* upstream) { return counted_[upstream->name] != 0; });
+        if (!any_counted) return count(gone.upstreams.front()->name, left, slowest(gone.upstreams));
+        for (const auto* upstream : gone.upstreams) {
+            const std::uint64_t all = sessions_of(upstream->name);
+            const std::uint64_t room = all - std::min(all, counted_[upstream->name]);
+            const std::uint64_t here = std::min(left, room);
+            count(upstream->name, here, upstream->drain);
+            left -= here;
+        }
+    }
+
+    // Who of them goes where is not known here.
+    static config::Drain slowest(const std::vector<const config::Upstream*>& upstreams) {
+        const auto slow = std::ranges::find_if(
+            upstreams, [](const auto* upstream) { return !ends_at_once(upstream->drain); });
+        return slow == upstreams.end() ? upstreams.front()->drain : (*slow)->drain;
     }
 
     static bool ends_at_once(const config::Drain& drain) {
@@ -144,6 +220,13 @@ private:
         std::uint64_t sum = 0;
         for (const auto& [other, count] : live_.backends)
             if (is_of(other, name)) sum += count;
+        return sum;
+    }
+
+    [[nodiscard]] std::uint64_t sessions_of(const std::string& upstream) const {
+        std::uint64_t sum = 0;
+        for (const auto& [name, count] : live_.backends)
+            if (name.upstream == upstream) sum += count;
         return sum;
     }
 
@@ -188,7 +271,9 @@ private:
     const config::Config& wanted_;
     const LiveState& live_;
     admin::Plan plan_;
-    std::set<std::string> touched_;     // upstreams
+    std::map<std::string, std::uint64_t> counted_;  // sessions that leave, by upstream
+    std::vector<GoneListener> gone_listeners_;
+    std::set<std::string> touched_;  // upstreams
     std::set<std::string> told_moves_;  // upstreams
 };
 

@@ -1,6 +1,7 @@
 #include "app/reload/reloader.hpp"
 
 #include <algorithm>
+#include <exception>
 #include <utility>
 
 #include <boost/asio/as_tuple.hpp>
@@ -153,7 +154,7 @@ awaitable<Outcome<Reloaded>> Reloader::reload(admin::ReloadRequest request, std:
         note_failure({e.what()}, actor);
         outcome = std::unexpected(Refusal{500, fmt::format("the reload failed: {}", e.what())});
     }
-    parts_.manager.notify("READY=1");
+    if (!stopped_) parts_.manager.notify("READY=1");
     co_return outcome;
 }
 
@@ -254,26 +255,45 @@ void Reloader::withdraw(const Prepared& prepared) {
     Server::withdraw(prepared.server);
 }
 
-// Nothing here can fail; the process may begin to stop as long as it waits.
-awaitable<bool> Reloader::put_in_force(Candidate& candidate, Prepared prepared) {
+// Who is new is found and checked, and sets are built; nobody hears of it yet. `change` is what has
+// to be abandoned if this throws.
+awaitable<void> Reloader::meet_backends(const Candidate& candidate, Monitors::Change& change) {
     auto& monitors = parts_.monitors;
     const ConfigPtr before = parts_.server.config_ptr();
     const ConfigPtr config = candidate.effective;
-    auto making = off_thread(parts_.context, monitors.builder(),
-                             [&monitors, before, config, inputs = candidate.inputs] {
-                                 return monitors.make_fresh(*before, *config, inputs);
-                             });
+    auto making = off_thread(
+        parts_.context, monitors.builder(),
+        [&monitors, before, config, inputs = candidate.inputs, departed = monitors.departed()] {
+            return monitors.make_fresh(*before, *config, inputs);
+        });
     auto fresh = co_await std::move(making);
-    auto change = monitors.begin_change(std::move(fresh), *before, *config, candidate.inputs);
+    monitors.begin_change(std::move(fresh), *before, *config, candidate.inputs, change);
     auto verdicts = monitors.first_verdicts(change);
     co_await std::move(verdicts);
     Monitors::plan(change);
     auto building = off_thread(parts_.context, monitors.builder(),
                                [plans = change.plans] { return Monitors::build(plans); });
     change.sets = co_await std::move(building);
-    if (stopped_) {
-        monitors.abandon_change(std::move(change));
+}
+
+// Without memory this may fail, as long as it waits, or the process may begin to stop: then
+// everything is as it was.
+awaitable<bool> Reloader::put_in_force(Candidate& candidate, Prepared prepared) {
+    auto& monitors = parts_.monitors;
+    const ConfigPtr before = parts_.server.config_ptr();
+    const ConfigPtr config = candidate.effective;
+    Monitors::Change change;
+    std::exception_ptr failure;
+    try {
+        auto meeting = meet_backends(candidate, change);
+        co_await std::move(meeting);
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    if (failure || stopped_) {
+        monitors.abandon_change(std::move(change), *before);
         withdraw(prepared);
+        if (failure) std::rethrow_exception(failure);
         co_return false;
     }
     // From here to the end without a pause: nobody sees one half of it.

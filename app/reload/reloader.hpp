@@ -101,6 +101,8 @@ private:
                                                                       std::string actor);
     [[nodiscard]] std::expected<Prepared, std::string> prepare(const Candidate& candidate);
     void withdraw(const Prepared& prepared);
+    boost::asio::awaitable<void> meet_backends(const Candidate& candidate,
+                                               Monitors::Change& change);
     /// False, and nothing has changed: the process began to stop meanwhile.
     boost::asio::awaitable<bool> put_in_force(Candidate& candidate, Prepared prepared);
     /// Why nothing can be changed now; nothing = it can.

@@ -26,7 +26,9 @@ namespace {
 
 constexpr auto as_result = asio::as_tuple(asio::deferred);
 constexpr Duration figures_interval = std::chrono::seconds(1);
-constexpr Duration send_limit = std::chrono::seconds(5);
+// Longer than an attempt of the new process to be replaced in its turn, in which it does not
+// listen.
+constexpr Duration last_figures_limit = std::chrono::seconds(75);
 
 }  // namespace
 
@@ -72,7 +74,7 @@ awaitable<Outcome<Upgraded>> Upgrader::upgrade(std::string actor) {
     // No reload moves the sockets while they are handed over.
     auto taking = parts_.reloader.take_turn();
     const Reloader::Turn turn = co_await std::move(taking);
-    parts_.manager.notify(reloading_lines(SteadyClock().now()));
+    if (!stopped_) parts_.manager.notify(reloading_lines(SteadyClock().now()));
     std::expected<Ready, std::string> ready;
     try {
         auto replacing = replace();
@@ -102,7 +104,7 @@ awaitable<Outcome<Upgraded>> Upgrader::upgrade(std::string actor) {
 }
 
 void Upgrader::fail(const std::string& reason, const std::string& actor) {
-    parts_.manager.notify("READY=1");
+    if (!stopped_) parts_.manager.notify("READY=1");
     next_.reset();
     parts_.old.take_back();
     parts_.log.error("upgrade: {}; this process goes on", reason);
@@ -153,18 +155,19 @@ Manifest Upgrader::make_manifest(OldProcesses::Handover& handover, std::vector<i
     return manifest;
 }
 
-awaitable<bool> Upgrader::send_figures() {
+awaitable<bool> Upgrader::send_figures(TimePoint until) {
     Figures figures = parts_.admin.service().figures();
     const TimePoint now = SteadyClock().now();
     if (deadline_ != no_deadline) figures.left = std::max(deadline_ - now, Duration{});
-    auto sending = next_->channel().send(encode(figures), {}, now + send_limit);
+    auto sending = next_->channel().send(encode(figures), {}, until);
     const auto sent = co_await std::move(sending);
     co_return sent.has_value();
 }
 
+// However long it does not listen: it may be trying to be replaced.
 awaitable<void> Upgrader::tell_figures() {
     while (!stopped_) {
-        auto sending = send_figures();
+        auto sending = send_figures(no_deadline);
         if (!co_await std::move(sending)) co_return;  // nobody wants to know any more
         timer_.expires_after(
             std::chrono::duration_cast<std::chrono::steady_clock::duration>(figures_interval));
@@ -175,7 +178,7 @@ awaitable<void> Upgrader::tell_figures() {
 
 awaitable<void> Upgrader::say_last_figures() {
     if (!replaced_) co_return;
-    auto sending = send_figures();
+    auto sending = send_figures(SteadyClock().now() + last_figures_limit);
     static_cast<void>(co_await std::move(sending));
 }
 
@@ -190,7 +193,7 @@ awaitable<void> Upgrader::answer_requests() {
         auto asking = parts_.admin.service().sessions(request->filter);
         auto sessions = co_await std::move(asking);
         SessionsAnswer answer{request->number, std::move(admin::to_json(sessions).as_array())};
-        auto sending = next_->channel().send(encode(answer), {}, SteadyClock().now() + send_limit);
+        auto sending = next_->channel().send(encode(answer), {}, no_deadline);
         static_cast<void>(co_await std::move(sending));
     }
 }

@@ -61,7 +61,8 @@ public:
     [[nodiscard]] bool busy() const noexcept { return busy_ || replaced_; }
     /// When the last sessions are ended at the latest; for the new process.
     void drains_until(TimePoint deadline) noexcept { deadline_ = deadline; }
-    /// The last session has ended: the new process gets the last figures.
+    /// The last session has ended: the new process gets the last figures, if it listens within a
+    /// good minute, or until stop().
     [[nodiscard]] boost::asio::awaitable<void> say_last_figures();
 
 private:
@@ -70,7 +71,7 @@ private:
     [[nodiscard]] std::optional<admin::Refusal> why_not() const;
     [[nodiscard]] Manifest make_manifest(OldProcesses::Handover& handover,
                                          std::vector<int>& fds) const;
-    boost::asio::awaitable<bool> send_figures();
+    boost::asio::awaitable<bool> send_figures(TimePoint until);
     boost::asio::awaitable<void> tell_figures();
     boost::asio::awaitable<void> answer_requests();
 

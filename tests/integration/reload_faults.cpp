@@ -272,6 +272,23 @@ bool handles(pid_t pid, int number) {
     return ((caught >> (number - 1)) & 1) != 0;
 }
 
+// Nothing has been started by then: how it dies does not matter, as long as it does.
+TEST(FaultsG, G1_term_while_the_configuration_comes_through_a_pipe_that_stays_open) {
+    for (const int number : {SIGTERM, SIGINT}) {
+        TempDir directory;
+        const std::string fifo = directory.path("configuration");
+        ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+        const UniqueFd writer(::open(fifo.c_str(), O_RDWR | O_CLOEXEC));
+        ChildProcess child({"sh", "-c", "exec \"$0\" run -c - < \"$1\"", penstock_binary(), fifo});
+        ASSERT_TRUE(wait_for(
+            [&] { return handles(child.pid(), SIGUSR2) && !handles(child.pid(), number); }));
+        child.signal(number);
+        const auto status = child.wait_exit();
+        ASSERT_TRUE(status) << number;
+        EXPECT_TRUE(WIFSIGNALED(*status) && WTERMSIG(*status) == number) << *status;
+    }
+}
+
 TEST(FaultsG, G3_a_reload_asked_for_before_ready_does_no_harm) {
     FullBacklog slow;  // its check holds up the start until the time-out
     EchoServer echo;

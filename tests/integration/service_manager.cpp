@@ -142,6 +142,34 @@ TEST(FaultsG, G10_a_term_during_the_delay_before_the_stop_is_told_at_once) {
     proxy.wait_exit();
 }
 
+TEST(FaultsG, G10_a_reload_that_a_stop_ends_is_not_told_to_be_ready) {
+    EchoServer echo;
+    const FullBacklog mute;  // its check takes as long as it may
+    TempDir directory;
+    NotifySocket manager(directory.path("notify"));
+    ConfigText config =
+        one_service({echo.text()}, "", "health_check = { type = \"tcp\", timeout = \"3s\" }");
+    config.drain = patient_drain;
+    ProxyOptions options = notifying(directory.path("notify"));
+    options.check_counters = false;  // of a listener that never was
+    ProxyProcess proxy(config, options);
+    auto open = established(proxy.address());
+    ASSERT_TRUE(open);
+    const Address fresh = Address::parse(own_address(7012));
+    config.services[0].backends.push_back(mute.text());
+    config.services.push_back(
+        {.name = "fresh", .bind = own_address(7012), .backends = {echo.text()}});
+    proxy.rewrite(config);
+    proxy.signal(SIGHUP);
+    ASSERT_TRUE(wait_for([&] { return Socket::connect(fresh).has_value(); }));
+    proxy.signal(SIGTERM);
+    EXPECT_TRUE(wait_for([&] { return !Socket::connect(fresh); })) << "the reload has ended";
+    open->finish();
+    EXPECT_EQ(open->wait_end(), End::fin);
+    proxy.stop();
+    EXPECT_EQ(manager.states(), (States{"READY=1", "RELOADING=1", "STOPPING=1"}));
+}
+
 TEST(FaultsG, G10_after_an_upgrade_the_new_process_is_the_main_one) {
     EchoServer echo;
     TempDir directory;

@@ -29,12 +29,15 @@ std::vector<pid_t> children_of(pid_t pid) {
 /// must survive.
 class FailingUpgrade {
 public:
-    FailingUpgrade() : binary_(directory_.path() / "penstock") {
+    /// `more`: tables at the end of the configuration.
+    explicit FailingUpgrade(const std::string& more = "")
+        : binary_(directory_.path() / "penstock") {
         fs::copy_file(penstock_binary(), binary_);
         config_ = one_service({echo_.text()});
         config_.process = "workers = 2\nwatch_config = \"off\"";
         config_.services.push_back(
             {.name = "local", .bind = "unix:@DIR@/local.sock", .backends = {echo_.text()}});
+        config_.more = more;
         proxy_.emplace(config_, ProxyOptions{.binary = binary_.string()});
         proxy_->guard_group();
         open_ = established(proxy_->address());
@@ -59,11 +62,20 @@ public:
         fs::copy_file(penstock_binary(), binary_);
     }
 
+    /// Another process serves from now on; the first one drains, with the open session.
+    void upgrade_once() {
+        EXPECT_TRUE(proxy_->upgrade(60s));
+        ++predecessors_;
+        descriptors_ = 0;
+    }
+    /// The session that was open from the start.
+    Socket& open() { return *open_; }
+
     /// The same process serves, on the same sockets, and nothing of the attempt is left.
     void expect_unharmed() {
         EXPECT_TRUE(proxy_->running());
         EXPECT_EQ(number(status_of(*proxy_).at("pid")), proxy_->pid());
-        EXPECT_TRUE(status_of(*proxy_).at("old_processes").as_array().empty());
+        EXPECT_EQ(status_of(*proxy_).at("old_processes").as_array().size(), predecessors_);
         EXPECT_EQ(status_of(*proxy_).at("state"), "running");
         EXPECT_TRUE(open_ && ping(*open_));
         for (int i = 0; i < 10; ++i) EXPECT_TRUE(echo_once(proxy_->address()));
@@ -111,6 +123,7 @@ private:
     std::optional<ProxyProcess> proxy_;
     std::optional<Socket> open_;
     std::size_t descriptors_ = 0;
+    std::size_t predecessors_ = 0;
 };
 
 TEST(FaultsU, U2_a_broken_configuration) {
@@ -213,6 +226,35 @@ TEST(FaultsU, U2_killed_before_it_is_ready) {
                 answer.text.find("illed") != std::string::npos)
         << answer.text;
     scene.expect_unharmed();
+    scene.restore_binary();
+    scene.expect_upgrade();
+}
+
+// It has more to say in that time than its channel holds, and nobody reads it.
+TEST(FaultsU, U2_while_a_binary_hangs_an_old_process_goes_on_counting) {
+    std::string many = "[[upstream]]\nname = \"many\"\nbackend = [ ";
+    for (int i = 0; i < 1500; ++i)
+        many += "{ name = \"m" + std::to_string(i) + "\", address = \"127.0.0.1:1\" }, ";
+    FailingUpgrade scene(many + "]\n");
+    scene.upgrade_once();
+    scene.replace_binary("#!/bin/sh\nexec sleep 600\n");
+    Answer answer;
+    std::thread asker([&] { answer = post(scene.proxy(), "/api/v1/upgrade", "", 100s); });
+    std::vector<pid_t> children;
+    EXPECT_TRUE(wait_for([&] { return !(children = children_of(scene.proxy().pid())).empty(); }));
+    std::this_thread::sleep_for(8s);  // so long it hangs
+    for (const pid_t child : children) ::kill(child, SIGKILL);
+    asker.join();
+    EXPECT_EQ(answer.status, 409) << answer.text;
+    scene.expect_unharmed();
+    const auto moved = [&] {
+        return metrics_of(scene.proxy()).sum("penstock_listener_bytes_total");
+    };
+    const double before = moved();
+    const std::string much(10'000, 'x');
+    EXPECT_TRUE(ping(scene.open(), much));
+    EXPECT_TRUE(wait_for([&] { return moved() >= before + 20'000; }))
+        << before << ", now " << moved();
     scene.restore_binary();
     scene.expect_upgrade();
 }

@@ -186,6 +186,36 @@ TEST(WatchConfig, apply_sees_included_files_come_change_and_go) {
     EXPECT_TRUE(echo_once(proxy.address()));
 }
 
+TEST(WatchConfig, check_tells_once_what_several_files_change_together) {
+    namespace fs = std::filesystem;
+    EchoServer echo;
+    TempDir directory;
+    const auto write = [&](const std::string& version, const std::string& note, int attempts) {
+        fs::create_directory(directory.path() / version);
+        std::ofstream(directory.path() / version / "a.toml")
+            << "[[upstream]]\nname = \"a\"\nbackend = \"127.0.0.1:1\"\nattempts = " << attempts
+            << "\n";
+        std::ofstream(directory.path() / version / "b.toml")
+            << "[[upstream]]\nname = \"b\"\nbackend = \"127.0.0.1:1\"\nattempts = " << attempts
+            << "\n# " << note << "\n";
+    };
+    write("v1", "one", 3);
+    write("v2", "two", 5);
+    fs::create_symlink("v1", directory.path() / "current");
+    ProxyProcess proxy("include = [\"current/a.toml\", \"current/b.toml\"]\n" +
+                           watched("check", echo.text()).toml(),
+                       {.directory = directory.path()});
+    fs::create_symlink("v2", directory.path() / "next");
+    fs::rename(directory.path() / "next", directory.path() / "current");
+    const std::string told = "changes on disk; apply with";
+    ASSERT_TRUE(proxy.says(told)) << proxy.errors();
+    // Looked at one after the other: what comes later has seen all that came before.
+    std::ofstream(directory.path() / "current" / "a.toml", std::ios::app) << "no_such_key = 1\n";
+    ASSERT_TRUE(proxy.says("no_such_key")) << proxy.errors();
+    const std::string log = proxy.errors();
+    EXPECT_EQ(log.find(told), log.rfind(told)) << log;
+}
+
 TEST(WatchConfig, apply_takes_what_was_mended_in_a_file_that_was_not_in_force) {
     EchoServer echo;
     TempDir directory;

@@ -229,6 +229,16 @@ TEST_F(AdminDoors, settings_that_cannot_be_carried_out_change_nothing) {
     EXPECT_EQ(status_at(address), 200);
 }
 
+TEST_F(AdminDoors, what_a_check_lets_pass_can_be_configured) {
+    admin::Door door = door_at(unix_address("a.sock"));
+    door.listener.socket_group = "no-such-group-here";
+    const auto refused = admin::Server::check(door);
+    ASSERT_FALSE(refused);
+    EXPECT_TRUE(refused.error().contains("no-such-group-here")) << refused.error();
+    door.listener.socket_group = "";
+    EXPECT_TRUE(admin::Server::check(door));
+}
+
 TEST_F(AdminDoors, a_closed_one_lets_its_idle_clients_go_and_the_other_serves_on) {
     const std::string first = open(door_at(unix_address("a.sock")));
     const std::string second = open(door_at(unix_address("b.sock")));

@@ -115,6 +115,72 @@ TEST(MonitorChange, who_stays_is_the_same_backend_with_its_verdict) {
     EXPECT_TRUE(pair.until([&] { return pair.plane.available() == 1; })) << "its checks go on";
 }
 
+TEST(MonitorChange, who_is_put_back_while_it_has_sessions_is_the_same) {
+    Changing pair(2);
+    ASSERT_TRUE(pair.start());
+    const auto with_sessions = pair.plane.last->set->share(0);
+    const auto both = pair.settings.backends;
+    pair.settings.backends.erase(pair.settings.backends.begin());
+    ASSERT_TRUE(pair.change());
+    ASSERT_EQ(pair.plane.ended.size(), 1U);
+    EXPECT_EQ(pair.plane.ended[0].backend, with_sessions);
+    pair.plane.kept.clear();
+    pair.settings.backends = both;
+    pair.settings.backends[0].max_connections = 7;
+    ASSERT_TRUE(pair.change());
+    EXPECT_EQ(pair.shown(), "b0* b1*");
+    EXPECT_EQ(pair.plane.last->set->share(0), with_sessions);
+    EXPECT_EQ(with_sessions->slots().limit(), 7U);
+    EXPECT_EQ(std::ranges::count(pair.plane.kept, with_sessions), 1);
+}
+
+TEST(MonitorChange, who_is_put_back_without_anybody_left_is_new) {
+    Changing pair(2);
+    ASSERT_TRUE(pair.start());
+    const std::weak_ptr<const balancer::Backend> before = pair.plane.last->set->share(0);
+    const auto both = pair.settings.backends;
+    pair.settings.backends.erase(pair.settings.backends.begin());
+    ASSERT_TRUE(pair.change());
+    pair.plane.ended.clear();
+    ASSERT_TRUE(pair.until([&] { return before.expired(); }));
+    pair.settings.backends = both;
+    ASSERT_TRUE(pair.change());
+    EXPECT_EQ(pair.shown(), "b0* b1*");
+}
+
+TEST(MonitorChange, what_is_abandoned_has_never_been) {
+    Changing pair(2);
+    ASSERT_TRUE(pair.start());
+    ASSERT_TRUE(pair.monitor->override_backend("b1", {.weight = 5}));
+    ASSERT_TRUE(pair.until([&] { return pair.plane.available() == 2; }));
+    const auto overrides = pair.monitor->overrides();
+    const auto kept = pair.plane.last->set->share(1);
+    const auto before = pair.settings;
+    FakeProbe* const its_probe = pair.probe;
+    pair.settings.attempts = 7;
+    pair.settings.backends[0].address = Endpoint::ipv4({127, 0, 0, 1}, 2000);
+    pair.monitor->forget_override("b1", false, true);
+    pair.begin();
+    ASSERT_TRUE(pair.wait_for_verdicts());
+    static_cast<void>(pair.monitor->plan_change());
+    pair.monitor->abandon_change({}, overrides);
+    EXPECT_EQ(pair.monitor->settings().attempts, before.attempts);
+    EXPECT_EQ(pair.monitor->overrides().at("b1").weight, 5U);
+    const auto backends = pair.monitor->backends();
+    ASSERT_EQ(backends.size(), 2U);
+    EXPECT_EQ(backends[0].backend->address().port(), 1000);
+    EXPECT_EQ(backends[1].backend, kept);
+    its_probe->up = false;
+    EXPECT_TRUE(pair.until([&] { return pair.plane.available() == 0; })) << "checked as before";
+    its_probe->up = true;
+    EXPECT_TRUE(pair.until([&] { return pair.plane.available() == 2; }));
+    EXPECT_EQ(pair.plane.last->set->share(1), kept);
+    // And the next one goes as any other.
+    ASSERT_TRUE(pair.change());
+    EXPECT_EQ(pair.shown(), "b0* b1*");
+    EXPECT_EQ(pair.plane.last->set->backend(0).address().port(), 2000);
+}
+
 TEST(MonitorChange, who_comes_and_fails_its_check_gets_nobody) {
     Changing one(1);
     ASSERT_TRUE(one.start());

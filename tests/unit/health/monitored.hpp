@@ -56,7 +56,10 @@ struct Plane final : DataPlane {
         fewest = std::min(fewest, available());
     }
     void end_sessions(const EndSessions& which) override { ended.push_back(which); }
-    void keep_sessions(const std::shared_ptr<const balancer::Backend>&, EndCause) override {}
+    void keep_sessions(const std::shared_ptr<const balancer::Backend>& backend,
+                       EndCause cause) override {
+        if (cause == EndCause::removed) kept.push_back(backend);
+    }
     [[nodiscard]] std::size_t available() const {
         return last ? last->view(Role::none).available.count() : 0;
     }
@@ -64,6 +67,7 @@ struct Plane final : DataPlane {
     std::size_t fewest = ~std::size_t{0};  // who were available, of all that was published
     std::shared_ptr<const balancer::Snapshot> last;
     std::vector<EndSessions> ended;
+    std::vector<std::shared_ptr<const balancer::Backend>> kept;  // that had been removed
 };
 
 class Monitored {

@@ -290,6 +290,26 @@ TEST_F(AsyncFdChannelTest, senders_take_turns) {
     EXPECT_TRUE(received[2]->bytes == large);
 }
 
+TEST_F(AsyncFdChannelTest, who_waits_for_a_turn_waits_until_its_deadline) {
+    FdChannel sender(context, std::move(one));
+    FdChannel receiver(context, std::move(other));
+    const std::string large(std::size_t{3} << 20, 'a');
+    asio::co_spawn(context, send_from(sender, large, no_deadline), rethrow);
+    asio::co_spawn(context, send_from(sender, "b", in(std::chrono::milliseconds(20))), rethrow);
+    while (sent_ok.empty()) ASSERT_NE(context.run_one_for(patience), 0U);
+    EXPECT_EQ(sent_ok, std::vector<bool>{false}) << "nobody reads";
+    asio::co_spawn(context, receive_into(receiver, no_deadline), rethrow);
+    while (received.empty()) ASSERT_NE(context.run_one_for(patience), 0U);
+    ASSERT_TRUE(received[0]);
+    EXPECT_TRUE(received[0]->bytes == large) << "the one before it is as whole as ever";
+    context.restart();
+    asio::co_spawn(context, send_from(sender, "c", in(patience)), rethrow);
+    asio::co_spawn(context, receive_into(receiver, no_deadline), rethrow);
+    while (received.size() < 2) ASSERT_NE(context.run_one_for(patience), 0U);
+    ASSERT_TRUE(received[1]);
+    EXPECT_EQ(received[1]->bytes, "c");
+}
+
 TEST_F(AsyncFdChannelTest, both_directions_at_a_time_and_a_time_out_of_one_of_them) {
     FdChannel channel(context, std::move(one));
     BlockingFdChannel peer(std::move(other));

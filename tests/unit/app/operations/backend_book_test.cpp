@@ -40,6 +40,17 @@ TEST_F(Book, M8_a_backend_that_comes_again_goes_on_where_it_ended) {
     EXPECT_EQ(established("a"), 9U);
 }
 
+TEST_F(Book, M8_a_backend_that_comes_back_as_the_same_object_counts_once) {
+    const auto first = backend("a");
+    follow({first});
+    first->session_started();
+    first->cells(0).established.add(7);
+    follow({});
+    follow({first});
+    EXPECT_EQ(established("a"), 7U);
+    EXPECT_EQ(book.left_sessions("web", "a"), 0U);
+}
+
 TEST_F(Book, M8_whoever_learns_late_that_a_backend_left_still_counts) {
     auto first = backend("a");
     follow({first});

@@ -198,16 +198,59 @@ TEST_F(Planned, an_upstream_and_its_listener_leave) {
         << fmt::format("{}", fmt::join(lines, "\n"));
     EXPECT_TRUE(has("- upstream web ", "| drain: wait 5m, then over 30s | 120"))
         << fmt::format("{}", fmt::join(lines, "\n"));
+    EXPECT_EQ(one.draining, 120U);
 }
 
-TEST_F(Planned, a_listener_with_a_split_drains_as_its_first_part_says) {
+TEST_F(Planned, a_listener_with_a_split_drains_as_each_part_says) {
     auto wanted = config_of(base);
     wanted.listeners.pop_back();
     const auto one = make_plan(config_of(base), wanted, live);
     ASSERT_EQ(one.changes.size(), 1U);
     EXPECT_EQ(one.changes[0].what, "listener side");
-    EXPECT_EQ(one.changes[0].effect, "drain: until they end by themselves");
+    EXPECT_EQ(one.changes[0].effect, "drain as their upstreams say");
     EXPECT_EQ(one.changes[0].sessions, 7U);
+    EXPECT_EQ(one.draining, 7U);
+}
+
+TEST_F(Planned, a_listener_that_only_has_routes_drains_as_any_other) {
+    auto running = config_of(base);
+    running.listeners[0].upstream.clear();
+    running.listeners[0].routes.push_back({.source = {}, .upstream = "web"});
+    auto wanted = running;
+    wanted.listeners.erase(wanted.listeners.begin());
+    const auto one = make_plan(running, wanted, live);
+    ASSERT_EQ(one.changes.size(), 1U);
+    EXPECT_EQ(one.changes[0].effect, "drain: wait 5m, then over 30s");
+    EXPECT_EQ(one.changes[0].sessions, 20U);
+    EXPECT_EQ(one.draining, 20U);
+    running.listeners[0].routes.clear();
+    running.listeners[0].sni = {{"a.example", "web"}};
+    wanted = running;
+    wanted.listeners.erase(wanted.listeners.begin());
+    EXPECT_EQ(make_plan(running, wanted, live).draining, 20U);
+}
+
+TEST_F(Planned, whoever_leaves_by_listener_and_backend_counts_once) {
+    live.backends = {{{"web", "a"}, 12}, {{"web", "b"}, 4}};
+    live.listeners = {{"in", 16}};
+    auto wanted = config_of(base);
+    wanted.listeners.erase(wanted.listeners.begin());
+    std::erase_if(wanted.upstreams[0].backends, [](const auto& b) { return b.name == "a"; });
+    const auto one = make_plan(config_of(base), wanted, live);
+    ASSERT_EQ(one.changes.size(), 2U);
+    EXPECT_EQ(one.draining, 16U);
+    EXPECT_EQ(one.closed_now, 0U);
+}
+
+TEST_F(Planned, a_source_of_backends_is_not_the_upstream) {
+    auto running = config_of(base);
+    running.upstreams[0].discovery.push_back({.name = "web.internal"});
+    const auto one = make_plan(running, config_of(base), live);
+    ASSERT_EQ(one.changes.size(), 1U);
+    EXPECT_TRUE(one.changes[0].what.starts_with("upstream web discovery ")) << one.changes[0].what;
+    EXPECT_EQ(one.changes[0].sessions, 0U);
+    EXPECT_EQ(one.draining + one.closed_now, 0U);
+    EXPECT_FALSE(one.changes[0].effect.contains("no sessions"));
 }
 
 TEST_F(Planned, overrides_stay_unless_the_file_changes_that_very_value) {
@@ -242,10 +285,15 @@ TEST_F(Planned, moved_keys_are_told_once) {
     }
     const auto lines = lines_of(make_plan(config_of(base), wanted, live));
     ASSERT_EQ(lines.size(), 2U);
-    EXPECT_EQ(lines[0],
-              "+ upstream cache backend m3  -> 10.0.1.3:80 | gets clients at once, 24.9 % of keys "
-              "move | 0");
+    EXPECT_EQ(lines[0], "+ upstream cache backend m3  -> 10.0.1.3:80 | 24.9 % of keys move | 0");
     EXPECT_EQ(lines[1], "+ upstream cache backend m4  -> 10.0.1.4:80 | gets clients at once | 0");
+}
+
+TEST_F(Planned, another_seed_says_whose_keys_move) {
+    live.moved["cache"] = 0.667;
+    EXPECT_EQ(lines_of(plan("\n[[listener]]", "\n[process]\nhash_seed = 7\n[[listener]]")),
+              Lines{"~ process hash_seed 0 -> 7 | new connections only, upstream cache: 66.7 % of "
+                    "keys move | 0"});
 }
 
 TEST_F(Planned, names_that_come_are_new) {
