@@ -38,19 +38,27 @@ constexpr Duration denial_window = std::chrono::seconds(1);
 constexpr std::uint32_t denials_per_window = 20;
 constexpr Duration denial_log_pause = std::chrono::seconds(10);
 
+using TlsPtr = std::shared_ptr<asio::ssl::context>;
+
+// Null where there is none.
+TlsPtr for_asio(const std::shared_ptr<const net::TlsServerContext>& tls) {
+    return tls ? std::make_shared<asio::ssl::context>(tls->share()) : nullptr;
+}
+
 struct Gate {
     Gate(asio::io_context& context, const Door& door, std::vector<std::string> allowed_hosts)
         : listener(door.listener),
           rules(door.listener, std::move(allowed_hosts), door.token),
           acceptor(context),
-          pause(context) {}
+          pause(context),
+          tls(for_asio(door.tls)) {}
 
     config::AdminListener listener;
     AccessRules rules;
     net::ListenGroup group;
     asio::basic_socket_acceptor<Protocol, Executor> acceptor;
     Timer pause;
-    std::shared_ptr<asio::ssl::context> tls;
+    TlsPtr tls;
     bool started = false;
     bool closed = false;
 };
@@ -94,24 +102,6 @@ std::expected<void, std::string> set_owner(const Gate& gate, const std::string& 
         return std::unexpected(
             fmt::format("cannot set the mode of {}: {}", path, errno_name(errno)));
     return {};
-}
-
-using TlsPtr = std::shared_ptr<asio::ssl::context>;
-
-// Null where none is asked for.
-std::expected<TlsPtr, std::string> load_certificate(const config::AdminTls& tls) {
-    if (tls.certificate.empty()) return nullptr;
-    try {
-        auto context = std::make_shared<asio::ssl::context>(asio::ssl::context::tls_server);
-        context->set_options(asio::ssl::context::default_workarounds |
-                             asio::ssl::context::no_tlsv1 | asio::ssl::context::no_tlsv1_1);
-        context->use_certificate_chain_file(tls.certificate);
-        context->use_private_key_file(tls.key, asio::ssl::context::pem);
-        return context;
-    } catch (const boost::system::system_error& error) {
-        return std::unexpected(fmt::format("certificate {} or key {}: {}", tls.certificate, tls.key,
-                                           error.code().message()));
-    }
 }
 
 Caller caller_of(int fd, bool over_unix) {
@@ -187,9 +177,6 @@ std::expected<void, std::string> Server::Impl::open(Gate& gate) {
 }
 
 std::expected<void, std::string> Server::Impl::adopt(Gate& gate) {
-    auto tls = load_certificate(gate.listener.tls);
-    if (!tls) return std::unexpected(tls.error());
-    gate.tls = *std::move(tls);
     boost::system::error_code error;
     gate.acceptor.assign(Protocol(gate.listener.bind.front().family(), 0),
                          gate.group.sockets.front().take_fd().release(), error);
@@ -345,11 +332,9 @@ void Server::withdraw() {
 
 std::expected<void, std::string> Server::check(const Door& door) {
     const Endpoint& address = door.listener.bind.front();
-    const auto fail = [&](const std::string& why) {
-        return std::unexpected(fmt::format("admin listener {}: {}", address.to_string(), why));
-    };
-    if (auto tls = load_certificate(door.listener.tls); !tls) return fail(tls.error());
-    if (auto group = check_group(door.listener); !group) return fail(group.error());
+    if (auto group = check_group(door.listener); !group)
+        return std::unexpected(
+            fmt::format("admin listener {}: {}", address.to_string(), group.error()));
     return {};
 }
 
@@ -357,8 +342,6 @@ std::expected<void, std::string> Server::configure(const Door& door,
                                                    const std::vector<std::string>& allowed_hosts) {
     const GatePtr gate = impl_->find(door.listener.bind.front());
     if (!gate) return {};
-    auto tls = load_certificate(door.listener.tls);
-    if (!tls) return std::unexpected(tls.error());
     const auto before = std::exchange(gate->listener, door.listener);
     const Endpoint& address = door.listener.bind.front();
     const bool other_owner = before.socket_mode != door.listener.socket_mode ||
@@ -368,7 +351,7 @@ std::expected<void, std::string> Server::configure(const Door& door,
             gate->listener = before;
             return owned;
         }
-    gate->tls = *std::move(tls);
+    gate->tls = for_asio(door.tls);
     gate->rules = AccessRules(door.listener, allowed_hosts, door.token);
     return {};
 }
@@ -430,6 +413,11 @@ bool Server::idle() const noexcept { return impl_->connections.empty(); }
 
 void Server::set_token(const Endpoint& address, std::string token) {
     if (const GatePtr gate = impl_->find(address)) gate->rules.set_token(std::move(token));
+}
+
+void Server::set_tls(const Endpoint& address,
+                     const std::shared_ptr<const net::TlsServerContext>& context) {
+    if (const GatePtr gate = impl_->find(address)) gate->tls = for_asio(context);
 }
 
 }  // namespace penstock::admin

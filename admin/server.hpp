@@ -12,6 +12,7 @@
 #include "base/log.hpp"
 #include "config/admin.hpp"
 #include "net/listen_socket.hpp"
+#include "net/tls_server.hpp"
 
 namespace penstock::admin {
 
@@ -21,6 +22,7 @@ struct Door {
     config::AdminListener listener;  // of one bind address each
     std::string token;               // "" = none
     bool optional = false;           // nobody asked for it: without it the program goes on
+    std::shared_ptr<const net::TlsServerContext> tls{};  // null = plain
 };
 
 /// Serves the API over HTTP/1.1, on the control thread. Bounded in every respect: connections,
@@ -57,7 +59,7 @@ public:
     void start();
     /// What was opened since start() is closed again.
     void withdraw();
-    /// configure() would succeed as far as its files and its group are concerned. The error is for
+    /// configure() would succeed as far as its group is concerned. The error is for
     /// the user.
     [[nodiscard]] static std::expected<void, std::string> check(const Door& door);
     /// The listener at the address that `door` has: from now on with these settings and token.
@@ -93,6 +95,9 @@ public:
     [[nodiscard]] std::vector<Endpoint> bound() const;
     /// From now on this is the token of the listener at that address, as it was given to open().
     void set_token(const Endpoint& address, std::string token);
+    /// The same of its certificate; connections stay as they are.
+    void set_tls(const Endpoint& address,
+                 const std::shared_ptr<const net::TlsServerContext>& context);
 
 private:
     struct Impl;

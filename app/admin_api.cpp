@@ -35,10 +35,11 @@ AdminApi::~AdminApi() { stop(); }
 
 std::expected<std::unique_ptr<AdminApi>, std::string> AdminApi::open(const Service::Parts& parts,
                                                                      const ConnectionLimit& limit,
+                                                                     const TlsContexts& tls,
                                                                      Inherited inherited) {
     std::unique_ptr<AdminApi> api(new AdminApi(parts, limit));
     const auto& settings = parts.server.config().admin;
-    auto doors = api->doors_of(settings);
+    auto doors = api->doors_of(settings, tls);
     if (!doors) return std::unexpected(doors.error());
     if (auto opened = api->open_new(*doors, settings, std::move(inherited)); !opened)
         return std::unexpected(opened.error());
@@ -47,7 +48,7 @@ std::expected<std::unique_ptr<AdminApi>, std::string> AdminApi::open(const Servi
 }
 
 std::expected<std::vector<admin::Door>, std::string> AdminApi::doors_of(
-    const config::Admin& settings) {
+    const config::Admin& settings, const TlsContexts& tls) {
     std::vector<admin::Door> doors;
     for (const auto& listener : settings.listeners) {
         std::string token;
@@ -63,6 +64,7 @@ std::expected<std::vector<admin::Door>, std::string> AdminApi::doors_of(
                 continue;
             }
             admin::Door door{listener, token, is_below_runtime(address)};
+            if (!listener.tls.certificate.empty()) door.tls = tls.admin.at(name_of(listener));
             door.listener.bind = {*std::move(resolved)};
             doors.push_back(std::move(door));
         }
@@ -111,8 +113,9 @@ void AdminApi::start() {
     watch_tokens();
 }
 
-std::expected<AdminApi::Change, std::string> AdminApi::prepare(const config::Admin& settings) {
-    auto doors = doors_of(settings);
+std::expected<AdminApi::Change, std::string> AdminApi::prepare(const config::Admin& settings,
+                                                               const TlsContexts& tls) {
+    auto doors = doors_of(settings, tls);
     if (!doors) return std::unexpected(doors.error());
     for (const auto& door : *doors)
         if (auto usable = admin::Server::check(door); !usable)
@@ -155,6 +158,13 @@ void AdminApi::reload_token(const Endpoint& address) {
     if (!token) return parts_.log.error("admin: {}; the old token goes on counting", token.error());
     server_.set_token(address, *std::move(token));
     parts_.log.info("admin: the token of {} has changed", address.to_string());
+}
+
+void AdminApi::set_tls(const std::string& name,
+                       const std::shared_ptr<const net::TlsServerContext>& context) {
+    for (const auto& listener : parts_.server.config().admin.listeners)
+        if (name_of(listener) == name)
+            for (const auto& address : listener.bind) server_.set_tls(address, context);
 }
 
 void AdminApi::let_go() {

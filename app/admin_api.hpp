@@ -10,6 +10,7 @@
 
 #include "admin/server.hpp"
 #include "app/operations/service.hpp"
+#include "app/tls/material.hpp"
 #include "net/file_watch.hpp"
 
 namespace penstock::app {
@@ -24,7 +25,8 @@ public:
     /// Opens its listeners. A unix socket below $RUNTIME that cannot be made is a warning in the
     /// log, anything else an error for the user. What `parts` refers to must outlive the object.
     [[nodiscard]] static std::expected<std::unique_ptr<AdminApi>, std::string> open(
-        const Service::Parts& parts, const ConnectionLimit& limit, Inherited inherited = {});
+        const Service::Parts& parts, const ConnectionLimit& limit, const TlsContexts& tls,
+        Inherited inherited = {});
     ~AdminApi();
     AdminApi(const AdminApi&) = delete;
     AdminApi& operator=(const AdminApi&) = delete;
@@ -39,11 +41,16 @@ public:
         config::Admin settings;
     };
     /// The error is for the user, and leaves nothing behind.
-    [[nodiscard]] std::expected<Change, std::string> prepare(const config::Admin& settings);
+    [[nodiscard]] std::expected<Change, std::string> prepare(const config::Admin& settings,
+                                                             const TlsContexts& tls);
     /// What prepare() has opened is closed again.
     void withdraw();
     /// From now on. Listeners of addresses that stay keep their sockets and their clients.
     void apply(Change change);
+
+    /// The listener of that name (app/tls/material.hpp) shows another certificate from now on.
+    void set_tls(const std::string& name,
+                 const std::shared_ptr<const net::TlsServerContext>& context);
 
     /// Another process has the listeners' sockets: nobody is let in here any more.
     void let_go();
@@ -54,9 +61,9 @@ public:
 
 private:
     AdminApi(const Service::Parts& parts, const ConnectionLimit& limit);
-    /// The doors of these settings, with their tokens.
+    /// The doors of these settings, with their tokens and certificates.
     [[nodiscard]] std::expected<std::vector<admin::Door>, std::string> doors_of(
-        const config::Admin& settings);
+        const config::Admin& settings, const TlsContexts& tls);
     [[nodiscard]] std::expected<void, std::string> open_new(std::vector<admin::Door>& doors,
                                                             const config::Admin& settings,
                                                             Inherited inherited);

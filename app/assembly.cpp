@@ -60,7 +60,7 @@ std::expected<std::unique_ptr<Assembly>, StartFailure> Assembly::open(
     proxy->server = *std::move(server);
     proxy->old = std::make_unique<upgrade::OldProcesses>(context, log);
     auto admin = AdminApi::open({context, *proxy->server, *proxy->monitors, log}, capacity.limit,
-                                inheritance.take_admin_sockets());
+                                tls->contexts(), inheritance.take_admin_sockets());
     if (!admin) return failed(admin.error());
     proxy->admin = *std::move(admin);
     // As another user it could not any more. Where it cannot now, the sandbox says what is missing.
@@ -104,6 +104,8 @@ void Assembly::wire(boost::asio::io_context& context) {
     tls_files->on_upstream([this](const std::string& upstream, const auto& changed) {
         monitors->set_tls(upstream, changed);
     });
+    tls_files->on_admin(
+        [this](const std::string& door, const auto& changed) { admin->set_tls(door, changed); });
     service.set_tls_files(*tls_files);
     service.set_sandbox(sandbox);
     monitors->on_event([&service](const auto& upstream, const auto& event) {

@@ -157,13 +157,14 @@ void read_files(const std::string& file, Outcome& outcome) {
     }
     if (auto inputs = Monitors::read_inputs(config, tls->contexts()); !inputs)
         problems.push_back(problem_with(file, std::move(inputs.error())));
-    const auto add = [&outcome](const auto& owners) {
+    const auto add = [&outcome](const auto& owners, const std::string& prefix = {}) {
         for (const auto& [name, material] : owners)
             for (const auto& info : material.context->certificates())
-                outcome.certificates.push_back({name, info});
+                outcome.certificates.push_back({prefix + name, info});
     };
     add(tls->listeners);
     add(tls->upstreams);
+    add(tls->admin, "admin ");
     std::ranges::sort(outcome.certificates, {},
                       [](const Certificate& certificate) { return certificate.info.not_after; });
 }

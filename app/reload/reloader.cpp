@@ -236,7 +236,7 @@ std::expected<Reloader::Prepared, std::string> Reloader::prepare(const Candidate
         if (!log) return std::unexpected("cannot open the log: " + log.error());
         prepared.log = *std::move(log);
     }
-    auto doors = parts_.admin.prepare(candidate.effective->admin);
+    auto doors = parts_.admin.prepare(candidate.effective->admin, candidate.tls.contexts());
     if (!doors) return std::unexpected(doors.error());
     prepared.admin = *std::move(doors);
     auto server = parts_.server.prepare(candidate.effective);

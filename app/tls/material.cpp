@@ -6,6 +6,8 @@
 #include <system_error>
 #include <utility>
 
+#include <string.h>
+
 #include <fmt/format.h>
 
 #include "app/tls/secret_file.hpp"
@@ -103,10 +105,18 @@ std::vector<KeyPair> pairs_of(const std::vector<CertificateFile>& certificates, 
     return pairs;
 }
 
-std::vector<net::tls::TicketKey> ticket_keys_of(const std::vector<std::string>& paths,
-                                                Files& files) {
-    std::vector<net::tls::TicketKey> keys;
-    keys.reserve(paths.size());  // growing would leave copies behind
+using TicketKeyList = std::vector<net::tls::TicketKey>;
+
+void wipe(net::tls::TicketKey& key) noexcept { ::explicit_bzero(&key, sizeof key); }
+
+std::shared_ptr<const TicketKeyList> ticket_keys_of(const std::vector<std::string>& paths,
+                                                    Files& files) {
+    if (paths.empty()) return nullptr;
+    const std::shared_ptr<TicketKeyList> keys(new TicketKeyList, [](TicketKeyList* dropped) {
+        for (auto& key : *dropped) wipe(key);
+        delete dropped;
+    });
+    keys->reserve(paths.size());  // growing would leave copies behind
     for (const auto& path : paths) {
         std::string bytes = files.secret(path);
         if (!files.problem().empty()) break;
@@ -116,7 +126,8 @@ std::vector<net::tls::TicketKey> ticket_keys_of(const std::vector<std::string>& 
             files.fail(fmt::format("{}: {}", path, key.error()));
             break;
         }
-        keys.push_back(*key);
+        keys->push_back(*key);
+        wipe(*key);
     }
     return keys;
 }
@@ -222,17 +233,20 @@ TlsContexts TlsMaterial::contexts() const {
         contexts.listeners.emplace(name, material.context);
     for (const auto& [name, material] : upstreams)
         contexts.upstreams.emplace(name, material.context);
+    for (const auto& [name, material] : admin) contexts.admin.emplace(name, material.context);
     return contexts;
 }
 
 std::vector<std::string> TlsMaterial::warnings() const {
     std::vector<std::string> all;
-    for (const auto& [name, material] : listeners)
-        for (const auto& warning : material.warnings)
-            all.push_back(fmt::format("listener {}: {}", name, warning));
-    for (const auto& [name, material] : upstreams)
-        for (const auto& warning : material.warnings)
-            all.push_back(fmt::format("upstream {}: {}", name, warning));
+    const auto add = [&all](const auto& owners, std::string_view kind) {
+        for (const auto& [name, material] : owners)
+            for (const auto& warning : material.warnings)
+                all.push_back(fmt::format("{} {}: {}", kind, name, warning));
+    };
+    add(listeners, "listener");
+    add(upstreams, "upstream");
+    add(admin, "admin listener");
     return all;
 }
 
@@ -252,6 +266,22 @@ std::expected<ServerMaterial, std::string> load_server(const config::Listener& l
             files.fail(context.error());
     }
     for (auto& pair : options.certificates) net::tls::wipe(pair);
+    return complete(std::move(material), files, digest);
+}
+
+std::expected<AdminMaterial, std::string> load_admin(const AdminDoor& door, bool strict) {
+    const std::uint64_t digest = digest_of(tls_paths(door));
+    Files files(strict);
+    KeyPair pair = files.pair(door.tls.certificate, {.key = door.tls.key});
+    AdminMaterial material;
+    if (files.problem().empty()) {
+        auto context = net::TlsServerContext::make(pair);
+        if (context)
+            material.context = *std::move(context);
+        else
+            files.fail(context.error());
+    }
+    net::tls::wipe(pair);
     return complete(std::move(material), files, digest);
 }
 
@@ -302,6 +332,12 @@ std::expected<TlsMaterial, std::vector<std::string>> load_tls(const config::Conf
         else
             errors.push_back(fmt::format("upstream {}: {}", upstream.name, material.error()));
     }
+    for (const auto& door : admin_doors(config.admin)) {
+        if (auto material = load_admin(door, strict))
+            all.admin.emplace(door.name, *std::move(material));
+        else
+            errors.push_back(fmt::format("admin listener {}: {}", door.name, material.error()));
+    }
     if (!errors.empty()) return std::unexpected(std::move(errors));
     return all;
 }
@@ -335,6 +371,24 @@ TlsPaths tls_paths(const config::Upstream& upstream) {
     add_path(upstream.tls->ca, paths);
     add_path(upstream.tls->crl, paths);
     return paths;
+}
+
+TlsPaths tls_paths(const AdminDoor& door) {
+    TlsPaths paths;
+    add_path(door.tls.certificate, paths);
+    add_path(door.tls.key, paths);
+    return paths;
+}
+
+std::string name_of(const config::AdminListener& listener) {
+    return listener.bind.front().to_string();
+}
+
+std::vector<AdminDoor> admin_doors(const config::Admin& admin) {
+    std::vector<AdminDoor> doors;
+    for (const auto& listener : admin.listeners)
+        if (!listener.tls.certificate.empty()) doors.push_back({name_of(listener), listener.tls});
+    return doors;
 }
 
 }  // namespace penstock::app

@@ -12,13 +12,15 @@
 #include "config/config.hpp"
 #include "net/tls/context.hpp"
 #include "net/tls/ticket_keys.hpp"
+#include "net/tls_server.hpp"
 
 namespace penstock::app {
 
 /// What the files of one listener's TLS come to.
 struct ServerMaterial {
     std::shared_ptr<const net::tls::ServerContext> context{};
-    std::vector<net::tls::TicketKey> ticket_keys{};  // of its key files; empty = none
+    // Of its key files; null = none. Wiped with the last that has them.
+    std::shared_ptr<const std::vector<net::tls::TicketKey>> ticket_keys{};
     std::vector<std::string> warnings{};
     std::uint64_t digest = 0;  // of the contents of all files
 };
@@ -29,18 +31,34 @@ struct ClientMaterial {
     std::uint64_t digest = 0;
 };
 
+/// A listener of the admin API with TLS.
+struct AdminDoor {
+    std::string name{};  // the first of its addresses
+    config::AdminTls tls{};
+};
+[[nodiscard]] std::vector<AdminDoor> admin_doors(const config::Admin& admin);
+[[nodiscard]] std::string name_of(const config::AdminListener& listener);
+/// The same for one.
+struct AdminMaterial {
+    std::shared_ptr<const net::TlsServerContext> context{};
+    std::vector<std::string> warnings{};
+    std::uint64_t digest = 0;
+};
+
 /// By name; nothing where there is no TLS.
 struct TlsContexts {
     std::map<std::string, std::shared_ptr<const net::tls::ServerContext>> listeners{};
     std::map<std::string, std::shared_ptr<const net::tls::ClientContext>> upstreams{};
+    std::map<std::string, std::shared_ptr<const net::TlsServerContext>> admin{};
 };
 
 /// All contexts of a configuration, by listener and upstream, as far as they have TLS.
 struct TlsMaterial {
     std::map<std::string, ServerMaterial> listeners{};
     std::map<std::string, ClientMaterial> upstreams{};
+    std::map<std::string, AdminMaterial> admin{};
     [[nodiscard]] TlsContexts contexts() const;
-    /// `listener web: ...`; of both.
+    /// `listener web: ...`; of all.
     [[nodiscard]] std::vector<std::string> warnings() const;
 };
 
@@ -50,6 +68,8 @@ struct TlsMaterial {
     const config::Listener& listener, bool strict, TicketKeyBook& tickets);
 [[nodiscard]] std::expected<ClientMaterial, std::string> load_client(
     const config::Upstream& upstream, bool strict);
+[[nodiscard]] std::expected<AdminMaterial, std::string> load_admin(const AdminDoor& door,
+                                                                   bool strict);
 /// All errors, each naming the listener or upstream.
 [[nodiscard]] std::expected<TlsMaterial, std::vector<std::string>> load_tls(
     const config::Config& config, TicketKeyBook& tickets);
@@ -65,6 +85,7 @@ struct TlsPaths {
 };
 [[nodiscard]] TlsPaths tls_paths(const config::Listener& listener);
 [[nodiscard]] TlsPaths tls_paths(const config::Upstream& upstream);
+[[nodiscard]] TlsPaths tls_paths(const AdminDoor& door);
 /// Of their contents; whether a file can be read counts as well. Any thread.
 [[nodiscard]] std::uint64_t digest_of(const TlsPaths& paths);
 

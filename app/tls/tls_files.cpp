@@ -16,6 +16,12 @@ constexpr unsigned hours_of_a_day = 24;
 
 constexpr std::string_view kind_of(const config::Listener&) { return "listener"; }
 constexpr std::string_view kind_of(const config::Upstream&) { return "upstream"; }
+constexpr std::string_view kind_of(const AdminDoor&) { return "admin listener"; }
+
+// Wiped by whoever takes them.
+std::vector<net::tls::TicketKey> keys_in(const ServerMaterial& material) {
+    return material.ticket_keys ? *material.ticket_keys : std::vector<net::tls::TicketKey>();
+}
 
 }  // namespace
 
@@ -41,6 +47,7 @@ void TlsFiles::stop() {
 void TlsFiles::follow(const ConfigPtr& config, TlsMaterial loaded) {
     listeners_.clear();
     upstreams_.clear();
+    admin_.clear();
     const bool strict = config->process.strict_permissions;
     for (const auto& listener : config->listeners) {
         if (!listener.tls) continue;
@@ -49,7 +56,7 @@ void TlsFiles::follow(const ConfigPtr& config, TlsMaterial loaded) {
                  .in_force = std::move(loaded.listeners.at(listener.name)),
                  .strict = strict};
         const auto keys = tickets_.of(listener.name);
-        keys->use_shared(owner.in_force.ticket_keys);
+        keys->use_shared(keys_in(owner.in_force));
         keys->rotate_if_due(SteadyClock().now());  // from now on their age is known
     }
     for (const auto& upstream : config->upstreams) {
@@ -58,7 +65,11 @@ void TlsFiles::follow(const ConfigPtr& config, TlsMaterial loaded) {
                                      .in_force = std::move(loaded.upstreams.at(upstream.name)),
                                      .strict = strict};
     }
-    if (!builder_ && !(listeners_.empty() && upstreams_.empty())) {
+    for (const auto& door : admin_doors(config->admin))
+        admin_[door.name] = {.settings = std::make_shared<const AdminDoor>(door),
+                             .in_force = std::move(loaded.admin.at(door.name)),
+                             .strict = strict};
+    if (!builder_ && !(listeners_.empty() && upstreams_.empty() && admin_.empty())) {
         builder_.emplace(1);
         boost::asio::post(*builder_, block_signals);
         wait_an_hour();
@@ -91,12 +102,14 @@ void TlsFiles::keep_unchanged(TlsMaterial& loaded, const config::Config& config)
 void TlsFiles::look_again() {
     for (const auto& [name, owner] : listeners_) reload(listeners_, name);
     for (const auto& [name, owner] : upstreams_) reload(upstreams_, name);
+    for (const auto& [name, owner] : admin_) reload(admin_, name);
 }
 
 void TlsFiles::watch_all() {
     watch_.clear();
     watch(listeners_);
     watch(upstreams_);
+    watch(admin_);
 }
 
 template <typename Owners>
@@ -125,6 +138,11 @@ std::expected<ServerMaterial, std::string> TlsFiles::load(const config::Listener
 std::expected<ClientMaterial, std::string> TlsFiles::load(const config::Upstream& upstream,
                                                           bool strict, TicketKeyBook&) {
     return load_client(upstream, strict);
+}
+
+std::expected<AdminMaterial, std::string> TlsFiles::load(const AdminDoor& door, bool strict,
+                                                         TicketKeyBook&) {
+    return load_admin(door, strict);
 }
 
 template <typename Owners>
@@ -179,13 +197,17 @@ void TlsFiles::on_built(Owners& owners, const typename Owners::mapped_type::Sett
 }
 
 void TlsFiles::put_in_force(const std::string& name, const ServerMaterial& material) {
-    tickets_.of(name)->use_shared(material.ticket_keys);
+    tickets_.of(name)->use_shared(keys_in(material));
     server_.set_tls(name, material.context);
 }
 
 void TlsFiles::put_in_force(const std::string& name, const ClientMaterial& material) {
     server_.set_upstream_tls(name, material.context);
     if (on_upstream_) on_upstream_(name, material.context);
+}
+
+void TlsFiles::put_in_force(const std::string& name, const AdminMaterial& material) {
+    if (on_admin_) on_admin_(name, material.context);
 }
 
 void TlsFiles::wait_an_hour() {
@@ -207,13 +229,14 @@ void TlsFiles::look_at_certificates() {
 
 std::vector<TlsFiles::Certificate> TlsFiles::certificates() const {
     std::vector<Certificate> all;
-    const auto add = [&all](const auto& owners, bool listeners) {
+    const auto add = [&all](const auto& owners, bool listeners, const std::string& prefix = {}) {
         for (const auto& [name, owner] : owners)
             for (const auto& info : owner.in_force.context->certificates())
-                all.push_back({name, listeners, info});
+                all.push_back({prefix + name, listeners, info});
     };
     add(listeners_, true);
     add(upstreams_, false);
+    add(admin_, false, "admin ");
     return all;
 }
 

@@ -51,9 +51,14 @@ public:
                                           const std::shared_ptr<const net::tls::ClientContext>&)>;
     void on_upstream(OnUpstream handler) { on_upstream_ = std::move(handler); }
 
-    /// Every certificate in force, with the listener or upstream that it belongs to.
+    /// Told of the context that the admin API's listener of that name has from now on.
+    using OnAdmin = std::function<void(const std::string& door,
+                                       const std::shared_ptr<const net::TlsServerContext>&)>;
+    void on_admin(OnAdmin handler) { on_admin_ = std::move(handler); }
+
+    /// Every certificate in force, with whom it belongs to.
     struct Certificate {
-        std::string owner;
+        std::string owner;  // a listener or upstream; `admin ADDRESS`
         bool of_listener = false;
         net::tls::CertificateInfo info;
     };
@@ -65,7 +70,7 @@ public:
     [[nodiscard]] std::string summary() const;
 
 private:
-    /// One listener or one upstream.
+    /// One listener, one upstream, or one of the admin API's listeners.
     template <typename Settings, typename Material>
     struct Owner {
         using SettingsPtr = std::shared_ptr<const Settings>;
@@ -77,6 +82,7 @@ private:
     };
     using ListenerOwner = Owner<config::Listener, ServerMaterial>;
     using UpstreamOwner = Owner<config::Upstream, ClientMaterial>;
+    using AdminOwner = Owner<AdminDoor, AdminMaterial>;
 
     void watch_all();
     template <typename Owners>
@@ -88,11 +94,15 @@ private:
         const config::Listener& listener, bool strict, TicketKeyBook& tickets);
     [[nodiscard]] static std::expected<ClientMaterial, std::string> load(
         const config::Upstream& upstream, bool strict, TicketKeyBook& tickets);
+    [[nodiscard]] static std::expected<AdminMaterial, std::string> load(const AdminDoor& door,
+                                                                        bool strict,
+                                                                        TicketKeyBook& tickets);
     template <typename Owners, typename Material>
     void on_built(Owners& owners, const typename Owners::mapped_type::SettingsPtr& settings,
                   std::expected<Material, std::string> built);
     void put_in_force(const std::string& name, const ServerMaterial& material);
     void put_in_force(const std::string& name, const ClientMaterial& material);
+    void put_in_force(const std::string& name, const AdminMaterial& material);
     void wait_an_hour();
     void look_at_certificates();
 
@@ -102,11 +112,13 @@ private:
     Logger& log_;
     std::map<std::string, ListenerOwner> listeners_;  // those with TLS
     std::map<std::string, UpstreamOwner> upstreams_;
+    std::map<std::string, AdminOwner> admin_;
     net::FileWatch watch_;
     boost::asio::steady_timer hour_;
     unsigned hours_ = 0;
     OnChange on_change_;
     OnUpstream on_upstream_;
+    OnAdmin on_admin_;
     std::uint64_t taken_ = 0;
     std::uint64_t rejected_ = 0;
     bool stopped_ = false;

@@ -30,7 +30,7 @@ inline ConfigText with_tcp(std::vector<std::string> backends, const std::string&
 }
 
 // The program logs where its API really listens.
-inline AdminClient tcp_admin(const ProxyProcess& proxy) {
+inline std::string tcp_admin_port(const ProxyProcess& proxy) {
     static const std::string head = "admin API on 127.0.0.1:";
     std::string port;
     wait_for([&] {
@@ -41,7 +41,10 @@ inline AdminClient tcp_admin(const ProxyProcess& proxy) {
         port = log.substr(begin, log.find(' ', begin) - begin);
         return true;
     });
-    return AdminClient("127.0.0.1:" + port);
+    return port;
+}
+inline AdminClient tcp_admin(const ProxyProcess& proxy) {
+    return AdminClient("127.0.0.1:" + tcp_admin_port(proxy));
 }
 
 inline json::value get_json(const AdminClient& admin, const std::string& target) {

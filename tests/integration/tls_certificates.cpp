@@ -39,6 +39,13 @@ struct TlsCertificates : TlsScene {
         fs::permissions(fresh, fs::perms(0600));
         fs::rename(fresh, path);
     }
+    /// With the admin API over TLS, too.
+    [[nodiscard]] ConfigText with_admin_certificate(const Pair& pair) const {
+        return with_tcp({echo.text()},
+                        "bind = \"127.0.0.1:0\"\naccess = \"metrics\"\ntls = { cert = " +
+                            in_quotes(pair.cert_file) + ", key = " + in_quotes(pair.key_file) +
+                            " }\n");
+    }
     /// What `penstock check` says about this listener.
     [[nodiscard]] Finished check(const std::string& listener,
                                  const std::string& process = "workers = 1") const {
@@ -237,6 +244,67 @@ TEST_F(TlsCertificates, C9_key_with_another_password_and_then_the_password) {
     EXPECT_TRUE(wait_for([&] { return reloads(proxy, "success") == 1; })) << proxy.errors();
 }
 
+// ---- The admin API's own
+
+TEST_F(TlsCertificates, C9_that_of_the_admin_api_is_watched_like_the_others) {
+    const Pair own = pki.issue("admin", {.names = {"DNS:admin.example"}, .to_days = 20});
+    ProxyProcess proxy(with_admin_certificate(own));
+    const auto shown_by_admin = [&proxy, port = tcp_admin_port(proxy)] {
+        TlsClient client;
+        const bool open = client.open(Address::parse("127.0.0.1:" + port));
+        if (!open || !client.send("GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n") ||
+            client.receive_text(12) != "HTTP/1.1 200")
+            return std::int64_t{0};
+        return client.peer_serial();
+    };
+    EXPECT_EQ(shown_by_admin(), own.serial);
+    EXPECT_TRUE(proxy.says(own.cert_file + ": the certificate expires in 19 days"))
+        << proxy.errors();
+    const auto end = [&proxy] {
+        return metrics_of(proxy).sum("penstock_tls_certificate_not_after_timestamp_seconds",
+                                     {"owner=\"admin 127.0.0.1:0\""});
+    };
+    EXPECT_EQ(end(), static_cast<double>(own.not_after));
+    // Half of a pair changes nothing.
+    const Pair fresh = pki.issue("fresh", {.names = {"DNS:admin.example"}});
+    replace(own.key_file, fresh.key_pem);
+    ASSERT_TRUE(wait_for([&] { return reloads(proxy, "failure") >= 1; })) << proxy.errors();
+    EXPECT_EQ(shown_by_admin(), own.serial);
+    replace(own.cert_file, fresh.cert_pem);
+    EXPECT_TRUE(wait_for([&] { return shown_by_admin() == fresh.serial; })) << proxy.errors();
+    EXPECT_EQ(end(), static_cast<double>(fresh.not_after));
+}
+
+TEST_F(TlsCertificates, T1_that_of_the_admin_api_has_the_same_policy) {
+    const Pair own = pki.issue("admin", {.names = {"DNS:admin.example"}, .key = KeyKind::rsa});
+    ProxyProcess proxy(with_admin_certificate(own));
+    const auto admin = Address::parse("127.0.0.1:" + tcp_admin_port(proxy));
+    TlsClientOptions options{.max_version = TlsVersion::tls12};
+    TlsClient usual(options);
+    EXPECT_TRUE(usual.open(admin)) << usual.error();
+    for (const char* ciphers : {"AES128-SHA256", "ECDHE-RSA-AES128-SHA256", "AES128-GCM-SHA256"}) {
+        options.ciphers = ciphers;
+        TlsClient client(options);
+        EXPECT_FALSE(client.open(admin)) << ciphers;
+        EXPECT_EQ(client.alert(), alerts::handshake_failure) << ciphers;
+    }
+}
+
+TEST_F(TlsCertificates, C2_key_of_the_admin_api_is_looked_at_like_the_others) {
+    const Pair own = pki.issue("admin", {.names = {"DNS:admin.example"}});
+    fs::permissions(own.key_file, fs::perms(0644));
+    ConfigText config = with_admin_certificate(own);
+    config.admin.erase(0, config.admin.rfind("[[admin.listener]]"));  // the unix socket
+    for (const bool strict : {false, true}) {
+        config.process = strict ? "workers = 1\nstrict_permissions = true" : "workers = 1";
+        config.access_log = "target = \"off\"";
+        const Finished done =
+            run_penstock({"check", "-c", files.write("check.toml", config.toml())});
+        EXPECT_EQ(done.exit_status, strict ? 2 : 0) << done.errors;
+        EXPECT_NE((done.errors + done.output).find(own.key_file), std::string::npos) << done.errors;
+    }
+}
+
 TEST_F(TlsCertificates, C9_bad_certificate_changes_nothing) {
     ProxyProcess proxy(terminating());
     replace(a.cert_file, a.cert_pem.substr(0, a.cert_pem.size() / 3));
@@ -431,10 +499,15 @@ TEST_F(TlsCertificates, H8_texts_of_keys_do_not_stay_in_memory) {
     const Pair fresh = pki.issue("fresh", {.names = {"DNS:rsa"}, .key = KeyKind::rsa});
     add(fresh.key_pem);
     marks.push_back(mark_of(random_key('b')));
+    marks.push_back(random_key('a').substr(16, 32));  // what is out of use is nowhere
     replace(rsa.key_file, fresh.key_pem);
     replace(rsa.cert_file, fresh.cert_pem);
     replace(tickets, random_key('b'));
     ASSERT_TRUE(comes_to_show(proxy, fresh)) << proxy.errors();
+    ASSERT_TRUE(wait_for([&] {
+        return private_memory_of(proxy.pid()).find(random_key('a').substr(16, 32)) ==
+               std::string::npos;
+    }));
     expect_none("after a renewal");
 }
 

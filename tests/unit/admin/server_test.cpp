@@ -223,9 +223,6 @@ TEST_F(AdminDoors, settings_that_cannot_be_carried_out_change_nothing) {
     without_group.listener.socket_group = "no-such-group-here";
     EXPECT_TRUE(configure(without_group).contains("no-such-group-here"));
     EXPECT_EQ(fs::status(directory.path("a.sock")).permissions(), fs::perms(0600));
-    admin::Door without_certificate = door_at(unix_address("a.sock"), config::AdminAccess::metrics);
-    without_certificate.listener.tls = {directory.path("none.pem"), directory.path("none.key")};
-    EXPECT_TRUE(configure(without_certificate).contains("none.pem"));
     EXPECT_EQ(status_at(address), 200);
 }
 

@@ -140,7 +140,7 @@ TEST_F(MaterialTest, the_digest_is_that_of_what_the_files_say) {
     listener.tls->session_ticket_key_files = {file("ticket.key", std::string(80, 'k'))};
     files_of("a", certificate);
     const auto with_tickets = load();
-    ASSERT_EQ(with_tickets->ticket_keys.size(), 1U);
+    ASSERT_EQ(with_tickets->ticket_keys->size(), 1U);
     EXPECT_NE(with_tickets->digest, digest);
     file("ticket.key", std::string(80, 'l'));
     EXPECT_NE(load()->digest, with_tickets->digest);
