@@ -6,8 +6,6 @@
 #include <system_error>
 #include <utility>
 
-#include <string.h>
-
 #include <fmt/format.h>
 
 #include "app/tls/secret_file.hpp"
@@ -107,7 +105,7 @@ std::vector<KeyPair> pairs_of(const std::vector<CertificateFile>& certificates, 
 
 using TicketKeyList = std::vector<net::tls::TicketKey>;
 
-void wipe(net::tls::TicketKey& key) noexcept { ::explicit_bzero(&key, sizeof key); }
+void wipe(net::tls::TicketKey& key) noexcept { penstock::wipe(&key, sizeof key); }
 
 std::shared_ptr<const TicketKeyList> ticket_keys_of(const std::vector<std::string>& paths,
                                                     Files& files) {
