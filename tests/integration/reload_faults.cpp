@@ -1,4 +1,5 @@
 // Reloads that cannot be carried out: all or nothing, and the old configuration serves.
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>

@@ -164,7 +164,8 @@ Ports ports_in_the_metrics(const ProxyProcess& proxy, const std::string& upstrea
     const std::string start =
         "penstock_source_ports_in_use{upstream=\"" + upstream + "\",address=\"";
     Ports ports;
-    for (const auto& [sample, value] : metrics_of(proxy).samples())
+    const MetricsPage page = metrics_of(proxy);
+    for (const auto& [sample, value] : page.samples())
         if (sample.starts_with(start))
             ports[sample.substr(start.size(), sample.size() - start.size() - 2)] =
                 static_cast<int>(value);
