@@ -141,7 +141,7 @@ int give_up(Inheritance& inheritance, const std::string& message, int status) {
 // A pipe may stay open for ever, and who waits for its end hears no signal: until then, while
 // nothing has been started, they do what they do to any program.
 config::LoadResult load_stoppable(ControlLoop& loop, const std::string& file) {
-    const bool waits = config::piped_descriptor(file).has_value();
+    const bool waits = file == "-" || config::piped_descriptor(file).has_value();
     if (waits)
         for (const int signal : {SIGTERM, SIGINT}) loop.signals.remove(signal);
     auto loaded = load_configuration(file);

@@ -54,9 +54,12 @@ void Server::apply(Change change, std::function<void()> done) {
     for (std::size_t i = 0; i < workers_.size(); ++i) {
         updates[i].sockets = sockets_.update_for(i, *config_);
         workers_[i]->send(
-            [&worker = *workers_[i], left, done, update = std::move(updates[i])]() mutable {
+            [this, &worker = *workers_[i], left, done, update = std::move(updates[i])]() mutable {
                 worker.apply(std::move(update));
-                if (left->fetch_sub(1) == 1) done();
+                if (left->fetch_sub(1) != 1) return;
+                // What was handed over by workers that were behind is in the mail before this.
+                for (const auto& each : workers_) each->send([&each = *each] { each.let_leave(); });
+                done();
             });
     }
     sockets_.settle();

@@ -55,6 +55,7 @@ void Worker::run() {
 void Worker::finish() {
     loop_.wheel().cancel(*this);
     stop_accepting();
+    let_leave();
     for (auto& upstream : upstreams_)
         if (upstream->pool) upstream->pool->close();
     abort_all(CloseReason::drained);

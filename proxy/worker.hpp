@@ -69,6 +69,9 @@ public:
     /// Before run(), and then on the worker's thread: goes by another configuration. Live sessions
     /// keep what they came in by. `update` has fresh contexts for this worker alone.
     void apply(WorkerUpdate update);
+    /// Once all workers have applied it: upstreams that are not part of it have no backends any
+    /// more. Until then workers that are behind may hand over connections for them.
+    void let_leave();
     /// The part of it that is about sockets.
     void take_sockets(std::vector<WorkerUpdate::Socket> sockets);
 
@@ -216,6 +219,7 @@ private:
     IgnoreHangups ignore_hangups_;
     std::vector<UpstreamPtr> upstreams_;
     std::vector<ListenerPtr> listeners_;
+    std::vector<UpstreamPtr> leaving_;  // see let_leave()
     std::vector<ListenerPtr> left_listeners_;  // by the last change: one may be on its way to them
     std::vector<std::unique_ptr<Acceptor>> acceptors_;
     std::vector<std::unique_ptr<Acceptor>> stopped_acceptors_;  // until their coroutines have ended

@@ -45,7 +45,11 @@ void Worker::take_upstreams(std::vector<WorkerUpdate::Upstream>& upstreams) {
         if (upstream.pool) upstream.pool->on_availability();
         wake_waiting(upstream);
     }
-    for (auto& [shared, upstream] : before) leave(*upstream);
+    for (auto& [shared, upstream] : before) leaving_.push_back(std::move(upstream));
+}
+
+void Worker::let_leave() {
+    for (const auto& upstream : std::exchange(leaving_, {})) leave(*upstream);
 }
 
 // Warm connections of a pool with other figures are opened anew.

@@ -115,8 +115,11 @@ TEST_F(ProxyProtocol, limits_and_lists_are_about_the_true_client) {
     }));
     Socket neighbour = connect("203.0.113.67");
     EXPECT_TRUE(is_served(neighbour));
-    const std::string closes = example.follow("penstock closes --reason denied --limit 1");
-    EXPECT_NE(closes.find("203.0.113.66:"), closes.npos) << closes;
+    std::string closes;
+    EXPECT_TRUE(wait_for([&] {
+        closes = example.follow("penstock closes --reason denied --limit 1");
+        return closes.contains("203.0.113.66:");
+    })) << closes;
     const MetricsPage page = metrics_of(*proxy);
     EXPECT_EQ(
         page.value(R"(penstock_listener_refused_total{listener="web",reason="limit_source"})"), 1);

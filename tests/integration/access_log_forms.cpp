@@ -65,7 +65,7 @@ TEST(ProcessLogForm, json_is_one_object_a_line) {
     for (const std::string& line : lines) {
         const auto object = boost::json::parse(line).as_object();
         EXPECT_EQ(object.size(), 3U) << line;
-        EXPECT_EQ(object.at("level"), "info") << line;
+        EXPECT_TRUE(object.at("level") == "info" || object.at("level") == "warn") << line;
         EXPECT_FALSE(object.at("message").as_string().empty()) << line;
         const auto& time = object.at("time").as_string();
         EXPECT_EQ(time.size(), std::string_view("2024-01-01T00:00:00.000Z").size()) << line;

@@ -50,7 +50,7 @@ TEST(ReloadDrain, C6_a_backend_that_is_put_back_in_time_keeps_its_sessions) {
     const double counted = metrics_of(proxy).sum("penstock_backend_connections_total");
     ASSERT_TRUE(proxy.change_to(with_backends({{"c", &c}}, drain)));
     ASSERT_TRUE(proxy.change_to(with_backends({{"a", &a}, {"c", &c}}, drain)));
-    EXPECT_EQ(backend_of(proxy, "a").at("active"), 1) << "it is the same backend";
+    EXPECT_EQ(backend_of(proxy, "a").at("connections").at("active"), 1) << "it is the same backend";
     EXPECT_EQ(metrics_of(proxy).sum("penstock_backend_connections_total"), counted);
     // The end of the one that stays away tells that the time is over.
     EXPECT_TRUE(wait_for([&] { return b.open() == 0; }));
@@ -79,7 +79,7 @@ TEST(ReloadDrain, C6_an_upstream_that_is_put_back_in_time_keeps_its_sessions) {
     ASSERT_TRUE(proxy.change_to(less));
     EXPECT_NE(ended->wait_end(), End::open);
     EXPECT_TRUE(ping(*kept));
-    EXPECT_EQ(backend_of(proxy, "b0", "back").at("active"), 1);
+    EXPECT_EQ(backend_of(proxy, "b0", "back").at("connections").at("active"), 1);
     EXPECT_TRUE(echo_once(proxy.addresses_now("back").at(0)));
 }
 

@@ -486,6 +486,36 @@ TEST_F(TwoWorkers, a_connection_handed_to_one_that_knows_the_listener_no_more_is
     stop(one, other);
 }
 
+// The socket goes on under another name, and the upstream goes: clients that the first one has
+// accepted before it heard of it are served as they would have been.
+TEST_F(TwoWorkers, a_connection_handed_to_one_whose_upstream_has_left_is_served) {
+    const Endpoint address = front.sockets[0].bound();
+    auto complete = update(0, true);
+    complete.sockets.push_back({front.sockets[0].fd(), 0, front.sockets[0].take_fd()});
+    first.apply(std::move(complete));
+    second.apply(update(1, true));
+    second.apply(WorkerUpdate{});
+    for (int i = 0; i < 16; ++i) shared.loads.add(0);
+    std::thread one([this] { first.run(); });
+    std::thread other([this] { second.run(); });
+    {
+        const UniqueFd client = RunningWorker::connect_to(address);
+        pollfd wait{backends.sockets[0].fd(), POLLIN, 0};
+        ASSERT_EQ(::poll(&wait, 1, 20'000), 1);
+        const UniqueFd server(::accept4(backends.sockets[0].fd(), nullptr, nullptr, SOCK_CLOEXEC));
+        EXPECT_TRUE(arrives(client, server));
+    }
+    // Once everybody has heard of it nobody can come any more.
+    second.send([this] { second.let_leave(); });
+    EXPECT_NE(end_of(RunningWorker::connect_to(address)), End::nothing);
+    EXPECT_TRUE(until([&] {
+        return listener_figures(*web->account)
+                   .routes.at(0)
+                   .totals.closed[std::to_underlying(CloseReason::no_backend)] == 1;
+    }));
+    stop(one, other);
+}
+
 TEST_F(TwoWorkers, a_connection_that_waits_for_its_listener_ends_with_the_worker) {
     const Endpoint address = front.sockets[0].bound();
     first.apply(update(0, false));

@@ -169,6 +169,7 @@ public:
     void apply(WorkerUpdate update) {
         on_worker([&] {
             worker.apply(std::move(update));
+            worker.let_leave();
             return 0;
         });
     }
