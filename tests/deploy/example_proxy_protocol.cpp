@@ -109,6 +109,8 @@ TEST_F(ProxyProtocol, limits_and_lists_are_about_the_true_client) {
     EXPECT_TRUE(is_served(welcome));
     example.follow("echo 203.0.113.66 >> /etc/penstock/blocked.txt",
                    {{"/etc/penstock", example.directory().path()}});
+    // Not by asking again and again: who comes too often is refused for that.
+    EXPECT_TRUE(proxy->says("to deny are in force")) << proxy->errors();
     EXPECT_TRUE(wait_for([&] {
         Socket again = connect("203.0.113.66");
         return !is_served(again);
