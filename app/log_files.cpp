@@ -15,15 +15,15 @@ namespace penstock::app {
 
 namespace {
 
+constexpr mode_t log_mode = 0640;  // as whoever writes them makes them
+
 struct LogFile {
     const char* key;
     const std::string& path;
-    mode_t mode;  // as whoever writes it makes it
 };
 
 std::array<LogFile, 2> logs_of(const config::Config& config) {
-    return {{{"log.target", config.log.target, 0640},
-             {"access_log.target", config.access_log.target, 0640}}};
+    return {{{"log.target", config.log.target}, {"access_log.target", config.access_log.target}}};
 }
 
 bool is_file(const std::string& target) { return target.starts_with('/'); }
@@ -35,10 +35,10 @@ void make_log_files(const config::Config& config) noexcept {
     if (::geteuid() != 0 || config.process.user.empty()) return;
     const auto who = find_identity(config.process.user, config.process.group);
     if (!who) return;  // switch_user() says why
-    for (const auto& [key, path, mode] : logs_of(config)) {
+    for (const auto& [key, path] : logs_of(config)) {
         if (!is_file(path)) continue;
         const net::UniqueFd fd(
-            ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode));
+            ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, log_mode));
         // Where it fails, whoever opens it says so, or log_files_of_others().
         if (fd) static_cast<void>(::fchown(fd.get(), who->uid, who->gid) == 0);
     }
@@ -47,7 +47,7 @@ void make_log_files(const config::Config& config) noexcept {
 std::vector<std::string> log_files_of_others(const config::Config& config) {
     std::vector<std::string> sentences;
     if (config.process.user.empty()) return sentences;
-    for (const auto& [key, path, mode] : logs_of(config))
+    for (const auto& [key, path] : logs_of(config))
         if (is_file(path) && ::faccessat(AT_FDCWD, path.c_str(), W_OK, AT_EACCESS) != 0 &&
             errno == EACCES)
             sentences.push_back(fmt::format(

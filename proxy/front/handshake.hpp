@@ -48,7 +48,6 @@ net::Task<Handshaken> wait_for_handshake(net::tls::Stream& stream, net::Socket& 
         if (status == net::IoStatus::ok) co_return Handshaken::done;
         if (status == net::IoStatus::error || status == net::IoStatus::eof)
             co_return Handshaken::failed;
-        if (owner.now() >= deadline) co_return Handshaken::late;
         owner.wake_at(deadline);
         net::Latch& latch = status == net::IoStatus::want_write ? socket.writable : socket.readable;
         co_await latch.wait(Owner::role);
