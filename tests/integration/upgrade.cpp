@@ -236,6 +236,14 @@ TEST(FaultsU, U3_those_who_come_while_the_new_process_is_not_there_yet_wait) {
     for (Socket& client : clients) EXPECT_EQ(client.receive_text(5), "hello");
 }
 
+/// How many processes have said that they drain the one client that they have.
+std::size_t drains_of_one(const std::string& log) {
+    constexpr std::string_view words = "draining 1 connection:";
+    std::size_t found = 0;
+    for (auto at = log.find(words); at != std::string::npos; at = log.find(words, at + 1)) ++found;
+    return found;
+}
+
 // As many may have connections when an upgrade begins.
 TEST(FaultsU, U4_old_processes_are_no_more_than_is_allowed) {
     EchoServer echo;
@@ -251,6 +259,9 @@ TEST(FaultsU, U4_old_processes_are_no_more_than_is_allowed) {
         refused = post(proxy, "/api/v1/upgrade", "", 100s);
         if (refused.status != 200) break;
         proxy.follow_upgrade(refused.body.at("pid").to_number<pid_t>());
+        // Until the one before has let go of its sockets it may get the next client as well.
+        ASSERT_TRUE(wait_for([&] { return drains_of_one(proxy.errors()) == clients.size(); }))
+            << proxy.errors();
     }
     EXPECT_EQ(refused.status, 409) << refused.text;
     EXPECT_NE(refused.text.find("max_old_processes"), std::string::npos) << refused.text;
