@@ -7,7 +7,6 @@
 
 #include "app/diagnostics.hpp"
 #include "app/limits.hpp"
-#include "app/process.hpp"
 #include "config/peer_file.hpp"
 
 namespace penstock::app {
@@ -53,9 +52,7 @@ std::expected<AccessFiles::Loaded, std::string> AccessFiles::load(const config::
 AccessFiles::AccessFiles(boost::asio::io_context& context, Server& server, Logger& log)
     : context_(context), server_(server), log_(log), watch_(context, log) {}
 
-AccessFiles::~AccessFiles() {
-    if (builder_) builder_->join();
-}
+AccessFiles::~AccessFiles() { join(); }
 
 void AccessFiles::follow(const ConfigPtr& config, std::vector<Files> loaded) {
     watch_.clear();
@@ -73,17 +70,14 @@ void AccessFiles::follow(const ConfigPtr& config, std::vector<Files> loaded) {
 }
 
 void AccessFiles::reload(const std::string& name) {
-    if (!builder_) {
-        builder_.emplace(1);
-        boost::asio::post(*builder_, block_signals);
-    }
+    if (!builder_) builder_.emplace();
     Listener& listener = listeners_.at(name);
     if (listener.building) {
         listener.changed_again = true;
         return;
     }
     listener.building = true;
-    boost::asio::post(*builder_, [this, settings = listener.settings] {
+    builder_->run([this, settings = listener.settings] {
         Built built{read(*settings), nullptr};
         if (built.files) built.policy = proxy::AccessPolicy::make(*settings, *built.files);
         boost::asio::post(context_, [this, settings, done = std::move(built)]() mutable {

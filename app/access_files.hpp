@@ -10,8 +10,8 @@
 #include <vector>
 
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/thread_pool.hpp>
 
+#include "app/helper_thread.hpp"
 #include "app/server.hpp"
 #include "base/log.hpp"
 #include "config/config.hpp"
@@ -47,6 +47,10 @@ public:
     void follow(const ConfigPtr& config, std::vector<Files> loaded);
     /// Ends the watch, so that the io_context may run out of work.
     void stop() { watch_.stop(); }
+    /// After stop(): from now on no other thread posts anything for them.
+    void join() {
+        if (builder_) builder_->end();
+    }
     /// For the log: empty if no file ever changed.
     [[nodiscard]] std::string summary() const;
 
@@ -74,7 +78,7 @@ private:
     net::FileWatch watch_;
     std::uint64_t taken_ = 0;
     std::uint64_t rejected_ = 0;
-    std::optional<boost::asio::thread_pool> builder_;  // if there is any file
+    std::optional<HelperThread> builder_;  // if there is any file
 };
 
 }  // namespace penstock::app

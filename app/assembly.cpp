@@ -94,6 +94,14 @@ void Assembly::make_changers(const Origin& origin, boost::asio::io_context& cont
                                      origin.manager, *origin.program, origin.launcher});
 }
 
+void Assembly::join() {
+    server->join();
+    reloader->join();
+    access_files->join();
+    tls_files->join();
+    monitors->join();
+}
+
 void Assembly::wire(boost::asio::io_context& context) {
     auto& service = admin->service();
     service.set_reloader(*reloader);

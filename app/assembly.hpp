@@ -57,6 +57,10 @@ struct Assembly {
         const Origin& origin, const Capacity& capacity, boost::asio::io_context& context,
         net::ProcessLog& log, Inheritance& inheritance);
 
+    /// Ends all other threads. Nothing is posted to the loop any more, so that what waits there can
+    /// be destroyed.
+    void join();
+
     sandbox::Sandbox sandbox;  // none until everything is open
     TicketKeyBook ticket_keys;
     std::unique_ptr<Monitors> monitors;

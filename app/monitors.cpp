@@ -10,7 +10,6 @@
 #include "app/limits.hpp"
 #include "app/monitor_options.hpp"
 #include "app/password_file.hpp"
-#include "app/process.hpp"
 
 namespace penstock::app {
 
@@ -61,17 +60,16 @@ Monitors::Monitors(asio::io_context& context, const config::Config& config, cons
       workers_(workers),
       log_(log),
       gate_(context),
-      shared_{context, builder_, gate_, log},
+      shared_{context, builder_.pool(), gate_, log},
       inputs_(inputs),
       passwords_(context, log),
       heartbeat_(context),
       stalls_(stall_log_pause) {
-    asio::post(builder_, block_signals);
     for (const auto& upstream : config.upstreams)
         upstreams_.push_back({upstream.name, make(config, upstream, inputs)});
 }
 
-Monitors::~Monitors() { builder_.join(); }
+Monitors::~Monitors() { join(); }
 
 std::unique_ptr<health::Probe> Monitors::probe_of(const config::Upstream& upstream,
                                                   const Inputs& inputs) const {

@@ -10,8 +10,8 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/thread_pool.hpp>
 
+#include "app/helper_thread.hpp"
 #include "app/server.hpp"
 #include "app/tls/material.hpp"
 #include "app/upstream_plane.hpp"
@@ -108,7 +108,9 @@ public:
     void on_backends(std::function<void(const std::string& upstream)> handler) {
         shared_.on_backends = std::move(handler);
     }
-    [[nodiscard]] boost::asio::thread_pool& builder() noexcept { return builder_; }
+    [[nodiscard]] boost::asio::thread_pool& builder() noexcept { return builder_.pool(); }
+    /// After stop(): from now on no other thread posts anything for them.
+    void join() { builder_.end(); }
     /// Backends that have left and have sessions yet, to be held while make_fresh() may find them
     /// again.
     [[nodiscard]] std::vector<std::shared_ptr<balancer::Backend>> departed() const {
@@ -148,7 +150,7 @@ private:
     boost::asio::io_context& context_;
     std::size_t workers_;
     Logger& log_;
-    boost::asio::thread_pool builder_{1};
+    HelperThread builder_;
     health::CheckGate gate_;
     health::MonitorShared shared_;
     Server* server_ = nullptr;

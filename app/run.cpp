@@ -79,7 +79,11 @@ bool await_verdicts(ControlLoop& loop, Monitors& monitors, Logger& log) {
 // At the end of its scope nothing waits in the loop any more.
 struct AbandonedAtEnd {
     ControlLoop& loop;
-    ~AbandonedAtEnd() { loop.abandon(); }
+    Assembly& proxy;
+    ~AbandonedAtEnd() {
+        proxy.join();
+        loop.abandon();
+    }
 };
 
 // Until a graceful stop has ended.
@@ -87,7 +91,7 @@ void operate(const ServiceManager& manager, ControlLoop& loop, net::ProcessLog& 
              Assembly& proxy) {
     Control control({loop.context, loop.signals, *proxy.server, *proxy.reloader,
                      proxy.upgrader.get(), *proxy.old, *proxy.admin, manager, log});
-    const AbandonedAtEnd before_control{loop};
+    const AbandonedAtEnd before_control{loop, proxy};
     if (proxy.upgrader) proxy.upgrader->on_replaced([&control] { control.retire(); });
     control.ping_service_manager();
     boost::asio::co_spawn(loop.context, control.run(), [&](std::exception_ptr error) {
@@ -193,7 +197,7 @@ int serve(const Origin& origin, ControlLoop& loop, net::ProcessLog& log, Inherit
     auto opened = Assembly::open(origin, *capacity, loop.context, log, inheritance);
     if (!opened) return give_up(inheritance, opened.error().message, opened.error().status);
     Assembly& proxy = **opened;
-    const AbandonedAtEnd before_proxy{loop};
+    const AbandonedAtEnd before_proxy{loop, proxy};
     for (const auto& sentence : log_files_of_others(*origin.config)) log.warn("{}", sentence);
     const bool takes_over = inheritance.takes_over();
     if (auto confined = enter_sandbox(origin, proxy, log); !confined) {

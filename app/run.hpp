@@ -39,7 +39,7 @@ public:
     ~ControlLoop();
 
     /// Destroys what still waits in the loop, coroutines among it: to be called while what they
-    /// refer to lives. Nothing runs in it afterwards.
+    /// refer to lives, and when no other thread may post anything. Nothing runs in it afterwards.
     void abandon() { context.shutdown(); }
 
     Context context{1};

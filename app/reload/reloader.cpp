@@ -14,7 +14,6 @@
 #include "app/diagnostics.hpp"
 #include "app/limits.hpp"
 #include "app/log_options.hpp"
-#include "app/process.hpp"
 #include "app/reload/off_thread.hpp"
 
 namespace penstock::app {
@@ -51,11 +50,10 @@ Reloader::Reloader(const Parts& parts, std::string file, std::vector<std::string
       turn_(parts.context),
       last_{.time = wall_now()},
       last_success_(last_.time) {
-    asio::post(reader_, block_signals);
     files_.follow(files, {}, true);
 }
 
-Reloader::~Reloader() { reader_.join(); }
+Reloader::~Reloader() = default;
 
 void Reloader::stop() {
     stopped_ = true;
@@ -80,7 +78,7 @@ void Reloader::give_turn() {
 
 awaitable<Candidate> Reloader::read(admin::PlanRequest request) {
     auto reading =
-        off_thread(parts_.context, reader_,
+        off_thread(parts_.context, reader_.pool(),
                    [asked = std::move(request), file = file_, running = parts_.server.config_ptr(),
                     &tickets = parts_.ticket_keys, &sandbox = parts_.sandbox] {
                        return read_candidate(asked, file, running, tickets, sandbox);
@@ -109,7 +107,7 @@ awaitable<Plan> Reloader::plan_of(const Candidate& candidate) {
     Plan plan;
     if (candidate.valid()) {
         auto making = off_thread(
-            parts_.context, reader_,
+            parts_.context, reader_.pool(),
             [running = parts_.server.config_ptr(), wanted = candidate.wanted,
              live = live_state(candidate)] { return make_plan(*running, *wanted, live); });
         plan = co_await std::move(making);

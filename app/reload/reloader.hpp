@@ -11,12 +11,12 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/thread_pool.hpp>
 
 #include "admin/model.hpp"
 #include "admin/operations.hpp"
 #include "app/access_files.hpp"
 #include "app/admin_api.hpp"
+#include "app/helper_thread.hpp"
 #include "app/monitors.hpp"
 #include "app/reload/candidate.hpp"
 #include "app/reload/followed_files.hpp"
@@ -63,6 +63,8 @@ public:
     void request(std::string actor);
     /// Nothing is changed any more; what is under way ends.
     void stop();
+    /// After stop(): from now on no other thread posts anything for it.
+    void join() { reader_.end(); }
 
     /// Nothing changes the configuration while somebody has the turn. It is given back when it is
     /// destroyed.
@@ -119,7 +121,7 @@ private:
     FollowedFiles files_;
     boost::asio::steady_timer turn_;
     // Files may be on a disk that hangs: nothing else waits for that.
-    boost::asio::thread_pool reader_{1};
+    HelperThread reader_;
     bool busy_ = false;
     bool requested_ = false;
     std::string requester_;

@@ -6,7 +6,6 @@
 #include <fmt/format.h>
 
 #include "app/limits.hpp"
-#include "app/process.hpp"
 
 namespace penstock::app {
 
@@ -34,9 +33,7 @@ TlsFiles::TlsFiles(boost::asio::io_context& context, Server& server, TicketKeyBo
       watch_(context, log),
       hour_(context) {}
 
-TlsFiles::~TlsFiles() {
-    if (builder_) builder_->join();
-}
+TlsFiles::~TlsFiles() { join(); }
 
 void TlsFiles::stop() {
     stopped_ = true;
@@ -70,8 +67,7 @@ void TlsFiles::follow(const ConfigPtr& config, TlsMaterial loaded) {
                              .in_force = std::move(loaded.admin.at(door.name)),
                              .strict = strict};
     if (!builder_ && !(listeners_.empty() && upstreams_.empty() && admin_.empty())) {
-        builder_.emplace(1);
-        boost::asio::post(*builder_, block_signals);
+        builder_.emplace();
         wait_an_hour();
     }
     watch_all();
@@ -152,7 +148,7 @@ void TlsFiles::reload(Owners& owners, const std::string& name) {
         owner.changed_again = true;
         return;
     }
-    boost::asio::post(*builder_, [this, &owners, settings = owner.settings, strict = owner.strict,
+    builder_->run([this, &owners, settings = owner.settings, strict = owner.strict,
                                   known = owner.in_force.digest] {
         decltype(load(*settings, strict, tickets_)) built;
         try {

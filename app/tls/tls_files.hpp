@@ -10,8 +10,8 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/thread_pool.hpp>
 
+#include "app/helper_thread.hpp"
 #include "app/server.hpp"
 #include "app/tls/material.hpp"
 #include "base/log.hpp"
@@ -42,6 +42,10 @@ public:
     /// Ends the watch, so that the io_context may run out of work. What is being built may still be
     /// handed to it: the object must live until the io_context has stopped.
     void stop();
+    /// After stop(): from now on no other thread posts anything for them.
+    void join() {
+        if (builder_) builder_->end();
+    }
 
     /// Told of each change that was taken or rejected, in words.
     using OnChange = std::function<void(const std::string& text)>;
@@ -122,7 +126,7 @@ private:
     std::uint64_t taken_ = 0;
     std::uint64_t rejected_ = 0;
     bool stopped_ = false;
-    std::optional<boost::asio::thread_pool> builder_;  // if there is any TLS
+    std::optional<HelperThread> builder_;  // if there is any TLS
 };
 
 }  // namespace penstock::app

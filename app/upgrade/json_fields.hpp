@@ -44,6 +44,8 @@ public:
     void operator()(std::string_view name, const T& value) {
         if (auto shown = json_of(value); !is_nothing(shown)) object_[name] = std::move(shown);
     }
+    /// A number whose absence says something else than zero.
+    void even_zero(std::string_view name, std::integral auto value) { object_[name] = value; }
     /// Counters of an enumeration, under the names of its values; those without a name count
     /// nothing.
     template <std::size_t n, typename NameOf>
@@ -122,6 +124,10 @@ public:
     template <typename T>
     void operator()(std::string_view name, T& value) const {
         if (const json::value* found = object_.if_contains(name)) read(*found, value);
+    }
+    template <std::integral T>
+    void even_zero(std::string_view name, T& value) const {
+        (*this)(name, value);
     }
     template <std::size_t n, typename NameOf>
     void by_name(std::string_view name, Counters<n>& counters, NameOf name_of) const {

@@ -134,7 +134,7 @@ void fields(A& archive, typename A::template Of<SessionsRequest>& request) {
     archive("backend", filter.backend);
     source_field(archive, filter.source);
     archive("older_ns", filter.older);
-    archive("limit", filter.limit);
+    archive.even_zero("limit", filter.limit);
 }
 
 template <typename A>

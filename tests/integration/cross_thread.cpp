@@ -274,6 +274,19 @@ TEST(CrossThread, term_while_connecting) {
         EXPECT_TRUE(line.reason == "drained" || line.reason == "client_gone") << line.raw;
 }
 
+// Files are read, and tables built, on other threads: what these have made may come when the loop
+// that wanted it is about to be destroyed.
+TEST(CrossThread, G1_a_stop_in_the_middle_of_a_reload) {
+    EchoServer echo;
+    for (int round = 0; round < 20; ++round) {
+        ProxyProcess proxy(one_service({echo.text()}));
+        proxy.signal(SIGHUP);
+        proxy.signal(SIGTERM);
+        const auto status = proxy.wait_exit();
+        EXPECT_TRUE(status && WIFEXITED(*status) && WEXITSTATUS(*status) == 0) << proxy.errors();
+    }
+}
+
 TEST(CrossThread, second_term_under_load) {
     Ledger ledger;
     ChaosBackend backend(scripts::keyed(ledger, {.send = 1 << 20}));

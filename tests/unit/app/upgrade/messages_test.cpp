@@ -237,6 +237,7 @@ TEST(Messages, bring_answers_and_questions) {
     EXPECT_EQ(request.filter.source->to_string(), "10.0.0.0/8");
     EXPECT_EQ(request.filter.older, seconds(30));
     EXPECT_EQ(request.filter.limit, 77U);
+    EXPECT_EQ(through(SessionsRequest{9, {.limit = 0}}).filter.limit, 0U);
     const json::array sessions{json::object{{"id", "1"}, {"sni", nullptr}}, json::object{}};
     const auto answer = through(SessionsAnswer{9, sessions});
     EXPECT_EQ(answer.number, 9U);
