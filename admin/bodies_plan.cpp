@@ -24,10 +24,12 @@ json::value text_or_null(const std::string& text) {
 }
 
 json::object to_json(const PlannedChange& change) {
-    return {{"op", name_of(change.op)},        {"what", change.what},
-            {"key", text_or_null(change.key)}, {"from", text_or_null(change.from)},
-            {"to", text_or_null(change.to)},   {"effect", text_or_null(change.effect)},
-            {"sessions", change.sessions}};
+    json::object object{{"op", name_of(change.op)},        {"what", change.what},
+                        {"key", text_or_null(change.key)}, {"from", text_or_null(change.from)},
+                        {"to", text_or_null(change.to)},   {"effect", text_or_null(change.effect)},
+                        {"sessions", change.sessions}};
+    if (!change.balance.empty()) object["balance"] = change.balance;
+    return object;
 }
 
 json::object to_json(const config::Diagnostic& problem) {

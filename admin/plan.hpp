@@ -27,6 +27,7 @@ struct PlannedChange {
     std::string to{};
     std::string effect{};  // in words: `new connections only`, `slow start 30s`
     std::uint64_t sessions = 0;  // live ones that this ends, now or by and by
+    std::string balance{};  // the upstream's policy, where `effect` tells what follows from it
 };
 
 struct Plan {

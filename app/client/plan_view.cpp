@@ -26,10 +26,12 @@ struct Change {
     std::optional<std::string> from;
     std::optional<std::string> to;
     std::string effect;
+    std::string balance;  // the owner's policy, where it matters; "" = it does not
 };
 
 struct Group {
     std::string owner;
+    std::string balance{};
     const Change* itself = nullptr;  // the change that is about the owner as a whole
     std::vector<const Change*> members{};
 };
@@ -80,7 +82,8 @@ Change read(const json::value& value) {
                   .label = {},
                   .from = value_of(value, "from"),
                   .to = value_of(value, "to"),
-                  .effect = {}};
+                  .effect = {},
+                  .balance = text_or(value, "balance", "")};
     std::tie(change.owner, change.label) = split_what(text_or(value, "what", "?"));
     change.effect = effect_of(value, change.op);
     const auto key = text_or(value, "key", "");
@@ -103,6 +106,7 @@ std::vector<Group> grouped(const std::vector<Change>& changes) {
             group != groups.end() && change.label.empty() && group->itself != nullptr;
         if (change.owner.empty() || group == groups.end() || is_taken)
             group = groups.insert(groups.end(), Group{.owner = change.owner});
+        if (!change.balance.empty()) group->balance = change.balance;
         if (change.label.empty())
             group->itself = &change;
         else
@@ -146,10 +150,11 @@ void add_group(Table& table, const Group& group) {
     std::size_t width = 0;  // of the names whose values stand in a column
     for (const auto* member : group.members)
         if (member->op == "change") width = std::max(width, display_width(member->label));
+    const auto name = group.owner + (group.balance.empty() ? "" : " (" + group.balance + ")");
     if (group.itself != nullptr)
-        add_line(table, "", group.owner, 0, *group.itself);
+        add_line(table, "", name, 0, *group.itself);
     else if (!group.owner.empty())
-        table.add({{"~ " + group.owner, Style::warning}, {}});
+        table.add({{"~ " + name, Style::warning}, {}});
     for (const auto* member : group.members)
         add_line(table, group.owner.empty() ? "" : indent, member->label, width, *member);
 }

@@ -71,6 +71,7 @@ void Service::beat() {
     if (parts_.server.running()) watchdog_.beat(now);
     sample(now, std::chrono::duration<double>(now - last_sample_).count());
     last_sample_ = now;
+    forget_gone(now);
     timer_.expires_at(to_asio(now + beat_interval));
     timer_.async_wait([this](const boost::system::error_code& error) {
         if (!error) beat();

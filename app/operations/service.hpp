@@ -182,6 +182,8 @@ private:
     void beat();
     void sample(TimePoint now, double elapsed_s);
     void follow_backends(TimePoint now);
+    /// Names in the counts of processes that have ended, which nobody knows any more.
+    void forget_gone(TimePoint now);
     void follow_backends_of(std::size_t upstream, TimePoint now);
     [[nodiscard]] std::optional<std::size_t> find_upstream(const std::string& name) const;
     [[nodiscard]] std::optional<std::size_t> find_listener(const std::string& name) const;
@@ -223,6 +225,7 @@ private:
     std::map<std::string, ListenerPace> listener_paces_;
     boost::asio::steady_timer timer_;
     TimePoint last_sample_{};
+    TimePoint last_forgetting_{};
     std::map<std::string, std::unique_ptr<Pause>> pauses_;  // by upstream
     std::map<std::string, SplitChange> splits_;  // by listener
     std::set<std::string> rebalancing_;  // upstreams whose sessions are about to move

@@ -12,6 +12,8 @@ namespace penstock::app {
 
 namespace {
 
+constexpr Duration forget_interval = std::chrono::minutes(1);
+
 void add_listener(Ledger& ledger, Gauges& gauges, const proxy::ListenerAccount& account) {
     auto figures = proxy::listener_figures(account);
     auto& entry = ledger.listeners[account.name];
@@ -205,6 +207,12 @@ void add_names(const std::vector<View>& present, std::vector<View>& departed,
 }
 
 }  // namespace
+
+void Service::forget_gone(TimePoint now) {
+    if (old_ == nullptr || !old_->has_gone() || now - last_forgetting_ < forget_interval) return;
+    last_forgetting_ = now;
+    old_->forget_gone(figures().ledger, now);
+}
 
 void Service::add_old_processes(admin::Overview& overview) const {
     if (old_ == nullptr) return;

@@ -82,6 +82,7 @@ private:
         if (change.key == "state" || change.key == "weight") end_override(name, change, planned);
         const auto keys = moved_keys(change.upstream);
         if (keys.empty()) return;
+        planned.balance = config::name_of(settings->balance);
         // Whoever takes over keys gets them at once.
         const bool says_less = change.op == config::ChangeOp::add && starts_at_once(*settings);
         planned.effect = says_less ? keys : join(planned.effect, keys);

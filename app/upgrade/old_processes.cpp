@@ -78,7 +78,7 @@ void OldProcesses::take(Old& old, std::string_view text) {
 }
 
 void OldProcesses::end(const OldPtr& old) {
-    gone_ += old->process.last.ledger;
+    gone_.add(old->process.last.ledger);
     log_.info("process {} (version {}), which this one has taken over from, has ended",
               old->process.pid, old->process.version);
     std::erase(old_, old);
@@ -86,8 +86,13 @@ void OldProcesses::end(const OldPtr& old) {
     if (old_.empty() && on_empty_) on_empty_();
 }
 
+void OldProcesses::forget_gone(Ledger own, TimePoint now) {
+    for (const OldPtr& old : old_) own += old->process.last.ledger;
+    gone_.forget(own, now);
+}
+
 Ledger OldProcesses::ledger() const {
-    Ledger sum = gone_;
+    Ledger sum = gone_.sum();
     for (const OldPtr& old : old_) sum += old->process.last.ledger;
     return sum;
 }
@@ -167,7 +172,7 @@ awaitable<OldProcesses::Handover> OldProcesses::hand_over() {
         handover.older.push_back(old->process);
         handover.channels.push_back(std::move(channel));
     }
-    handover.gone += gone_;
+    handover.gone += gone_.sum();
     for (const OldPtr& old : stuck)
         if (is_known(old)) handover.gone += old->process.last.ledger;
     co_return handover;

@@ -15,6 +15,7 @@
 #include <boost/json/array.hpp>
 
 #include "admin/model.hpp"
+#include "app/operations/gone_ledger.hpp"
 #include "app/upgrade/messages.hpp"
 #include "base/log.hpp"
 #include "net/fd_channel.hpp"
@@ -33,7 +34,10 @@ public:
     OldProcesses& operator=(const OldProcesses&) = delete;
 
     /// What processes have counted that had ended before this one started.
-    void add_gone(const Ledger& ledger) { gone_ += ledger; }
+    void add_gone(const Ledger& ledger) { gone_.add(ledger); }
+    [[nodiscard]] bool has_gone() const noexcept { return !gone_.empty(); }
+    /// Now and then. `own`: what this process has counted, and so the names that it knows.
+    void forget_gone(Ledger own, TimePoint now);
     /// One that drains; `last`: what it said last.
     void add(OlderProcess last, net::UniqueFd channel);
     [[nodiscard]] bool empty() const noexcept { return old_.empty(); }
@@ -104,7 +108,7 @@ private:
     boost::asio::io_context& context_;
     Logger& log_;
     std::list<OldPtr> old_;  // the newest first
-    Ledger gone_;
+    GoneLedger gone_;
     std::function<void()> on_empty_;
     bool stopped_ = false;
 };

@@ -34,7 +34,10 @@ protected:
                          .from = "4s",
                          .to = "1s",
                          .effect = "new connections only"},
-                        {.op = Op::remove, .what = "upstream web backend a", .sessions = 412}},
+                        {.op = Op::remove,
+                         .what = "upstream web backend a",
+                         .sessions = 412,
+                         .balance = "maglev"}},
             .draining = 412,
             .problems = {problem(Severity::warning, "no health check", 40, 1, 12)}};
     }
@@ -53,7 +56,7 @@ TEST_F(AdminApiReload, a_plan_has_its_changes_and_its_digest) {
     EXPECT_EQ(response.result_int(), 200U);
     EXPECT_EQ(json(response), boost::json::parse(R"({"digest":"7f3a91","changes":[
 {"op":"change","what":"upstream web","key":"connect_timeout","from":"4s","to":"1s","effect":"new connections only","sessions":0},
-{"op":"remove","what":"upstream web backend a","key":null,"from":null,"to":null,"effect":null,"sessions":412}],
+{"op":"remove","what":"upstream web backend a","key":null,"from":null,"to":null,"effect":null,"sessions":412,"balance":"maglev"}],
 "sessions":{"closed_now":0,"draining":412},"errors":[],
 "warnings":[{"file":"/etc/p.toml","line":40,"column":1,"length":12,"message":"no health check"}]})"));
     EXPECT_TRUE(operations.done.empty()) << "a plan changes nothing";

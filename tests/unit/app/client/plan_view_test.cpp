@@ -17,7 +17,7 @@ const json::value& example() {
 {"op":"add","what":"listener api","key":null,"from":null,"to":"0.0.0.0:81","effect":null,"sessions":0},
 {"op":"remove","what":"upstream web backend a","key":null,"from":"10.0.0.1:8080","to":null,"effect":"drain: wait 5m, then over 30s","sessions":412},
 {"op":"kept_override","what":"upstream web backend b","key":"weight","from":"1","to":"5","effect":null,"sessions":0},
-{"op":"change","what":"upstream cache backend m1","key":"weight","from":"1","to":"2","effect":"at once","sessions":0},
+{"op":"change","what":"upstream cache backend m1","key":"weight","from":"1","to":"2","effect":"24.9 % of keys move","sessions":0,"balance":"maglev"},
 {"op":"restart","what":"process","key":"workers","from":"4","to":"8","effect":null,"sessions":0},
 {"op":"change","what":"log","key":"level","from":"info","to":"debug","effect":"at once","sessions":0}],
 "sessions":{"closed_now":0,"draining":412},"errors":[],"warnings":[]})");
@@ -31,8 +31,8 @@ constexpr std::string_view example_lines = R"(~ upstream web
     - backend a 10.0.0.1:8080     412 sessions drain: wait 5m, then over 30s
     ! backend b weight 1          overridden: 5, kept
 + listener api 0.0.0.0:81
-~ upstream cache
-    ~ backend m1 weight  1 -> 2   at once
+~ upstream cache (maglev)
+    ~ backend m1 weight  1 -> 2   24.9 % of keys move
 ! process.workers 4 -> 8          needs a restart
 ~ log.level  info -> debug        at once
 )";

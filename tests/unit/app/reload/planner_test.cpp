@@ -283,8 +283,11 @@ TEST_F(Planned, moved_keys_are_told_once) {
         backend.address = *Endpoint::parse(fmt::format("10.0.1.{}:80", name[1]));
         wanted.upstreams[1].backends.push_back(backend);
     }
-    const auto lines = lines_of(make_plan(config_of(base), wanted, live));
+    const auto planned = make_plan(config_of(base), wanted, live);
+    const auto lines = lines_of(planned);
     ASSERT_EQ(lines.size(), 2U);
+    EXPECT_EQ(planned.changes[0].balance, "maglev");
+    EXPECT_EQ(planned.changes[1].balance, "");
     EXPECT_EQ(lines[0], "+ upstream cache backend m3  -> 10.0.1.3:80 | 24.9 % of keys move | 0");
     EXPECT_EQ(lines[1], "+ upstream cache backend m4  -> 10.0.1.4:80 | gets clients at once | 0");
 }
