@@ -52,7 +52,7 @@ public:
                                             const AccessRules& rules) const;
 
     /// The content of the stream's event `status`.
-    [[nodiscard]] std::string status_text();
+    [[nodiscard]] boost::asio::awaitable<std::string> status_text();
     [[nodiscard]] Operations& operations() noexcept { return operations_; }
 
     enum class Body : std::uint8_t { json, toml };

@@ -38,6 +38,14 @@ std::optional<CompactEndpoint> endpoint_of(const std::string& address) {
     return parsed->ip();
 }
 
+std::string upstreams_text(const Overview& overview) {
+    return boost::json::serialize(to_json(overview.upstreams)) + "\n";
+}
+
+std::string overview_text(const Overview& overview) {
+    return boost::json::serialize(to_json(overview));
+}
+
 /// Those between the commas.
 std::vector<std::string> words_of(std::string_view text) {
     std::vector<std::string> words;
@@ -54,8 +62,9 @@ std::vector<std::string> words_of(std::string_view text) {
 awaitable<HttpResponse> Api::dashboard(ApiRequest) { co_return dashboard_response(); }
 
 awaitable<HttpResponse> Api::metrics(ApiRequest) {
-    co_return response(200, "text/plain; version=0.0.4; charset=utf-8",
-                       metrics_page(operations_.overview()));
+    auto writing = operations_.shown(metrics_page);
+    auto page = co_await std::move(writing);
+    co_return response(200, "text/plain; version=0.0.4; charset=utf-8", std::move(page));
 }
 
 awaitable<HttpResponse> Api::livez(ApiRequest) { co_return livez_of(operations_.overview()); }
@@ -78,7 +87,9 @@ awaitable<HttpResponse> Api::listeners(ApiRequest) {
 }
 
 awaitable<HttpResponse> Api::upstreams(ApiRequest) {
-    co_return json_response(to_json(operations_.overview().upstreams));
+    auto writing = operations_.shown(upstreams_text);
+    auto text = co_await std::move(writing);
+    co_return response(200, "application/json", std::move(text));
 }
 
 awaitable<HttpResponse> Api::upstream(ApiRequest request) {
@@ -183,6 +194,6 @@ awaitable<HttpResponse> Api::stream(ApiRequest) {
     co_return refuse({503, "too many streams are open; close one"});
 }
 
-std::string Api::status_text() { return boost::json::serialize(to_json(operations_.overview())); }
+awaitable<std::string> Api::status_text() { return operations_.shown(overview_text); }
 
 }  // namespace penstock::admin

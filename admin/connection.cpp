@@ -235,7 +235,9 @@ awaitable<void> Connection::stream_events(S& stream, Timer& timer, std::uint64_t
             seen = event.seq;
         }
         if (now >= next_status) {
-            text += "event: status\ndata: " + host_.status_text() + "\n\n";
+            auto making = host_.status_text();
+            const std::string status = co_await std::move(making);
+            if (!status.empty()) text += "event: status\ndata: " + status + "\n\n";
             next_status = now + stream_interval;
         }
         if (!text.empty()) {

@@ -28,8 +28,9 @@ using Timer = boost::asio::basic_waitable_timer<
 class Host {
 public:
     [[nodiscard]] virtual Api& api() noexcept = 0;
-    /// The text of the stream's event `status`, made anew once a second at most.
-    [[nodiscard]] virtual std::string status_text() = 0;
+    /// The text of the stream's event `status`, made anew once a second at most;
+    /// empty while the first one is being made for somebody else.
+    [[nodiscard]] virtual boost::asio::awaitable<std::string> status_text() = 0;
     /// False if there are too many; else end_stream() is due.
     [[nodiscard]] virtual bool begin_stream() noexcept = 0;
     virtual void end_stream() noexcept = 0;

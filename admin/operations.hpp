@@ -69,6 +69,10 @@ public:
     virtual ~Operations() = default;
 
     [[nodiscard]] virtual Overview overview() = 0;
+    /// What `show` makes of the overview of this moment. With many backends that takes a while: it
+    /// runs on another thread, and the loop goes on.
+    using Show = std::string (*)(const Overview& overview);
+    [[nodiscard]] virtual boost::asio::awaitable<std::string> shown(Show show) = 0;
     [[nodiscard]] virtual boost::asio::awaitable<std::vector<proxy::SessionInfo>> sessions(
         proxy::SessionFilter filter) = 0;
     /// Those of processes that this one has taken over from, as objects of the API.

@@ -125,6 +125,12 @@ Caller caller_of(int fd, bool over_unix) {
 
 }  // namespace
 
+// Also if the making fails.
+struct Making {
+    bool& flag;
+    ~Making() { flag = false; }
+};
+
 struct Server::Impl final : Host {
     Impl(asio::io_context& its_context, Api& its_api, Logger& its_log)
         : context(its_context), the_api(its_api), log(its_log), denial_log(denial_log_pause) {}
@@ -140,7 +146,7 @@ struct Server::Impl final : Host {
     bool make_room(bool over_unix);
 
     Api& api() noexcept override { return the_api; }
-    std::string status_text() override;
+    asio::awaitable<std::string> status_text() override;
     bool begin_stream() noexcept override { return streams < max_streams && ++streams > 0; }
     void end_stream() noexcept override { --streams; }
     bool note_denial(const Caller& caller) override;
@@ -158,6 +164,7 @@ struct Server::Impl final : Host {
     std::size_t streams = 0;
     std::string status;
     TimePoint status_made = TimePoint::min();
+    bool making_status = false;
     TimePoint denials_since{};
     std::uint32_t denials = 0;
     LogThrottle denial_log;
@@ -244,13 +251,17 @@ void Server::Impl::let_in(const GatePtr& gate, Stream stream) {
         });
 }
 
-std::string Server::Impl::status_text() {
+// One makes it for all; whoever comes meanwhile has the one before.
+asio::awaitable<std::string> Server::Impl::status_text() {
     const TimePoint now = SteadyClock().now();
-    if (status.empty() || now - status_made >= status_kept) {
-        status = the_api.status_text();
+    const bool is_old = status.empty() || now - status_made >= status_kept;
+    if (is_old && !std::exchange(making_status, true)) {
+        const Making making{making_status};
+        auto showing = the_api.status_text();
+        status = co_await std::move(showing);
         status_made = now;
     }
-    return status;
+    co_return status;
 }
 
 bool Server::Impl::note_denial(const Caller& caller) {

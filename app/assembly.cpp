@@ -99,6 +99,7 @@ void Assembly::join() {
     reloader->join();
     access_files->join();
     tls_files->join();
+    admin->service().join();
     monitors->join();
 }
 

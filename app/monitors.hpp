@@ -108,7 +108,7 @@ public:
     void on_backends(std::function<void(const std::string& upstream)> handler) {
         shared_.on_backends = std::move(handler);
     }
-    [[nodiscard]] boost::asio::thread_pool& builder() noexcept { return builder_.pool(); }
+    [[nodiscard]] HelperThread& builder() noexcept { return builder_; }
     /// After stop(): from now on no other thread posts anything for them.
     void join() { builder_.end(); }
     /// Backends that have left and have sessions yet, to be held while make_fresh() may find them

@@ -10,6 +10,7 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include "admin/operations.hpp"
+#include "app/helper_thread.hpp"
 #include "app/limits.hpp"
 #include "app/monitors.hpp"
 #include "app/operations/backend_book.hpp"
@@ -55,6 +56,8 @@ public:
     void start();
     /// No worker is asked any more.
     void stop();
+    /// After stop(): from now on no other thread posts anything for it.
+    void join() { writer_.end(); }
     /// Every worker's loop turns, as far as is known.
     [[nodiscard]] bool all_workers_answer() const;
     /// The graceful stop has begun: nobody shall come here any more.
@@ -85,6 +88,7 @@ public:
     void on_health_event(const std::string& upstream, const health::Event& event);
 
     [[nodiscard]] admin::Overview overview() override;
+    [[nodiscard]] boost::asio::awaitable<std::string> shown(Show show) override;
     [[nodiscard]] boost::asio::awaitable<std::vector<proxy::SessionInfo>> sessions(
         proxy::SessionFilter filter) override;
     [[nodiscard]] boost::asio::awaitable<boost::json::array> old_sessions(
@@ -233,6 +237,7 @@ private:
     bool draining_ = false;
     bool stopping_ = false;
     bool stopped_ = false;
+    HelperThread writer_;  // of what shown() gives
 };
 
 }  // namespace penstock::app

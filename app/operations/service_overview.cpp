@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "app/off_thread.hpp"
 #include "app/operations/service.hpp"
 #include "app/operations/usage.hpp"
 #include "app/operations/words.hpp"
@@ -58,6 +59,12 @@ std::vector<admin::SourceAddressView> views_of(const proxy::SourceBook& book) {
 }
 
 }  // namespace
+
+boost::asio::awaitable<std::string> Service::shown(Show show) {
+    auto writing = off_thread(parts_.context, writer_,
+                              [overview = overview(), show] { return show(overview); });
+    co_return co_await std::move(writing);
+}
 
 admin::Overview Service::overview() {
     const TimePoint now = SteadyClock().now();

@@ -14,7 +14,7 @@
 #include "app/diagnostics.hpp"
 #include "app/limits.hpp"
 #include "app/log_options.hpp"
-#include "app/reload/off_thread.hpp"
+#include "app/off_thread.hpp"
 
 namespace penstock::app {
 
@@ -78,7 +78,7 @@ void Reloader::give_turn() {
 
 awaitable<Candidate> Reloader::read(admin::PlanRequest request) {
     auto reading =
-        off_thread(parts_.context, reader_.pool(),
+        off_thread(parts_.context, reader_,
                    [asked = std::move(request), file = file_, running = parts_.server.config_ptr(),
                     &tickets = parts_.ticket_keys, &sandbox = parts_.sandbox] {
                        return read_candidate(asked, file, running, tickets, sandbox);
@@ -107,7 +107,7 @@ awaitable<Plan> Reloader::plan_of(const Candidate& candidate) {
     Plan plan;
     if (candidate.valid()) {
         auto making = off_thread(
-            parts_.context, reader_.pool(),
+            parts_.context, reader_,
             [running = parts_.server.config_ptr(), wanted = candidate.wanted,
              live = live_state(candidate)] { return make_plan(*running, *wanted, live); });
         plan = co_await std::move(making);
@@ -324,7 +324,7 @@ awaitable<bool> Reloader::put_in_force(Candidate& candidate, Prepared prepared) 
         co_await std::move(waiting);
     }
     if (*all_have_it) parts_.server.settle();
-    asio::post(monitors.builder(), [freed = std::move(replaced)] {});
+    monitors.builder().run([freed = std::move(replaced)] {});
     co_return true;
 }
 

@@ -18,10 +18,10 @@ namespace http = boost::beast::http;
 class AdminApi : public testing::Test {
 protected:
     AdminApi() : api(operations, settings), rules(listener(), {}, "") {
-        operations.shown.process.accepting = true;
-        operations.shown.upstreams.push_back({.name = "web", .eligible = 1});
-        operations.shown.upstreams.push_back({.name = "db"});
-        operations.shown.listeners.push_back({.name = "in"});
+        operations.view.process.accepting = true;
+        operations.view.upstreams.push_back({.name = "web", .eligible = 1});
+        operations.view.upstreams.push_back({.name = "db"});
+        operations.view.listeners.push_back({.name = "in"});
     }
 
     static config::AdminListener listener() { return {}; }

@@ -176,7 +176,7 @@ TEST_F(AdminApiReload, a_digest_that_was_left_empty_does_not_mean_any) {
 }
 
 TEST_F(AdminApiReload, an_upgrade_names_both_processes) {
-    operations.shown.process.pid = 4600;
+    operations.view.process.pid = 4600;
     const auto response = post("/api/v1/upgrade");
     EXPECT_EQ(response.result_int(), 200U);
     EXPECT_EQ(json(response),
@@ -218,7 +218,7 @@ TEST_F(AdminApiReload, only_who_may_plan_may_send_much) {
 }
 
 TEST_F(AdminApiReload, status_tells_of_the_last_reload_and_of_old_processes) {
-    auto& process = operations.shown.process;
+    auto& process = operations.view.process;
     process.last_reload = {.time = WallTime(std::chrono::seconds(1'700'000'000)),
                            .ok = false,
                            .errors = {"/etc/p.toml:31:1: unknown key"}};

@@ -181,7 +181,7 @@ TEST_F(AdminApi, sessions_tell_the_server_name_where_it_is_known) {
 }
 
 TEST_F(AdminApi, listeners_show_the_certificates_that_they_present) {
-    auto& plain = operations.shown.listeners.front();
+    auto& plain = operations.view.listeners.front();
     EXPECT_FALSE(json(get("/api/v1/listeners")).at(0).as_object().contains("certificates"));
     plain.tls = true;
     plain.certificates = {{.owner = "in",
@@ -218,22 +218,22 @@ TEST_F(AdminApi, ready_while_clients_should_come) {
     api.configure({.ready_upstreams = {"web"}});
     EXPECT_EQ(get("/readyz").result_int(), 200U);
 
-    operations.shown.listeners.front().draining = true;
+    operations.view.listeners.front().draining = true;
     EXPECT_EQ(get("/readyz").result_int(), 503U);
     EXPECT_EQ(get("/readyz?listener=in").result_int(), 503U);
-    operations.shown.listeners.front().draining = false;
-    operations.shown.process.draining = true;
+    operations.view.listeners.front().draining = false;
+    operations.view.process.draining = true;
     EXPECT_EQ(get("/readyz?listener=in").result_int(), 503U);
-    operations.shown.process.draining = false;
-    operations.shown.process.accepting = false;
+    operations.view.process.draining = false;
+    operations.view.process.accepting = false;
     EXPECT_EQ(get("/readyz").result_int(), 503U);
 }
 
 TEST_F(AdminApi, R11_a_stuck_worker_is_not_alive) {
-    operations.shown.process.workers = {{.id = 0}, {.id = 1}};
+    operations.view.process.workers = {{.id = 0}, {.id = 1}};
     EXPECT_EQ(get("/livez").result_int(), 200U);
-    operations.shown.process.workers[1].stuck = true;
-    operations.shown.process.workers[1].silent = std::chrono::milliseconds(2500);
+    operations.view.process.workers[1].stuck = true;
+    operations.view.process.workers[1].silent = std::chrono::milliseconds(2500);
     const auto response = get("/livez");
     EXPECT_EQ(response.result_int(), 503U);
     EXPECT_EQ(response.body(), "worker 1 has not answered for 2.5 s\n");

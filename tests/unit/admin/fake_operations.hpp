@@ -11,7 +11,7 @@ namespace penstock::test {
 /// A proxy that does nothing but remember what it was asked for.
 class FakeOperations final : public admin::Operations {
 public:
-    admin::Overview shown{};
+    admin::Overview view{};
     std::vector<proxy::SessionInfo> live{};
     std::vector<proxy::ClosedLine> ended{};
     std::optional<admin::Refusal> refusal{};  // of every change
@@ -22,7 +22,8 @@ public:
     admin::Plan planned{};       // what plan() and reload() find
     std::string reload_error{};  // why reload() did not do it
 
-    admin::Overview overview() override { return shown; }
+    admin::Overview overview() override { return view; }
+    boost::asio::awaitable<std::string> shown(Show show) override { co_return show(view); }
     boost::json::array old{};  // sessions of old processes
     boost::asio::awaitable<boost::json::array> old_sessions(proxy::SessionFilter) override {
         co_return old;

@@ -29,7 +29,7 @@ struct SilentLog final : Logger {
 /// The server on a thread of its own, which is its control thread.
 class AdminDoors : public testing::Test {
 protected:
-    AdminDoors() { operations.shown.process.accepting = true; }
+    AdminDoors() { operations.view.process.accepting = true; }
     template <typename F>
     auto on_loop(F function) {
         std::packaged_task<decltype(function())()> task(std::move(function));

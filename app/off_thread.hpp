@@ -11,14 +11,15 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/thread_pool.hpp>
+
+#include "app/helper_thread.hpp"
 
 namespace penstock::app {
 
-/// Runs `work()` on `pool` while the io_context goes on, and gives what it returns or throws.
+/// Runs `work()` on `helper` while the io_context goes on, and gives what it returns or throws.
 /// `work` is destroyed there. Control thread.
 template <typename Work>
-auto off_thread(boost::asio::io_context& context, boost::asio::thread_pool& pool, Work work)
+auto off_thread(boost::asio::io_context& context, HelperThread& helper, Work work)
     -> boost::asio::awaitable<decltype(work())> {
     namespace asio = boost::asio;
     using Result = decltype(work());
@@ -30,7 +31,7 @@ auto off_thread(boost::asio::io_context& context, boost::asio::thread_pool& pool
         std::exception_ptr failure;
     };
     const auto state = std::make_shared<State>(context);
-    asio::post(pool, [&context, state, task = std::move(work)]() mutable {
+    helper.run([&context, state, task = std::move(work)]() mutable {
         // Read there only after the mail that says so.
         try {
             state->result.emplace(task());
