@@ -46,6 +46,10 @@ std::string overview_text(const Overview& overview) {
     return boost::json::serialize(to_json(overview));
 }
 
+HttpResponse answer(const Outcome<Explanation>& explanation) {
+    return explanation ? json_response(to_json(*explanation)) : refuse(explanation.error());
+}
+
 /// Those between the commas.
 std::vector<std::string> words_of(std::string_view text) {
     std::vector<std::string> words;
@@ -184,9 +188,7 @@ awaitable<HttpResponse> Api::explain(ApiRequest request) {
     }
     query.alpn = words_of(arguments.text("alpn"));
     if (auto refusal = arguments.refusal()) co_return refuse(*refusal);
-    const auto explanation = operations_.explain(query);
-    if (!explanation) co_return refuse(explanation.error());
-    co_return json_response(to_json(*explanation));
+    co_return answer(operations_.explain(query));
 }
 
 // Whoever owns the socket serves the stream; here come those who may not have it any more.

@@ -14,6 +14,7 @@
 #include "app/limits.hpp"
 #include "app/monitors.hpp"
 #include "app/operations/backend_book.hpp"
+#include "app/operations/fate.hpp"
 #include "app/operations/memory_watch.hpp"
 #include "app/operations/rates.hpp"
 #include "app/operations/watchdog.hpp"
@@ -174,7 +175,11 @@ private:
     };
     [[nodiscard]] Prospect prospect_of(std::size_t upstream, Role asked,
                                        std::optional<std::uint64_t> key, TimePoint now) const;
-    void add_candidates(std::size_t upstream, Role asked, const admin::ExplainQuery& query,
+    /// What the listener's gate says to such a client now.
+    [[nodiscard]] CloseReason verdict_at(std::size_t listener,
+                                         const admin::ExplainQuery& query) const;
+    /// Returns what becomes of the client there.
+    Fate add_candidates(std::size_t upstream, Role asked, const admin::ExplainQuery& query,
                         admin::Explanation& explanation) const;
     void add_limits(std::size_t listener, const admin::ExplainQuery& query,
                     admin::Explanation& explanation) const;
@@ -196,6 +201,8 @@ private:
     void record(admin::Event event);
     /// What is to last cannot be changed while another process takes over: it would not know.
     [[nodiscard]] std::optional<admin::Refusal> why_no_change() const;
+    /// Nothing = that is draining, by an operator.
+    [[nodiscard]] std::optional<admin::Refusal> why_no_undrain(const std::string& listener) const;
     void end_pause(const std::string& name, const std::string& actor);
     void rebalance_after(const std::string& upstream);
     using Backends = std::vector<std::shared_ptr<const balancer::Backend>>;
@@ -234,6 +241,7 @@ private:
     std::map<std::string, SplitChange> splits_;  // by listener
     std::set<std::string> rebalancing_;  // upstreams whose sessions are about to move
     std::set<std::string> draining_listeners_;
+    int took_over_from_ = 0;  // pid, 0 = nobody
     bool draining_ = false;
     bool stopping_ = false;
     bool stopped_ = false;

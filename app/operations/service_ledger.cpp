@@ -87,6 +87,7 @@ void Service::fill_manifest(upgrade::Manifest& manifest) const {
 
 // Names that the configuration has no longer are passed over: they are another one's.
 void Service::take_over(const upgrade::Manifest& manifest) {
+    took_over_from_ = manifest.pid;
     for (const auto& split : manifest.splits) {
         const auto index = find_listener(split.listener);
         if (!index) continue;
