@@ -126,7 +126,15 @@ HttpResponse Api::set_draining(const ApiRequest& request, bool draining) {
     arguments.allow({"listener"});
     const std::string listener = arguments.text("listener");
     if (auto refusal = arguments.refusal()) return refuse(*refusal);
-    return done(operations_.set_draining(listener, draining, request.actor));
+    const auto outcome = operations_.set_draining(listener, draining, request.actor);
+    if (!outcome || draining) return done(outcome);
+    // /readyz goes on saying no for them.
+    boost::json::array left;
+    for (const auto& view : operations_.overview().listeners)
+        if (view.draining) left.emplace_back(view.name);
+    boost::json::object answer{{"ok", true}};
+    if (!left.empty()) answer["still_draining"] = std::move(left);
+    return json_response(answer);
 }
 
 }  // namespace penstock::admin

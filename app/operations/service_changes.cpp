@@ -340,24 +340,45 @@ Outcome<void> Service::split(const std::string& listener,
     return {};
 }
 
+std::optional<Refusal> Service::why_no_undrain(const std::string& listener) const {
+    if (!listener.empty()) {
+        if (draining_listeners_.contains(listener)) return std::nullopt;
+        return Refusal{409, fmt::format("listener {} is not draining", listener)};
+    }
+    if (draining_) return std::nullopt;
+    if (stopping_) return Refusal{409, "the process is stopping: that is not taken back"};
+    if (draining_listeners_.empty()) return Refusal{409, "nothing is draining"};
+    return Refusal{409, fmt::format("the process is not draining, but these listeners are: {}; "
+                                    "name the one that is to be there again",
+                                    fmt::join(draining_listeners_, ", "))};
+}
+
 Outcome<void> Service::set_draining(const std::string& listener, bool draining,
                                     const std::string& actor) {
     if (auto refusal = why_no_change()) return std::unexpected(*std::move(refusal));
     if (!listener.empty() && !find_listener(listener)) return no_listener(listener);
+    if (!draining)
+        if (auto refusal = why_no_undrain(listener)) return std::unexpected(*std::move(refusal));
     if (listener.empty())
         draining_ = draining;
     else if (draining)
         draining_listeners_.insert(listener);
     else
         draining_listeners_.erase(listener);
-    record({.kind = "drain",
-            .listener = listener,
-            .to = draining ? "draining" : "running",
-            .detail = fmt::format("{} {}", listener.empty() ? "the process" : "the listener",
-                                  draining ? "tells clients to go elsewhere (/readyz), and goes on "
-                                             "accepting"
-                                           : "is there for clients again (/readyz)"),
-            .actor = actor});
+    std::string detail = "tells clients to go elsewhere (/readyz), and goes on accepting";
+    if (!draining) {
+        detail = "is there for clients again (/readyz)";
+        std::vector<std::string> left(draining_listeners_.begin(), draining_listeners_.end());
+        if (draining_ || stopping_) left.insert(left.begin(), "the process");
+        if (!left.empty())
+            detail = fmt::format("no longer drains; what does still: {}", fmt::join(left, ", "));
+    }
+    record(
+        {.kind = "drain",
+         .listener = listener,
+         .to = draining ? "draining" : "running",
+         .detail = fmt::format("{} {}", listener.empty() ? "the process" : "the listener", detail),
+         .actor = actor});
     return {};
 }
 

@@ -269,7 +269,14 @@ TEST(Admin, a_drained_process_says_so_and_goes_on_accepting) {
     EXPECT_EQ(admin.get("/readyz").status, 200);
     EXPECT_EQ(admin.post("/api/v1/drain", R"({"listener":"in"})").status, 200);
     EXPECT_EQ(admin.get("/readyz?listener=in").status, 503);
+    EXPECT_EQ(metrics_of(proxy).value("penstock_draining"), 1) << "/readyz says no";
+    const auto refusal = admin.post("/api/v1/undrain");
+    EXPECT_EQ(refusal.status, 409);
+    EXPECT_NE(refusal.body.find("these listeners are: in;"), std::string::npos) << refusal.body;
     EXPECT_EQ(admin.post("/api/v1/undrain", R"({"listener":"in"})").status, 200);
+    EXPECT_EQ(metrics_of(proxy).value("penstock_draining"), 0);
+    EXPECT_EQ(admin.post("/api/v1/undrain", R"({"listener":"in"})").status, 409);
+    EXPECT_EQ(admin.post("/api/v1/undrain").status, 409) << "nothing is draining";
     EXPECT_EQ(admin.post("/api/v1/drain").status, 200);
     EXPECT_EQ(admin.get("/readyz").status, 503);
     EXPECT_EQ(metrics_of(proxy).value("penstock_draining"), 1);

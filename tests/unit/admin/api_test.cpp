@@ -230,6 +230,14 @@ TEST_F(AdminApi, ready_while_clients_should_come) {
     EXPECT_EQ(get("/readyz").result_int(), 503U);
 }
 
+TEST_F(AdminApi, what_still_drains_is_told_to_who_has_ended_a_drain) {
+    EXPECT_EQ(boost::json::parse(post("/api/v1/undrain").body()),
+              boost::json::parse(R"({"ok":true})"));
+    operations.view.listeners.front().draining = true;
+    EXPECT_EQ(boost::json::parse(post("/api/v1/undrain").body()),
+              boost::json::parse(R"({"ok":true,"still_draining":["in"]})"));
+}
+
 TEST_F(AdminApi, R11_a_stuck_worker_is_not_alive) {
     operations.view.process.workers = {{.id = 0}, {.id = 1}};
     EXPECT_EQ(get("/livez").result_int(), 200U);
