@@ -132,7 +132,8 @@ void Service::on_health_event(const std::string& upstream, const health::Event& 
     auto told = event_of(upstream, event);
     const auto sources = parts_.monitors.of(*index).discovery().sources();
     if (told.kind == "dns" &&
-        std::ranges::none_of(sources, [](const health::SourceStatus& s) { return s.is_dns; }))
+        (told.detail.starts_with("file ") ||
+         std::ranges::none_of(sources, [](const health::SourceStatus& s) { return s.is_dns; })))
         told.kind = "file";
     record(std::move(told));
     const auto& settings = config().upstreams[*index].rebalance;

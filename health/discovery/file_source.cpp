@@ -70,7 +70,7 @@ void FileSource::on_read(Read read) {
     if (!read) {
         ++status_.failures;
         const auto& errors = read.error();
-        status_.last_error = errors.front().message;
+        set_last_error(status_, errors.front().message, shared_);
         for (std::size_t i = 0; i < std::min(errors.size(), most_logged); ++i)
             shared_.log.error(
                 "upstream {}: {}{}: {}", shared_.upstream, settings_.path,
@@ -80,7 +80,6 @@ void FileSource::on_read(Read read) {
                                  shared_.upstream, settings_.path);
     }
     ++status_.answers;
-    status_.last_error.clear();
     status_.last_success = wall_now();
     std::vector<Discovered> found;
     for (const auto& backend : *read) {
@@ -96,6 +95,7 @@ void FileSource::on_read(Read read) {
     if (!found.empty() || hosts_.empty() || set_.size() != 0)
         set_.on_answer(std::move(found), SteadyClock().now());
     status_.backends = list().size();
+    set_last_error(status_, "", shared_);
     if (started_ && list() != before)
         shared_.log.info("upstream {}: {}: {} backends", shared_.upstream, status_.what,
                          read->size());

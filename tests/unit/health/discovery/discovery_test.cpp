@@ -28,7 +28,10 @@ public:
         settings.name = "up";
         discovery = std::make_unique<Discovery>(context, reader, settings,
                                                 Discovery::Options{std::move(own), 1}, log);
-        discovery->start([this](const std::vector<Discovered>&) { ++changes; });
+        discovery->start([this](const std::vector<Discovered>&) { ++changes; },
+                         [this](const SourceStatus& status) {
+                             turns.push_back(status.last_error.empty() ? "well" : "fails");
+                         });
     }
     ~Finder() {
         discovery->stop();
@@ -59,6 +62,7 @@ public:
     boost::asio::thread_pool reader{1};
     std::unique_ptr<Discovery> discovery;
     int changes = 0;
+    std::vector<std::string> turns;
 };
 
 config::Upstream looking_up(const DnsServer& server,
@@ -124,6 +128,19 @@ TEST(Discovery, D1_a_failure_keeps_the_last_good_answer) {
     EXPECT_GT(finder.source().failures, 0U);
     server.set(DnsServer::always({DnsServer::ipv4("10.0.0.9")}));
     EXPECT_TRUE(finder.find("10.0.0.9:80"));
+}
+
+TEST(Discovery, only_the_first_failure_and_the_first_answer_after_it_are_turns) {
+    DnsServer server([](const std::string&, std::uint16_t, bool) { return Reply{.rcode = 2}; });
+    Finder finder(looking_up(server));
+    ASSERT_TRUE(finder.until([&] { return finder.source().failures > 3; }));
+    server.set(first);
+    ASSERT_TRUE(finder.find("10.0.0.1:80 [2001:db8::1]:80"));
+    const auto answers = finder.source().answers;
+    ASSERT_TRUE(finder.until([&] { return finder.source().answers > answers + 2; }));
+    EXPECT_EQ(finder.turns, (std::vector<std::string>{"fails", "well"}));
+    server.set(DnsServer::always({}));
+    EXPECT_TRUE(finder.until([&] { return finder.turns.size() == 3; })) << "no address";
 }
 
 TEST(Discovery, D1_D8_a_server_that_never_answers_fails_in_time_and_blocks_nothing) {
@@ -342,6 +359,7 @@ TEST_F(FromFile, is_followed_and_a_wrong_one_is_not) {
     EXPECT_EQ(finder.names(), "10.0.0.3:80");
     write(R"(["10.0.0.5:80"])");
     EXPECT_TRUE(finder.find("10.0.0.5:80"));
+    EXPECT_EQ(finder.turns, (std::vector<std::string>{"fails", "well"}));
 }
 
 TEST_F(FromFile, may_name_hosts) {
