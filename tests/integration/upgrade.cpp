@@ -83,10 +83,13 @@ TEST(Upgrade, a_new_process_serves_and_the_old_one_goes_on_with_its_sessions) {
 TEST(Upgrade, without_sessions_the_old_process_ends_at_once) {
     EchoServer echo;
     ProxyProcess proxy(upgradable({echo.text()}));
+    EXPECT_TRUE(status_of(proxy).at("took_over_from").is_null());
     for (int i = 1; i <= 3; ++i) {
+        const pid_t before = proxy.pid();
         ASSERT_TRUE(upgrade_now(proxy));
         EXPECT_TRUE(wait_for([&] { return proxy.old_running() == 0; }, promptly)) << i;
         EXPECT_TRUE(echo_once(proxy.address()));
+        EXPECT_EQ(number(status_of(proxy).at("took_over_from")), before) << "no restart";
     }
 }
 
