@@ -113,6 +113,7 @@ awaitable<Plan> Reloader::plan_of(const Candidate& candidate) {
         plan = co_await std::move(making);
     }
     plan.problems = candidate.problems;
+    plan.beyond_sandbox = candidate.beyond_sandbox;
     co_return plan;
 }
 
