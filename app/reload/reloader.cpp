@@ -90,16 +90,29 @@ LiveState Reloader::live_state(const Candidate& candidate) const {
     LiveState live{.moved = candidate.moved};
     const auto& config = parts_.server.config();
     for (std::size_t i = 0; i < config.listeners.size(); ++i)
-        live.listeners[config.listeners[i].name] =
+        live.listeners[config.listeners[i].name].all =
             parts_.server.listeners()[i]->account->connections.used();
     for (std::size_t i = 0; i < config.upstreams.size(); ++i) {
         auto& monitor = parts_.monitors.of(i);
         for (const auto& status : monitor.backends())
-            live.backends[{monitor.name(), status.backend->name()}] += status.backend->active();
+            live.backends[{monitor.name(), status.backend->name()}].all += status.backend->active();
         for (const auto& [name, kept] : monitor.overrides())
             live.overrides[{monitor.name(), name}] = {kept.state, kept.weight};
     }
+    add_old_sessions(live);
     return live;
+}
+
+void Reloader::add_old_sessions(LiveState& live) const {
+    const auto add = [](LiveState::Sessions& sessions, std::uint64_t all, std::uint64_t beyond) {
+        const std::uint64_t told = all - std::min(all, beyond);
+        sessions += {.all = told, .old = told, .out_of_reach = beyond};
+    };
+    auto [all, out_of_reach] = parts_.admin.service().old_gauges();
+    for (const auto& [listener, sessions] : all.listeners)
+        add(live.listeners[listener], sessions, out_of_reach.listeners[listener]);
+    for (const auto& [backend, now] : all.backends)
+        add(live.backends[backend], now.active, out_of_reach.backends[backend].active);
 }
 
 // Comparing takes a while, too.
