@@ -228,8 +228,22 @@ awaitable<Outcome<Ending>> Service::rebalance(std::string upstream, admin::Rebal
     for (auto& status : parts_.monitors.of(*index).backends())
         backends.push_back(std::move(status.backend));
     auto counting = count_sessions(backends, before);
-    const auto counts = co_await std::move(counting);
-    const auto load = competitors(*index, counts);
+    const auto counted = co_await std::move(counting);
+    // Meanwhile the configuration may have changed, and who the backends are.
+    const auto place = find_upstream(upstream);
+    if (!place) co_return no_upstream(upstream);
+    if (auto refusal = why_not_rebalance(*place)) co_return std::unexpected(*std::move(refusal));
+    std::map<const balancer::Backend*, const std::vector<SessionCount>*> counts_of;
+    for (std::size_t i = 0; i < backends.size(); ++i)
+        counts_of.emplace(backends[i].get(), &counted[i]);
+    SessionCounts counts;
+    backends.clear();
+    for (auto& status : parts_.monitors.of(*place).backends()) {
+        const auto known = counts_of.find(status.backend.get());
+        counts.push_back(known == counts_of.end() ? std::vector<SessionCount>() : *known->second);
+        backends.push_back(std::move(status.backend));
+    }
+    const auto load = competitors(*place, counts);
     const auto closing = balancer::plan_rebalance(load, order.max_share);
     Ending ending;
     for (std::size_t i = 0; i < load.size() && i < backends.size(); ++i) {
