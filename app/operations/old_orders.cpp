@@ -99,9 +99,10 @@ std::string left_there(const upgrade::OrderReply& reply, const BackendName& back
     const auto had = reply.gauges.backends.find(backend);
     if (reply.answer || had == reply.gauges.backends.end() || had->second.active == 0) return {};
     const std::uint64_t sessions = had->second.active;
-    return out_of_reach(
-        reply, fmt::format("{} session{} of {}/{} there", with_commas(sessions),
-                           sessions == 1 ? " stays" : "s stay", backend.upstream, backend.backend));
+    return out_of_reach(reply,
+                        fmt::format("{} session{} of {}/{} stay{} there", with_commas(sessions),
+                                    sessions == 1 ? "" : "s", backend.upstream, backend.backend,
+                                    sessions == 1 ? "s" : ""));
 }
 
 bool is_of(std::string_view backend, std::string_view configured) noexcept {

@@ -192,18 +192,30 @@ awaitable<Outcome<Ending>> Service::rebalance(std::string upstream, admin::Rebal
     if (!index) co_return no_upstream(upstream);
     if (auto refusal = why_not_rebalance(*index)) co_return std::unexpected(*std::move(refusal));
     const TimePoint before = SteadyClock().now() - order.min_age;
-    const Backends backends = backends_of(*index);
+    const Backends backends_before = backends_of(*index);
     Replies old;
     if (!actor.empty()) {
         auto ordering = order_old(
             {.kind = Order::Kind::count_sessions, .upstream = upstream, .min_age = order.min_age});
         old = co_await std::move(ordering);
     }
-    auto counting = count_sessions(backends, before);
-    const auto counts = co_await std::move(counting);
-    const auto still = find_upstream(upstream);  // a reload may have come in between
-    if (!still) co_return no_upstream(upstream);
-    const auto load = competitors(*still, counts, old);
+    auto counting = count_sessions(backends_before, before);
+    const auto counted = co_await std::move(counting);
+    // Meanwhile the configuration may have changed, and who the backends are.
+    const auto place = find_upstream(upstream);
+    if (!place) co_return no_upstream(upstream);
+    if (auto refusal = why_not_rebalance(*place)) co_return std::unexpected(*std::move(refusal));
+    std::map<const balancer::Backend*, const std::vector<SessionCount>*> counts_of;
+    for (std::size_t i = 0; i < backends_before.size(); ++i)
+        counts_of.emplace(backends_before[i].get(), &counted[i]);
+    const Backends backends = backends_of(*place);
+    const std::vector<SessionCount> none(parts_.server.workers().size());
+    SessionCounts counts;
+    for (const auto& backend : backends) {
+        const auto known = counts_of.find(backend.get());
+        counts.push_back(known == counts_of.end() ? none : *known->second);
+    }
+    const auto load = competitors(*place, counts, old);
     const auto closing = balancer::plan_rebalance(load, order.max_share);
     Ending ending;
     std::map<int, Order> orders;

@@ -50,6 +50,7 @@ Reloader::Reloader(const Parts& parts, std::string file, std::vector<std::string
       turn_(parts.context),
       last_{.time = wall_now()},
       last_success_(last_.time) {
+    turn_.expires_at(asio::steady_timer::time_point::max());  // that would wake all who wait
     files_.follow(files, {}, true);
 }
 
@@ -63,7 +64,6 @@ void Reloader::stop() {
 
 awaitable<Reloader::Turn> Reloader::take_turn() {
     while (busy_ && !stopped_) {
-        turn_.expires_at(asio::steady_timer::time_point::max());
         auto waiting = turn_.async_wait(as_result);
         co_await std::move(waiting);
     }

@@ -295,5 +295,19 @@ TEST(Admin, ready_upstreams_decide_whether_the_process_is_ready) {
     EXPECT_TRUE(wait_for([&] { return admin.get("/readyz").status == 200; }));
 }
 
+TEST(Admin, a_proxy_whose_backends_are_merely_full_is_ready) {
+    EchoServer echo;
+    ConfigText config =
+        one_service({echo.text()}, "", "backend_defaults = { max_connections = 1 }");
+    config.admin = "[admin]\nready_upstreams = [\"in\"]";
+    ProxyProcess proxy(config);
+    const auto clients = clients_of(proxy, 1);
+    const AdminClient admin = proxy.admin();
+    const auto upstream = get_json(admin, "/api/v1/upstreams/in");
+    EXPECT_EQ(upstream.at("backends").at(0).at("excluded_by"), "full") << text(upstream);
+    const auto ready = admin.get("/readyz");
+    EXPECT_EQ(ready.status, 200) << ready.body;
+}
+
 }  // namespace
 }  // namespace penstock::test

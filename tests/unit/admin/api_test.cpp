@@ -230,6 +230,7 @@ TEST_F(AdminApi, events_since_a_number) {
 
 TEST_F(AdminApi, ready_while_clients_should_come) {
     EXPECT_EQ(get("/readyz").result_int(), 200U);
+    operations.view.upstreams.front().eligible = 0;  // all are full: clients queue
     EXPECT_EQ(get("/readyz?upstream=web").result_int(), 200U);
     const auto db = get("/readyz?upstream=db");
     EXPECT_EQ(db.result_int(), 503U);

@@ -23,7 +23,11 @@ public:
     std::string reload_error{};  // why reload() did not do it
 
     admin::Overview overview() override { return view; }
-    boost::asio::awaitable<std::string> shown(Show show) override { co_return show(view); }
+    int shown_elsewhere = 0;
+    boost::asio::awaitable<std::string> shown(Show show) override {
+        ++shown_elsewhere;
+        co_return show(view);
+    }
     boost::json::array old{};  // sessions of old processes
     boost::asio::awaitable<boost::json::array> old_sessions(proxy::SessionFilter) override {
         co_return old;

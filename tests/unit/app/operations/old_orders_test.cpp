@@ -39,7 +39,7 @@ TEST(OldOrders, what_stays_there_is_told_with_the_cure) {
     EXPECT_EQ(left_there(old[0], {"web", "a"}), "");
     EXPECT_EQ(left_there(old[1], {"web", "c"}), "");
     const auto text = left_there(old[1], {"web", "b"});
-    EXPECT_TRUE(text.contains("1 session of web/b there stays")) << text;
+    EXPECT_TRUE(text.contains("1 session of web/b stays there")) << text;
     EXPECT_TRUE(text.contains("0.9.0")) << text;
     EXPECT_TRUE(text.ends_with("kill -TERM 8")) << text;
 }
