@@ -137,7 +137,9 @@ Manifest Upgrader::make_manifest(OldProcesses::Handover& handover, std::vector<i
                                     .listener = group.listener,
                                     .count = group.fds.size(),
                                     .unix_device = group.sockets.unix_device,
-                                    .unix_inode = group.sockets.unix_inode});
+                                    .unix_inode = group.sockets.unix_inode,
+                                    .passed_as = group.sockets.passed_as.name,
+                                    .passed_number = group.sockets.passed_as.number});
         fds.insert(fds.end(), group.fds.begin(), group.fds.end());
     }
     for (const auto& door : parts_.admin.server().listening()) {
@@ -157,6 +159,7 @@ Manifest Upgrader::make_manifest(OldProcesses::Handover& handover, std::vector<i
 
 awaitable<bool> Upgrader::send_figures(TimePoint until) {
     Figures figures = parts_.admin.service().figures();
+    parts_.server.sockets().spare().list(manifest.sockets, fds);
     const TimePoint now = SteadyClock().now();
     if (deadline_ != no_deadline) figures.left = std::max(deadline_ - now, Duration{});
     auto sending = next_->channel().send(encode(figures), {}, until);
