@@ -8,6 +8,7 @@
 #include <string>
 #include <thread>
 #include <vector>
+#include <utility>
 
 #include "app/listening_sockets.hpp"
 #include "app/tls/material.hpp"
@@ -135,6 +136,8 @@ public:
     [[nodiscard]] const ListeningSockets& sockets() const noexcept { return sockets_; }
     /// Clients that the kernel holds for the listener; nothing of unix sockets.
     [[nodiscard]] net::AcceptQueueInfo accept_queue(std::size_t listener) const noexcept;
+    /// Sockets of a service manager that no listener uses, for listeners to come.
+    void keep_spare(InheritedSockets spare) { sockets_.keep_spare(std::move(spare)); }
     [[nodiscard]] std::uint64_t log_lines_lost() const noexcept;
     /// Who may enter the listener now; null = everybody.
     [[nodiscard]] const proxy::AccessPolicy* access(std::size_t listener) const noexcept {

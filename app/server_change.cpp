@@ -41,7 +41,8 @@ void Server::apply(Change change, std::function<void()> done) {
     const ConfigPtr before = std::exchange(config_, change.config);
     options_.max_connections = change.max_connections;
     shared_.connections.set_limit(change.max_connections);
-    sockets_.adopt(std::move(change.sockets), *config_);
+    for (const auto& sentence : sockets_.adopt(std::move(change.sockets), *config_))
+        log_.warn("{}", sentence);
     auto updates = take(change, *before);
     if (config_->access_log != before->access_log) {
         if (config_->access_log.target != before->access_log.target) {

@@ -69,6 +69,8 @@ void fields(A& archive, typename A::template Of<SocketEntry>& entry) {
     archive("count", entry.count);
     archive("unix_device", entry.unix_device);
     archive("unix_inode", entry.unix_inode);
+    archive("passed_as", entry.passed_as);
+    archive("passed_number", entry.passed_number);
 }
 
 template <typename A>

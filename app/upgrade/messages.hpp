@@ -22,8 +22,9 @@
 /// known by their names, those that one side does not know are left out.
 namespace penstock::app::upgrade {
 
-/// Listening sockets of one bind address. As many descriptors come with the manifest, in the order
-/// of the lists: sockets, then admin sockets, then the channels of the older processes.
+/// Listening sockets of one bind address, or one that no listener uses now. As many descriptors
+/// come with the manifest, in the order of the lists: sockets, then admin sockets, then the
+/// channels of the older processes.
 struct SocketEntry {
     std::string bind{};   // as configured: what the new process looks for
     std::string bound{};  // with the real port
@@ -31,6 +32,8 @@ struct SocketEntry {
     std::uint64_t count = 0;
     std::uint64_t unix_device = 0;  // of the path, where this process made it; 0 = it did not
     std::uint64_t unix_inode = 0;
+    std::string passed_as{};  // by a service manager: `systemd:web`
+    int passed_number = 0;
     bool operator==(const SocketEntry&) const = default;
 };
 

@@ -137,9 +137,12 @@ Manifest Upgrader::make_manifest(OldProcesses::Handover& handover, std::vector<i
                                     .listener = group.listener,
                                     .count = group.fds.size(),
                                     .unix_device = group.sockets.unix_device,
-                                    .unix_inode = group.sockets.unix_inode});
+                                    .unix_inode = group.sockets.unix_inode,
+                                    .passed_as = group.sockets.passed_as.name,
+                                    .passed_number = group.sockets.passed_as.number});
         fds.insert(fds.end(), group.fds.begin(), group.fds.end());
     }
+    parts_.server.sockets().spare().list(manifest.sockets, fds);
     for (const auto& door : parts_.admin.server().listening()) {
         manifest.admin_sockets.push_back({.bind = door.address.to_string(),
                                           .bound = door.address.to_string(),

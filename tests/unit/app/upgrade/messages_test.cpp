@@ -186,7 +186,7 @@ Manifest full_manifest() {
         .started = WallTime(milliseconds(1'764'000'000'123)),
         .sockets = {{"0.0.0.0:0", "0.0.0.0:8080", "web", 4, 0, 0},
                     {"unix:/s", "unix:/s", "local", 1, 7, 9}},
-        .admin_sockets = {{"systemd:admin", "127.0.0.1:9901", "", 1, 0, 0}},
+        .admin_sockets = {{"systemd:admin", "127.0.0.1:9901", "", 1, 0, 0, "systemd:admin", 5}},
         .overrides = {{{"up", "a"}, config::BackendState::drain, {}, "uid 0", WallTime{}},
                       {{"up", "b"}, {}, 0, "", WallTime(milliseconds(5))}},
         .splits = {{"web", {{"v1", 95}, {"v2", 0}}, "uid 1000"}},
