@@ -24,6 +24,11 @@ HttpResponse done(const Outcome<void>& outcome) {
     return json_response(boost::json::object{{"ok", true}});
 }
 
+HttpResponse done(const Outcome<Done>& outcome) {
+    if (!outcome) return refuse(outcome.error());
+    return json_response(to_json(*outcome));
+}
+
 HttpResponse done(const Outcome<Ending>& outcome) {
     if (!outcome) return refuse(outcome.error());
     return json_response(to_json(*outcome));
@@ -48,8 +53,10 @@ awaitable<HttpResponse> Api::change_backend(ApiRequest request) {
         arguments.complain("nothing to do: give 'state', 'weight' or 'reset'");
     if (change.reset && (change.state || change.weight)) arguments.complain("'reset' goes alone");
     if (auto refusal = arguments.refusal()) co_return refuse(*refusal);
-    co_return done(operations_.change_backend(request.captured[0], request.captured[1], change,
-                                              request.actor));
+    auto changing =
+        operations_.change_backend(request.captured[0], request.captured[1], change, request.actor);
+    const auto outcome = co_await std::move(changing);
+    co_return done(outcome);
 }
 
 awaitable<HttpResponse> Api::kill_session(ApiRequest request) {
@@ -95,13 +102,17 @@ awaitable<HttpResponse> Api::pause(ApiRequest request) {
     arguments.allow({"max"});
     const Duration max = arguments.duration("max", std::chrono::minutes(1));
     if (auto refusal = arguments.refusal()) co_return refuse(*refusal);
-    co_return done(operations_.pause(request.captured.front(), max, request.actor));
+    auto pausing = operations_.pause(request.captured.front(), max, request.actor);
+    const auto outcome = co_await std::move(pausing);
+    co_return done(outcome);
 }
 
 awaitable<HttpResponse> Api::resume(ApiRequest request) {
     Arguments arguments(request);
     if (auto refusal = arguments.allow({}).refusal()) co_return refuse(*refusal);
-    co_return done(operations_.resume(request.captured.front(), request.actor));
+    auto resuming = operations_.resume(request.captured.front(), request.actor);
+    const auto outcome = co_await std::move(resuming);
+    co_return done(outcome);
 }
 
 awaitable<HttpResponse> Api::split(ApiRequest request) {

@@ -25,12 +25,6 @@ namespace {
 constexpr std::uint64_t most_sessions = 10'000;
 constexpr std::uint64_t sessions_by_default = 1000;
 
-std::optional<CloseReason> reason_named(std::string_view name) {
-    for (std::size_t i = 1; i < close_reason_count; ++i)
-        if (name_of(static_cast<CloseReason>(i)) == name) return static_cast<CloseReason>(i);
-    return std::nullopt;
-}
-
 std::optional<CompactEndpoint> endpoint_of(const std::string& address) {
     const bool bracket = address.contains(':') && !address.starts_with('[');
     const auto parsed = Endpoint::parse(bracket ? fmt::format("[{}]:0", address) : address + ":0");

@@ -334,6 +334,12 @@ json::value to_json(const Explanation& explanation) {
                         {"limits", list(explanation.limits)}};
 }
 
+json::value to_json(const Done& done) {
+    json::object object{{"ok", true}};
+    if (!done.notes.empty()) object["notes"] = texts(done.notes);
+    return object;
+}
+
 json::value to_json(const Ending& ending) {
     json::object object{{"sessions", ending.sessions}, {"closing", ending.closing}};
     if (!ending.per_backend.empty()) {
@@ -341,6 +347,10 @@ json::value to_json(const Ending& ending) {
         for (const auto& [name, count] : ending.per_backend) backends[name] = count;
         object["backends"] = std::move(backends);
     }
+    if (ending.old_sessions != 0)
+        object["old_processes"] =
+            json::object{{"sessions", ending.old_sessions}, {"closing", ending.old_closing}};
+    if (!ending.notes.empty()) object["notes"] = texts(ending.notes);
     return object;
 }
 

@@ -93,11 +93,16 @@ void Inheritance::say_ready(upgrade::OldProcesses& old, Service& service, Logger
     estate_ = {};
 }
 
-void Inheritance::close_left_over(Logger& log) {
-    for (const auto& unused : sockets_.left_over())
+InheritedSockets Inheritance::left_over(Logger& log) {
+    for (const auto& unused : sockets_.close_own())
         log.warn("no listener uses the socket {}, which is closed: clients in its queue are lost",
                  unused);
-    sockets_ = {};
+    for (const auto& unused : sockets_.left_over())
+        log.warn(
+            "no listener uses the socket {}, which the service manager holds open: who connects "
+            "there waits until one does; stop its socket unit to turn clients away",
+            unused);
+    return std::exchange(sockets_, {});
 }
 
 void Inheritance::say_failed(const std::string& reason) noexcept {

@@ -40,8 +40,9 @@ public:
     /// This process accepts: from now on the other one does not. It, and those before it, are known
     /// to `old` from now on.
     void say_ready(upgrade::OldProcesses& old, Service& service, Logger& log);
-    /// Sockets that no listener has taken: their clients would wait for ever.
-    void close_left_over(Logger& log);
+    /// Sockets that no listener has taken: those of a service manager. The others are closed, lest
+    /// their clients wait for ever.
+    [[nodiscard]] InheritedSockets left_over(Logger& log);
     /// This process ends: the other one goes on.
     void say_failed(const std::string& reason) noexcept;
 

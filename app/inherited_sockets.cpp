@@ -4,12 +4,15 @@
 #include <charconv>
 #include <cstdlib>
 #include <functional>
+#include <iterator>
 #include <optional>
 #include <utility>
 
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+
+#include "base/error.hpp"
 
 namespace penstock::app {
 
@@ -40,6 +43,19 @@ std::vector<std::string> split_names(std::string_view text, std::size_t count) {
 
 std::string name_of_fd(int number) { return fmt::format("{}{}", fd_prefix, number); }
 
+// Older versions know only by which name a listener has asked for it.
+net::PassedAs passed_as(const upgrade::SocketEntry& entry) {
+    if (!entry.passed_as.empty()) return {entry.passed_as, entry.passed_number};
+    if (!InheritedSockets::must_be_inherited(entry.bind)) return {};
+    const std::string_view bind = entry.bind;
+    return {entry.bind,
+            bind.starts_with(fd_prefix) ? number_in(bind.substr(fd_prefix.size())).value_or(0) : 0};
+}
+
+bool is_same(const net::PassedAs& a, const net::PassedAs& b) {
+    return a.name == b.name && a.number == b.number;
+}
+
 }  // namespace
 
 std::expected<InheritedSockets, std::string> InheritedSockets::from_service_manager(
@@ -61,13 +77,13 @@ std::expected<InheritedSockets, std::string> InheritedSockets::from_service_mana
                 "descriptor {} that the service manager passed as '{}' {}; a socket unit for "
                 "Penstock has ListenStream= and Accept=no",
                 fd, name, socket.error()));
-        result.sockets_.push_back({.bind = std::string(systemd_prefix) + name,
-                                   .number = fd++,
-                                   .bound = std::move(socket->bound)});
+        const auto bind = std::string(systemd_prefix) + name;
+        result.sockets_.push_back(
+            {.bind = bind, .passed_as = {bind, fd++}, .bound = std::move(socket->bound)});
     }
     for (auto& socket : result.sockets_) {
-        ::fcntl(socket.number, F_SETFD, FD_CLOEXEC);
-        socket.fd.reset(socket.number);
+        ::fcntl(socket.passed_as.number, F_SETFD, FD_CLOEXEC);
+        socket.fd.reset(socket.passed_as.number);
     }
     return result;
 }
@@ -89,6 +105,7 @@ std::expected<void, std::string> InheritedSockets::add(
             sockets_.push_back({.bind = entry.bind,
                                 .listener = entry.listener,
                                 .fd = std::move(fds[next]),
+                                .passed_as = passed_as(entry),
                                 .bound = std::move(socket->bound),
                                 .path = {entry.unix_device, entry.unix_inode}});
         }
@@ -102,7 +119,7 @@ InheritedSockets::Groups InheritedSockets::take(const std::string& bind, Claim c
                                                 const std::string& listener) {
     if (!must_be_inherited(bind)) return take_address(bind, claim, listener);
     auto groups = take_if(bind, [&](const Socket& socket) {
-        return socket.bind == bind || (socket.number >= 0 && name_of_fd(socket.number) == bind);
+        return socket.bind == bind || is_name_of(socket.passed_as, bind);
     });
     if (groups && groups->empty()) return std::unexpected(refusal(bind));
     return groups;
@@ -135,11 +152,12 @@ InheritedSockets::Groups InheritedSockets::take_if(const std::string& bind, Pred
         std::vector<net::UniqueFd> fds;
         for (auto socket = first; socket != same.begin(); ++socket) {
             taken_.insert(socket->bind);
-            if (socket->number >= 0) taken_.insert(name_of_fd(socket->number));
+            say_taken(socket->passed_as);
             fds.push_back(std::move(socket->fd));
         }
         auto group = net::adopt_listen_group(std::move(fds), first->path);
         if (!group) return std::unexpected(fmt::format("{}: {}", bind, group.error().message));
+        group->passed_as = first->passed_as;
         groups.push_back(*std::move(group));
         first = same.begin();
     }
@@ -162,6 +180,80 @@ std::string InheritedSockets::refusal(const std::string& bind) const {
 
 bool InheritedSockets::must_be_inherited(std::string_view bind) noexcept {
     return bind.starts_with(systemd_prefix) || bind.starts_with(fd_prefix);
+}
+
+bool InheritedSockets::is_name_of(const net::PassedAs& socket, const std::string& bind) {
+    if (socket.name.empty()) return false;
+    return socket.name == bind || (socket.number != 0 && name_of_fd(socket.number) == bind);
+}
+
+void InheritedSockets::say_taken(const net::PassedAs& socket) {
+    if (socket.name.empty()) return;
+    taken_.insert(socket.name);
+    if (socket.number != 0) taken_.insert(name_of_fd(socket.number));
+}
+
+std::vector<std::string> InheritedSockets::close_own() {
+    InheritedSockets own;
+    const auto rest = std::ranges::stable_partition(
+        sockets_, [](const Socket& socket) { return !socket.passed_as.name.empty(); });
+    std::ranges::move(rest, std::back_inserter(own.sockets_));
+    sockets_.erase(rest.begin(), rest.end());
+    return own.left_over();
+}
+
+bool InheritedSockets::keep(const net::ListenGroup& sockets, const std::vector<int>& fds) {
+    if (sockets.passed_as.name.empty()) return true;
+    bool all = true;
+    for (const int fd : fds) {
+        net::UniqueFd copy(::fcntl(fd, F_DUPFD_CLOEXEC, first_fd));
+        all = all && copy;
+        if (copy)
+            sockets_.push_back({.bind = sockets.passed_as.name,
+                                .fd = std::move(copy),
+                                .passed_as = sockets.passed_as,
+                                .bound = sockets.sockets.front().bound()});
+    }
+    return all;
+}
+
+void InheritedSockets::note_taken(const net::ListenGroup& sockets) {
+    if (sockets.passed_as.name.empty()) return;
+    std::erase_if(sockets_, [&](const Socket& socket) {
+        return is_same(socket.passed_as, sockets.passed_as) &&
+               socket.bound == sockets.sockets.front().bound();
+    });
+    say_taken(sockets.passed_as);
+}
+
+std::expected<InheritedSockets, std::string> InheritedSockets::duplicate() const {
+    InheritedSockets copies;
+    copies.taken_ = taken_;
+    for (const auto& socket : sockets_) {
+        net::UniqueFd fd(::fcntl(socket.fd.get(), F_DUPFD_CLOEXEC, first_fd));
+        if (!fd)
+            return std::unexpected(fmt::format("cannot duplicate the socket {}: {}", socket.bind,
+                                               last_error().message()));
+        copies.sockets_.push_back({.bind = socket.bind,
+                                   .listener = socket.listener,
+                                   .fd = std::move(fd),
+                                   .passed_as = socket.passed_as,
+                                   .bound = socket.bound,
+                                   .path = socket.path});
+    }
+    return copies;
+}
+
+void InheritedSockets::list(std::vector<upgrade::SocketEntry>& entries,
+                            std::vector<int>& fds) const {
+    for (const auto& socket : sockets_) {
+        entries.push_back({.bind = socket.bind,
+                           .bound = socket.bound.to_string(),
+                           .count = 1,
+                           .passed_as = socket.passed_as.name,
+                           .passed_number = socket.passed_as.number});
+        fds.push_back(socket.fd.get());
+    }
 }
 
 std::vector<std::string> InheritedSockets::left_over() const {

@@ -52,17 +52,34 @@ public:
 
     /// True for `systemd:NAME` and `fd:N`: nobody can open these anew.
     [[nodiscard]] static bool must_be_inherited(std::string_view bind) noexcept;
+    /// The same, and it is that one.
+    [[nodiscard]] static bool is_name_of(const net::PassedAs& socket, const std::string& bind);
 
     /// Those that nobody has taken, for a warning: `systemd:web (0.0.0.0:80)`. When they are
     /// closed, clients in their queues are lost.
     [[nodiscard]] std::vector<std::string> left_over() const;
+
+    // A service manager holds its sockets open as long as it runs, and can pass them only once.
+    // What no listener uses now is kept for one that will.
+
+    /// Closes those of nobody else. What left_over() says of them.
+    std::vector<std::string> close_own();
+    /// These are left, if they are a service manager's: duplicates of them are there from now on.
+    /// False: there is no descriptor left for one.
+    bool keep(const net::ListenGroup& sockets, const std::vector<int>& fds);
+    /// Such sockets have found a listener: these here are closed, and known as taken.
+    void note_taken(const net::ListenGroup& sockets);
+    /// The error is a sentence.
+    [[nodiscard]] std::expected<InheritedSockets, std::string> duplicate() const;
+    /// For the next process: an entry and a descriptor for each.
+    void list(std::vector<upgrade::SocketEntry>& entries, std::vector<int>& fds) const;
 
 private:
     struct Socket {
         std::string bind{};
         std::string listener{};  // "" = not known
         net::UniqueFd fd{};
-        int number = -1;  // as the service manager passed it
+        net::PassedAs passed_as{};
         Endpoint bound{};
         net::UnixFile path{};
     };
@@ -74,6 +91,7 @@ private:
     [[nodiscard]] Groups take_address(const std::string& bind, Claim claim,
                                       const std::string& listener);
     [[nodiscard]] std::string refusal(const std::string& bind) const;
+    void say_taken(const net::PassedAs& socket);
 
     std::vector<Socket> sockets_;
     std::set<std::string> taken_;  // binds of those that were taken

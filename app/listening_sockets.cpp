@@ -26,7 +26,8 @@ bool is_claimed(const ListeningSockets::Group& group, InheritedSockets::Claim cl
                 const std::string& listener, const std::string& bind) {
     using Claim = InheritedSockets::Claim;
     if (claim == Claim::address) return group.sockets.sockets.front().bound().to_string() == bind;
-    return group.bind == bind && (claim == Claim::any || group.listener == listener);
+    return (group.bind == bind || InheritedSockets::is_name_of(group.sockets.passed_as, bind)) &&
+           (claim == Claim::any || group.listener == listener);
 }
 
 bool has(const ListeningSockets::Wanted& wanted, const std::string& listener,
@@ -99,8 +100,9 @@ std::expected<ListeningSockets::Wanted, std::string> ListeningSockets::open(
     Wanted wanted;
     keep_present(config, wanted);
     auto missing = missing_of(config, wanted);
-    InheritedSockets none;
-    auto done = inherit(missing, inherited != nullptr ? *inherited : none, wanted);
+    auto spare = spare_.duplicate();
+    if (!spare) return std::unexpected(spare.error());
+    auto done = inherit(missing, inherited != nullptr ? *inherited : *spare, wanted);
     for (const auto& one : missing) {
         if (!done) break;
         if (!one.found) done = open(one, wanted);
@@ -177,7 +179,7 @@ void ListeningSockets::withdraw(const Wanted& wanted) noexcept {
         if (!group.sockets.sockets.empty()) net::remove_unix_path(group.sockets);
 }
 
-void ListeningSockets::adopt(Wanted wanted, const config::Config& config) {
+std::vector<std::string> ListeningSockets::adopt(Wanted wanted, const config::Config& config) {
     std::vector<Group> next;
     for (std::size_t i = 0; i < wanted.groups.size(); ++i) {
         Group& group = wanted.groups[i];
@@ -194,12 +196,33 @@ void ListeningSockets::adopt(Wanted wanted, const config::Config& config) {
             continue;
         }
         for (const auto& socket : group.sockets.sockets) group.fds.push_back(socket.fd());
+        spare_.note_taken(group.sockets);
         next.push_back(std::move(group));
     }
+    std::vector<std::string> sentences;
     for (const Group& left : groups_)
-        if (!left.sockets.sockets.empty()) net::remove_unix_path(left.sockets);
+        if (!left.sockets.sockets.empty()) leave(left, sentences);
     groups_ = std::move(next);
+    return sentences;
 }
+
+void ListeningSockets::leave(const Group& group, std::vector<std::string>& sentences) {
+    net::remove_unix_path(group.sockets);
+    const auto& name = group.sockets.passed_as.name;
+    if (name.empty()) return;
+    sentences.push_back(
+        fmt::format("listener {}: the service manager holds its socket {} ({}) open: who connects "
+                    "there waits until a listener uses it again; stop its socket unit to turn "
+                    "clients away",
+                    group.listener, name, group.sockets.sockets.front().bound().to_string()));
+    if (!spare_.keep(group.sockets, group.fds))
+        sentences.push_back(
+            fmt::format("listener {}: no descriptor is left to keep that socket for a listener to "
+                        "come, which needs a restart now",
+                        group.listener));
+}
+
+void ListeningSockets::keep_spare(InheritedSockets sockets) { spare_ = std::move(sockets); }
 
 std::vector<proxy::WorkerUpdate::Socket> ListeningSockets::update_for(
     std::size_t worker, const config::Config& config) {
@@ -247,6 +270,7 @@ void ListeningSockets::forget(bool remove_paths) {
     if (remove_paths)
         for (const Group& group : groups_) net::remove_unix_path(group.sockets);
     groups_.clear();
+    spare_ = {};
 }
 
 }  // namespace penstock::app

@@ -39,15 +39,20 @@ public:
         std::vector<std::string> warnings{};
         static constexpr std::size_t npos = static_cast<std::size_t>(-1);
     };
-    /// `inherited`: sockets from outside, which are taken before any is opened; may be null.
+    /// `inherited`: sockets from outside, which are taken before any is opened; null = those that
+    /// are spare.
     [[nodiscard]] std::expected<Wanted, std::string> open(
         const config::Config& config, InheritedSockets* inherited = nullptr) const;
     /// Fresh ones listen from now on: clients queue up. As open() on failure.
     [[nodiscard]] static std::expected<void, std::string> listen(Wanted& wanted,
                                                                  const config::Config& config);
     /// From now on. Those that nobody wants any more are left out; the workers close them with
-    /// their next update, and paths of unix sockets are removed here.
-    void adopt(Wanted wanted, const config::Config& config);
+    /// their next update, and paths of unix sockets are removed here. Those of a service manager
+    /// are spare from now on: a sentence for the log about each.
+    std::vector<std::string> adopt(Wanted wanted, const config::Config& config);
+    /// Of a service manager, and used by no listener yet.
+    void keep_spare(InheritedSockets sockets);
+    [[nodiscard]] const InheritedSockets& spare() const noexcept { return spare_; }
 
     /// What worker `worker` has, fresh sockets included, for its update.
     [[nodiscard]] std::vector<proxy::WorkerUpdate::Socket> update_for(std::size_t worker,
@@ -89,9 +94,11 @@ private:
     [[nodiscard]] Opened inherit(Missing& one, InheritedSockets& inherited,
                                  InheritedSockets::Claim claim, Wanted& wanted) const;
     [[nodiscard]] Opened open(const Missing& one, Wanted& wanted) const;
+    void leave(const Group& group, std::vector<std::string>& sentences);
 
     std::size_t workers_;
     std::vector<Group> groups_;
+    InheritedSockets spare_;
 };
 
 }  // namespace penstock::app

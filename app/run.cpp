@@ -220,7 +220,7 @@ int serve(const Origin& origin, ControlLoop& loop, net::ProcessLog& log, Inherit
     inheritance.say_ready(*proxy.old, proxy.admin->service(), log);
     proxy.server->own_paths();
     proxy.admin->server().own_paths();
-    inheritance.close_left_over(log);
+    proxy.server->keep_spare(inheritance.left_over(log));
     if (takes_over) proxy.admin->start();
     warn_of_clamped_backlogs(*origin.config, log);
     log.info("penstock {}: {} workers, at most {} connections ({})", version(), capacity->workers,

@@ -69,7 +69,7 @@ void Server::make_workers() {
 std::expected<void, std::string> Server::start() {
     if (auto listening = ListeningSockets::listen(first_sockets_, *config_); !listening)
         return listening;
-    sockets_.adopt(std::exchange(first_sockets_, {}), *config_);
+    static_cast<void>(sockets_.adopt(std::exchange(first_sockets_, {}), *config_));
     for (std::size_t i = 0; i < workers_.size(); ++i)
         workers_[i]->take_sockets(sockets_.update_for(i, *config_));
     sockets_.settle();

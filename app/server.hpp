@@ -8,6 +8,7 @@
 #include <string>
 #include <thread>
 #include <vector>
+#include <utility>
 
 #include "app/listening_sockets.hpp"
 #include "app/tls/material.hpp"
@@ -100,6 +101,8 @@ public:
 
     // For the operator.
     void pause(std::size_t upstream, bool paused);
+    /// Its sessions end as if it had left the configuration. False: there is no such listener.
+    bool drain_listener(const std::string& name);
     void set_split(std::size_t listener, const std::vector<std::uint32_t>& weights);
 
     [[nodiscard]] const config::Config& config() const noexcept { return *config_; }
@@ -133,6 +136,8 @@ public:
     [[nodiscard]] const ListeningSockets& sockets() const noexcept { return sockets_; }
     /// Clients that the kernel holds for the listener; nothing of unix sockets.
     [[nodiscard]] net::AcceptQueueInfo accept_queue(std::size_t listener) const noexcept;
+    /// Sockets of a service manager that no listener uses, for listeners to come.
+    void keep_spare(InheritedSockets spare) { sockets_.keep_spare(std::move(spare)); }
     [[nodiscard]] std::uint64_t log_lines_lost() const noexcept;
     /// Who may enter the listener now; null = everybody.
     [[nodiscard]] const proxy::AccessPolicy* access(std::size_t listener) const noexcept {
@@ -179,6 +184,7 @@ private:
                         std::vector<proxy::WorkerUpdate>& updates);
     void take_upstreams(const Change& change, std::vector<proxy::WorkerUpdate>& updates);
     void drain_left(const config::Config& before);
+    void drain_listener(const std::string& name, const config::Config& settings_of);
     [[nodiscard]] balancer::SourceTable::Size source_table() const noexcept;
     [[nodiscard]] std::string gates_summary() const;
     [[nodiscard]] std::string upstreams_summary() const;

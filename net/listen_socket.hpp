@@ -27,12 +27,19 @@ private:
     Endpoint bound_;
 };
 
+/// What a service manager calls a socket that it has opened, and holds open.
+struct PassedAs {
+    std::string name{};  // `systemd:web`; "" = it has not
+    int number = 0;
+};
+
 /// All sockets of one bind address, one per worker. A unix socket cannot be cloned: it is alone.
 struct ListenGroup {
     std::vector<ListenSocket> sockets;
     std::uint64_t unix_inode = 0;  // of the path that was created; 0 = not a path
     std::uint64_t unix_device = 0;
     bool path_stays = false;  // another process may go on with it: the path is not removed
+    PassedAs passed_as{};
 };
 
 struct ListenError {

@@ -196,7 +196,9 @@ struct Discovery::Impl {
         });
     }
 
+    // Before the start it is not sure to live until then: start() makes up for it.
     void tell_soon(const SourceStatus& status) {
+        if (!started) return;
         boost::asio::post(shared.context, [this, status] {
             if (!stopped && on_turn) on_turn(status);
         });
@@ -234,6 +236,8 @@ void Discovery::start(OnChange on_change, OnTurn on_turn) {
     impl_->on_change = std::move(on_change);
     impl_->on_turn = std::move(on_turn);
     impl_->started = true;
+    for (const auto& status : sources())
+        if (!status.last_error.empty()) impl_->tell_soon(status);
     for (const auto& entry : impl_->entries) entry.source->start();
 }
 

@@ -35,7 +35,7 @@ public:
     };
 
     /// `context`, `reader` and `log` must outlive the object; `reader`, which reads files, must
-    /// have ended before it does.
+    /// have ended before `context` does.
     Discovery(boost::asio::io_context& context, boost::asio::thread_pool& reader,
               const config::Upstream& settings, Options options, Logger& log);
     ~Discovery();

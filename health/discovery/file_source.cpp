@@ -55,15 +55,20 @@ void FileSource::read_again() {
         read_again_ = true;
         return;
     }
-    asio::post(shared_.reader, [this] {
-        auto read = config::read_backend_file(settings_.path, settings_.max_backends);
-        asio::post(shared_.context, [this, done = std::move(read)]() mutable {
-            reading_ = false;
-            if (stopped_) return;
-            on_read(std::move(done));
-            if (std::exchange(read_again_, false)) read_again();
+    asio::post(shared_.reader, [&context = shared_.context, path = settings_.path,
+                                most = settings_.max_backends, asker = std::weak_ptr(self_)] {
+        auto read = config::read_backend_file(path, most);
+        asio::post(context, [asker, done = std::move(read)]() mutable {
+            if (const auto self = asker.lock()) self->on_read_again(std::move(done));
         });
     });
+}
+
+void FileSource::on_read_again(Read read) {
+    reading_ = false;
+    if (stopped_) return;
+    on_read(std::move(read));
+    if (std::exchange(read_again_, false)) read_again();
 }
 
 void FileSource::on_read(Read read) {

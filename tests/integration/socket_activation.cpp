@@ -116,6 +116,49 @@ TEST_P(SocketActivationKept, by_a_reload_and_by_upgrades) {
     EXPECT_TRUE(echo_once(socket.address()));
 }
 
+// Whoever opened it holds it open: to open it anew is not possible.
+TEST_P(SocketActivationKept, comes_back_by_a_reload_and_by_an_upgrade) {
+    EchoServer echo;
+    Inheritable socket("127.0.0.1:0", 100);
+    ConfigText with = inherited(echo, GetParam());
+    with.services.push_back({.name = "other", .bind = "127.0.0.1:0", .backends = {echo.text()}});
+    ConfigText without = with;
+    without.services.erase(without.services.begin());
+    ProxyProcess proxy(with, handing_over({&socket}, "web"));
+    socket.close();
+    const auto upgrade_to = [&](const ConfigText& config) {
+        proxy.rewrite(config);
+        return proxy.upgrade() && wait_for([&] { return proxy.old_running() == 0; });
+    };
+    for (const bool leaves_by_reload : {true, false})
+        for (const bool returns_by_reload : {true, false}) {
+            ASSERT_TRUE(leaves_by_reload ? proxy.change_to(without) : upgrade_to(without));
+            auto client = Socket::connect(socket.address());
+            ASSERT_TRUE(client && client->send("hello")) << "it waits in the queue";
+            ASSERT_TRUE(returns_by_reload ? proxy.change_to(with) : upgrade_to(with))
+                << proxy.errors();
+            EXPECT_EQ(client->receive_text(5), "hello");
+            for (int i = 0; i < 5; ++i) EXPECT_TRUE(echo_once(socket.address()));
+        }
+}
+
+TEST_P(SocketActivationKept, under_its_address_and_under_its_name) {
+    EchoServer echo;
+    Inheritable socket("127.0.0.1:0", 100);
+    ConfigText named = inherited(echo, GetParam());
+    ConfigText addressed = inherited(echo, socket.address().text());
+    ProxyProcess proxy(named, handing_over({&socket}, "web"));
+    socket.close();
+    for (int i = 0; i < 2; ++i) {
+        ASSERT_TRUE(proxy.change_to(addressed));
+        EXPECT_TRUE(echo_once(socket.address()));
+        ASSERT_TRUE(proxy.upgrade());
+        ASSERT_TRUE(wait_for([&] { return proxy.old_running() == 0; }));
+        ASSERT_TRUE(proxy.change_to(named)) << proxy.errors();
+        EXPECT_TRUE(echo_once(socket.address()));
+    }
+}
+
 INSTANTIATE_TEST_SUITE_P(Binds, SocketActivationKept, testing::Values("systemd:web", "fd:3"),
                          [](const auto& row) {
                              return std::string(row.param).substr(0, 2) == "fd" ? "number" : "name";
@@ -191,6 +234,28 @@ TEST(SocketActivation, one_that_no_listener_uses_is_told) {
     Inheritable unused("127.0.0.1:0", 110);
     ProxyProcess proxy(inherited(echo, "systemd:web"), handing_over({&used, &unused}, "web:spare"));
     EXPECT_TRUE(proxy.says("spare")) << "its clients would wait for ever\n" << proxy.errors();
+}
+
+TEST(SocketActivation, one_that_no_listener_uses_is_there_for_a_later_change) {
+    EchoServer echo;
+    Inheritable used("127.0.0.1:0", 100);
+    Inheritable spare("127.0.0.1:0", 110);
+    ConfigText config = inherited(echo, "systemd:web");
+    ProxyProcess proxy(config, handing_over({&used, &spare}, "web:spare"));
+    spare.close();
+    auto client = Socket::connect(spare.address());
+    ASSERT_TRUE(client && client->send("hello"));
+    config.services.push_back(
+        {.name = "later", .bind = "systemd:spare", .backends = {echo.text()}});
+    ASSERT_TRUE(proxy.change_to(config)) << proxy.errors();
+    EXPECT_EQ(client->receive_text(5), "hello");
+    // And there is no second of it.
+    config.services.push_back({.name = "twice", .bind = "fd:4", .backends = {echo.text()}});
+    proxy.rewrite(config);
+    const Answer refused = reload_now(proxy);
+    EXPECT_NE(refused.text.find("fd:4: its sockets are in use already"), std::string::npos)
+        << refused.text;
+    EXPECT_TRUE(echo_once(spare.address()));
 }
 
 // The real thing: it starts the program when the first client comes.

@@ -173,6 +173,29 @@ TEST(FaultsU, U1_upgrades_under_load_lose_nothing) {
     EXPECT_EQ(page.sum("penstock_connections_active"), 0);
 }
 
+// Each process is a fresh one; what grows is what it was told by those before it.
+TEST(FaultsU, U1_memory_and_descriptors_return) {
+    EchoServer echo;
+    ProxyProcess proxy(upgradable({echo.text()}));
+    auto open = established(proxy.address());  // the first process lives as long as the test
+    ASSERT_TRUE(open);
+    const auto upgrade_often = [&](int times) {
+        for (int i = 0; i < times; ++i) {
+            ASSERT_TRUE(upgrade_now(proxy)) << i;
+            EXPECT_TRUE(echo_once(proxy.address()));
+            ASSERT_TRUE(wait_for([&] { return old_processes_of(proxy) == 1; })) << i;
+        }
+    };
+    upgrade_often(3);
+    const std::size_t descriptors = proxy.descriptors();
+    const std::uint64_t memory = proxy.private_memory();
+    upgrade_often(sized(12, 2));
+    EXPECT_TRUE(proxy.descriptors_return_to(descriptors)) << proxy.descriptors();
+    EXPECT_TRUE(sanitized || proxy.private_memory() < memory + 2 * 1024 * 1024)
+        << memory << " -> " << proxy.private_memory();
+    EXPECT_TRUE(ping(*open));
+}
+
 TEST(FaultsU, U1_reloads_and_upgrades_in_turn_lose_nothing) {
     Traffic traffic({.per_second = full_rate() / 4,
                      .long_lived = static_cast<std::size_t>(sized(50)),

@@ -1,8 +1,11 @@
 // Requests to responses, without any socket.
 #include "admin/api.hpp"
 
+#include <map>
+
 #include <gtest/gtest.h>
 
+#include "admin/bodies.hpp"
 #include "tests/unit/admin/api_fixture.hpp"
 
 namespace penstock::admin {
@@ -121,6 +124,25 @@ TEST_F(AdminApi, M4_deep_nesting_is_a_mistake_like_any_other) {
     std::string object;
     for (int i = 0; i < 10'000; ++i) object += R"({"a":)";
     EXPECT_EQ(post("/api/v1/drain", object).result_int(), 400U);
+}
+
+TEST_F(AdminApi, what_old_processes_have_not_done_is_told) {
+    EXPECT_EQ(post("/api/v1/upstreams/web/resume").body(), "{\"ok\":true}\n");
+    operations.notes = {"the old process 7 was not reached"};
+    for (const auto& [target, body] : std::map<std::string, std::string>{
+             {"/api/v1/upstreams/web/resume", ""},
+             {"/api/v1/upstreams/web/pause", ""},
+             {"/api/v1/upstreams/web/backends/a", R"({"state":"drain"})"}}) {
+        const auto answer = json(post(target, body));
+        EXPECT_EQ(answer.at("ok"), true) << target;
+        EXPECT_EQ(answer.at("notes").at(0), "the old process 7 was not reached") << target;
+    }
+    const auto ended = to_json(
+        Ending{.sessions = 5, .closing = 4, .old_sessions = 3, .old_closing = 2, .notes = {"one"}});
+    EXPECT_EQ(ended.at("old_processes").at("sessions"), 3U);
+    EXPECT_EQ(ended.at("old_processes").at("closing"), 2U);
+    EXPECT_EQ(ended.at("notes").at(0), "one");
+    EXPECT_FALSE(to_json(Ending{.sessions = 5}).as_object().contains("old_processes"));
 }
 
 TEST_F(AdminApi, a_refusal_of_the_proxy_is_passed_on) {

@@ -250,6 +250,54 @@ TEST(InheritedSockets, U5_a_unix_path_stays_and_has_a_new_owner) {
     EXPECT_FALSE(std::filesystem::exists(directory.path("s")));
 }
 
+TEST(InheritedSockets, of_a_service_manager_are_kept_under_all_their_names) {
+    auto web = listening("127.0.0.1:0");
+    auto old_web = listening("127.0.0.1:0");
+    auto old_number = listening("127.0.0.1:0");
+    auto own = listening("127.0.0.1:0");
+    const auto address_of = [](const net::ListenGroup& group) {
+        return group.sockets[0].bound().to_string();
+    };
+    const std::vector<std::string> addresses{address_of(web), address_of(old_web),
+                                             address_of(old_number), address_of(own)};
+    InheritedSockets sockets;
+    // As a listener has it by its address, and as older versions tell of them.
+    ASSERT_TRUE(sockets.add(
+        {{.bind = addresses[0], .count = 1, .passed_as = "systemd:web", .passed_number = 7},
+         {.bind = "systemd:old", .count = 1},
+         {.bind = "fd:4", .count = 1},
+         {.bind = addresses[3], .count = 1}},
+        fds_of(
+            list_of(std::move(web), std::move(old_web), std::move(old_number), std::move(own)))));
+    EXPECT_EQ(sockets.close_own(), std::vector{fmt::format("{} ({})", addresses[3], addresses[3])});
+    EXPECT_FALSE(test::Socket::connect(test::Address::parse(addresses[3])));
+    std::vector<SocketEntry> entries;
+    std::vector<int> fds;
+    sockets.list(entries, fds);
+    ASSERT_EQ(entries.size(), 3U);
+    EXPECT_EQ(entries[0].passed_as, "systemd:web");
+    EXPECT_EQ(entries[0].passed_number, 7);
+    EXPECT_EQ(entries[2].passed_number, 4);
+    for (const char* name : {"systemd:web", "fd:7"}) {
+        auto copy = sockets.duplicate();
+        ASSERT_TRUE(copy);
+        auto taken = copy->take(name);
+        EXPECT_EQ(shown(taken), "1 x " + addresses[0]);
+        EXPECT_EQ(taken->front().passed_as.name, "systemd:web");
+    }
+    auto copy = sockets.duplicate();
+    ASSERT_TRUE(copy);
+    EXPECT_EQ(shown(copy->take("systemd:old")), "1 x " + addresses[1]);
+    const auto number = copy->take("fd:4");
+    EXPECT_EQ(shown(number), "1 x " + addresses[2]);
+    EXPECT_EQ(sockets.left_over().size(), 3U) << "copies were taken";
+    sockets.note_taken(number->front());
+    EXPECT_EQ(sockets.left_over().size(), 2U);
+    EXPECT_NE(shown(sockets.take("fd:4")).find("in use already"), std::string::npos);
+    ASSERT_TRUE(sockets.keep(number->front(), {number->front().sockets[0].fd()}));
+    EXPECT_EQ(shown(sockets.take("fd:4")), "1 x " + addresses[2]);
+}
+
 TEST(InheritedSockets, announced_and_sent_must_be_the_same) {
     InheritedSockets sockets;
     EXPECT_FALSE(

@@ -343,6 +343,15 @@ TEST(AnswerView, says_what_was_done_and_what_the_proxy_adds) {
                           plain),
               "upstream web: would end 82 of 412 sessions\nBACKEND  WOULD END\na               "
               "80\nb                2\n");
+    EXPECT_EQ(ending_view("backend web/a", false,
+                          json::parse(R"({"sessions":4,"closing":2,"notes":["1 stays"],
+                                          "old_processes":{"sessions":3,"closing":1}})"),
+                          plain),
+              "backend web/a: ending 2 of 4 sessions, 1 of them in old processes\n"
+              "note: 1 stays\n");
+    EXPECT_EQ(answer_view("upstream web: resumed",
+                          json::parse(R"({"ok":true,"notes":["one","two"]})"), plain),
+              "upstream web: resumed\nnote: one\nnote: two\n");
 }
 
 TEST(RefusalText, is_the_error_and_its_details) {
