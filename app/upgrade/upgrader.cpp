@@ -61,6 +61,7 @@ std::optional<Refusal> Upgrader::why_not() const {
     if (busy_) return Refusal{409, "an upgrade is under way"};
     if (auto possible = check_replaceable(::getpid()); !possible)
         return Refusal{409, possible.error()};
+    if (auto reason = parts_.reloader.only_here()) return Refusal{409, *std::move(reason)};
     const auto most = parts_.server.config().process.max_old_processes;
     if (const auto old = parts_.old.with_sessions(); old > most)
         return Refusal{409,

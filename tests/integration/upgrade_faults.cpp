@@ -326,6 +326,21 @@ TEST(FaultsU, U2_a_backend_that_is_silent_for_longer_than_an_upgrade_may_take) {
     EXPECT_EQ(backend.at("check").at("state"), "unknown");
 }
 
+TEST(FaultsU, U2_a_configuration_that_only_this_process_could_read) {
+    EchoServer echo;
+    for (const auto& [file, words] :
+         {std::pair{"-", "pipe"}, std::pair{"/dev/fd/3", "descriptor"}}) {
+        const std::string script = std::string("exec \"$0\" run -c ") + file + " " +
+                                   (*file == '-' ? "" : "3") + "< \"$3\"";
+        ProxyProcess proxy(one_service({echo.text()}), {.wrapper = {"sh", "-c", script}});
+        const Answer answer = post(proxy, "/api/v1/upgrade");
+        EXPECT_EQ(answer.status, 409) << answer.text;
+        EXPECT_TRUE(text(answer.body.at("error")).contains(words)) << answer.text;
+        EXPECT_TRUE(children_of(proxy.pid()).empty()) << "nothing was started for it";
+        EXPECT_TRUE(echo_once(proxy.address()));
+    }
+}
+
 TEST(FaultsU, U2_a_term_meanwhile_ends_both) {
     FailingUpgrade scene;
     scene.replace_binary("#!/bin/sh\nexec sleep 600\n");
