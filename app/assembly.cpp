@@ -97,6 +97,7 @@ void Assembly::make_changers(const Origin& origin, boost::asio::io_context& cont
 void Assembly::join() {
     server->join();
     reloader->join();
+    if (upgrader) upgrader->join();
     access_files->join();
     tls_files->join();
     admin->service().join();
