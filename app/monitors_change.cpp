@@ -140,6 +140,7 @@ void Monitors::abandon_change(Change change, const config::Config& before) {
         const std::string name = monitor->name();
         left_.push_back({{name, std::move(monitor)}, SteadyClock().now()});
     }
+    watch_passwords(before);
 }
 
 void Monitors::follow_change(Change change, const config::Config& config) {
