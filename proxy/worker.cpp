@@ -379,9 +379,15 @@ void Worker::step_drains(TimePoint now) {
     std::erase_if(drains_, [&](SessionDrain& drain) {
         const TimePoint again = drain.step(sessions_, now);
         next = std::min(next, again);
-        return again == no_deadline;
+        return again == no_deadline && !drain.may_get_more();
     });
     if (next != no_deadline) loop_.wheel().file(*this, std::max(next, now));
+}
+
+void Worker::look_after_left(const ListenerAccount& listener) noexcept {
+    for (const auto& drain : drains_)
+        if (drain.scope().listener.get() == &listener)
+            return loop_.wheel().file(*this, loop_.now());
 }
 
 void Worker::abort_all(CloseReason reason) {

@@ -141,6 +141,8 @@ public:
     void raise_alarm(UpstreamContext& upstream, const balancer::Backend& backend) noexcept;
 
     // For acceptors and sessions.
+    /// It is known now where a client of that listener goes, which may have left meanwhile.
+    void look_after_left(const ListenerAccount& listener) noexcept;
     void admit(ListenerContext& listener, Accepted accepted);
     void link(Session& session) noexcept;
     void unlink(Session& session, ListenerAccount& listener) noexcept;
