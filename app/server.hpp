@@ -84,7 +84,7 @@ public:
     void abort_all();
     /// Ends the threads. No session is left afterwards.
     void join();
-    /// Instead of start(): leaves nothing behind in the file system.
+    /// Instead of start(): leaves nothing behind in the file system. So does the destructor.
     void withdraw();
 
     void reopen_access_log();
