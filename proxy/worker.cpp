@@ -340,10 +340,12 @@ void Worker::resume_held(Lane& lane) {
 }
 
 void Worker::set_split(const ListenerAccount& listener, const std::vector<std::uint32_t>& weights) {
-    ListenerContext* context = context_of(listener);
-    if (context == nullptr) return;
-    context->router.set_split(
-        weights, [context](const std::string& name) { return context->named(name); }, hash_seed_,
+    if (ListenerContext* context = context_of(listener)) set_split(*context, weights);
+}
+
+void Worker::set_split(ListenerContext& listener, const std::vector<std::uint32_t>& weights) {
+    listener.router.set_split(
+        weights, [&listener](const std::string& name) { return listener.named(name); }, hash_seed_,
         random_);
 }
 

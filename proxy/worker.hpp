@@ -186,6 +186,7 @@ private:
     void wake_waiting(UpstreamContext& upstream);
     [[nodiscard]] ListenerPtr make_listener(std::shared_ptr<ListenerShared> shared,
                                             const std::vector<UpstreamPtr>& upstreams);
+    void set_split(ListenerContext& listener, const std::vector<std::uint32_t>& weights);
     void start(Acceptor& acceptor);
     [[nodiscard]] ListenerContext* context_of(const ListenerAccount& account) noexcept;
     void on_timer(TimePoint now) override;

@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "admin/plan.hpp"
 #include "app/operations/ledger.hpp"
@@ -22,6 +23,8 @@ struct LiveState {
     std::map<std::string, std::uint64_t> listeners{};       // sessions, by name
     std::map<BackendName, std::uint64_t> backends{};        // sessions
     std::map<BackendName, KeptOverride> overrides{};
+    /// Weights that operators have set of splits, by listener, in the order of the running split.
+    std::map<std::string, std::vector<std::uint32_t>> splits{};
     std::map<std::string, double> moved{};  // share of keys, by upstream, where some move
 };
 
