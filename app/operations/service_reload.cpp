@@ -87,7 +87,7 @@ void Service::follow_configuration(const config::Config& before, ConnectionLimit
                   [&](const auto& split) { return !keeps_split(before, config(), split.first); });
     follow_backends(SteadyClock().now());
     if (old_ == nullptr || old_->empty()) return;
-    auto orders = orders_between(before, now);
+    auto orders = orders_between(before, config());
     for (auto& order : orders) {
         // What an operator has changed of a backend that is here again goes on.
         const auto index = find_upstream(order.change.name.upstream);
