@@ -61,8 +61,8 @@ public:
         TlsContexts tls{};
         ListeningSockets::Wanted sockets{};
         std::map<std::string, proxy::SnapshotPtr> snapshots{};  // of new and changed upstreams
-        std::map<std::string, std::vector<std::uint32_t>>
-            splits{};  // set by operators, by listener
+        // Weights that operators have set of splits, by listener.
+        std::map<std::string, std::vector<std::uint32_t>> splits{};
         std::unique_ptr<proxy::LogWriter> log_writer{};  // where the access log's target changes
     };
     /// Opens what a change to that configuration needs: sockets, which listen, and the access log.
