@@ -27,6 +27,12 @@ double seconds(Duration duration) { return std::chrono::duration<double>(duratio
 
 }  // namespace
 
+void reopen_logs(net::ProcessLog& log, Server& server) {
+    log.info("reopening log files");
+    log.reopen();
+    server.reopen_access_log();
+}
+
 void rethrow_failure(std::exception_ptr error) {
     if (error) std::rethrow_exception(error);
 }
@@ -81,11 +87,7 @@ void Control::on_signal(int signal) {
     switch (signal) {
         case SIGTERM:
         case SIGINT: return stop();
-        case SIGUSR1:
-            log_.info("reopening log files");
-            log_.reopen();
-            server_.reopen_access_log();
-            return;
+        case SIGUSR1: return reopen_logs(log_, server_);
         case SIGHUP:
             if (retiring_) return log_.warn("SIGHUP: another process has taken over; ask that one");
             return reloader_.request("SIGHUP");

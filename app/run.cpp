@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "app/assembly.hpp"
+#include "app/await_verdicts.hpp"
 #include "app/control.hpp"
 #include "app/diagnostics.hpp"
 #include "app/log_files.hpp"
@@ -44,36 +45,6 @@ void warn_of_root(const config::Process& process, Logger& log) {
         log.warn(
             "running as root, which nothing here needs once sockets are open: set process.user to "
             "a user of its own, or start as one, with CAP_NET_BIND_SERVICE for ports below 1024");
-}
-
-// Until the first verdicts of health are there. False: a signal to stop came first.
-bool await_verdicts(ControlLoop& loop, Monitors& monitors, Logger& log) {
-    bool verdicts = false;
-    bool stopped = false;
-    bool listening = false;
-    const std::function<void()> listen = [&] {
-        listening = true;
-        loop.signals.async_wait([&](const boost::system::error_code& error, int signal) {
-            listening = false;
-            if (error) return;
-            stopped = stopped || signal == SIGTERM || signal == SIGINT;
-            if (!stopped) listen();
-        });
-    };
-    listen();
-    boost::asio::co_spawn(loop.context, monitors.first_verdicts(), [&](std::exception_ptr error) {
-        verdicts = true;
-        rethrow_failure(std::move(error));
-    });
-    while (!verdicts && !stopped) loop.context.run_one();
-    if (stopped) {
-        log.info("stopped before anything was accepted");
-        monitors.stop();
-    }
-    loop.signals.cancel();
-    while (listening || !verdicts) loop.context.run_one();
-    loop.context.restart();  // without backends to look after it has run out of work
-    return !stopped;
 }
 
 // At the end of its scope nothing waits in the loop any more.
@@ -201,16 +172,16 @@ int serve(const Origin& origin, ControlLoop& loop, net::ProcessLog& log, Inherit
     for (const auto& sentence : log_files_of_others(*origin.config)) log.warn("{}", sentence);
     const bool takes_over = inheritance.takes_over();
     if (auto confined = enter_sandbox(origin, proxy, log); !confined) {
-        if (!takes_over) proxy.server->withdraw();
+        proxy.server->withdraw();
         return give_up(inheritance, confined.error(), ExitStatus::failure);
     }
     proxy.monitors->start(*proxy.server);
     // One that takes over answers only when it knows what the other one has counted.
     if (!takes_over) proxy.admin->start();
-    if (!await_verdicts(loop, *proxy.monitors, log)) {
-        inheritance.say_failed("it was told to stop before it was ready");
+    if (!await_verdicts(loop, proxy, log, takes_over)) {
         proxy.admin->stop();
-        if (!takes_over) proxy.server->withdraw();
+        proxy.server->withdraw();
+        inheritance.say_failed("it was told to stop before it was ready");
         return ExitStatus::success;
     }
     // Before anybody is accepted: pauses and splits count for the first client.

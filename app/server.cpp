@@ -16,7 +16,10 @@ Server::Server(ConfigPtr config, Options options, Logger& log)
       shared_(options_.workers, options_.max_connections, entropy(), log),
       sockets_(options_.workers) {}
 
-Server::~Server() { join(); }
+Server::~Server() {
+    withdraw();
+    join();
+}
 
 std::expected<std::unique_ptr<Server>, std::string> Server::open(ConfigPtr config, Options options,
                                                                  Logger& log) {
@@ -138,6 +141,8 @@ void Server::join() {
     for (auto& thread : threads_) thread.join();
     threads_.clear();
     if (log_writer_) log_writer_->finish();
+    log_ender_.end();
+    for (const auto& log : old_logs_) log->writer->finish();
 }
 
 void Server::pause(std::size_t upstream, bool paused) {
@@ -166,8 +171,16 @@ std::vector<Server::Bound> Server::bound() const {
     return all;
 }
 
+std::uint64_t Server::log_lines_written() const noexcept {
+    std::uint64_t sum = old_lines_written_ + (log_writer_ ? log_writer_->lines_written() : 0);
+    for (const auto& log : old_logs_) sum += log->writer->lines_written();
+    return sum;
+}
+
 std::uint64_t Server::log_lines_lost() const noexcept {
-    return old_lines_lost_ + (log_writer_ ? log_writer_->lines_lost() : 0);
+    std::uint64_t sum = old_lines_lost_ + (log_writer_ ? log_writer_->lines_lost() : 0);
+    for (const auto& log : old_logs_) sum += log->writer->lines_lost();
+    return sum;
 }
 
 void Server::set_access(const std::string& listener,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <expected>
 #include <functional>
@@ -7,9 +8,10 @@
 #include <memory>
 #include <string>
 #include <thread>
-#include <vector>
 #include <utility>
+#include <vector>
 
+#include "app/helper_thread.hpp"
 #include "app/listening_sockets.hpp"
 #include "app/tls/material.hpp"
 #include "base/log.hpp"
@@ -59,6 +61,8 @@ public:
         TlsContexts tls{};
         ListeningSockets::Wanted sockets{};
         std::map<std::string, proxy::SnapshotPtr> snapshots{};  // of new and changed upstreams
+        std::map<std::string, std::vector<std::uint32_t>>
+            splits{};  // set by operators, by listener
         std::unique_ptr<proxy::LogWriter> log_writer{};  // where the access log's target changes
     };
     /// Opens what a change to that configuration needs: sockets, which listen, and the access log.
@@ -67,7 +71,7 @@ public:
     static void withdraw(const Change& change) noexcept;
     /// From now on; every worker gets one message. `done` once the last one has it.
     void apply(Change change, std::function<void()> done);
-    /// After that: gives up what only the configuration before needed.
+    /// After that: gives up what only the configuration before needed. Waits for nothing.
     void settle();
 
     /// Takes what is queued and closes the listening sockets; `done` once every worker has.
@@ -85,7 +89,7 @@ public:
     void abort_all();
     /// Ends the threads. No session is left afterwards.
     void join();
-    /// Instead of start(): leaves nothing behind in the file system.
+    /// Instead of start(): leaves nothing behind in the file system. So does the destructor.
     void withdraw();
 
     void reopen_access_log();
@@ -134,10 +138,11 @@ public:
     /// Between start() and stop_accepting().
     [[nodiscard]] bool accepting() const noexcept { return accepting_; }
     [[nodiscard]] const ListeningSockets& sockets() const noexcept { return sockets_; }
-    /// Clients that the kernel holds for the listener; nothing of unix sockets.
-    [[nodiscard]] net::AcceptQueueInfo accept_queue(std::size_t listener) const noexcept;
     /// Sockets of a service manager that no listener uses, for listeners to come.
     void keep_spare(InheritedSockets spare) { sockets_.keep_spare(std::move(spare)); }
+    /// Clients that the kernel holds for the listener; nothing of unix sockets.
+    [[nodiscard]] net::AcceptQueueInfo accept_queue(std::size_t listener) const noexcept;
+    [[nodiscard]] std::uint64_t log_lines_written() const noexcept;
     [[nodiscard]] std::uint64_t log_lines_lost() const noexcept;
     /// Who may enter the listener now; null = everybody.
     [[nodiscard]] const proxy::AccessPolicy* access(std::size_t listener) const noexcept {
@@ -173,6 +178,14 @@ private:
         TimePoint idle_since = no_deadline;  // without a session
     };
 
+    /// What wrote the access log before it got another target.
+    struct OldLog {
+        explicit OldLog(std::unique_ptr<proxy::LogWriter> its_writer)
+            : writer(std::move(its_writer)) {}
+        std::unique_ptr<proxy::LogWriter> writer;
+        std::atomic<bool> ended = false;
+    };
+
     Server(ConfigPtr config, Options options, Logger& log);
     [[nodiscard]] std::expected<std::unique_ptr<proxy::LogWriter>, std::string> open_log(
         const config::Config& config) const;
@@ -205,9 +218,10 @@ private:
     AccessPolicies access_;  // of each listener, now
     bool accepting_ = false;
     std::unique_ptr<proxy::LogWriter> log_writer_;
-    std::vector<std::unique_ptr<proxy::LogWriter>> old_log_writers_;
-    std::uint64_t old_lines_written_ = 0;
+    std::vector<std::shared_ptr<OldLog>> old_logs_;
+    std::uint64_t old_lines_written_ = 0;  // by those that have ended
     std::uint64_t old_lines_lost_ = 0;
+    HelperThread log_ender_;  // their disks may hang
     std::vector<std::unique_ptr<proxy::Worker>> workers_;
     std::vector<std::thread> threads_;
 };

@@ -46,7 +46,7 @@ void Server::apply(Change change, std::function<void()> done) {
     auto updates = take(change, *before);
     if (config_->access_log != before->access_log) {
         if (config_->access_log.target != before->access_log.target) {
-            if (log_writer_) old_log_writers_.push_back(std::move(log_writer_));
+            if (log_writer_) old_logs_.push_back(std::make_shared<OldLog>(std::move(log_writer_)));
             log_writer_ = std::move(change.log_writer);
         }
         for (auto& update : updates) update.access_log = {config_->access_log, log_writer_.get()};
@@ -77,12 +77,17 @@ void Server::apply(Change change, std::function<void()> done) {
 }
 
 void Server::settle() {
-    for (const auto& writer : old_log_writers_) {
-        writer->finish();
-        old_lines_written_ += writer->lines_written();
-        old_lines_lost_ += writer->lines_lost();
-    }
-    old_log_writers_.clear();
+    std::erase_if(old_logs_, [this](const auto& log) {
+        if (!log->ended) return false;
+        old_lines_written_ += log->writer->lines_written();
+        old_lines_lost_ += log->writer->lines_lost();
+        return true;
+    });
+    for (const auto& log : old_logs_)
+        log_ender_.run([log] {
+            log->writer->finish();
+            log->ended = true;
+        });
 }
 
 std::vector<proxy::WorkerUpdate> Server::take(const Change& change, const config::Config& before) {
@@ -158,9 +163,11 @@ void Server::take_listeners(const Change& change, const config::Config& before,
                 listener->tls = tls->second;
         }
         listeners_.push_back(listener);
+        const auto split = change.splits.find(settings.name);
         for (auto& update : updates) {
             auto& next = update.listeners.emplace_back();
             next.shared = listener;
+            if (split != change.splits.end()) next.split = split->second;
             for (const auto& route : listener->routes)
                 next.upstreams.push_back(places.at(route.upstream));
         }

@@ -33,8 +33,8 @@ std::string Server::summary() const {
     text += gates_summary() + upstreams_summary();
     if (log_writer_)
         text += fmt::format("; access log: {} lines written, {} lost, {} suppressed",
-                            with_commas(old_lines_written_ + log_writer_->lines_written()),
-                            with_commas(log_lost), with_commas(suppressed));
+                            with_commas(log_lines_written()), with_commas(log_lost),
+                            with_commas(suppressed));
     return text;
 }
 

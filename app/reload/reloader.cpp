@@ -87,8 +87,8 @@ awaitable<Candidate> Reloader::read(admin::PlanRequest request) {
 }
 
 LiveState Reloader::live_state(const Candidate& candidate) const {
-    LiveState live{.moved = candidate.moved};
     const auto& config = parts_.server.config();
+    LiveState live{.splits = parts_.admin.service().splits_under(config), .moved = candidate.moved};
     for (std::size_t i = 0; i < config.listeners.size(); ++i)
         live.listeners[config.listeners[i].name].all =
             parts_.server.listeners()[i]->account->connections.used();
@@ -149,11 +149,8 @@ awaitable<FollowedFiles::Look> Reloader::look() {
 }
 
 awaitable<Outcome<Reloaded>> Reloader::reload(admin::ReloadRequest request, std::string actor) {
-    if (file_.empty()) {
-        ++failed_;
-        last_ = {.time = wall_now(), .ok = false, .errors = {no_file()}};
-        co_return std::unexpected(Refusal{409, no_file()});
-    }
+    // Nothing has failed: nobody could mend it.
+    if (file_.empty()) co_return std::unexpected(Refusal{409, no_file()});
     auto taking = take_turn();
     const Turn turn = co_await std::move(taking);
     if (auto refusal = why_not()) co_return std::unexpected(*std::move(refusal));
@@ -314,6 +311,7 @@ awaitable<bool> Reloader::put_in_force(Candidate& candidate, Prepared prepared) 
     // Their tables are large: none of the workers is to be the last that lets go of them.
     auto replaced = monitors.snapshots();
     prepared.server.snapshots = monitors.finish_change(change, *config);
+    prepared.server.splits = parts_.admin.service().splits_under(*config);
     if (prepared.log) prepared.log();
     const auto applied = std::make_shared<asio::steady_timer>(parts_.context);
     const auto all_have_it = std::make_shared<bool>(false);
@@ -374,6 +372,18 @@ void Reloader::note_failure(std::vector<std::string> errors, const std::string& 
     parts_.admin.service().record_reload(
         false, errors.empty() ? "nothing was changed" : errors.front(), actor);
     last_ = {.time = wall_now(), .ok = false, .errors = std::move(errors)};
+}
+
+std::optional<std::string> Reloader::only_here() const {
+    if (from_pipe_)
+        return "the configuration came through a pipe, which a new process cannot read; start the "
+               "proxy with -c FILE to be able to upgrade it";
+    if (file_.starts_with("/dev/fd/"))
+        return fmt::format(
+            "the configuration is {}, a descriptor that a new process does not have; start the "
+            "proxy with -c FILE to be able to upgrade it",
+            file_);
+    return std::nullopt;
 }
 
 std::string Reloader::no_file() const {

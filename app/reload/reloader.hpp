@@ -85,6 +85,8 @@ public:
     [[nodiscard]] const std::vector<std::string>& restart_required() const noexcept {
         return restart_required_;
     }
+    /// Why another process could not read this one's configuration; nothing = it can.
+    [[nodiscard]] std::optional<std::string> only_here() const;
     [[nodiscard]] const admin::LastReload& last() const noexcept { return last_; }
     [[nodiscard]] WallTime last_success() const noexcept { return last_success_; }
     [[nodiscard]] std::uint64_t succeeded() const noexcept { return succeeded_; }

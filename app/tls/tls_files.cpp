@@ -149,7 +149,7 @@ void TlsFiles::reload(Owners& owners, const std::string& name) {
         return;
     }
     builder_->run([this, &owners, settings = owner.settings, strict = owner.strict,
-                                  known = owner.in_force.digest] {
+                   known = owner.in_force.digest] {
         decltype(load(*settings, strict, tickets_)) built;
         try {
             // Nothing is read twice that need not be: a password may come through a FIFO.

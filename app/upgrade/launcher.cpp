@@ -1,5 +1,6 @@
 #include "app/upgrade/launcher.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -25,6 +26,8 @@ namespace {
 
 constexpr int channel_fd = 3;  // in the new process, and that of the requests in the launcher
 constexpr Duration start_patience = std::chrono::seconds(30);  // for a slow disk
+constexpr Duration last_patience = std::chrono::seconds(1);    // of a process that ends
+constexpr Duration look = std::chrono::milliseconds(50);
 constexpr std::size_t stack_size = 64 * 1024;
 constexpr const char* thread_name = "penstock-launch";
 
@@ -94,11 +97,21 @@ std::optional<Answer> answer_in(std::string_view bytes) {
     }
 }
 
-std::optional<Answer> ask(net::BlockingFdChannel& launcher, int channel) {
-    const TimePoint deadline = SteadyClock().now() + start_patience;
+std::optional<Answer> ask(net::BlockingFdChannel& launcher, int channel,
+                          const std::atomic<bool>& hurry) {
+    const SteadyClock clock;
+    TimePoint deadline = clock.now() + start_patience;
     if (!launcher.send({}, {channel}, deadline)) return std::nullopt;
-    const auto answer = launcher.receive(deadline);
-    return answer ? answer_in(answer->bytes) : std::nullopt;
+    for (bool hurries = false;;) {
+        if (!hurries && hurry) {
+            hurries = true;
+            deadline = std::min(deadline, clock.now() + last_patience);
+        }
+        const auto answer = launcher.receive(std::min(deadline, clock.now() + look));
+        if (answer) return answer_in(answer->bytes);
+        if (answer.error().kind != net::FdChannelError::Kind::timed_out) return std::nullopt;
+        if (clock.now() >= deadline) return std::nullopt;
+    }
 }
 
 // What it has is what a new process can get at most.
@@ -158,11 +171,13 @@ Launcher::Launcher(Launcher&& other) noexcept
 
 Launcher::~Launcher() {
     channel_.reset();
-    if (pid_ > 0) ::waitpid(pid_, nullptr, 0);
+    if (pid_ <= 0) return;
+    ::kill(pid_, SIGKILL);  // it may be waiting for the disk
+    ::waitpid(pid_, nullptr, 0);
 }
 
 std::expected<pid_t, std::string> Launcher::launch(int channel) {
-    const auto answer = channel_ ? ask(*channel_, channel) : std::nullopt;
+    const auto answer = channel_ ? ask(*channel_, channel, hurry_) : std::nullopt;
     if (!answer) {
         // An answer that comes yet must not be taken for that to another request. What it is about
         // finds nobody at its channel, and ends.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <expected>
 #include <optional>
 #include <string>
@@ -34,14 +35,17 @@ public:
     /// Starts the program with the arguments and the environment that this process had, its
     /// standard streams, no signal blocked or ignored, and no other descriptor but that channel. It
     /// is a child of this process, not of the launcher. The error is a sentence. Waits until the
-    /// program has started, half a minute at most.
+    /// program has started, half a minute at most. Any thread, one at a time.
     [[nodiscard]] std::expected<pid_t, std::string> launch(int channel);
+    /// Any thread: this process ends soon. launch() waits for a second at most from now on.
+    void hurry() noexcept { hurry_ = true; }
 
 private:
     Launcher(net::UniqueFd fd, pid_t pid);
 
     std::optional<net::BlockingFdChannel> channel_;  // nothing: it is of no more use
     pid_t pid_;
+    std::atomic<bool> hurry_ = false;
 };
 
 }  // namespace penstock::app::upgrade

@@ -185,9 +185,8 @@ asio::awaitable<void> NewProcess::State::wait_for_end(Duration patience) {
     co_await event.async_wait(asio::as_tuple(asio::deferred));
 }
 
-std::expected<NewProcess, std::string> NewProcess::start(asio::io_context& context,
-                                                         const Program& program,
-                                                         Launcher& launcher) {
+std::expected<NewProcess::Launched, std::string> NewProcess::launch(const Program& program,
+                                                                    Launcher& launcher) {
     if (auto good = check_upgradable(program, ::getpid()); !good)
         return std::unexpected(good.error());
     auto ends = net::make_fd_channel();
@@ -198,14 +197,23 @@ std::expected<NewProcess, std::string> NewProcess::start(asio::io_context& conte
     std::signal(SIGCHLD, SIG_DFL);
     const auto pid = launcher.launch(ends->second.get());
     if (!pid) return std::unexpected(fmt::format("cannot start {}: {}", program.file, pid.error()));
-    net::UniqueFd pidfd(pidfd_open(*pid));
-    if (!pidfd) {
-        const int error = errno;
-        ::kill(*pid, SIGKILL);
-        ::waitpid(*pid, nullptr, 0);
-        return std::unexpected(fmt::format("cannot watch the new process: {}", message_of(error)));
-    }
-    auto state = std::make_shared<State>(context, *pid, std::move(pidfd), std::move(ends->first));
+    return Launched(*pid, std::move(ends->first));
+}
+
+NewProcess::Launched::~Launched() {
+    if (pid < 0) return;
+    ::kill(pid, SIGKILL);
+    ::waitpid(pid, nullptr, 0);
+}
+
+std::expected<NewProcess, std::string> NewProcess::watch(asio::io_context& context,
+                                                         Launched launched) {
+    net::UniqueFd pidfd(pidfd_open(launched.pid));
+    if (!pidfd)
+        return std::unexpected(fmt::format("cannot watch the new process: {}", message_of(errno)));
+    const pid_t pid = std::exchange(launched.pid, -1);
+    auto state =
+        std::make_shared<State>(context, pid, std::move(pidfd), std::move(launched.channel));
     asio::co_spawn(context, State::watch(state), rethrow);
     return NewProcess(std::move(state));
 }

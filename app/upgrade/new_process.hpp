@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <boost/asio/awaitable.hpp>
@@ -23,16 +24,31 @@ namespace penstock::app::upgrade {
 /// Thread of the io_context.
 class NewProcess {
 public:
+    /// A program that was started, and that nobody watches yet; killed if nobody ever does.
+    struct Launched {
+        Launched(pid_t its_pid, net::UniqueFd own_end)
+            : pid(its_pid), channel(std::move(own_end)) {}
+        Launched(Launched&& other) noexcept
+            : pid(std::exchange(other.pid, -1)), channel(std::move(other.channel)) {}
+        Launched& operator=(Launched&&) = delete;
+        ~Launched();
+
+        pid_t pid;
+        net::UniqueFd channel;
+    };
+
     struct Patience {
         Duration answer = std::chrono::seconds(60);
         /// Until it ends by itself, after it said that it failed or closed its channel.
         Duration end = std::chrono::seconds(5);
     };
 
-    /// `launcher`: of that program. From here on SIGCHLD is not ignored any more. The error is a
-    /// sentence.
-    [[nodiscard]] static std::expected<NewProcess, std::string> start(
-        boost::asio::io_context& context, const Program& program, Launcher& launcher);
+    /// Any thread: waits as long as the program's disk takes, half a minute at most. `launcher`: of
+    /// that program. From here on SIGCHLD is not ignored any more. The error is a sentence.
+    [[nodiscard]] static std::expected<Launched, std::string> launch(const Program& program,
+                                                                     Launcher& launcher);
+    [[nodiscard]] static std::expected<NewProcess, std::string> watch(
+        boost::asio::io_context& context, Launched launched);
     /// One that is not ready is killed.
     ~NewProcess();
     NewProcess(NewProcess&&) noexcept = default;

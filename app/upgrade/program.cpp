@@ -89,11 +89,16 @@ std::vector<char*> pointers(std::vector<std::string>& strings) {
     return result;
 }
 
-std::expected<void, std::string> check_upgradable(const Program& program, pid_t self) {
+std::expected<void, std::string> check_replaceable(pid_t self) {
     if (self == 1)
         return std::unexpected(
             "this is process 1 of a container: when it ends, so does everything in it, the new "
             "process included; start a new container instead");
+    return {};
+}
+
+std::expected<void, std::string> check_upgradable(const Program& program, pid_t self) {
+    if (auto possible = check_replaceable(self); !possible) return possible;
     if (::access(program.file.c_str(), X_OK) != 0)
         return std::unexpected(fmt::format("{}: {}; the new program has to be there", program.file,
                                            last_error().message()));

@@ -44,7 +44,9 @@ struct Surroundings {
 /// As exec(3) takes its lists; into the strings, which must stay.
 [[nodiscard]] std::vector<char*> pointers(std::vector<std::string>& strings);
 
-/// A sentence if process `self` cannot be replaced by a program of that file.
+/// A sentence if process `self` cannot be replaced, whatever the program.
+[[nodiscard]] std::expected<void, std::string> check_replaceable(pid_t self);
+/// The same, and if it cannot be by a program of that file; as slow as its disk.
 [[nodiscard]] std::expected<void, std::string> check_upgradable(const Program& program, pid_t self);
 
 }  // namespace penstock::app::upgrade

@@ -11,6 +11,7 @@
 #include "admin/bodies.hpp"
 #include "app/control.hpp"
 #include "app/limits.hpp"
+#include "app/off_thread.hpp"
 #include "app/version.hpp"
 
 namespace penstock::app::upgrade {
@@ -37,6 +38,7 @@ Upgrader::Upgrader(Parts parts) : parts_(std::move(parts)), timer_(parts_.contex
 void Upgrader::stop() {
     stopped_ = true;
     timer_.cancel();
+    if (starting_) parts_.launcher->hurry();
     if (next_) next_->channel().close();
 }
 
@@ -57,8 +59,9 @@ std::optional<Refusal> Upgrader::why_not() const {
     if (!parts_.server.running())
         return Refusal{409, "the proxy is starting; try again in a moment"};
     if (busy_) return Refusal{409, "an upgrade is under way"};
-    if (auto possible = check_upgradable(parts_.program, ::getpid()); !possible)
+    if (auto possible = check_replaceable(::getpid()); !possible)
         return Refusal{409, possible.error()};
+    if (auto reason = parts_.reloader.only_here()) return Refusal{409, *std::move(reason)};
     const auto most = parts_.server.config().process.max_old_processes;
     if (const auto old = parts_.old.with_sessions(); old > most)
         return Refusal{409,
@@ -111,11 +114,25 @@ void Upgrader::fail(const std::string& reason, const std::string& actor) {
     parts_.admin.service().record_upgrade(false, reason, actor);
 }
 
+awaitable<std::expected<NewProcess, std::string>> Upgrader::start() {
+    starting_ = true;
+    auto launching = off_thread(parts_.context, starter_,
+                                [program = parts_.program, launcher = parts_.launcher] {
+                                    return NewProcess::launch(program, *launcher);
+                                });
+    auto launched = co_await std::move(launching);
+    starting_ = false;
+    if (!launched) co_return std::unexpected(launched.error());
+    co_return NewProcess::watch(parts_.context, *std::move(launched));
+}
+
 awaitable<std::expected<Ready, std::string>> Upgrader::replace() {
     auto giving = parts_.old.hand_over();
     auto handover = co_await std::move(giving);
     if (stopped_) co_return std::unexpected("the proxy is stopping");
-    auto started = NewProcess::start(parts_.context, parts_.program, *parts_.launcher);
+    auto starting = start();
+    auto started = co_await std::move(starting);
+    if (stopped_) co_return std::unexpected("the proxy is stopping");
     if (!started) co_return std::unexpected(started.error());
     next_.emplace(*std::move(started));
     parts_.log.info("upgrade: started process {}", next_->pid());

@@ -14,6 +14,7 @@
 
 #include "admin/operations.hpp"
 #include "app/admin_api.hpp"
+#include "app/helper_thread.hpp"
 #include "app/reload/reloader.hpp"
 #include "app/server.hpp"
 #include "app/service_manager.hpp"
@@ -54,6 +55,8 @@ public:
     void request(std::string actor);
     /// This process ends, or begins to drain for another reason: no upgrade any more.
     void stop();
+    /// After stop(): from now on no other thread posts anything for it.
+    void join() { starter_.end(); }
 
     /// Before any upgrade. Told when the new process accepts: this one has to let go of its sockets
     /// and drain.
@@ -68,6 +71,7 @@ public:
 
 private:
     boost::asio::awaitable<std::expected<Ready, std::string>> replace();
+    boost::asio::awaitable<std::expected<NewProcess, std::string>> start();
     void fail(const std::string& reason, const std::string& actor);
     [[nodiscard]] std::optional<admin::Refusal> why_not() const;
     [[nodiscard]] Manifest make_manifest(OldProcesses::Handover& handover,
@@ -82,6 +86,8 @@ private:
     std::function<void()> on_replaced_;
     std::optional<NewProcess> next_;
     boost::asio::steady_timer timer_;
+    HelperThread starter_;  // the program's disk may hang
+    bool starting_ = false;
     TimePoint deadline_ = no_deadline;
     bool busy_ = false;
     bool replaced_ = false;

@@ -4,6 +4,8 @@
 #include <chrono>
 #include <utility>
 
+#include <pthread.h>
+
 namespace penstock::proxy {
 
 namespace {
@@ -41,6 +43,7 @@ void LogWriter::finish() {
     }
     wake_up_.notify_one();
     thread_.join();
+    sink_.reset();  // a disk may take its time for this, too
 }
 
 void LogWriter::submit(LogChunk* chunk) {
@@ -54,6 +57,7 @@ void LogWriter::submit(LogChunk* chunk) {
 void LogWriter::reopen() { submit(nullptr); }
 
 void LogWriter::run() {
+    ::pthread_setname_np(::pthread_self(), "access-log");  // for who asks why a disk is busy
     std::vector<LogChunk*> batch;
     for (;;) {
         {

@@ -7,7 +7,8 @@
 #include <algorithm>
 #include <fstream>
 
-#include "tests/integration/scenario.hpp"
+#include "tests/integration/admin_scenario.hpp"
+#include "tests/support/held_thread.hpp"
 #include "tests/support/netns.hpp"
 
 namespace penstock::test {
@@ -73,6 +74,37 @@ TEST(FaultsL, L2_a_hung_log_sink_never_blocks_traffic) {
     for (int i = 0; i < sized(1000, 2); ++i) ASSERT_TRUE(echo_once(proxy.address()));
     expect_undisturbed(probe.finish());
     proxy.stop();  // does not hang on the sink either
+}
+
+// A disk that does not come back from a write.
+TEST(FaultsL, L2_a_reload_away_from_a_hung_access_log_holds_nobody_up) {
+    EchoServer echo;
+    TempDir directory;
+    ConfigText config = one_service({echo.text()});
+    const auto to = [&](const std::string& file) {
+        config.access_log = "target = \"" + directory.path(file) + "\"\nflush_interval = \"50ms\"";
+    };
+    to("hung");
+    ProxyProcess proxy(config, {.directory = directory.path(), .check_counters = false});
+    EXPECT_TRUE(echo_once(proxy.address()));
+    const AccessLogReader hung(directory.path("hung"));
+    EXPECT_EQ(hung.wait_for_lines(1).size(), 1U);
+    HeldThread writer(proxy.pid(), "access-log");
+    EXPECT_TRUE(echo_once(proxy.address()));
+    ASSERT_TRUE(
+        wait_for([&] { return metrics_of(proxy).sum("penstock_sessions_closed_total") == 2; }));
+    to("next");
+    EXPECT_TRUE(proxy.change_to(config));
+    const AccessLogReader next(directory.path("next"));
+    EXPECT_TRUE(echo_once(proxy.address()));
+    EXPECT_EQ(next.wait_for_lines(1).size(), 1U);
+    EXPECT_EQ(proxy.admin().get("/livez").status, 200);
+    to("last");
+    EXPECT_TRUE(proxy.change_to(config));
+    writer.release();
+    EXPECT_EQ(hung.wait_for_lines(2).size(), 2U) << "what it was given before is in it";
+    proxy.stop();
+    EXPECT_TRUE(proxy.says("access log: 3 lines written, 0 lost")) << proxy.errors();
 }
 
 class FaultsLRotation : public testing::Test {

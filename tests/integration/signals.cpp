@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <fstream>
 
-#include "tests/integration/scenario.hpp"
+#include "tests/integration/change_scenario.hpp"
 #include "tests/support/netns.hpp"
 #include "tests/support/process_stats.hpp"
 
@@ -271,6 +271,77 @@ TEST(FaultsG, G3_signals_that_ask_for_something_are_answered_in_the_log) {
         EXPECT_TRUE(wait_for([&] { return proxy.errors().size() > said; })) << number;
         EXPECT_TRUE(ping(*open)) << number;
     }
+}
+
+/// A proxy that starts, and waits for the verdict on a backend that does not answer yet.
+class FaultsGSignalDuringStart : public testing::Test {
+protected:
+    static ProxyOptions at_once() {
+        ProxyOptions options;
+        options.wait_ready = false;
+        options.check_counters = false;  // the access log is renamed
+        return options;
+    }
+    ConfigText starting() {
+        ConfigText text = one_service({echo.text()});
+        text.services.push_back(
+            {.name = "silent",
+             .backends = {silent.text()},
+             .upstream = "health_check = { type = \"tcp\", timeout = \"5m\" }"});
+        return text;
+    }
+    void end_start() {
+        EXPECT_FALSE(proxy.child().output().ends_with("ready\n"));
+        EXPECT_TRUE(wait_for([&] {
+            silent.drain();
+            return proxy.child().output().ends_with("ready\n");
+        })) << proxy.errors();
+    }
+    EchoServer echo;
+    FullBacklog silent;
+    ConfigText config = starting();
+    ProxyProcess proxy{config, at_once()};
+};
+
+TEST_F(FaultsGSignalDuringStart, G3_a_hup_is_a_reload_once_it_runs) {
+    ASSERT_TRUE(proxy.says("sandbox:"));
+    config.services[0].upstream = "attempts = 7";
+    proxy.rewrite(config);
+    proxy.signal(SIGHUP);
+    EXPECT_TRUE(proxy.says("SIGHUP waits until the start has ended")) << proxy.errors();
+    end_start();
+    EXPECT_TRUE(wait_for([&] {
+        return proxy.admin().get("/api/v1/config").body.contains("attempts = 7");
+    })) << proxy.errors();
+}
+
+TEST_F(FaultsGSignalDuringStart, G3_a_usr1_opens_the_logs_anew) {
+    ASSERT_TRUE(proxy.says("sandbox:"));
+    const auto log = proxy.access_log().path();
+    std::filesystem::rename(log, log.string() + ".1");
+    proxy.signal(SIGUSR1);
+    EXPECT_TRUE(wait_for([&] { return std::filesystem::exists(log); })) << proxy.errors();
+    end_start();
+    EXPECT_TRUE(echo_once(proxy.address()));
+    expect_lines(proxy, 1);
+}
+
+TEST_F(FaultsGSignalDuringStart, G3_a_usr2_is_an_upgrade_once_it_runs) {
+    ASSERT_TRUE(proxy.says("sandbox:"));
+    proxy.guard_group();
+    proxy.signal(SIGUSR2);
+    EXPECT_TRUE(proxy.says("SIGUSR2 waits until the start has ended")) << proxy.errors();
+    end_start();
+    pid_t serving = proxy.pid();
+    EXPECT_TRUE(wait_for([&] {
+        silent.drain();  // its successor checks, too
+        const HttpAnswer answer = proxy.admin().get("/api/v1/status");
+        if (answer.status == 200)
+            serving = boost::json::parse(answer.body).at("pid").to_number<pid_t>();
+        return serving != proxy.pid();
+    })) << proxy.errors();
+    if (serving != proxy.pid()) proxy.follow_upgrade(serving);
+    EXPECT_TRUE(echo_once(proxy.address()));
 }
 
 TEST(FaultsG, G3_no_other_signal_ends_it) {

@@ -25,6 +25,17 @@ std::vector<pid_t> children_of(pid_t pid) {
     return found;
 }
 
+/// The one that starts programs for it.
+pid_t launcher_of(pid_t pid) {
+    for (const auto& task : fs::directory_iterator("/proc/" + std::to_string(pid) + "/task")) {
+        std::istringstream list(read_file(task.path() / "children"));
+        for (pid_t child = 0; list >> child;)
+            if (read_file("/proc/" + std::to_string(child) + "/comm") == "penstock-launch\n")
+                return child;
+    }
+    throw std::runtime_error("no process starts programs for it");
+}
+
 /// A proxy whose binary lies in a directory of the test's own, to be replaced; and a session that
 /// must survive.
 class FailingUpgrade {
@@ -103,6 +114,13 @@ public:
             << proxy_->errors().substr(from);
         expect_unharmed();
     }
+    /// One that does not end; another one is one too many.
+    void expect_under_way() {
+        EXPECT_TRUE(wait_for([&] {
+            proxy_->signal(SIGUSR2);
+            return proxy_->errors().contains("an upgrade is under way");
+        })) << proxy_->errors();
+    }
     /// And with a good binary it works.
     void expect_upgrade() {
         EXPECT_TRUE(proxy_->upgrade(60s));
@@ -162,6 +180,34 @@ TEST(FaultsU, U2_a_door_of_the_api_that_the_new_process_cannot_open) {
     scene.expect_refused({own_address(7004)});
     scene.proxy().rewrite(good);
     scene.expect_upgrade();
+}
+
+TEST(FaultsU, U2_nothing_is_left_of_the_unix_sockets_that_the_new_process_made) {
+    FailingUpgrade scene;
+    const UniqueFd occupied = listen_on(Address::parse(own_address(7005)));
+    ConfigText next = scene.config();
+    const fs::path path = scene.proxy().directory() / "fresh.sock";
+    next.services.push_back(
+        {.name = "fresh", .bind = "unix:" + path.string(), .backends = {"127.0.0.1:1"}});
+    ConfigText refused = next;
+    refused.admin =
+        "[[admin.listener]]\nbind = \"unix:@DIR@/admin.sock\"\n[[admin.listener]]\nbind = \"" +
+        own_address(7005) + "\"\naccess = \"metrics\"\n";
+    scene.proxy().rewrite(refused);
+    scene.expect_refused({own_address(7005)});
+    EXPECT_FALSE(fs::exists(path)) << "it could not be opened as a whole";
+    const FullBacklog mute;
+    next.services.back().backends = {mute.text()};
+    next.services.back().upstream = "health_check = { type = \"tcp\", timeout = \"5m\" }";
+    scene.proxy().rewrite(next);
+    Answer answer;
+    std::thread asker([&] { answer = post(scene.proxy(), "/api/v1/upgrade", "", 100s); });
+    EXPECT_TRUE(wait_for([&] { return fs::exists(path); }));
+    for (const pid_t child : children_of(scene.proxy().pid())) ::kill(child, SIGTERM);
+    asker.join();
+    EXPECT_GE(answer.status, 400) << answer.text;
+    EXPECT_FALSE(fs::exists(path)) << "it was told to stop";
+    scene.expect_unharmed();
 }
 
 TEST(FaultsU, U2_a_binary_that_fails_at_once) {
@@ -265,6 +311,62 @@ TEST(FaultsU, U2_a_binary_that_hangs_is_given_up) {
     scene.replace_binary("#!/bin/sh\ntrap '' TERM\nexec sleep 600\n");
     scene.expect_refused({"ready", "60", "silent", "in time"}, 100s);
     EXPECT_TRUE(children_of(scene.proxy().pid()).empty()) << "it is gone, although it ignores TERM";
+}
+
+// Its disk does not come back: whoever starts it stands still.
+TEST(FaultsU, U2_a_binary_on_a_disk_that_hangs_holds_nobody_up) {
+    FailingUpgrade scene;
+    scene.replace_binary("#!/bin/false\n");
+    const pid_t launcher = launcher_of(scene.proxy().pid());
+    ASSERT_EQ(::kill(launcher, SIGSTOP), 0);
+    scene.expect_under_way();
+    EXPECT_EQ(scene.proxy().admin().get("/livez").status, 200);
+    EXPECT_TRUE(echo_once(scene.proxy().address()));
+    ::kill(launcher, SIGCONT);
+    EXPECT_TRUE(scene.proxy().says("ended with status 1")) << scene.proxy().errors();
+    scene.expect_unharmed();
+    scene.restore_binary();
+    scene.expect_upgrade();
+}
+
+TEST(FaultsU, U2_a_term_while_a_binary_comes_from_a_disk_that_hangs) {
+    FailingUpgrade scene;
+    ASSERT_EQ(::kill(launcher_of(scene.proxy().pid()), SIGSTOP), 0);
+    scene.expect_under_way();
+    scene.open().finish();
+    const auto start = Clock::now();
+    scene.proxy().stop();
+    EXPECT_LT(since(start), scaled(promptly));
+}
+
+// Nobody waits for a new process as long as its slowest check may take.
+TEST(FaultsU, U2_a_backend_that_is_silent_for_longer_than_an_upgrade_may_take) {
+    FailingUpgrade scene;
+    FullBacklog silent;
+    ConfigText next = scene.config();
+    next.services.push_back({.name = "silent",
+                             .backends = {silent.text()},
+                             .upstream = "health_check = { type = \"tcp\", timeout = \"5m\" }"});
+    scene.proxy().rewrite(next);
+    scene.expect_upgrade();
+    EXPECT_TRUE(scene.proxy().says("without a verdict on b0")) << scene.proxy().errors();
+    const auto backend = backend_of(scene.proxy(), "b0", "silent");
+    EXPECT_EQ(backend.at("check").at("state"), "unknown");
+}
+
+TEST(FaultsU, U2_a_configuration_that_only_this_process_could_read) {
+    EchoServer echo;
+    for (const auto& [file, words] :
+         {std::pair{"-", "pipe"}, std::pair{"/dev/fd/3", "descriptor"}}) {
+        const std::string script = std::string("exec \"$0\" run -c ") + file + " " +
+                                   (*file == '-' ? "" : "3") + "< \"$3\"";
+        ProxyProcess proxy(one_service({echo.text()}), {.wrapper = {"sh", "-c", script}});
+        const Answer answer = post(proxy, "/api/v1/upgrade");
+        EXPECT_EQ(answer.status, 409) << answer.text;
+        EXPECT_TRUE(text(answer.body.at("error")).contains(words)) << answer.text;
+        EXPECT_TRUE(children_of(proxy.pid()).empty()) << "nothing was started for it";
+        EXPECT_TRUE(echo_once(proxy.address()));
+    }
 }
 
 TEST(FaultsU, U2_a_term_meanwhile_ends_both) {

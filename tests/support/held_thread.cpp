@@ -69,11 +69,25 @@ pid_t stop_waiting_worker(pid_t process) {
     return found;
 }
 
+pid_t stop_named(pid_t process, const std::string& name) {
+    for (const auto& task :
+         std::filesystem::directory_iterator("/proc/" + std::to_string(process) + "/task")) {
+        std::string called;
+        if (!std::getline(std::ifstream(task.path() / "comm"), called) || called != name) continue;
+        const pid_t thread = std::stoi(task.path().filename().string());
+        if (stop(thread)) return thread;
+    }
+    throw std::runtime_error("no thread of the name " + name + " can be held");
+}
+
 }  // namespace
 
-HeldWorker::HeldWorker(pid_t process) : thread_(stop_waiting_worker(process)) {}
+HeldThread::HeldThread(pid_t process, const std::string& name)
+    : thread_(stop_named(process, name)) {}
 
-void HeldWorker::release() {
+HeldWorker::HeldWorker(pid_t process) : HeldThread(stop_waiting_worker(process)) {}
+
+void HeldThread::release() {
     if (thread_ != 0) go_on(std::exchange(thread_, 0));
 }
 

@@ -3,22 +3,32 @@
 #include <sys/types.h>
 
 #include <array>
+#include <string>
 
-/// Workers that stand still. They throw std::runtime_error when that cannot be had.
+/// Threads that stand still. They throw std::runtime_error when that cannot be had.
 namespace penstock::test {
 
-/// A worker of the process, held as a debugger holds one: it does not run at all.
-class HeldWorker {
+/// The thread of that name of the process, held as a debugger holds one: it does not run at all.
+class HeldThread {
 public:
-    explicit HeldWorker(pid_t process);
-    HeldWorker(const HeldWorker&) = delete;
-    HeldWorker& operator=(const HeldWorker&) = delete;
-    ~HeldWorker() { release(); }
+    HeldThread(pid_t process, const std::string& name);
+    HeldThread(const HeldThread&) = delete;
+    HeldThread& operator=(const HeldThread&) = delete;
+    ~HeldThread() { release(); }
 
     void release();
 
+protected:
+    explicit HeldThread(pid_t stopped) : thread_(stopped) {}
+
 private:
     pid_t thread_;
+};
+
+/// A worker of the process, held likewise.
+class HeldWorker : public HeldThread {
+public:
+    explicit HeldWorker(pid_t process);
 };
 
 /// A worker of the process that waits for what never comes, as for a lock that nobody gives back:

@@ -40,7 +40,9 @@ protected:
         auto made = Launcher::start(program, "", "", false);
         if (!made) return std::unexpected(made.error());
         launcher.emplace(*std::move(made));
-        return NewProcess::start(context, program, *launcher);
+        auto launched = NewProcess::launch(program, *launcher);
+        if (!launched) return std::unexpected(launched.error());
+        return NewProcess::watch(context, *std::move(launched));
     }
     void start(const std::string& how) {
         auto made = start_once(successor(how));
