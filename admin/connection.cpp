@@ -194,6 +194,20 @@ awaitable<bool> Connection::write(S& stream, HttpResponse response, unsigned ver
     co_return !error && keep_alive;
 }
 
+// What ends the stream, as long as there is one: its coroutine may also be destroyed.
+class Connection::StreamEnd {
+public:
+    StreamEnd(Connection& of, std::function<void()> end) : of_(of) {
+        of_.end_stream_ = std::move(end);
+    }
+    StreamEnd(const StreamEnd&) = delete;
+    StreamEnd& operator=(const StreamEnd&) = delete;
+    ~StreamEnd() { of_.end_stream_ = nullptr; }
+
+private:
+    Connection& of_;
+};
+
 template <typename S>
 awaitable<void> Connection::stream_to(S& stream, std::uint64_t since) {
     http::response<http::empty_body> header(http::status::ok, 11);
@@ -205,14 +219,15 @@ awaitable<void> Connection::stream_to(S& stream, std::uint64_t since) {
     auto heading = http::async_write_header(stream, serializer, as_result);
     const auto [error, size] = co_await std::move(heading);
     if (error) co_return;
-    EventRing& events = host_.api().operations().events();
-    Timer timer(stream_.get_executor());
-    const auto wake = [&timer] { timer.cancel(); };
-    const auto subscription = events.subscribe(wake);
-    end_stream_ = wake;
-    auto streaming = stream_events(stream, timer, since);
-    co_await std::move(streaming);
-    end_stream_ = nullptr;
+    {
+        EventRing& events = host_.api().operations().events();
+        Timer timer(stream_.get_executor());
+        const auto wake = [&timer] { timer.cancel(); };
+        const auto subscription = events.subscribe(wake);
+        const StreamEnd end(*this, wake);
+        auto streaming = stream_events(stream, timer, since);
+        co_await std::move(streaming);
+    }
     if (!closed_) co_return;
     stream_.expires_after(std::chrono::seconds(1));
     auto ending = asio::async_write(stream, http::make_chunk_last(), as_result);

@@ -67,6 +67,7 @@ public:
     [[nodiscard]] std::optional<TimePoint> waiting_since() const noexcept { return waiting_; }
 
 private:
+    class StreamEnd;
     template <typename S>
     boost::asio::awaitable<void> serve_on(S& stream);
     template <typename S>

@@ -1,5 +1,6 @@
 #include "app/access_files.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include <boost/asio/post.hpp>
@@ -54,7 +55,15 @@ AccessFiles::AccessFiles(boost::asio::io_context& context, Server& server, Logge
 
 AccessFiles::~AccessFiles() { join(); }
 
+void AccessFiles::prepare(const config::Config& config) {
+    const bool any = std::ranges::any_of(config.listeners, [](const config::Listener& listener) {
+        return !listener.allow_file.empty() || !listener.deny_file.empty();
+    });
+    if (any && !builder_) builder_.emplace();
+}
+
 void AccessFiles::follow(const ConfigPtr& config, std::vector<Files> loaded) {
+    prepare(*config);
     watch_.clear();
     listeners_.clear();
     for (std::size_t i = 0; i < config->listeners.size(); ++i) {
@@ -70,7 +79,6 @@ void AccessFiles::follow(const ConfigPtr& config, std::vector<Files> loaded) {
 }
 
 void AccessFiles::reload(const std::string& name) {
-    if (!builder_) builder_.emplace();
     Listener& listener = listeners_.at(name);
     if (listener.building) {
         listener.changed_again = true;

@@ -43,14 +43,15 @@ public:
     AccessFiles(const AccessFiles&) = delete;
     AccessFiles& operator=(const AccessFiles&) = delete;
 
+    /// Makes the thread that follow() needs for this configuration; throws std::system_error where
+    /// there can be none.
+    void prepare(const config::Config& config);
     /// From now on the files of this configuration, of which the server has `loaded`.
     void follow(const ConfigPtr& config, std::vector<Files> loaded);
     /// Ends the watch, so that the io_context may run out of work.
     void stop() { watch_.stop(); }
     /// After stop(): from now on no other thread posts anything for them.
-    void join() {
-        if (builder_) builder_->end();
-    }
+    bool join(TimePoint deadline = no_deadline) { return !builder_ || builder_->end(deadline); }
     /// For the log: empty if no file ever changed.
     [[nodiscard]] std::string summary() const;
 

@@ -14,6 +14,7 @@ namespace penstock::app {
 
 namespace {
 
+constexpr Duration longest_end = std::chrono::seconds(5);  // of what helpers have begun
 constexpr std::uint64_t buffer_share_of_memory = 4;  // a quarter
 constexpr std::uint64_t smallest_buffer_cap = 16U << 20;
 
@@ -94,14 +95,24 @@ void Assembly::make_changers(const Origin& origin, boost::asio::io_context& cont
                                      origin.manager, *origin.program, origin.launcher});
 }
 
-void Assembly::join() {
+std::vector<std::string_view> Assembly::join() {
     server->join();
-    reloader->join();
-    if (upgrader) upgrader->join();
-    access_files->join();
-    tls_files->join();
-    admin->service().join();
-    monitors->join();
+    std::vector<std::string_view> hung;
+    // All are told before any is waited for.
+    const TimePoint now = SteadyClock().now();
+    for (const TimePoint deadline : {now, now + longest_end}) {
+        hung.clear();
+        const auto end = [&](auto& owner, std::string_view work) {
+            if (!owner.join(deadline)) hung.push_back(work);
+        };
+        end(*reloader, "reads configurations");
+        if (upgrader) end(*upgrader, "starts the program of an upgrade");
+        end(*access_files, "reads lists of peers");
+        end(*tls_files, "reads certificates");
+        end(admin->service(), "writes answers of the admin API");
+        end(*monitors, "builds sets of backends and reads their files");
+    }
+    return hung;
 }
 
 void Assembly::wire(boost::asio::io_context& context) {

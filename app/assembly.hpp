@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <boost/asio/io_context.hpp>
@@ -58,8 +59,9 @@ struct Assembly {
         net::ProcessLog& log, Inheritance& inheritance);
 
     /// Ends all other threads. Nothing is posted to the loop any more, so that what waits there can
-    /// be destroyed.
-    void join();
+    /// be destroyed. Of helpers that wait too long, perhaps for a disk that hangs, it returns what
+    /// they do: what they have is theirs, and nothing can be destroyed.
+    [[nodiscard]] std::vector<std::string_view> join();
 
     sandbox::Sandbox sandbox;  // none until everything is open
     TicketKeyBook ticket_keys;

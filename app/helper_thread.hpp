@@ -1,11 +1,16 @@
 #pragma once
 
+#include <chrono>
+#include <future>
+#include <latch>
+#include <memory>
 #include <utility>
 
 #include <boost/asio/post.hpp>
 #include <boost/asio/thread_pool.hpp>
 
 #include "app/process.hpp"
+#include "base/clock.hpp"
 
 namespace penstock::app {
 
@@ -14,7 +19,18 @@ namespace penstock::app {
 /// waits in that loop is thrown away, which nothing else may touch meanwhile.
 class HelperThread {
 public:
-    HelperThread() { boost::asio::post(pool_, block_signals); }
+    /// Throws std::system_error where there can be no thread more.
+    HelperThread() {
+        std::promise<void> ended;
+        ended_ = ended.get_future();
+        const auto begun = std::make_shared<std::latch>(1);
+        boost::asio::post(pool_, [&ended, begun] {
+            block_signals();
+            ended.set_value_at_thread_exit();
+            begun->count_down();
+        });
+        begun->wait();
+    }
     HelperThread(const HelperThread&) = delete;
     HelperThread& operator=(const HelperThread&) = delete;
     ~HelperThread() { end(); }
@@ -27,13 +43,19 @@ public:
     /// For who wants a pool; it has this one thread.
     [[nodiscard]] boost::asio::thread_pool& pool() noexcept { return pool_; }
 
-    /// Waits for the work that is under way; begins no other any more.
-    void end() {
+    /// Waits for the work that is under way; begins no other any more. False: at the deadline it
+    /// is still under way.
+    bool end(TimePoint deadline = no_deadline) {
         pool_.stop();
+        const std::chrono::steady_clock::time_point until(deadline.time_since_epoch());
+        if (deadline != no_deadline && ended_.wait_until(until) != std::future_status::ready)
+            return false;
         pool_.join();
+        return true;
     }
 
 private:
+    std::future<void> ended_;
     boost::asio::thread_pool pool_{1};
 };
 

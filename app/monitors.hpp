@@ -110,7 +110,7 @@ public:
     }
     [[nodiscard]] HelperThread& builder() noexcept { return builder_; }
     /// After stop(): from now on no other thread posts anything for them.
-    void join() { builder_.end(); }
+    bool join(TimePoint deadline = no_deadline) { return builder_.end(deadline); }
     /// Backends that have left and have sessions yet, to be held while make_fresh() may find them
     /// again.
     [[nodiscard]] std::vector<std::shared_ptr<balancer::Backend>> departed() const {

@@ -47,12 +47,26 @@ void warn_of_root(const config::Process& process, Logger& log) {
             "a user of its own, or start as one, with CAP_NET_BIND_SERVICE for ports below 1024");
 }
 
+// Who hangs may go on at any time, with what is destroyed otherwise.
+[[noreturn]] void leave_to_the_kernel(const std::vector<std::string_view>& hung,
+                                      net::ProcessLog& log, int status) {
+    for (const auto work : hung)
+        log.error(
+            "the thread that {} does not come back, perhaps from a disk that hangs: the process "
+            "ends without it",
+            work);
+    log.finish();
+    ::_exit(status);
+}
+
 // At the end of its scope nothing waits in the loop any more.
 struct AbandonedAtEnd {
     ControlLoop& loop;
     Assembly& proxy;
+    net::ProcessLog& log;
+    int status = ExitStatus::failure;  // if it has to end the process itself
     ~AbandonedAtEnd() {
-        proxy.join();
+        if (const auto hung = proxy.join(); !hung.empty()) leave_to_the_kernel(hung, log, status);
         loop.abandon();
     }
 };
@@ -62,7 +76,7 @@ void operate(const ServiceManager& manager, ControlLoop& loop, net::ProcessLog& 
              Assembly& proxy) {
     Control control({loop.context, loop.signals, *proxy.server, *proxy.reloader,
                      proxy.upgrader.get(), *proxy.old, *proxy.admin, manager, log});
-    const AbandonedAtEnd before_control{loop, proxy};
+    AbandonedAtEnd before_control{loop, proxy, log};
     if (proxy.upgrader) proxy.upgrader->on_replaced([&control] { control.retire(); });
     control.ping_service_manager();
     boost::asio::co_spawn(loop.context, control.run(), [&](std::exception_ptr error) {
@@ -80,6 +94,7 @@ void operate(const ServiceManager& manager, ControlLoop& loop, net::ProcessLog& 
     proxy.server->join();
     log.info("stopped: {}", proxy.server->summary() + proxy.access_files->summary() +
                                 proxy.tls_files->summary() + proxy.monitors->summary());
+    before_control.status = ExitStatus::success;
 }
 
 // Everything is open and read; what comes from the network is not read yet.
@@ -168,7 +183,7 @@ int serve(const Origin& origin, ControlLoop& loop, net::ProcessLog& log, Inherit
     auto opened = Assembly::open(origin, *capacity, loop.context, log, inheritance);
     if (!opened) return give_up(inheritance, opened.error().message, opened.error().status);
     Assembly& proxy = **opened;
-    const AbandonedAtEnd before_proxy{loop, proxy};
+    AbandonedAtEnd before_proxy{loop, proxy, log};
     for (const auto& sentence : log_files_of_others(*origin.config)) log.warn("{}", sentence);
     const bool takes_over = inheritance.takes_over();
     if (auto confined = enter_sandbox(origin, proxy, log); !confined) {
@@ -182,7 +197,7 @@ int serve(const Origin& origin, ControlLoop& loop, net::ProcessLog& log, Inherit
         proxy.admin->stop();
         proxy.server->withdraw();
         inheritance.say_failed("it was told to stop before it was ready");
-        return ExitStatus::success;
+        return before_proxy.status = ExitStatus::success;
     }
     // Before anybody is accepted: pauses and splits count for the first client.
     inheritance.restore(proxy.admin->service());
@@ -199,7 +214,7 @@ int serve(const Origin& origin, ControlLoop& loop, net::ProcessLog& log, Inherit
     when_ready(*proxy.server, *proxy.admin);
     origin.manager.notify("READY=1");
     operate(origin.manager, loop, log, proxy);
-    return ExitStatus::success;
+    return before_proxy.status = ExitStatus::success;
 }
 
 int run(const std::string& config_file, upgrade::Program program) {

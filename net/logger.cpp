@@ -200,6 +200,7 @@ public:
 
     // Joins the pool's thread before the logger goes, which that thread may still hold.
     ~SpdlogLog() override { pool_.reset(); }
+    void finish() override { pool_.reset(); }
 
     [[nodiscard]] bool enabled(LogLevel level) const noexcept override {
         return level <= level_.load(std::memory_order_relaxed);

@@ -31,6 +31,8 @@ public:
     /// without its call nothing changes. The error says why the file cannot be opened.
     [[nodiscard]] virtual std::expected<std::function<void()>, std::string> prepare(
         const LoggerOptions& options) = 0;
+    /// Writes what waits. What is logged afterwards is lost, and nothing else may be called.
+    virtual void finish() = 0;
     /// Lines lost because the queue was full.
     [[nodiscard]] virtual std::uint64_t dropped() const noexcept = 0;
 };

@@ -55,7 +55,7 @@ public:
     /// No worker is asked any more.
     void stop();
     /// After stop(): from now on no other thread posts anything for it.
-    void join() { writer_.end(); }
+    bool join(TimePoint deadline = no_deadline) { return writer_.end(deadline); }
     /// Every worker's loop turns, as far as is known.
     [[nodiscard]] bool all_workers_answer() const;
     /// The graceful stop has begun: nobody shall come here any more.

@@ -238,6 +238,8 @@ awaitable<Outcome<Reloaded>> Reloader::carry_out(admin::ReloadRequest request, s
 }
 
 std::expected<Reloader::Prepared, std::string> Reloader::prepare(const Candidate& candidate) {
+    parts_.access_files.prepare(*candidate.effective);
+    parts_.tls_files.prepare(*candidate.effective);
     Prepared prepared;
     const auto& running = parts_.server.config();
     if (candidate.effective->log != running.log) {

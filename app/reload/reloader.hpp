@@ -64,7 +64,7 @@ public:
     /// Nothing is changed any more; what is under way ends.
     void stop();
     /// After stop(): from now on no other thread posts anything for it.
-    void join() { reader_.end(); }
+    bool join(TimePoint deadline = no_deadline) { return reader_.end(deadline); }
 
     /// Nothing changes the configuration while somebody has the turn. It is given back when it is
     /// destroyed.

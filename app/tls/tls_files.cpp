@@ -1,5 +1,6 @@
 #include "app/tls/tls_files.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include <boost/asio/post.hpp>
@@ -41,7 +42,16 @@ void TlsFiles::stop() {
     hour_.cancel();
 }
 
+void TlsFiles::prepare(const config::Config& config) {
+    const auto has_tls = [](const auto& settings) { return settings.tls.has_value(); };
+    const bool any = std::ranges::any_of(config.listeners, has_tls) ||
+                     std::ranges::any_of(config.upstreams, has_tls) ||
+                     !admin_doors(config.admin).empty();
+    if (any && !builder_) builder_.emplace();
+}
+
 void TlsFiles::follow(const ConfigPtr& config, TlsMaterial loaded) {
+    prepare(*config);
     listeners_.clear();
     upstreams_.clear();
     admin_.clear();
@@ -66,10 +76,7 @@ void TlsFiles::follow(const ConfigPtr& config, TlsMaterial loaded) {
         admin_[door.name] = {.settings = std::make_shared<const AdminDoor>(door),
                              .in_force = std::move(loaded.admin.at(door.name)),
                              .strict = strict};
-    if (!builder_ && !(listeners_.empty() && upstreams_.empty() && admin_.empty())) {
-        builder_.emplace();
-        wait_an_hour();
-    }
+    if (builder_ && !std::exchange(counts_hours_, true)) wait_an_hour();
     watch_all();
     look_again();  // what changed since it was loaded was not watched yet
 }

@@ -32,6 +32,9 @@ public:
     TlsFiles(const TlsFiles&) = delete;
     TlsFiles& operator=(const TlsFiles&) = delete;
 
+    /// Makes the thread that follow() needs for this configuration; throws std::system_error where
+    /// there can be none.
+    void prepare(const config::Config& config);
     /// From now on the files of this configuration, of which the server has `loaded`.
     void follow(const ConfigPtr& config, TlsMaterial loaded);
     /// Where neither settings nor files have changed, what is in force stays in force: sessions and
@@ -43,9 +46,7 @@ public:
     /// handed to it: the object must live until the io_context has stopped.
     void stop();
     /// After stop(): from now on no other thread posts anything for them.
-    void join() {
-        if (builder_) builder_->end();
-    }
+    bool join(TimePoint deadline = no_deadline) { return !builder_ || builder_->end(deadline); }
 
     /// Told of each change that was taken or rejected, in words.
     using OnChange = std::function<void(const std::string& text)>;
@@ -119,6 +120,7 @@ private:
     std::map<std::string, AdminOwner> admin_;
     net::FileWatch watch_;
     boost::asio::steady_timer hour_;
+    bool counts_hours_ = false;
     unsigned hours_ = 0;
     OnChange on_change_;
     OnUpstream on_upstream_;

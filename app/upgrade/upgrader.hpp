@@ -56,7 +56,7 @@ public:
     /// This process ends, or begins to drain for another reason: no upgrade any more.
     void stop();
     /// After stop(): from now on no other thread posts anything for it.
-    void join() { starter_.end(); }
+    bool join(TimePoint deadline = no_deadline) { return starter_.end(deadline); }
 
     /// Before any upgrade. Told when the new process accepts: this one has to let go of its sockets
     /// and drain.

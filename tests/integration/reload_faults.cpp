@@ -1,9 +1,13 @@
 // Reloads that cannot be carried out: all or nothing, and the old configuration serves.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <pwd.h>
+#include <sys/fanotify.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
@@ -106,6 +110,45 @@ TEST(FaultsC, C7_out_of_descriptors_nothing_changes_and_nothing_leaks) {
     EXPECT_TRUE(proxy.reload()) << proxy.errors();
     EXPECT_EQ(served_by(proxy.address(), {&a, &b}), 1U);
     EXPECT_EQ(proxy.addresses_now("more39").size(), 1U);
+}
+
+/// By that user, whose process it is: root may lack what it takes for those of others.
+bool limit_threads(pid_t process, const passwd& user, const rlimit& limit) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+        const bool done = ::setgid(user.pw_gid) == 0 && ::setuid(user.pw_uid) == 0 &&
+                          ::prlimit(process, RLIMIT_NPROC, &limit, nullptr) == 0;
+        ::_exit(done ? 0 : 1);
+    }
+    int status = 0;
+    return child > 0 && ::waitpid(child, &status, 0) == child && status == 0;
+}
+
+TEST(FaultsC, C7_without_a_thread_for_what_is_new_nothing_changes) {
+    const passwd* nobody = ::getpwnam("nobody");  // root has no limit of threads
+    ASSERT_NE(nobody, nullptr);
+    const TempDir directory;
+    ASSERT_EQ(::chown(directory.path().c_str(), nobody->pw_uid, nobody->pw_gid), 0);
+    EchoServer echo;
+    ConfigText config = one_service({echo.text()});
+    config.process = "workers = 2\nuser = \"nobody\"";
+    ProxyProcess proxy(config, {.directory = directory.path()});
+    const std::string before = config_of(proxy);
+    config.services.push_back(
+        {.name = "more",
+         .bind = own_address(7014),
+         .backends = {echo.text()},
+         .listener = "allow_file = \"" + directory.write("allowed", "127.0.0.0/8\n") + "\""});
+    proxy.rewrite(config);
+    rlimit usual{};
+    ASSERT_EQ(::getrlimit(RLIMIT_NPROC, &usual), 0);
+    ASSERT_TRUE(limit_threads(proxy.pid(), *nobody, {1, usual.rlim_max}));
+    EXPECT_EQ(reload_now(proxy).status, 500);
+    EXPECT_EQ(config_of(proxy), before);
+    EXPECT_FALSE(Socket::connect(Address::parse(own_address(7014))));
+    ASSERT_TRUE(limit_threads(proxy.pid(), *nobody, usual));
+    EXPECT_TRUE(proxy.reload()) << proxy.errors();
+    EXPECT_TRUE(echo_once(Address::parse(own_address(7014))));
 }
 
 TEST(FaultsC, C7_an_admin_listener_that_cannot_be_opened_undoes_it_as_well) {
@@ -301,6 +344,25 @@ TEST(FaultsG, G1_term_while_a_reload_meets_new_backends) {
     open->finish();
     EXPECT_EQ(open->wait_end(), End::fin);
     proxy.stop();
+}
+
+// As on a disk that hangs: whoever opens the file waits until this test says that he may.
+TEST(FaultsG, G1_term_while_the_configuration_is_on_a_disk_that_hangs) {
+    EchoServer echo;
+    ProxyProcess proxy(one_service({echo.text()}), {.check_counters = false});
+    const UniqueFd opened(::fanotify_init(FAN_CLASS_CONTENT | FAN_CLOEXEC, O_RDONLY));
+    ASSERT_TRUE(opened) << "fanotify needs root: " << errno;
+    ASSERT_EQ(::fanotify_mark(opened.get(), FAN_MARK_ADD, FAN_OPEN_PERM, AT_FDCWD,
+                              proxy.config_file().c_str()),
+              0)
+        << errno;
+    proxy.signal(SIGHUP);
+    ASSERT_TRUE(wait_ready(opened.get(), POLLIN, Clock::now() + scaled(patience)));
+    proxy.signal(SIGTERM);
+    const auto status = proxy.wait_exit();
+    EXPECT_TRUE(status && WIFEXITED(*status) && WEXITSTATUS(*status) == 0);
+    EXPECT_TRUE(proxy.errors().contains("the thread that reads configurations does not come back"))
+        << proxy.errors();
 }
 
 TEST(FaultsG, G1_a_reload_while_it_drains_changes_nothing) {

@@ -1,11 +1,14 @@
 // Doors of the API that open, change and close while clients are connected.
 #include "admin/server.hpp"
 
+#include <array>
 #include <filesystem>
 #include <future>
+#include <memory>
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
@@ -15,6 +18,7 @@
 #include "tests/support/socket.hpp"
 #include "tests/support/temp_dir.hpp"
 #include "tests/unit/admin/fake_operations.hpp"
+#include "tests/unit/watched_loop.hpp"
 
 namespace penstock::test {
 namespace {
@@ -265,6 +269,44 @@ TEST_F(AdminDoors, half_a_request_ends_with_its_door_and_does_nothing) {
     close(address);
     EXPECT_NE(client.end(), End::open);
     EXPECT_TRUE(on_loop([this] { return operations.done.empty(); }));
+}
+
+/// Whose handlers, and coroutines with them, can be destroyed before what they refer to.
+struct AbandonedContext : boost::asio::io_context {
+    using io_context::io_context;
+    using io_context::shutdown;
+};
+
+// As after a failure of the control thread, which leaves without a good-bye.
+TEST(AdminStream, one_whose_coroutine_is_gone_does_not_disturb_the_servers_end) {
+    TempDir directory;
+    SilentLog log;
+    FakeOperations operations;
+    const config::Admin settings;
+    admin::Api api{operations, settings};
+    AbandonedContext context{1};
+    auto server = std::make_unique<admin::Server>(context, api, log);
+    admin::Door door;
+    door.listener.bind = {*Endpoint::parse("unix:" + directory.path("a"))};
+    ASSERT_TRUE(server->open(door, {}));
+    server->start();
+    auto client = Socket::connect(Address::parse("unix:" + directory.path("a")));
+    ASSERT_TRUE(client);
+    client->send("GET /api/v1/stream HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    std::string got;
+    ASSERT_TRUE(run_until(context, [&] {
+        std::array<std::byte, 1024> bytes;
+        const auto size = client->try_receive(bytes);
+        for (std::ptrdiff_t i = 0; i < size; ++i) got += static_cast<char>(bytes[i]);
+        return got.contains("event: status");
+    })) << got;
+    ASSERT_TRUE(run_until(context, [&] { return context.poll() == 0; }));  // it waits for events
+    context.shutdown();
+    // What takes the place of its frame.
+    std::vector<std::string> others;
+    for (std::size_t size = 64; size < 8192; size += 16) others.emplace_back(size, '\xff');
+    server.reset();
+    EXPECT_EQ(client->wait_end(), End::fin);
 }
 
 }  // namespace

@@ -69,5 +69,27 @@ TEST(HelperThread, end_waits_for_what_is_under_way_and_begins_nothing) {
     EXPECT_EQ(witness.use_count(), 1);
 }
 
+TEST(HelperThread, end_does_not_wait_longer_than_it_is_told) {
+    const auto soon = [] { return SteadyClock().now() + std::chrono::milliseconds(20); };
+    std::promise<void> begun;
+    std::promise<void> may_end;
+    HelperThread helper;
+    helper.run([&] {
+        begun.set_value();
+        may_end.get_future().wait();
+    });
+    begun.get_future().wait();
+    EXPECT_FALSE(helper.end(soon()));
+    EXPECT_FALSE(helper.end(soon())) << "again";
+    may_end.set_value();
+    EXPECT_TRUE(helper.end(SteadyClock().now() + std::chrono::minutes(1)));
+    EXPECT_TRUE(helper.end(soon())) << "it has ended";
+}
+
+TEST(HelperThread, one_that_does_nothing_ends_at_once) {
+    HelperThread helper;
+    EXPECT_TRUE(helper.end(SteadyClock().now() + std::chrono::minutes(1)));
+}
+
 }  // namespace
 }  // namespace penstock::app
