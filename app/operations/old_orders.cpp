@@ -105,9 +105,4 @@ std::string left_there(const upgrade::OrderReply& reply, const BackendName& back
                                     sessions == 1 ? "s" : ""));
 }
 
-bool is_of(std::string_view backend, std::string_view configured) noexcept {
-    return configured.empty() || backend == configured ||
-           (backend.starts_with(configured) && backend.substr(configured.size()).starts_with('@'));
-}
-
 }  // namespace penstock::app

@@ -39,7 +39,4 @@ struct Places {
 /// The same of sessions of a backend; "" = it was reached, or has none.
 [[nodiscard]] std::string left_there(const upgrade::OrderReply& reply, const BackendName& backend);
 
-/// One name of the configuration may stand for several backends: `db` for `db@10.0.0.7:5432`.
-[[nodiscard]] bool is_of(std::string_view backend, std::string_view configured) noexcept;
-
 }  // namespace penstock::app

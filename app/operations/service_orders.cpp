@@ -6,6 +6,7 @@
 
 #include "admin/arguments.hpp"
 #include "app/control.hpp"
+#include "app/find_named.hpp"
 #include "app/limits.hpp"
 #include "app/operations/apportion.hpp"
 #include "app/operations/old_orders.hpp"
@@ -115,7 +116,8 @@ bool Service::obey_change(const Order& order) {
     bool any = false;
     for (const auto& backend : backends_of(*index)) {
         const std::string& name = backend->name();
-        if (!is_of(name, change.name.backend)) continue;
+        // A name of the file may stand for several; none, for all of the upstream.
+        if (!change.name.backend.empty() && !is_of_listed(name, change.name.backend)) continue;
         const bool done = change.state || change.weight
                               ? monitor.override_backend(
                                     name, {change.state, change.weight, change.by, change.since})

@@ -44,14 +44,6 @@ TEST(OldOrders, what_stays_there_is_told_with_the_cure) {
     EXPECT_TRUE(text.ends_with("kill -TERM 8")) << text;
 }
 
-TEST(OldOrders, one_name_may_stand_for_several) {
-    EXPECT_TRUE(is_of("db", "db"));
-    EXPECT_TRUE(is_of("db@10.0.0.7:5432", "db"));
-    EXPECT_TRUE(is_of("db", "")) << "all of them";
-    EXPECT_FALSE(is_of("db2", "db"));
-    EXPECT_FALSE(is_of("db", "db@10.0.0.7:5432"));
-}
-
 config::Backend backend(const char* name, const char* address,
                         config::BackendState state = config::BackendState::ready) {
     return {.name = name, .address = *Endpoint::parse(address), .state = state};
