@@ -24,6 +24,11 @@ HttpResponse done(const Outcome<void>& outcome) {
     return json_response(boost::json::object{{"ok", true}});
 }
 
+HttpResponse done(const Outcome<Done>& outcome) {
+    if (!outcome) return refuse(outcome.error());
+    return json_response(to_json(*outcome));
+}
+
 HttpResponse done(const Outcome<Ending>& outcome) {
     if (!outcome) return refuse(outcome.error());
     return json_response(to_json(*outcome));
@@ -48,8 +53,10 @@ awaitable<HttpResponse> Api::change_backend(ApiRequest request) {
         arguments.complain("nothing to do: give 'state', 'weight' or 'reset'");
     if (change.reset && (change.state || change.weight)) arguments.complain("'reset' goes alone");
     if (auto refusal = arguments.refusal()) co_return refuse(*refusal);
-    co_return done(operations_.change_backend(request.captured[0], request.captured[1], change,
-                                              request.actor));
+    auto changing =
+        operations_.change_backend(request.captured[0], request.captured[1], change, request.actor);
+    const auto outcome = co_await std::move(changing);
+    co_return done(outcome);
 }
 
 awaitable<HttpResponse> Api::kill_session(ApiRequest request) {
@@ -95,13 +102,17 @@ awaitable<HttpResponse> Api::pause(ApiRequest request) {
     arguments.allow({"max"});
     const Duration max = arguments.duration("max", std::chrono::minutes(1));
     if (auto refusal = arguments.refusal()) co_return refuse(*refusal);
-    co_return done(operations_.pause(request.captured.front(), max, request.actor));
+    auto pausing = operations_.pause(request.captured.front(), max, request.actor);
+    const auto outcome = co_await std::move(pausing);
+    co_return done(outcome);
 }
 
 awaitable<HttpResponse> Api::resume(ApiRequest request) {
     Arguments arguments(request);
     if (auto refusal = arguments.allow({}).refusal()) co_return refuse(*refusal);
-    co_return done(operations_.resume(request.captured.front(), request.actor));
+    auto resuming = operations_.resume(request.captured.front(), request.actor);
+    const auto outcome = co_await std::move(resuming);
+    co_return done(outcome);
 }
 
 awaitable<HttpResponse> Api::split(ApiRequest request) {
@@ -126,7 +137,15 @@ HttpResponse Api::set_draining(const ApiRequest& request, bool draining) {
     arguments.allow({"listener"});
     const std::string listener = arguments.text("listener");
     if (auto refusal = arguments.refusal()) return refuse(*refusal);
-    return done(operations_.set_draining(listener, draining, request.actor));
+    const auto outcome = operations_.set_draining(listener, draining, request.actor);
+    if (!outcome || draining) return done(outcome);
+    // /readyz goes on saying no for them.
+    boost::json::array left;
+    for (const auto& view : operations_.overview().listeners)
+        if (view.draining) left.emplace_back(view.name);
+    boost::json::object answer{{"ok", true}};
+    if (!left.empty()) answer["still_draining"] = std::move(left);
+    return json_response(answer);
 }
 
 }  // namespace penstock::admin

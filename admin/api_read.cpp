@@ -25,12 +25,6 @@ namespace {
 constexpr std::uint64_t most_sessions = 10'000;
 constexpr std::uint64_t sessions_by_default = 1000;
 
-std::optional<CloseReason> reason_named(std::string_view name) {
-    for (std::size_t i = 1; i < close_reason_count; ++i)
-        if (name_of(static_cast<CloseReason>(i)) == name) return static_cast<CloseReason>(i);
-    return std::nullopt;
-}
-
 std::optional<CompactEndpoint> endpoint_of(const std::string& address) {
     const bool bracket = address.contains(':') && !address.starts_with('[');
     const auto parsed = Endpoint::parse(bracket ? fmt::format("[{}]:0", address) : address + ":0");
@@ -44,6 +38,10 @@ std::string upstreams_text(const Overview& overview) {
 
 std::string overview_text(const Overview& overview) {
     return boost::json::serialize(to_json(overview));
+}
+
+HttpResponse answer(const Outcome<Explanation>& explanation) {
+    return explanation ? json_response(to_json(*explanation)) : refuse(explanation.error());
 }
 
 /// Those between the commas.
@@ -184,9 +182,7 @@ awaitable<HttpResponse> Api::explain(ApiRequest request) {
     }
     query.alpn = words_of(arguments.text("alpn"));
     if (auto refusal = arguments.refusal()) co_return refuse(*refusal);
-    const auto explanation = operations_.explain(query);
-    if (!explanation) co_return refuse(explanation.error());
-    co_return json_response(to_json(*explanation));
+    co_return answer(operations_.explain(query));
 }
 
 // Whoever owns the socket serves the stream; here come those who may not have it any more.

@@ -48,21 +48,31 @@ HttpResponse refuse_with(const boost::json::object& body, const Plan& plan, unsi
     return response;
 }
 
+/// The answer about a configuration with errors; `nothing_done` is the end of its sentence.
+HttpResponse refuse_invalid(boost::json::object body, const Plan& plan,
+                            std::string_view nothing_done) {
+    if (!plan.beyond_sandbox)
+        return refuse_with(
+            body, plan, invalid_configuration,
+            fmt::format("the configuration has {}{}", error_count(plan), nothing_done));
+    body["beyond_sandbox"] = true;
+    return refuse_with(
+        body, plan, conflict,
+        fmt::format("the configuration is good, but the sandbox of this process does "
+                    "not allow it: upgrade or restart{}",
+                    nothing_done));
+}
+
 HttpResponse answer(const Plan& plan) {
     const auto body = to_json(plan);
-    if (plan.valid()) return json_response(body);
-    return refuse_with(body, plan, invalid_configuration,
-                       fmt::format("the configuration has {}", error_count(plan)));
+    return plan.valid() ? json_response(body) : refuse_invalid(body, plan, "");
 }
 
 HttpResponse answer(const Reloaded& reloaded) {
     const Plan& plan = reloaded.plan;
     auto body = to_json(plan);
     body["applied"] = reloaded.error.empty() && plan.valid();
-    if (!plan.valid())
-        return refuse_with(
-            body, plan, invalid_configuration,
-            fmt::format("the configuration has {}; nothing has changed", error_count(plan)));
+    if (!plan.valid()) return refuse_invalid(std::move(body), plan, "; nothing has changed");
     if (!reloaded.error.empty()) return refuse_with(body, plan, conflict, reloaded.error);
     return json_response(body);
 }

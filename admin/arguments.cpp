@@ -101,4 +101,10 @@ std::uint64_t Arguments::number(std::string_view name, std::uint64_t default_val
     return default_value;
 }
 
+std::optional<CloseReason> reason_named(std::string_view name) {
+    for (std::size_t i = 1; i < close_reason_count; ++i)
+        if (name_of(static_cast<CloseReason>(i)) == name) return static_cast<CloseReason>(i);
+    return std::nullopt;
+}
+
 }  // namespace penstock::admin

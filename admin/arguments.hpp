@@ -40,4 +40,7 @@ private:
     std::vector<std::string> problems_;
 };
 
+/// As the access log spells it; nothing = there is none of that name.
+[[nodiscard]] std::optional<CloseReason> reason_named(std::string_view name);
+
 }  // namespace penstock::admin

@@ -121,6 +121,7 @@ json::value to_json(const CheckView& check) {
                                   : check.up     ? "up"
                                                  : "down"},
                         {"role", role_or_null(check.role)},
+                        {"dispute", text_or_null(check.dispute)},
                         {"enabled", check.enabled},
                         {"last", std::move(last)},
                         {"since", check.since ? json::value(time_text(*check.since)) : nullptr}};
@@ -213,7 +214,9 @@ json::value to_json(const Explanation::Candidate& candidate) {
 }
 
 json::value to_json(const Explanation::Limit& limit) {
-    return json::object{{"name", limit.name}, {"used", limit.used}, {"limit", limit.limit}};
+    json::object object{{"name", limit.name}, {"used", limit.used}, {"limit", limit.limit}};
+    if (!limit.rate.empty()) object["rate"] = limit.rate;
+    return object;
 }
 
 json::value to_json(const OldProcess& process) {
@@ -255,21 +258,24 @@ std::string time_text(WallTime time) {
 }
 
 json::value to_json(const ProcessView& process) {
-    return json::object{{"version", process.version},
-                        {"pid", process.pid},
-                        {"state", process.draining ? "draining" : "running"},
-                        {"uptime_s", number(seconds(process.uptime))},
-                        {"workers", list(process.workers)},
-                        {"connections", json::object{{"active", process.connections},
-                                                     {"limit", process.connection_limit},
-                                                     {"limit_cause", process.limit_cause}}},
-                        {"memory", json::object{{"resident_bytes", process.usage.resident_bytes},
-                                                {"limit_bytes", process.memory_limit},
-                                                {"overload", process.overload}}},
-                        {"last_reload", to_json(process.last_reload)},
-                        {"restart_required", texts(process.restart_required)},
-                        {"sandbox", to_json(process.sandbox)},
-                        {"old_processes", list(process.old_processes)}};
+    return json::object{
+        {"version", process.version},
+        {"pid", process.pid},
+        {"state", process.draining ? "draining" : "running"},
+        {"uptime_s", number(seconds(process.uptime))},
+        {"workers", list(process.workers)},
+        {"connections", json::object{{"active", process.connections},
+                                     {"limit", process.connection_limit},
+                                     {"limit_cause", process.limit_cause}}},
+        {"memory", json::object{{"resident_bytes", process.usage.resident_bytes},
+                                {"limit_bytes", process.memory_limit},
+                                {"overload", process.overload}}},
+        {"last_reload", to_json(process.last_reload)},
+        {"restart_required", texts(process.restart_required)},
+        {"sandbox", to_json(process.sandbox)},
+        {"old_processes", list(process.old_processes)},
+        {"took_over_from",
+         process.took_over_from == 0 ? json::value(nullptr) : json::value(process.took_over_from)}};
 }
 
 json::value to_json(const std::vector<ListenerView>& listeners) { return list(listeners); }
@@ -320,10 +326,18 @@ json::value to_json(const Explanation& explanation) {
                         {"tls", text_or_null(explanation.tls)},
                         {"upstream", text_or_null(explanation.upstream)},
                         {"balance", text_or_null(explanation.balance)},
+                        {"outcome", explanation.outcome},
                         {"chosen", text_or_null(explanation.chosen)},
                         {"note", text_or_null(explanation.note)},
+                        {"failing_sources", texts(explanation.failing_sources)},
                         {"candidates", list(explanation.candidates)},
                         {"limits", list(explanation.limits)}};
+}
+
+json::value to_json(const Done& done) {
+    json::object object{{"ok", true}};
+    if (!done.notes.empty()) object["notes"] = texts(done.notes);
+    return object;
 }
 
 json::value to_json(const Ending& ending) {
@@ -333,6 +347,10 @@ json::value to_json(const Ending& ending) {
         for (const auto& [name, count] : ending.per_backend) backends[name] = count;
         object["backends"] = std::move(backends);
     }
+    if (ending.old_sessions != 0)
+        object["old_processes"] =
+            json::object{{"sessions", ending.old_sessions}, {"closing", ending.old_closing}};
+    if (!ending.notes.empty()) object["notes"] = texts(ending.notes);
     return object;
 }
 

@@ -21,6 +21,7 @@ namespace penstock::admin {
 [[nodiscard]] boost::json::value to_json(const Event& event);
 [[nodiscard]] boost::json::value to_json(const std::vector<Event>& events);
 [[nodiscard]] boost::json::value to_json(const Explanation& explanation);
+[[nodiscard]] boost::json::value to_json(const Done& done);
 [[nodiscard]] boost::json::value to_json(const Ending& ending);
 /// `{"status": ..., "listeners": ..., "upstreams": ...}`
 [[nodiscard]] boost::json::value to_json(const Overview& overview);

@@ -33,7 +33,14 @@ Labels with(Labels labels, std::string name, std::string_view value) {
 
 namespace {
 
-void add_process(Exposition& page, const ProcessView& process) {
+// As readyz_of() sees it.
+bool is_draining(const Overview& overview) {
+    return overview.process.draining ||
+           std::ranges::any_of(overview.listeners, &ListenerView::draining);
+}
+
+void add_process(Exposition& page, const Overview& overview) {
+    const ProcessView& process = overview.process;
     const auto one = [&](Type type, std::string_view name, std::string_view help, auto value) {
         begin(page, type, name, help);
         page.add({}, value);
@@ -51,7 +58,7 @@ void add_process(Exposition& page, const ProcessView& process) {
         "Whether new connections are refused because memory is short.",
         from_bool(process.overload));
     one(Type::gauge, "draining", "Whether /readyz tells clients to go elsewhere.",
-        from_bool(process.draining));
+        from_bool(is_draining(overview)));
     begin(page, Type::gauge, "sandbox", "Whether a part of the sandbox is in force.");
     const auto& sandbox = process.sandbox;
     for (const auto& [part, on] : {std::pair("seccomp", sandbox.seccomp),
@@ -149,7 +156,7 @@ void add_certificates(Exposition& page, const Overview& overview) {
 std::string metrics_page(const Overview& overview) {
     using namespace metrics_parts;
     Exposition page;
-    add_process(page, overview.process);
+    add_process(page, overview);
     add_configuration(page, overview.process);
     add_workers(page, overview.process);
     add_listeners(page, overview);

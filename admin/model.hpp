@@ -86,6 +86,7 @@ struct ProcessView {
     std::uint64_t reloads_failed = 0;
     std::vector<std::string> restart_required{};  // keys of the file that need a new start
     std::vector<OldProcess> old_processes{};      // the newest first
+    int took_over_from = 0;  // pid of the process before this one; 0 = a start of its own
     SandboxView sandbox{};
     ProcessUsage usage{};
 };
@@ -142,6 +143,7 @@ struct CheckView {
     bool settled = true;
     bool up = true;
     Role role = Role::none;
+    std::string dispute{};  // what it claims, and whom others believe; "" = no conflict
     std::optional<WallTime> since{};
     struct Last {
         bool ok = false;
@@ -271,6 +273,7 @@ struct Explanation {
         std::string name{};
         std::uint64_t used = 0;
         std::uint64_t limit = 0;
+        std::string rate{};  // `10/m`: used and limit are tokens; "" = they are connections
     };
     std::string listener{};
     std::string route{};  // its number, or the server name of `[listener.sni]`
@@ -278,8 +281,10 @@ struct Explanation {
     std::string tls{};  // `terminate`, `passthrough`; "" = nobody looks
     std::string upstream{};  // "" = no route
     std::string balance{};
+    std::string outcome{};  // `served`, `queued`, `held`, `waits`, `refused`
     std::string chosen{};  // "" = nobody, or left to chance
     std::string note{};
+    std::vector<std::string> failing_sources{};  // of the upstream: which, and how
     std::vector<Candidate> candidates{};
     std::vector<Limit> limits{};
 };

@@ -48,11 +48,20 @@ struct RebalanceOrder {
     bool dry_run = false;
 };
 
+/// `notes`: what was not reached in old processes, a sentence each.
+struct Done {
+    std::vector<std::string> notes{};
+};
+
 /// How many sessions will end, per backend where several are concerned.
 struct Ending {
     std::uint64_t sessions = 0;  // there are
     std::uint64_t closing = 0;
     std::map<std::string, std::uint64_t> per_backend{};
+    // Those of them that are in processes which this one has taken over from.
+    std::uint64_t old_sessions = 0;
+    std::uint64_t old_closing = 0;
+    std::vector<std::string> notes{};  // as those of Done
 };
 
 struct ExplainQuery {
@@ -86,8 +95,10 @@ public:
     [[nodiscard]] virtual Outcome<Explanation> explain(const ExplainQuery& query) = 0;
     [[nodiscard]] virtual EventRing& events() = 0;
 
-    virtual Outcome<void> change_backend(const std::string& upstream, const std::string& backend,
-                                         const BackendChange& change, const std::string& actor) = 0;
+    virtual boost::asio::awaitable<Outcome<Done>> change_backend(std::string upstream,
+                                                                 std::string backend,
+                                                                 BackendChange change,
+                                                                 std::string actor) = 0;
     virtual boost::asio::awaitable<Outcome<void>> kill_session(proxy::ConnectionId id,
                                                                std::string actor) = 0;
     virtual boost::asio::awaitable<Outcome<Ending>> kill_backend(std::string upstream,
@@ -97,9 +108,10 @@ public:
     virtual boost::asio::awaitable<Outcome<Ending>> rebalance(std::string upstream,
                                                               RebalanceOrder order,
                                                               std::string actor) = 0;
-    virtual Outcome<void> pause(const std::string& upstream, Duration max,
-                                const std::string& actor) = 0;
-    virtual Outcome<void> resume(const std::string& upstream, const std::string& actor) = 0;
+    virtual boost::asio::awaitable<Outcome<Done>> pause(std::string upstream, Duration max,
+                                                        std::string actor) = 0;
+    virtual boost::asio::awaitable<Outcome<Done>> resume(std::string upstream,
+                                                         std::string actor) = 0;
     virtual Outcome<void> split(const std::string& listener,
                                 const std::map<std::string, std::uint32_t>& weights,
                                 const std::string& actor) = 0;

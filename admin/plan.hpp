@@ -36,6 +36,8 @@ struct Plan {
     std::uint64_t closed_now = 0;  // sessions that end at once
     std::uint64_t draining = 0;  // sessions that end by and by
     std::vector<config::Diagnostic> problems{};  // errors and warnings of the new configuration
+    /// The errors are what the sandbox of this process does not let it do: another process could.
+    bool beyond_sandbox = false;
 
     [[nodiscard]] bool valid() const { return !config::has_errors(problems); }
 };

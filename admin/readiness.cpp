@@ -16,8 +16,9 @@ namespace {
 std::string trouble_of(const Overview& overview, const std::string& name) {
     const auto found = std::ranges::find(overview.upstreams, name, &UpstreamView::name);
     if (found == overview.upstreams.end()) return fmt::format("there is no upstream {}", name);
-    if (found->eligible == 0)
-        return fmt::format("upstream {}: none of {} backends is eligible", name,
+    // Full ones count: their clients queue, and elsewhere they would find the same backends.
+    if (found->available == 0)
+        return fmt::format("upstream {}: none of {} backends is available", name,
                            found->backends.size());
     return "";
 }

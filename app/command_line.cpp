@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -13,6 +15,7 @@
 #include "app/demo.hpp"
 #include "app/run.hpp"
 #include "app/version.hpp"
+#include "config/suggest.hpp"
 
 namespace penstock::app {
 
@@ -137,12 +140,32 @@ manual::Command describe(const CLI::App& app) {
     return out;
 }
 
+/// A first word that is no command, which CLI11 would only miss one after.
+std::optional<std::string> unknown_command(const CLI::App& app, int argc, const char* const* argv) {
+    if (argc < 2) return std::nullopt;
+    const std::string_view word(argv[1]);
+    if (word.empty() || word.starts_with('-')) return std::nullopt;
+    std::vector<std::string> names;
+    for (const auto* command : app.get_subcommands([](const CLI::App*) { return true; }))
+        names.push_back(command->get_name());
+    if (std::ranges::find(names, word) != names.end()) return std::nullopt;
+    const std::vector<std::string_view> candidates(names.begin(), names.end());
+    const auto near = config::nearest(word, candidates);
+    return fmt::format("unknown command '{}'{}", word,
+                       near ? fmt::format("; did you mean '{}'?", *near)
+                            : std::string("; `penstock --help` lists them"));
+}
+
 }  // namespace
 
 int run_command_line(int argc, const char* const* argv, const upgrade::Program& program) {
     CLI::App app(title, "penstock");
     std::function<int()> action;
     add_everything(app, action, program);
+    if (const auto message = unknown_command(app, argc, argv)) {
+        fmt::print(stderr, "penstock: {}\n", *message);
+        return ExitStatus::invalid_usage;
+    }
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& e) {

@@ -110,7 +110,9 @@ void Control::stop() {
     const auto [drain_wait, close_over] = server_.config().process.drain;
     log_.info("stopping: {} s for connections to end by themselves, then closed over {} s",
               seconds(drain_wait), seconds(close_over));
-    server_.hasten(proxy::DrainPlan(SteadyClock().now(), drain_wait, close_over));
+    const proxy::DrainPlan plan(SteadyClock().now(), drain_wait, close_over);
+    server_.hasten(plan);
+    upgrader_->drains_until(plan.deadline());
 }
 
 void Control::retire() {

@@ -103,6 +103,8 @@ public:
 
     // For the operator.
     void pause(std::size_t upstream, bool paused);
+    /// Its sessions end as if it had left the configuration. False: there is no such listener.
+    bool drain_listener(const std::string& name);
     void set_split(std::size_t listener, const std::vector<std::uint32_t>& weights);
 
     [[nodiscard]] const config::Config& config() const noexcept { return *config_; }
@@ -193,6 +195,7 @@ private:
                         std::vector<proxy::WorkerUpdate>& updates);
     void take_upstreams(const Change& change, std::vector<proxy::WorkerUpdate>& updates);
     void drain_left(const config::Config& before);
+    void drain_listener(const std::string& name, const config::Config& settings_of);
     [[nodiscard]] balancer::SourceTable::Size source_table() const noexcept;
     [[nodiscard]] std::string gates_summary() const;
     [[nodiscard]] std::string upstreams_summary() const;

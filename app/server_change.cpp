@@ -176,21 +176,29 @@ void Server::take_listeners(const Change& change, const config::Config& before,
 
 // Sessions of a listener that has left end as the upstream that they are at lets them.
 void Server::drain_left(const config::Config& before) {
-    for (const auto& listener : before.listeners) {
-        if (find_named(config_->listeners, listener.name) != nullptr) continue;
-        const auto& account = known_listeners_[listener.name].shared;
-        for (const auto& [upstream, cells] : account->routes) {
-            const auto* settings = find_named(before.upstreams, upstream);
-            if (settings == nullptr) continue;
-            for (auto& worker : workers_)
-                worker->send([&worker = *worker, account, name = upstream,
-                              drain = settings->drain] {
-                    const proxy::DrainPlan plan(worker.loop().now(), drain.wait, drain.close_over);
-                    worker.add_drain(proxy::SessionDrain({.listener = account, .upstream = name},
-                                                         plan, CloseReason::drained));
-                });
-        }
+    for (const auto& listener : before.listeners)
+        if (find_named(config_->listeners, listener.name) == nullptr)
+            drain_listener(listener.name, before);
+}
+
+void Server::drain_listener(const std::string& name, const config::Config& settings_of) {
+    const auto& account = known_listeners_[name].shared;
+    for (const auto& [upstream, cells] : account->routes) {
+        const auto* settings = find_named(settings_of.upstreams, upstream);
+        if (settings == nullptr) continue;
+        for (auto& worker : workers_)
+            worker->send([&worker = *worker, account, name = upstream, drain = settings->drain] {
+                const proxy::DrainPlan plan(worker.loop().now(), drain.wait, drain.close_over);
+                worker.add_drain(proxy::SessionDrain({.listener = account, .upstream = name}, plan,
+                                                     CloseReason::drained));
+            });
     }
+}
+
+bool Server::drain_listener(const std::string& name) {
+    if (find_named(config_->listeners, name) == nullptr) return false;
+    drain_listener(name, *config_);
+    return true;
 }
 
 // Enough for every connection to come from a source of its own.

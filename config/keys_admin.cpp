@@ -9,7 +9,7 @@ constexpr Key admin_keys[] = {
     {.name = "ready_upstreams",
      .kind = Kind::strings,
      .access = at<&Admin::ready_upstreams>,
-     .doc = "`/readyz` says 503 while one of these upstreams has no eligible backend; empty = it "
+     .doc = "`/readyz` says 503 while one of these upstreams has no available backend; empty = it "
             "tells of the process only.",
      .example = R"(["web"])"},
     {.name = "allowed_hosts",

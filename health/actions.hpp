@@ -32,8 +32,10 @@ enum class EventKind : std::uint8_t {
     sessions_ended,  // on_backend_down, on_role_change, removal
     backend_added,   // found while running
     backend_left,
+    source_failed,  // names or a file of discovery
+    source_works,
 };
-inline constexpr std::size_t event_kind_count = 17;
+inline constexpr std::size_t event_kind_count = 19;
 
 struct Event {
     EventKind kind;

@@ -105,7 +105,8 @@ void UpstreamMonitor::begin() {
     awaited_since_ = now();
     for (const auto& watched : watched_) watch(watched);
     watch_outcomes();
-    discovery_.start([this](const std::vector<Discovered>& found) { on_found(found); });
+    discovery_.start([this](const std::vector<Discovered>& found) { on_found(found); },
+                     [this](const SourceStatus& source) { on_source(source); });
     act();
 }
 
@@ -268,6 +269,16 @@ void UpstreamMonitor::on_found(const std::vector<Discovered>& found) {
     follow(next, found, at);
     rebuild_set();
     act();
+}
+
+// The source itself has told the log.
+void UpstreamMonitor::on_source(const SourceStatus& source) {
+    if (source.last_error.empty())
+        report({.kind = EventKind::source_works, .backend = "", .text = source.what});
+    else
+        report({.kind = EventKind::source_failed,
+                .backend = "",
+                .text = source.what + ": " + source.last_error});
 }
 
 // From now on the backends are these, as `found` has them.

@@ -208,6 +208,7 @@ private:
     boost::asio::awaitable<void> read_outcomes();
     void hear(Watched& watched, TimePoint now);
     void on_found(const std::vector<Discovered>& found);
+    void on_source(const SourceStatus& source);
     void retire(const WatchedPtr& watched, TimePoint now);
 
     /// Does what UpstreamHealth wants done.

@@ -102,24 +102,43 @@ spdlog::file_event_handlers log_file_events() {
     return events;
 }
 
+// spdlog would create what is missing: a slip of the pen would go unnoticed.
+void require_directory_of(const std::string& path) {
+    const auto directory = std::filesystem::path(path).parent_path();
+    std::error_code error;
+    if (directory.empty() || std::filesystem::is_directory(directory, error)) return;
+    throw spdlog::spdlog_ex(fmt::format("{}: there is no directory {}", path, directory.string()));
+}
+
 class FileSink final : public spdlog::sinks::base_sink<std::mutex> {
 public:
-    explicit FileSink(const std::string& path) { file_.open(path); }
+    explicit FileSink(const std::string& path) : file_(open(path)) {}
+    // The old file stays where this throws.
     void reopen() {
+        auto file = open(file_->filename());
         const std::lock_guard lock(mutex_);
-        file_.reopen(false);
+        file_.swap(file);
     }
 
 private:
     void sink_it_(const spdlog::details::log_msg& message) override {
         spdlog::memory_buf_t line;
         formatter_->format(message, line);
-        file_.write(line);
-        file_.flush();
+        file_->write(line);
+        file_->flush();
     }
-    void flush_() override { file_.flush(); }
+    void flush_() override { file_->flush(); }
 
-    spdlog::details::file_helper file_{log_file_events()};
+    // spdlog's own reopen() closes first, and has no file when it then cannot open one.
+    using File = std::unique_ptr<spdlog::details::file_helper>;
+    static File open(const std::string& path) {
+        require_directory_of(path);
+        auto file = std::make_unique<spdlog::details::file_helper>(log_file_events());
+        file->open(path);
+        return file;
+    }
+
+    File file_;
 };
 
 // Where the lines go now.
@@ -146,19 +165,7 @@ struct Target {
     std::shared_ptr<FileSink> file;  // null for standard streams
 };
 
-// spdlog would create what is missing: a slip of the pen would go unnoticed.
-std::expected<void, std::string> require_directory_of(const std::string& path) {
-    const auto directory = std::filesystem::path(path).parent_path();
-    std::error_code error;
-    if (directory.empty() || std::filesystem::is_directory(directory, error)) return {};
-    return std::unexpected(fmt::format("{}: there is no directory {}", path, directory.string()));
-}
-
 std::expected<Target, std::string> open_target(const LoggerOptions& options) {
-    const bool is_file = options.target != "stderr" && options.target != "stdout";
-    if (is_file)
-        if (auto there = require_directory_of(options.target); !there)
-            return std::unexpected(there.error());
     try {
         Target target{options.level, nullptr, nullptr};
         if (options.target == "stderr")
@@ -203,11 +210,10 @@ public:
     void reopen() override {
         const std::lock_guard lock(mutex_);
         if (!file_) return;
-        logger_->flush();
         try {
             file_->reopen();
         } catch (const spdlog::spdlog_ex& e) {
-            error("cannot reopen the log: {}", e.what());
+            error("cannot reopen the log: {}; the old file stays in use", e.what());
         }
     }
     [[nodiscard]] std::expected<std::function<void()>, std::string> prepare(

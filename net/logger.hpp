@@ -24,8 +24,8 @@ public:
     [[nodiscard]] static std::expected<std::unique_ptr<ProcessLog>, std::string> open(
         const LoggerOptions& options);
 
-    /// Closes and opens the file again (log rotation); nothing for standard streams. Lines written
-    /// before the call go to the old file.
+    /// Opens the file anew (log rotation), or keeps the old one where that cannot be, and logs it;
+    /// nothing for standard streams. Lines that still wait go to the file of then.
     virtual void reopen() = 0;
     /// Opens what other options need. The returned function puts them in force, and cannot fail;
     /// without its call nothing changes. The error says why the file cannot be opened.

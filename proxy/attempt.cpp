@@ -27,12 +27,19 @@ AttemptError classify_connect_error(int error) noexcept {
     }
 }
 
-std::optional<balancer::Failure> failure_of(AttemptError error) noexcept {
+AttemptResult attempt_result(int error) noexcept {
+    const bool no_memory = error == ENOMEM || error == ENOBUFS || error == ENOSPC;
+    return {classify_connect_error(error), error, no_memory};
+}
+
+std::optional<balancer::Failure> failure_of(AttemptError error, bool early_reset_counts) noexcept {
     switch (error) {
         case AttemptError::refused: return balancer::Failure::refused;
         case AttemptError::timeout: return balancer::Failure::timeout;
         case AttemptError::unreachable: return balancer::Failure::unreachable;
-        case AttemptError::reset: return balancer::Failure::early_reset;
+        case AttemptError::reset:
+            if (!early_reset_counts) return std::nullopt;
+            return balancer::Failure::early_reset;
         case AttemptError::tls:
         case AttemptError::other: return balancer::Failure::other;
         case AttemptError::none:

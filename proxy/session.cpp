@@ -66,10 +66,21 @@ void Session::start() {
         return abort(CloseReason::internal, error.value());
     if (listener_->receives || header_ != HeaderRule::none) {
         state_ = SessionState::arriving;
-        ++coroutines_;
-        receive_client(*this);
+        begin([this] { receive_client(*this); });
     } else if (choose_upstream()) {
         begin_connecting();
+    }
+}
+
+// Where there is no memory for its frame it has never been there.
+template <typename F>
+void Session::begin(F coroutine) {
+    ++coroutines_;
+    try {
+        coroutine();
+    } catch (...) {
+        --coroutines_;
+        throw;
     }
 }
 
@@ -79,8 +90,7 @@ void Session::begin_connecting() {
     if ((client_socket_.seen() & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
         on_hangup(client_socket_);
     if (state_ == SessionState::closed) return;
-    ++coroutines_;
-    connect_session(*this);
+    begin([this] { connect_session(*this); });
 }
 
 void Session::wake_at(TimePoint deadline) noexcept { worker_.loop().wheel().file(*this, deadline); }
@@ -113,9 +123,8 @@ void Session::relay(Duration took, bool warm) {
         paced_ = true;
     }
     file_relay_deadline();
-    coroutines_ = static_cast<std::uint8_t>(coroutines_ + 2);
-    pump(*this, Side::backend);
-    pump(*this, Side::client);
+    begin([this] { pump(*this, Side::backend); });
+    begin([this] { pump(*this, Side::client); });
 }
 
 net::Root Session::pump(Session& self, Side from) {
@@ -256,8 +265,10 @@ void Session::on_hangup(net::Watch& watch) {
     if (state_ == SessionState::connecting && side == Side::client) {
         // A FIN behind data is a half-close and stays; without any it has nothing to wait for.
         std::byte byte;
-        const bool has_data = (secured(side) != nullptr && secured(side)->has_pending()) ||
-                              hung_up.peek({&byte, 1}).ok();
+        // Of TLS, the end of the stream is a record like others.
+        auto* const stream = secured(side);
+        const bool has_data =
+            stream != nullptr ? stream->peek({&byte, 1}).ok() : hung_up.peek({&byte, 1}).ok();
         if ((both_ways && hung_up.check_error()) || !has_data)
             close(CloseReason::client_gone, ClosedBy::client, hung_up.error().value());
     } else if (state_ == SessionState::relaying) {

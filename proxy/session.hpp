@@ -160,7 +160,7 @@ public:
     void take_backend(balancer::Backend& backend, balancer::Permit slot,
                       balancer::CircuitPass pass) noexcept;
     /// Gives its slot back; whoever waits is called.
-    void drop_backend(AttemptError error, Duration took);
+    void drop_backend(const AttemptResult& result, Duration took);
     /// What the set-up is about: connecting, queued or held.
     void now_is(Activity activity) noexcept { waiting_ = activity; }
     void add_queue_time(Duration waited);
@@ -198,6 +198,8 @@ private:
     void keep_backend_session() noexcept;
     void on_moved(Side from, std::size_t bytes) noexcept;
     void count_bytes(Side from, std::size_t bytes) noexcept;
+    template <typename F>
+    void begin(F coroutine);
     void on_flow_ended(Side from, StepKind how) noexcept;
     void on_end_of_stream(Side from) noexcept;
     void on_side_failed(Side side) noexcept;
@@ -217,6 +219,7 @@ private:
     void judge_nothing() noexcept;
     void fail_slowly(Side failed, CloseReason reason, int error) noexcept;
     void continue_flush(TimePoint now) noexcept;
+    void end_flush() noexcept;
 
     void close(CloseReason reason, ClosedBy by, int error) noexcept;
     void close_sockets() noexcept;

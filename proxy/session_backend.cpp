@@ -24,9 +24,10 @@ void Session::take_backend(balancer::Backend& backend, balancer::Permit slot,
     backend_->session_started();
 }
 
-void Session::drop_backend(AttemptError error, Duration took) {
-    judge_attempt(error);
-    extras().failed_attempts.push_back({backend_->shared_from_this(), error, microseconds(took)});
+void Session::drop_backend(const AttemptResult& result, Duration took) {
+    result.is_ours ? judge_nothing() : judge_attempt(result.error);
+    extras().failed_attempts.push_back(
+        {backend_->shared_from_this(), result.error, microseconds(took)});
     if (secured_) extras_->front->backend.reset();
     backend_socket_.close();
     release_source_place();
@@ -70,11 +71,9 @@ void Session::judge_failure(balancer::Failure how) noexcept {
 }
 
 void Session::judge_attempt(AttemptError error) noexcept {
-    const auto failure = failure_of(error);
-    // Reset so early that the connection never seemed to be there.
-    const bool early = failure == balancer::Failure::early_reset;
-    if (!failure || (early && !upstream().settings().circuit_breaker.early_reset_counts))
-        return judge_nothing();
+    const auto failure =
+        failure_of(error, upstream().settings().circuit_breaker.early_reset_counts);
+    if (!failure) return judge_nothing();
     judge_failure(*failure);
 }
 

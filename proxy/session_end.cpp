@@ -51,13 +51,16 @@ void Session::continue_flush(TimePoint now) noexcept {
     }
     const bool delivered = flow(failed).empty() && to.unacknowledged() == 0;
     const TimePoint ends = extras().flush_ends;
-    if (to.failed() || delivered || now >= ends) {
-        if (reason_ == CloseReason::completed) to.reset();  // an end without a word is no end
-        return close(reason_, closed_by_, error_);
-    }
+    if (to.failed() || delivered || now >= ends) return end_flush();
     worker_.loop().wheel().file(*this, std::min(ends, now + milliseconds(flush_wait_ms_)));
     flush_wait_ms_ =
         static_cast<std::uint16_t>(std::min<unsigned>(flush_wait_ms_ * 2U, longest_flush_wait_ms));
+}
+
+void Session::end_flush() noexcept {
+    // An end without a word is no end.
+    if (reason_ == CloseReason::completed) socket(flushing_to_).reset();
+    close(reason_, closed_by_, error_);
 }
 
 bool Session::is_quiet(TimePoint now) const noexcept {
@@ -67,7 +70,7 @@ bool Session::is_quiet(TimePoint now) const noexcept {
 }
 
 void Session::abort(CloseReason reason, int error) noexcept {
-    if (state_ == SessionState::flushing) return close(reason_, closed_by_, error_);
+    if (state_ == SessionState::flushing) return end_flush();
     close(reason, ClosedBy::proxy, error);
 }
 

@@ -17,25 +17,27 @@ void Session::count_end() noexcept {
 }
 
 LogRecord Session::make_record(LogRecord::Event event) const noexcept {
-    LogRecord record{.event = event,
-                     .accepted = accepted_wall_,
-                     .id = {worker_.process_id(), sequence_},
-                     .listener = listener_->settings().name,
-                     .worker = worker_.index(),
-                     .client = peer_,
-                     .local = local_,
-                     .upstream = upstream_ ? std::string_view(upstream_->settings().name) : "",
-                     .backend = connect_us_ == unknown_time ? nullptr : backend_,
-                     .backend_local = backend_local_,
-                     .failed_attempts = {},
-                     .warm = warm_,
-                     .connect_us = connect_us_,
-                     .first_byte_us = first_byte_us_,
-                     .bytes_to_backend = to_backend_.bytes,
-                     .bytes_to_client = to_client_.bytes,
-                     .closed_by = closed_by_,
-                     .reason = reason_,
-                     .detail = errno_name(error_)};
+    LogRecord record{
+        .event = event,
+        .accepted = accepted_wall_,
+        .id = {worker_.process_id(), sequence_},
+        .listener = listener_->settings().name,
+        .worker = worker_.index(),
+        .client = peer_,
+        .local = local_,
+        // Not the name in the settings: those may be replaced while this is remembered.
+        .upstream = upstream_ ? std::string_view(upstream_->shared->name) : "",
+        .backend = connect_us_ == unknown_time ? nullptr : backend_,
+        .backend_local = backend_local_,
+        .failed_attempts = {},
+        .warm = warm_,
+        .connect_us = connect_us_,
+        .first_byte_us = first_byte_us_,
+        .bytes_to_backend = to_backend_.bytes,
+        .bytes_to_client = to_client_.bytes,
+        .closed_by = closed_by_,
+        .reason = reason_,
+        .detail = errno_name(error_)};
     record.duration_us = whole_us(worker_.loop().now() - accepted_at_);
     if (const Front* front = front_if()) {
         record.facts = front->facts.get();

@@ -209,10 +209,11 @@ Setup::Next Setup::on_failed(const AttemptResult& result, Duration took) {
     auto& worker = session_.worker();
     const TimePoint now = worker.loop().now();
     UpstreamShared& shared = *upstream_.shared;
-    backend_->latency().fail(now, std::max(took, upstream_.settings().connect_timeout));
+    if (!result.is_ours)
+        backend_->latency().fail(now, std::max(took, upstream_.settings().connect_timeout));
     connecting_.release();
     cells().failed_by(result.error).add();
-    session_.drop_backend(result.error, took);
+    session_.drop_backend(result, took);
     note_tried();
     const auto decision = retry_.on_failure(lane_.selector.can_pick(tried_), worker.random());
     if (decision.action == balancer::RetryAction::give_up)

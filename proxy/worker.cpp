@@ -59,7 +59,8 @@ void Worker::finish() {
     for (auto& upstream : upstreams_)
         if (upstream->pool) upstream->pool->close();
     abort_all(CloseReason::drained);
-    while (!loop_.ready().empty() || session_count_ != 0) loop_.turn(Duration::zero());
+    while (!loop_.ready().empty() || !loop_.background().empty() || session_count_ != 0)
+        loop_.turn(Duration::zero());
     for (auto& [listener, accepted, changes] : std::exchange(early_, {}))
         refuse_handed(listener, std::move(accepted), CloseReason::drained);
     log_.flush();
@@ -80,10 +81,16 @@ void Worker::admit(ListenerContext& listener, Accepted accepted) {
     if (chosen == index_) return start_session(listener, std::move(accepted));
     cells_.handed_off.add();
     Worker* other = shared_.workers[chosen];
-    other->send(
-        [other, to = listener.shared, at = changes_, fresh = std::move(accepted)]() mutable {
-            other->take_over(to, std::move(fresh), at);
-        });
+    try {
+        other->send(
+            [other, to = listener.shared, at = changes_, fresh = std::move(accepted)]() mutable {
+                other->take_over(to, std::move(fresh), at);
+            });
+    } catch (const std::bad_alloc&) {
+        shared_.loads.remove(chosen);
+        listener.cells.closed_by(CloseReason::overload).add();
+        report_failure(std::current_exception());
+    }
 }
 
 // The configuration reaches the workers one after the other: one that is behind has it in its mail.
@@ -131,7 +138,12 @@ void Worker::start_session(ListenerContext& listener, Accepted accepted) {
         listener.cells.closed_by(CloseReason::overload).add();
         return report_failure(std::current_exception());
     }
-    session->start();
+    try {
+        session->start();
+    } catch (const std::bad_alloc&) {
+        report_failure(std::current_exception());
+        session->abort(CloseReason::internal);
+    }
 }
 
 void Worker::link(Session& session) noexcept {
@@ -293,9 +305,9 @@ void Worker::note_limit(ListenerContext& listener, GateLog::Event event, CloseRe
 }
 
 void Worker::call_handshake(ListenerAccount& listener) noexcept {
-    if (!listener.handshake_rooms[index_].empty()) return wake_handshake(listener);
     const auto next = listener.waiting_to_shake.take_one();
     if (!next) return;
+    if (*next == index_) return wake_handshake(listener);
     Worker* worker = shared_.workers[*next];
     worker->send([worker, of = listener.shared_from_this()] { worker->wake_handshake(*of); });
 }

@@ -97,9 +97,9 @@ void Worker::take_listeners(const std::vector<WorkerUpdate::Listener>& listeners
         if (known != before.end()) before.erase(known);
         listeners_.push_back(std::move(next));
     }
-    // Their limit may be another.
+    // Their limit may be another. One calls the next as long as there are places.
     for (const auto& listener : listeners_)
-        while (!listener->account().handshake_rooms[index_].empty())
+        if (!listener->account().handshake_rooms[index_].empty())
             wake_handshake(listener->account());
     std::unordered_set<const ListenerAccount*> present;
     for (const auto& listener : listeners_) present.insert(listener->shared->account.get());

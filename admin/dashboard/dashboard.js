@@ -137,11 +137,12 @@ const listeners = new PlainTable(byId("listeners"), "Listeners", listenerColumns
     "listener", "cards");
 const workers = new PlainTable(byId("workers"), "Workers", workerColumns, workerTexts, "worker");
 const events = new Events(byId("event-log"));
-const problems = new Lines(byId("problems"));
+const problemLines = new Lines(byId("problems"));
 const oldProcesses = new Lines(byId("old-processes"));
 const closes = new Closes(byId("closes"));
 
 let upstreams = [];
+let problems = [];  // beside the backends
 let status = {};
 let live = false;
 let lastFigures = null;  // Date
@@ -154,14 +155,14 @@ function showStatus() {
     const draining = status.state === "draining";
     byId("process-state").dataset.kind = draining ? "warn" : "plain";
     setText(byId("process-state"), status.state ?? unknown);
-    problems.update(configurationProblems(status, new Date()));
     oldProcesses.update((status.old_processes ?? []).map(oldProcessText));
 }
 
 function showTitle(found) {
-    const text = titleText(live, status.state, found);
+    const text = titleText(live, status.state, found, problems);
     if (document.title !== text) document.title = text;
-    const colour = !live ? "777" : found.some((each) => each.kind === "bad") ? "c02b1d" : "0f6e84";
+    const bad = [...found, ...problems].some((each) => each.kind === "bad");
+    const colour = !live ? "777" : bad ? "c02b1d" : "0f6e84";
     const icon = `data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'` +
         `%3E%3Crect width='16' height='16' rx='4' fill='%23${colour}'/%3E%3Cpath d='M3 5h5l3 6h2' ` +
         `fill='none' stroke='%23fff' stroke-width='2.4'/%3E%3C/svg%3E`;
@@ -177,7 +178,9 @@ function showSnapshot(snapshot) {
         return view;
     });
     const found = troubles(upstreams);
-    attention.update(upstreams, found);
+    problems = problemsOf(snapshot, new Date());
+    problemLines.update(problems.map((each) => each.text));
+    attention.update(upstreams, found, problems);
     listeners.update(snapshot.listeners ?? [], (each) => each.name);
     workers.update(status.workers ?? [], (each) => String(each.id));
     showTitle(found);

@@ -65,14 +65,17 @@ class Attention {
         root.append(this.summary, this.list, this.more);
     }
 
-    update(upstreams, found) {
+    /** `found`: of the backends. `problems`: beside them, shown elsewhere. */
+    update(upstreams, found, problems) {
         const backends = sum(upstreams.map((each) => each.backends?.length ?? 0));
-        const worst = found[0]?.kind ?? "good";
+        const kindsOfAll = [...found, ...problems].map((each) => each.kind);
+        const count = kindsOfAll.filter((kind) => kind !== "aside").length;
+        const worst = ["bad", "warn"].find((kind) => kindsOfAll.includes(kind)) ?? "good";
         setAttribute(this.root, "data-kind", worst);
         const all = `${plural(backends, "backend", "backends")} in ` +
             plural(upstreams.length, "upstream", "upstreams");
-        this.#state.set(worst, found.length === 0 ? `All is well: ${all}`
-            : `${plural(found.length, "thing needs", "things need")} attention · ${all}`);
+        this.#state.set(worst, count === 0 ? `All is well: ${all}`
+            : `${plural(count, "thing needs", "things need")} attention · ${all}`);
         reconcile(this.list, this.#views, found.slice(0, attentionLimit), (each) => each.key,
             () => this.#item());
         const rest = found.length - attentionLimit;
@@ -146,7 +149,7 @@ function listenerTexts(listener) {
     return [
         [listener.name, [...listener.bind ?? [], listener.draining ? "draining" : ""]
             .filter(Boolean).join(", ")],
-        [listener.upstream || unknown],
+        splitTexts(listener),
         [ofLimit(connections.active, connections.limit), `${countText(connections.total)} in all`],
         [rateText(listener.rates?.new_per_s)],
         [bytesRateText(listener.rates?.to_client_bytes_per_s)],

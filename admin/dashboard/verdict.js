@@ -38,8 +38,9 @@ function openVerdict(circuit) {
 function upVerdict(backend) {
     const known = backend.check?.state === "up" && backend.check.enabled !== false;
     const start = backend.slow_start_s_left;
-    const detail = isNumber(start) && start > 0 ? `slow start, ${secondsLeft(start)} left`
-        : known ? "" : "not checked";
+    const detail = backend.check?.dispute
+        ?? (isNumber(start) && start > 0 ? `slow start, ${secondsLeft(start)} left`
+            : known ? "" : "not checked");
     return { kind: "good", word: known ? "up" : "in use", detail, trouble: null };
 }
 
@@ -90,7 +91,7 @@ function upstreamVerdict(upstream) {
     const all = backends.length;
     const available = upstream.available ?? backends.filter((each) => each.available).length;
     if (available === 0) return { kind: "bad", word: `none of ${all} available` };
-    if (upstream.role_conflict) return { kind: "bad", word: "more than one primary" };
+    if (upstream.role_conflict) return { kind: "bad", word: "role conflict: more than one primary" };
     if (upstream.panic) {
         return { kind: "bad", word: `panic: too few are well, ${available} of ${all} used` };
     }
@@ -118,23 +119,66 @@ function troubles(upstreams) {
 }
 
 const mostReloadErrors = 3;
+const certificateDays = 21;
 
-/** What of the configuration somebody has to look after, a sentence each. */
-function configurationProblems(status, now) {
+function reloadProblems(status, now) {
     const found = [];
     const reload = status.last_reload;
     if (reload?.ok === false) {
         const errors = (reload.errors ?? []).map(detailText);
         const shown = errors.slice(0, mostReloadErrors);
         if (errors.length > shown.length) shown.push(`${errors.length - shown.length} more`);
-        found.push(`The last reload failed (${clockText(new Date(reload.time), now)}); the ` +
-            `configuration before it is in force. ${shown.join("; ")}`.trimEnd());
+        found.push(["bad", `The last reload failed (${clockText(new Date(reload.time), now)}); ` +
+            `the configuration before it is in force. ${shown.join("; ")}`.trimEnd()]);
     }
     if (status.restart_required?.length > 0) {
-        found.push(`Takes effect after a restart: ${status.restart_required.map(detailText)
-            .join(", ")}`);
+        found.push(["warn", `Takes effect after a restart: ${status.restart_required
+            .map(detailText).join(", ")}`]);
     }
     return found;
+}
+
+function workerProblems(status) {
+    return (status.workers ?? []).filter((each) => each.stuck).map((each) =>
+        ["bad", `Worker ${each.id} stands still, and so do its connections`]);
+}
+
+function certificateProblems(listener) {
+    const found = [];
+    for (const certificate of listener.certificates ?? []) {
+        const left = certificate.s_left;
+        if (!isNumber(left) || left >= certificateDays * 86400) continue;
+        const when = left <= 0 ? "has expired" : `expires in ${durationText(left)}`;
+        found.push([left <= 0 ? "bad" : "warn",
+            `Listener ${listener.name}: certificate ${certificate.file} ${when}`]);
+    }
+    return found;
+}
+
+function sourceProblems(upstream) {
+    return (upstream.sources ?? []).filter((each) => each.last_error).map((each) =>
+        ["bad", `Upstream ${upstream.name}: ${each.what}: ${each.last_error}`]);
+}
+
+/**
+ * What somebody has to look after beside the backends, as [{kind, text}]. Kind "aside": nobody has
+ * to, but it is not as it could be.
+ */
+function problemsOf({ status = {}, listeners = [], upstreams = [] }, now) {
+    const overload = status.memory?.overload
+        ? [["bad", "Memory is short: new connections are refused"]] : [];
+    const missing = (status.sandbox?.missing ?? []).map((each) => ["aside", `Sandbox: ${each}`]);
+    return [...reloadProblems(status, now), ...workerProblems(status), ...overload,
+        ...listeners.flatMap(certificateProblems), ...upstreams.flatMap(sourceProblems), ...missing]
+        .map(([kind, text]) => ({ kind, text }));
+}
+
+/** The weights of a listener's split, as [main, sub]; who has set them is the sub. */
+function splitTexts(listener) {
+    const weights = Object.entries(listener.split ?? {});
+    if (weights.length === 0) return [listener.upstream || unknown];
+    return [weights.map(([name, weight]) => `${name} ${weight}`).join(", "),
+        listener.split_override ? `by ${listener.split_override}` : ""];
 }
 
 /** A process from before an upgrade, in a sentence. */
@@ -144,14 +188,14 @@ function oldProcessText(process) {
         `${plural(process.connections, "connection", "connections")}${left}`;
 }
 
-/** How another process came to answer: by an upgrade the one before it lives on beside it. */
+/** How another process came to answer: an upgrade takes over from the one before. */
 function takeover(before, now) {
-    const old = now.old_processes ?? [];
-    return old.some((each) => each.pid === before.pid) ? "was upgraded" : "restarted";
+    const took = [now.took_over_from, ...(now.old_processes ?? []).map((each) => each.pid)];
+    return took.includes(before.pid) ? "was upgraded" : "restarted";
 }
 
 /** What the browser's tab says. */
-function titleText(live, state, found) {
+function titleText(live, state, found, problems = []) {
     if (!live) return "No connection · Penstock";
     const amount = (trouble) => found.filter((each) => each.trouble === trouble).length;
     const parts = ["down", "open", "half-open", "unknown"].filter((trouble) => amount(trouble) > 0)
@@ -159,6 +203,8 @@ function titleText(live, state, found) {
     if (parts.length === 0 && amount("unavailable") > 0) {
         parts.push(plural(amount("unavailable"), "upstream in trouble", "upstreams in trouble"));
     }
+    const bad = problems.filter((each) => each.kind === "bad").length;
+    if (bad > 0) parts.push(plural(bad, "problem", "problems"));
     if (state === "draining") parts.push("draining");
     return parts.length > 0 ? `${parts.join(", ")} · Penstock` : "Penstock";
 }

@@ -29,6 +29,15 @@ std::string hint_for(unsigned status) {
     return {};
 }
 
+/// What has not been done everywhere, a line each.
+std::string notes_of(const json::value& answer, const Canvas& canvas) {
+    std::string out;
+    for (const auto& note : items(answer, "notes"))
+        if (const auto shown = word(note))
+            out += line_of({{"note:", Style::warning}, {*shown}}, canvas) + '\n';
+    return out;
+}
+
 }  // namespace
 
 std::string answer_view(const std::string& done, const json::value& answer, const Canvas& canvas) {
@@ -36,30 +45,33 @@ std::string answer_view(const std::string& done, const json::value& answer, cons
     const auto* members = answer.if_object();
     if (members == nullptr) return out;
     for (const auto& [key, value] : *members) {
-        if (key == "ok") continue;
+        if (key == "ok" || key == "notes") continue;
         auto shown = word(value);
         if (!shown) shown = value.is_array() ? joined(*value.if_array()) : counts(value);
         if (!shown->empty()) out += line_of({{title_of(key) + ":"}, {*shown}}, canvas) + '\n';
     }
-    return out;
+    return out + notes_of(answer, canvas);
 }
 
 std::string ending_view(const std::string& subject, bool dry_run, const json::value& answer,
                         const Canvas& canvas) {
     const auto closing = number(answer, "closing");
     if (!closing) return answer_view(subject + ": done", answer, canvas);
+    const double old = number_or(answer, "old_processes.closing", 0);
     std::string out =
-        line_of({{fmt::format("{}: {} {} of {}", subject, dry_run ? "would end" : "ending",
-                              format_figure(*closing),
-                              counted(number_or(answer, "sessions", 0), "session"))}},
-                canvas) +
+        line_of(
+            {{fmt::format(
+                "{}: {} {} of {}{}", subject, dry_run ? "would end" : "ending",
+                format_figure(*closing), counted(number_or(answer, "sessions", 0), "session"),
+                old > 0 ? fmt::format(", {} of them in old processes", format_figure(old)) : "")}},
+            canvas) +
         '\n';
     const auto* backends = field(answer, "backends").if_object();
-    if (backends == nullptr) return out;
+    if (backends == nullptr) return out + notes_of(answer, canvas);
     Table table({{"BACKEND"}, {dry_run ? "WOULD END" : "ENDING", Align::right}});
     for (const auto& [name, count] : *backends)
         table.add({{sanitised(name)}, {word(count).value_or("-")}});
-    return out + table.text(canvas);
+    return out + table.text(canvas) + notes_of(answer, canvas);
 }
 
 std::string refusal_text(unsigned status, std::string_view body, const std::string& address) {

@@ -50,6 +50,17 @@ ClientError failure(const AdminAddress& address, const ErrorCode& error, Duratio
             fmt::format("{}: {}", address.to_string(), in_words(error, patience))};
 }
 
+/// Somebody is there, and no answer begins: a port with TLS, which commands do not speak, ends like
+/// that.
+ClientError no_answer(const AdminAddress& address, const ErrorCode& error, Duration patience) {
+    auto out = failure(address, error, patience);
+    if (!address.is_unix() && error != beast::error::timeout)
+        out.message +=
+            "\nIf that port speaks TLS: the commands do not. Use the proxy's unix socket, from "
+            "elsewhere through ssh.";
+    return out;
+}
+
 asio::awaitable<ErrorCode> connect_unix(Stream& stream, const std::string& path) {
     std::string name = path;
     if (name.starts_with('@')) name[0] = '\0';
@@ -155,8 +166,11 @@ asio::awaitable<std::expected<std::string, ClientError>> exchange(const ClientOp
     parser.body_limit(longest_answer);
     parser.header_limit(longest_header);
     const auto [error, read] = co_await http::async_read(stream, buffer, parser, as_result);
-    if (error)
-        co_return std::unexpected(failure(*address, write_error ? write_error : error, patience));
+    if (error) {
+        const ErrorCode cause = write_error ? write_error : error;
+        co_return std::unexpected(parser.is_header_done() ? failure(*address, cause, patience)
+                                                          : no_answer(*address, cause, patience));
+    }
     if (http::to_status_class(parser.get().result()) != http::status_class::successful)
         co_return std::unexpected(refusal(parser, *address));
     co_return std::move(parser.get().body());
@@ -201,7 +215,7 @@ asio::awaitable<std::expected<void, ClientError>> EventStream::open() {
     const auto [error, read] = co_await http::async_read_header(stream, buffer, parser, as_result);
     if (error)
         co_return std::unexpected(
-            failure(peer, write_error ? write_error : error, options_.patience));
+            no_answer(peer, write_error ? write_error : error, options_.patience));
     if (parser.get().result() == http::status::ok) co_return std::expected<void, ClientError>();
     const auto [cut, more] = co_await http::async_read(stream, buffer, parser, as_result);
     if (cut) co_return std::unexpected(failure(peer, cut, options_.patience));

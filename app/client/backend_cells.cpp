@@ -54,7 +54,9 @@ Cell upstream_state(const json::value& upstream) {
         const auto left = number(upstream, "pause_s_left");
         words = (left ? "paused " + format_seconds(*left) : std::string("paused")) + ", " + words;
     }
+    if (flag(upstream, "role_conflict")) words = "ROLE CONFLICT, " + words;
     if (flag(upstream, "panic")) return {"PANIC, " + words, Style::bad};
+    if (flag(upstream, "role_conflict")) return {words, Style::bad};
     if (available && *available == 0) return {words, Style::bad};
     if (flag(upstream, "paused") || (available && *available < total))
         return {words, Style::warning};

@@ -360,17 +360,16 @@ void add_events(CLI::App& app, Action& action) {
     static bool follow = false;
     static std::string since;
     auto* command = add_command(app, "events", "Recent changes of state");
-    auto* on = command->add_flag("-f,--follow", follow, "Go on with those that happen");
-    command->add_option("--since", since, "Only those after the one with this number")
-        ->check(whole_number())
-        ->excludes(on);
+    command->add_flag("-f,--follow", follow, "Go on with those that happen");
+    command
+        ->add_option("--since", since, "Only those after the one with this number, seq of --json")
+        ->check(whole_number());
     command->callback([&action] {
         action = [] {
-            if (!follow)
-                return show({.target = with_query("/api/v1/events", {{"since", since}})},
-                            events_view);
-            return with_options(target, [](const ClientOptions& options) {
-                return follow_events(options, target.as_json);
+            const Request past{.target = with_query("/api/v1/events", {{"since", since}})};
+            if (!follow) return show(past, events_view);
+            return with_options(target, [&past](const ClientOptions& options) {
+                return follow_events(options, past, target.as_json);
             });
         };
     });

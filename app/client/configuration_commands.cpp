@@ -72,7 +72,8 @@ std::optional<int> tell_mistakes(const ProblemPrinter& problems, const json::val
     if (items(refusal, "errors").empty()) return std::nullopt;
     problems.print(refusal);
     fmt::print(stderr, "penstock: {}\n", text_or(refusal, "error", "the configuration is invalid"));
-    return ExitStatus::invalid_usage;
+    // A script that gives up on a bad file need not give up on a good one.
+    return flag(refusal, "beyond_sandbox") ? ExitStatus::failure : ExitStatus::invalid_usage;
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "app/client/explain_view.hpp"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "app/client/text.hpp"
@@ -56,18 +58,25 @@ std::string candidates_table(const json::value& answer, const Canvas& canvas) {
     return table.text(canvas);
 }
 
-/// `limits: source 3 of 10, ...`; those that are reached stand out.
+/// What becomes of the client.
+Style style_of(std::string_view outcome) {
+    if (outcome == "refused") return Style::bad;
+    return outcome.empty() || outcome == "served" ? Style::plain : Style::warning;
+}
+
+/// `limits: source 3 of 10, rate 4 of 10/m, ...`; those that are reached stand out.
 std::string limits_line(const json::value& answer, const Canvas& canvas) {
     std::vector<Cell> cells{{"limits:"}};
     const auto& limits = items(answer, "limits");
     for (const auto& limit : limits) {
         const double most = number_or(limit, "limit", 0);
         const bool reached = most > 0 && number_or(limit, "used", 0) >= most;
-        cells.push_back({fmt::format("{} {} of {}{}", text_or(limit, "name", "?"),
-                                     formatted(limit, "used", format_figure),
-                                     formatted(limit, "limit", format_figure),
-                                     &limit == &limits.back() ? "" : ","),
-                         reached ? Style::bad : Style::plain});
+        cells.push_back(
+            {fmt::format("{} {} of {}{}", text_or(limit, "name", "?"),
+                         formatted(limit, "used", format_figure),
+                         text(limit, "rate").value_or(formatted(limit, "limit", format_figure)),
+                         &limit == &limits.back() ? "" : ","),
+             reached ? Style::bad : Style::plain});
     }
     return limits.empty() ? std::string() : line_of(cells, canvas) + '\n';
 }
@@ -78,12 +87,19 @@ std::string explain_view(const json::value& answer, const Canvas& canvas) {
     std::string out = route_line(answer, canvas);
     const bool any = !items(answer, "candidates").empty();
     if (any) out += candidates_table(answer, canvas);
-    if (!text(answer, "chosen") && text(answer, "upstream"))
+    const bool all_excluded = std::ranges::all_of(
+        items(answer, "candidates"),
+        [](const json::value& candidate) { return text(candidate, "excluded_by").has_value(); });
+    const auto outcome = text_or(answer, "outcome", "");
+    if (all_excluded && outcome != "served" && text(answer, "upstream"))
         out += line_of({{any ? "no backend can be chosen now" : "the upstream has no backend",
                          Style::bad}},
                        canvas) +
                '\n';
-    if (const auto note = text(answer, "note")) out += line_of({{*note}}, canvas) + '\n';
+    for (const auto& source : items(answer, "failing_sources"))
+        out += line_of({{word(source).value_or("?"), Style::bad}}, canvas) + '\n';
+    if (const auto note = text(answer, "note"))
+        out += line_of({{*note, style_of(outcome)}}, canvas) + '\n';
     return out + limits_line(answer, canvas);
 }
 

@@ -44,13 +44,12 @@ private:
 
 /// The stream first, so that nothing is lost between it and the past.
 asio::awaitable<int> follow(asio::io_context& context, const ClientOptions& options,
-                            Printer& printer) {
+                            const Request& past_ones, Printer& printer) {
     EventStream stream(context, options);
     auto opening = stream.open();
     const auto opened = co_await std::move(opening);
     if (!opened) co_return report(opened.error());
-    const Request request{.target = "/api/v1/events"};
-    const auto past = ApiClient(options).ask(request);
+    const auto past = ApiClient(options).ask(past_ones);
     if (!past) co_return report(past.error());
     boost::system::error_code error;
     const auto events = json::parse(*past, error);
@@ -71,10 +70,11 @@ asio::awaitable<int> follow(asio::io_context& context, const ClientOptions& opti
 
 }  // namespace
 
-int follow_events(const ClientOptions& options, bool as_json) {
+int follow_events(const ClientOptions& options, const Request& past, bool as_json) {
     asio::io_context context(1);
     Printer printer(as_json);
-    auto status = asio::co_spawn(context, follow(context, options, printer), asio::use_future);
+    auto status =
+        asio::co_spawn(context, follow(context, options, past, printer), asio::use_future);
     context.run();
     return status.get();
 }

@@ -4,8 +4,8 @@
 
 namespace penstock::app::client {
 
-/// `penstock events -f`: prints what the proxy still knows, then each event as it happens, until
-/// the proxy ends the stream. With `as_json` one object a line. Returns the exit status.
-int follow_events(const ClientOptions& options, bool as_json);
+/// `penstock events -f`: prints what `past` asks for, then each event as it happens, until the
+/// proxy ends the stream. With `as_json` one object a line. Returns the exit status.
+int follow_events(const ClientOptions& options, const Request& past, bool as_json);
 
 }  // namespace penstock::app::client

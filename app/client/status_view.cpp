@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "app/client/attention.hpp"
 #include "app/client/backend_cells.hpp"
 #include "app/client/text.hpp"
 
@@ -35,72 +36,21 @@ std::string workers_line(const json::value& status, const Canvas& canvas) {
     return table.empty() ? std::string() : "\n" + table.text(canvas);
 }
 
-/// Processes from before an upgrade, one a line.
-std::string old_processes(const json::value& status, const Canvas& canvas) {
+/// When the configuration came into force, and what somebody has to look after.
+std::string below_first_line(const json::value& snapshot, const Canvas& canvas) {
     std::string out;
-    for (const auto& process : items(status, "old_processes")) {
-        const auto left = number(process, "s_left");
-        out += line_of({{fmt::format("old process {} ({}): {}{}", plain_number(process, "pid"),
-                                     text_or(process, "version", "?"),
-                                     counted(number_or(process, "connections", 0), "connection"),
-                                     left ? ", ends in " + format_seconds(*left) : ""),
-                         Style::warning}},
-                       canvas) +
-               '\n';
+    const auto& reload = field(snapshot, "status.last_reload");
+    if (flag(reload, "ok"))
+        out = line_of(
+                  {{"configuration of " + date_and_time(text_or(reload, "time", "?")), Style::dim}},
+                  canvas) +
+              '\n';
+    for (const auto& [what, details] : concerns_of(snapshot)) {
+        out += line_of({what}, canvas) + '\n';
+        for (const auto& detail : details)
+            out += line_of({{"  " + detail, what.style}}, canvas) + '\n';
     }
     return out;
-}
-
-constexpr double seconds_of_a_day = 86'400;
-constexpr double warn_below_days = 21;
-
-/// Certificates of listeners that end soon, one a line.
-std::string expiring_certificates(const json::value& listeners, const Canvas& canvas) {
-    std::string out;
-    for (const auto& listener : items(listeners))
-        for (const auto& certificate : items(listener, "certificates")) {
-            const auto left = number(certificate, "s_left");
-            if (!left || *left >= warn_below_days * seconds_of_a_day) continue;
-            const bool over = *left <= 0;
-            out +=
-                line_of(
-                    {{fmt::format(
-                          "listener {}: certificate {} {} ({})", text_or(listener, "name", "?"),
-                          text_or(certificate, "file", "?"),
-                          over ? std::string("has expired") : "expires in " + format_seconds(*left),
-                          date_and_time(text_or(certificate, "not_after", "?"))),
-                      over ? Style::bad : Style::warning}},
-                    canvas) +
-                '\n';
-        }
-    return out;
-}
-
-/// What somebody has to look after: a failed reload, settings that wait for a restart.
-std::string warnings(const json::value& status, const Canvas& canvas) {
-    std::string out;
-    const auto& reload = field(status, "last_reload");
-    if (reload.is_object()) {
-        const auto time = date_and_time(text_or(reload, "time", "?"));
-        out += flag(reload, "ok")
-                   ? line_of({{"configuration of " + time, Style::dim}}, canvas)
-                   : line_of(
-                         {{fmt::format("reload of {} failed, what was before it is in force", time),
-                           Style::bad}},
-                         canvas);
-        out += '\n';
-        for (const auto& error : items(reload, "errors")) {
-            auto message = word(error);
-            if (!message) message = text_or(error, "message", "?");
-            out += line_of({{"  " + *message, Style::bad}}, canvas) + '\n';
-        }
-    }
-    if (flag(field(status, "memory"), "overload"))
-        out +=
-            line_of({{"memory is short: new connections are refused", Style::bad}}, canvas) + '\n';
-    if (const auto keys = joined(items(status, "restart_required")); !keys.empty())
-        out += line_of({{"needs a restart: " + keys, Style::warning}}, canvas) + '\n';
-    return out + old_processes(status, canvas);
 }
 
 /// `web`, or the weights of a split: `v1 95, v2 5`.
@@ -147,11 +97,19 @@ Cell check_cell(const json::value& backend) {
     return {text_or(last, "error", "failed"), Style::bad};
 }
 
+/// One that says it is primary while a newer one is believed is in no role.
+Cell role_cell(const json::value& backend) {
+    if (text(backend, "check.dispute")) return {"disputed", Style::bad};
+    return {text_or(backend, "check.role", "")};
+}
+
 /// What else there is to say: why it is excluded, who changed its weight.
 std::string note(const json::value& backend) {
     std::string out = text_or(backend, "why", "");
     if (const auto error = text(backend, "check.last.error"); error && out.ends_with(": " + *error))
         out.clear();  // it stands in the column of the check
+    if (const auto dispute = text(backend, "check.dispute"))
+        out += (out.empty() ? "" : ", ") + *dispute;
     if (out.empty()) out = text_or(backend, "circuit.cause", "");
     if (const auto weight = number(backend, "override.weight"))
         out += fmt::format("{}weight {} by {}", out.empty() ? "" : ", ", format_figure(*weight),
@@ -182,7 +140,7 @@ void add_backend(Table& table, const json::value& backend) {
                {text_or(backend, "address", "-")},
                backend_state(backend),
                check_cell(backend),
-               {text_or(backend, "check.role", "")},
+               role_cell(backend),
                {weight(backend), Style::plain},
                {active_of_limit(backend)},
                {number_or(backend, "connections.warm", 0) > 0
@@ -237,8 +195,7 @@ std::string connections_of_limit(const json::value& status) {
 
 std::string status_view(const json::value& snapshot, const Canvas& canvas) {
     const auto& status = field(snapshot, "status");
-    return first_line(status, canvas) + '\n' + warnings(status, canvas) +
-           expiring_certificates(field(snapshot, "listeners"), canvas) +
+    return first_line(status, canvas) + '\n' + below_first_line(snapshot, canvas) +
            workers_line(status, canvas) + listeners_table(field(snapshot, "listeners"), canvas) +
            upstreams_table(field(snapshot, "upstreams"), canvas);
 }

@@ -6,6 +6,7 @@
 #include <boost/json/object.hpp>
 #include <fmt/format.h>
 
+#include "app/client/attention.hpp"
 #include "app/client/backend_cells.hpp"
 #include "app/client/events_view.hpp"
 #include "app/client/status_view.hpp"
@@ -17,6 +18,8 @@ namespace {
 
 constexpr std::size_t most_events = 100;
 constexpr std::size_t least_event_lines = 4;
+constexpr std::size_t most_concerns = 3;
+constexpr std::size_t rows_per_concern = 8;  // on a small screen the backends matter more
 
 std::string header(const json::value& status, const Canvas& canvas) {
     double busy = 0;
@@ -74,6 +77,25 @@ Cell failed_share(const json::value& backend) {
     return {fmt::format("{:.1f}", share), share >= 0.05 ? Style::bad : Style::plain};
 }
 
+/// What needs somebody, as far as there is room; `penstock status` has all of it.
+void add_concerns(std::vector<std::string>& out, const json::value& snapshot, ScreenSize size,
+                  const Canvas& canvas) {
+    auto all = concerns_of(snapshot);
+    std::erase_if(all, [](const Concern& one) { return one.what.style == Style::dim; });
+    // The worst first; they keep their order otherwise.
+    std::ranges::stable_partition(all,
+                                  [](const Concern& one) { return one.what.style == Style::bad; });
+    const std::size_t room =
+        std::clamp(size.rows / rows_per_concern, std::size_t{1}, most_concerns);
+    for (std::size_t i = 0; i < std::min(all.size(), room); ++i) {
+        std::vector<Cell> line{all[i].what};
+        if (i + 1 == room && all.size() > room)
+            line.push_back(
+                {fmt::format("(and {} more: penstock status)", all.size() - room), Style::dim});
+        out.push_back(line_of(line, canvas));
+    }
+}
+
 }  // namespace
 
 void TopModel::take_status(json::value snapshot) {
@@ -84,10 +106,15 @@ void TopModel::take_status(json::value snapshot) {
 
 void TopModel::note_restart(const json::value& before, const json::value& now) {
     if (!before.is_object() || field(before, "pid") == field(now, "pid")) return;
+    // An old process without sessions is gone at once.
     const auto& old = items(now, "old_processes");
-    const bool upgraded = std::ranges::any_of(old, [&before](const json::value& process) {
-        return field(process, "pid") == field(before, "pid");
-    });
+    const auto is_before = [&before](const json::value& pid) {
+        return pid == field(before, "pid");
+    };
+    const bool upgraded = is_before(field(now, "took_over_from")) ||
+                          std::ranges::any_of(old, [&is_before](const json::value& process) {
+                              return is_before(field(process, "pid"));
+                          });
     take_event(json::object{
         {"time", text_or(now, "time", "")},
         {"kind", upgraded ? "the proxy was upgraded" : "the proxy was restarted"},
@@ -162,6 +189,7 @@ std::vector<std::string> TopModel::lines(ScreenSize size, bool colour) const {
     if (!lost_.empty())
         out.push_back(
             line_of({{"NOT CONNECTED, these figures are old:", Style::bad}, {lost_}}, canvas));
+    add_concerns(out, snapshot_, size, canvas);
     auto backends = snapshot_.is_null() ? std::vector<std::string>() : backend_lines(canvas);
     const std::size_t room = size.rows > out.size() ? size.rows - out.size() : 0;
     // Events take what the table leaves, and a few lines at least where there is a choice.

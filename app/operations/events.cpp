@@ -35,6 +35,8 @@ constexpr std::array<Words, health::event_kind_count> table{{
     {sessions_ended, "drain", "", ""},
     {backend_added, "dns", "", "added"},
     {backend_left, "dns", "", "removed"},
+    {source_failed, "dns", "", "failed"},
+    {source_works, "dns", "failed", "ok"},
 }};
 
 constexpr bool in_order() {

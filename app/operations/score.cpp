@@ -22,7 +22,7 @@ std::optional<double> score_of(config::Balance balance, const admin::BackendView
 std::pair<std::string, std::string> choose(config::Balance balance,
                                            const std::vector<Scored>& candidates,
                                            const std::string& by_policy, bool has_key) {
-    if (candidates.empty()) return {"", "nobody is eligible"};
+    if (candidates.empty()) return {};
     if (candidates.size() == 1) return {candidates.front().name, ""};
     using enum config::Balance;
     const auto least = std::ranges::min_element(candidates, {}, &Scored::score);
@@ -47,8 +47,12 @@ std::pair<std::string, std::string> choose(config::Balance balance,
 std::pair<std::string, std::string> exclusion_for(const admin::BackendView& view, Role asked,
                                                   bool available) {
     if (!view.excluded_by.empty()) return {view.excluded_by, view.why};
+    if (available && view.circuit.state == balancer::CircuitState::half_open)
+        return {"half_open", "half-open: those who try it are on their way"};
     if (available)
         return {"tier", fmt::format("tier {} is a back-up: a lower one serves", view.tier)};
+    if (asked != Role::none && !view.check.dispute.empty())
+        return {"role", "it " + view.check.dispute};
     if (asked != Role::none && view.check.role != asked)
         return {"role", fmt::format("it is {}, the listener asks for {}",
                                     view.check.role == Role::none ? "of no known role"

@@ -22,6 +22,17 @@ namespace {
 constexpr Duration beat_interval = std::chrono::seconds(1);
 constexpr Duration settle_before_rebalance = std::chrono::seconds(1);
 
+void add_closes(std::vector<proxy::ClosedLine>& lines, const upgrade::OrderAnswer& answer) {
+    for (const auto& entry : answer.closes) {
+        const auto* pair = entry.if_array();
+        if (pair == nullptr || pair->size() != 2 || !pair->front().is_int64() ||
+            !pair->back().is_string())
+            continue;
+        const WallTime ended(WallTime::duration(pair->front().get_int64()));
+        lines.push_back({ended, std::string(pair->back().get_string())});
+    }
+}
+
 }  // namespace
 
 Service::Service(const Parts& parts, ConnectionLimit limit)
@@ -132,7 +143,8 @@ void Service::on_health_event(const std::string& upstream, const health::Event& 
     auto told = event_of(upstream, event);
     const auto sources = parts_.monitors.of(*index).discovery().sources();
     if (told.kind == "dns" &&
-        std::ranges::none_of(sources, [](const health::SourceStatus& s) { return s.is_dns; }))
+        (told.detail.starts_with("file ") ||
+         std::ranges::none_of(sources, [](const health::SourceStatus& s) { return s.is_dns; })))
         told.kind = "file";
     record(std::move(told));
     const auto& settings = config().upstreams[*index].rebalance;
@@ -188,6 +200,22 @@ awaitable<std::vector<proxy::SessionInfo>> Service::sessions(proxy::SessionFilte
 }
 
 awaitable<std::vector<proxy::ClosedLine>> Service::closes(proxy::ClosedFilter filter) {
+    upgrade::Order order{
+        .kind = upgrade::Order::Kind::closes, .upstream = filter.upstream, .limit = filter.limit};
+    if (filter.reason != CloseReason::none) order.reason = name_of(filter.reason);
+    const std::size_t limit = filter.limit;
+    auto listing = closes_here(std::move(filter));
+    auto lines = co_await std::move(listing);
+    auto ordering = order_old(std::move(order));
+    const auto replies = co_await std::move(ordering);
+    for (const auto& reply : replies)
+        if (reply.answer) add_closes(lines, *reply.answer);
+    std::ranges::stable_sort(lines, std::ranges::greater(), &proxy::ClosedLine::ended);
+    if (lines.size() > limit) lines.resize(limit);
+    co_return lines;
+}
+
+awaitable<std::vector<proxy::ClosedLine>> Service::closes_here(proxy::ClosedFilter filter) {
     const std::size_t limit = filter.limit;
     return gather<proxy::ClosedLine>(
         [filter = std::move(filter)](proxy::Worker& worker) {

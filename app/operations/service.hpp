@@ -14,6 +14,7 @@
 #include "app/limits.hpp"
 #include "app/monitors.hpp"
 #include "app/operations/backend_book.hpp"
+#include "app/operations/fate.hpp"
 #include "app/operations/memory_watch.hpp"
 #include "app/operations/rates.hpp"
 #include "app/operations/watchdog.hpp"
@@ -46,11 +47,8 @@ public:
     };
     Service(const Parts& parts, ConnectionLimit limit);
 
-    /// Sessions of one backend on one worker.
-    struct SessionCount {
-        std::size_t all = 0;
-        std::size_t old_enough = 0;  // had their connection before some moment
-    };
+    /// Sessions of one backend on one worker, or in one process.
+    using SessionCount = upgrade::SessionCount;
 
     /// Once a second from now on: rates, signs of life.
     void start();
@@ -80,6 +78,14 @@ public:
     void fill_manifest(upgrade::Manifest& manifest) const;
     /// The same, in that process; overrides of backends are up to the monitors.
     void take_over(const upgrade::Manifest& manifest);
+    /// Does what the process that has taken over from this one says.
+    [[nodiscard]] boost::asio::awaitable<upgrade::OrderAnswer> obey(upgrade::Order order);
+    /// What the processes before this one have now, and what of it is in those that do not obey.
+    struct OldGauges {
+        Gauges all{};
+        Gauges out_of_reach{};
+    };
+    [[nodiscard]] OldGauges old_gauges() const;
     void record_reload(bool ok, const std::string& text, const std::string& actor);
     void record_upgrade(bool ok, const std::string& text, const std::string& actor);
     /// The upstream has other backends than before.
@@ -100,9 +106,10 @@ public:
         const admin::ExplainQuery& query) override;
     [[nodiscard]] admin::EventRing& events() override { return events_; }
 
-    admin::Outcome<void> change_backend(const std::string& upstream, const std::string& backend,
-                                        const admin::BackendChange& change,
-                                        const std::string& actor) override;
+    boost::asio::awaitable<admin::Outcome<admin::Done>> change_backend(std::string upstream,
+                                                                       std::string backend,
+                                                                       admin::BackendChange change,
+                                                                       std::string actor) override;
     boost::asio::awaitable<admin::Outcome<void>> kill_session(proxy::ConnectionId id,
                                                               std::string actor) override;
     boost::asio::awaitable<admin::Outcome<admin::Ending>> kill_backend(std::string upstream,
@@ -112,9 +119,10 @@ public:
     boost::asio::awaitable<admin::Outcome<admin::Ending>> rebalance(std::string upstream,
                                                                     admin::RebalanceOrder order,
                                                                     std::string actor) override;
-    admin::Outcome<void> pause(const std::string& upstream, Duration max,
-                               const std::string& actor) override;
-    admin::Outcome<void> resume(const std::string& upstream, const std::string& actor) override;
+    boost::asio::awaitable<admin::Outcome<admin::Done>> pause(std::string upstream, Duration max,
+                                                              std::string actor) override;
+    boost::asio::awaitable<admin::Outcome<admin::Done>> resume(std::string upstream,
+                                                               std::string actor) override;
     admin::Outcome<void> split(const std::string& listener,
                                const std::map<std::string, std::uint32_t>& weights,
                                const std::string& actor) override;
@@ -174,7 +182,11 @@ private:
     };
     [[nodiscard]] Prospect prospect_of(std::size_t upstream, Role asked,
                                        std::optional<std::uint64_t> key, TimePoint now) const;
-    void add_candidates(std::size_t upstream, Role asked, const admin::ExplainQuery& query,
+    /// What the listener's gate says to such a client now.
+    [[nodiscard]] CloseReason verdict_at(std::size_t listener,
+                                         const admin::ExplainQuery& query) const;
+    /// Returns what becomes of the client there.
+    Fate add_candidates(std::size_t upstream, Role asked, const admin::ExplainQuery& query,
                         admin::Explanation& explanation) const;
     void add_limits(std::size_t listener, const admin::ExplainQuery& query,
                     admin::Explanation& explanation) const;
@@ -196,15 +208,40 @@ private:
     void record(admin::Event event);
     /// What is to last cannot be changed while another process takes over: it would not know.
     [[nodiscard]] std::optional<admin::Refusal> why_no_change() const;
-    void end_pause(const std::string& name, const std::string& actor);
+    /// Nothing = that is draining, by an operator.
+    [[nodiscard]] std::optional<admin::Refusal> why_no_undrain(const std::string& listener) const;
+    admin::Outcome<void> change_here(const std::string& upstream, const std::string& backend,
+                                     const admin::BackendChange& change, const std::string& actor);
+    boost::asio::awaitable<bool> kill_here(proxy::ConnectionId id);
+    void begin_pause(std::size_t upstream, Duration max, const std::string& actor);
+    bool end_pause(const std::string& name, const std::string& actor);
+    boost::asio::awaitable<std::vector<proxy::ClosedLine>> closes_here(proxy::ClosedFilter filter);
     void rebalance_after(const std::string& upstream);
+
+    // What is said to the processes before this one, and what they do (service_orders.cpp).
+    using Replies = std::vector<upgrade::OrderReply>;
+    boost::asio::awaitable<Replies> order_old(upgrade::Order order);
+    /// Takes off `ending` what does not end after all.
+    boost::asio::awaitable<void> end_old(std::map<int, upgrade::Order> orders,
+                                         admin::Ending& ending);
+    /// The configuration has changed.
+    boost::asio::awaitable<void> tell_old(std::vector<upgrade::Order> orders);
+    bool obey_change(const upgrade::Order& order);
+    boost::asio::awaitable<void> obey_count(const upgrade::Order& order,
+                                            upgrade::OrderAnswer& answer);
+    boost::asio::awaitable<void> obey_end(const upgrade::Order& order,
+                                          upgrade::OrderAnswer& answer);
+    boost::asio::awaitable<void> obey_closes(const upgrade::Order& order,
+                                             upgrade::OrderAnswer& answer);
     using Backends = std::vector<std::shared_ptr<const balancer::Backend>>;
     using SessionCounts = std::vector<std::vector<SessionCount>>;  // by backend and worker
+    [[nodiscard]] Backends backends_of(std::size_t upstream) const;
     boost::asio::awaitable<SessionCounts> count_sessions(Backends backends, TimePoint before);
     /// Nothing = closing sessions there spreads them anew.
     [[nodiscard]] std::optional<admin::Refusal> why_not_rebalance(std::size_t upstream) const;
-    [[nodiscard]] std::vector<balancer::RebalanceBackend> competitors(
-        std::size_t upstream, const SessionCounts& counts) const;
+    [[nodiscard]] std::vector<balancer::RebalanceBackend> competitors(std::size_t upstream,
+                                                                      const SessionCounts& counts,
+                                                                      const Replies& old) const;
     /// `quotas[i]` sessions of the backend end on worker i, over that time.
     void end_sessions(const std::shared_ptr<const balancer::Backend>& backend, TimePoint before,
                       const std::vector<std::size_t>& quotas, Duration over, CloseReason reason);
@@ -234,6 +271,7 @@ private:
     std::map<std::string, SplitChange> splits_;  // by listener
     std::set<std::string> rebalancing_;  // upstreams whose sessions are about to move
     std::set<std::string> draining_listeners_;
+    int took_over_from_ = 0;  // pid, 0 = nobody
     bool draining_ = false;
     bool stopping_ = false;
     bool stopped_ = false;

@@ -1,17 +1,15 @@
 // What an operator does to the running proxy. Each change leaves an event with who did it.
 #include <algorithm>
-#include <cmath>
-#include <numeric>
 #include <utility>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include "app/control.hpp"
-#include "app/operations/apportion.hpp"
 #include "app/operations/ask_workers.hpp"
+#include "app/operations/old_orders.hpp"
+#include "app/operations/refusals.hpp"
 #include "app/operations/service.hpp"
-#include "config/leads_to.hpp"
 #include "config/names.hpp"
 #include "config/value.hpp"
 
@@ -19,38 +17,34 @@ namespace penstock::app {
 
 namespace asio = boost::asio;
 
-using admin::Ending;
+using admin::Done;
 using admin::Outcome;
 using admin::Refusal;
 using asio::awaitable;
+using upgrade::Order;
 
-namespace {
-
-std::unexpected<Refusal> no_upstream(const std::string& name) {
-    return std::unexpected(Refusal{404, fmt::format("there is no upstream '{}'", name)});
+awaitable<Outcome<Done>> Service::change_backend(std::string upstream, std::string backend,
+                                                 admin::BackendChange change, std::string actor) {
+    if (auto changed = change_here(upstream, backend, change, actor); !changed)
+        co_return std::unexpected(changed.error());
+    Order order{.kind = Order::Kind::change_backend, .by = actor};
+    order.change = {.name = {upstream, backend},
+                    .state = change.state,
+                    .weight = change.weight,
+                    .by = actor,
+                    .since = wall_now()};
+    auto ordering = order_old(std::move(order));
+    const auto replies = co_await std::move(ordering);
+    Done done;
+    if (!change.state) co_return done;  // only where sessions were to end does it matter
+    for (const auto& reply : replies)
+        if (auto note = left_there(reply, {upstream, backend}); !note.empty())
+            done.notes.push_back(std::move(note));
+    co_return done;
 }
 
-std::unexpected<Refusal> no_listener(const std::string& name) {
-    return std::unexpected(Refusal{404, fmt::format("there is no listener '{}'", name)});
-}
-
-std::unexpected<Refusal> no_backend(const std::string& upstream, const std::string& backend) {
-    return std::unexpected(
-        Refusal{404, fmt::format("upstream {} has no backend '{}'", upstream, backend)});
-}
-
-// Of each worker.
-std::vector<std::size_t> old_enough(const std::vector<Service::SessionCount>& counts) {
-    std::vector<std::size_t> old;
-    for (const auto& count : counts) old.push_back(count.old_enough);
-    return old;
-}
-
-}  // namespace
-
-Outcome<void> Service::change_backend(const std::string& upstream, const std::string& backend,
-                                      const admin::BackendChange& change,
-                                      const std::string& actor) {
+Outcome<void> Service::change_here(const std::string& upstream, const std::string& backend,
+                                   const admin::BackendChange& change, const std::string& actor) {
     if (auto refusal = why_no_change()) return std::unexpected(*std::move(refusal));
     const auto index = find_upstream(upstream);
     if (!index) return no_upstream(upstream);
@@ -94,169 +88,61 @@ Outcome<void> Service::change_backend(const std::string& upstream, const std::st
     return {};
 }
 
+awaitable<bool> Service::kill_here(proxy::ConnectionId id) {
+    if (id.process != parts_.server.shared().process_id) co_return false;
+    auto asking =
+        ask_workers<bool>(parts_.context, parts_.server.workers(), [id](proxy::Worker& worker) {
+            return worker.index() == proxy::worker_of(id) && worker.kill(id.sequence);
+        });
+    const auto answers = co_await std::move(asking);
+    co_return std::ranges::find(answers, true) != answers.end();
+}
+
 awaitable<Outcome<void>> Service::kill_session(proxy::ConnectionId id, std::string actor) {
-    const auto& workers = parts_.server.workers();
-    const auto missing = [&id] {
-        return std::unexpected(Refusal{
-            404, fmt::format("there is no session {}; it may have ended", proxy::to_string(id))});
-    };
-    if (id.process != parts_.server.shared().process_id) co_return missing();
-    auto asking = ask_workers<bool>(parts_.context, workers, [id](proxy::Worker& worker) {
-        return worker.index() == proxy::worker_of(id) && worker.kill(id.sequence);
-    });
-    const auto answers = co_await std::move(asking);
-    if (std::ranges::find(answers, true) == answers.end()) co_return missing();
-    record({.kind = "kill",
-            .detail = fmt::format("session {} was ended", proxy::to_string(id)),
-            .actor = std::move(actor)});
-    co_return Outcome<void>();
-}
-
-awaitable<Service::SessionCounts> Service::count_sessions(Backends backends, TimePoint before) {
-    using Counts = std::vector<SessionCount>;
-    auto asking = ask_workers<Counts>(
-        parts_.context, parts_.server.workers(),
-        [backends, before, now = SteadyClock().now()](proxy::Worker& worker) {
-            Counts counts;
-            for (const auto& backend : backends)
-                counts.push_back({worker.count_sessions({.backend = backend, .before = now}),
-                                  worker.count_sessions({.backend = backend, .before = before})});
-            return counts;
-        });
-    const auto answers = co_await std::move(asking);
-    SessionCounts all(backends.size());
-    for (std::size_t i = 0; i < backends.size(); ++i)
-        for (const Counts& counts : answers)  // a stuck worker has said nothing
-            all[i].push_back(i < counts.size() ? counts[i] : SessionCount{});
-    co_return all;
-}
-
-// The workers do not go in step, lest their clients come back in pairs.
-void Service::end_sessions(const std::shared_ptr<const balancer::Backend>& backend,
-                           TimePoint before, const std::vector<std::size_t>& quotas, Duration over,
-                           CloseReason reason) {
-    const auto& workers = parts_.server.workers();
-    for (std::size_t i = 0; i < workers.size(); ++i) {
-        if (quotas[i] == 0) continue;
-        const double step = static_cast<double>(over.count()) / static_cast<double>(quotas[i]);
-        const Duration wait(static_cast<Duration::rep>(step * random_.unit()));
-        proxy::Worker* const worker = workers[i].get();
-        worker->send([worker, backend, before, quota = quotas[i], over, wait, reason] {
-            const proxy::DrainPlan plan(worker->loop().now(), wait,
-                                        std::max(over - wait, Duration::zero()));
-            worker->add_drain(proxy::SessionDrain(
-                {.backend = backend, .before = before}, plan, reason,
-                {.only_quiet = reason == CloseReason::rebalanced, .quota = quota}));
-        });
-    }
-}
-
-awaitable<Outcome<Ending>> Service::kill_backend(std::string upstream, std::string backend,
-                                                 admin::KillOrder order, std::string actor) {
-    const auto index = find_upstream(upstream);
-    if (!index) co_return no_upstream(upstream);
-    const auto target = find_backend(*index, backend);
-    if (!target) co_return no_backend(upstream, backend);
-    const TimePoint now = SteadyClock().now();
-    Backends asked{target};
-    auto counting = count_sessions(std::move(asked), now);
-    const auto counted = co_await std::move(counting);
-    const auto counts = old_enough(counted.front());
-    Ending ending;
-    for (const std::size_t count : counts) ending.sessions += count;
-    ending.closing =
-        static_cast<std::uint64_t>(std::ceil(static_cast<double>(ending.sessions) * order.share));
-    if (order.dry_run || ending.closing == 0) co_return ending;
-    end_sessions(target, now, apportion(counts, ending.closing), order.over, CloseReason::killed);
-    record({.kind = "kill",
-            .upstream = std::move(upstream),
-            .backend = std::move(backend),
-            .detail = fmt::format("{} of {} sessions end over {}", ending.closing, ending.sessions,
-                                  config::format_duration(order.over)),
-            .actor = std::move(actor)});
-    co_return ending;
-}
-
-std::optional<Refusal> Service::why_not_rebalance(std::size_t upstream) const {
-    const auto& settings = config().upstreams[upstream];
-    using enum config::Balance;
-    if (settings.balance == maglev || settings.balance == ring_hash || settings.balance == first)
-        return Refusal{409,
-                       fmt::format("upstream {} goes by {}: its clients would come back to the "
-                                   "same backend",
-                                   settings.name, config::name_of(settings.balance))};
-    for (const auto& listener : config().listeners)
-        for (const Role role : {Role::primary, Role::replica})
-            if (config::leads_to(listener, settings.name, role))
-                return Refusal{409, fmt::format("listener {} asks for the {}: its clients would "
-                                                "come back to the same backend",
-                                                listener.name, penstock::name_of(role))};
-    return std::nullopt;
-}
-
-// Backends compete within the tiers that serve now: a back-up without sessions is not below its
-// share.
-std::vector<balancer::RebalanceBackend> Service::competitors(std::size_t upstream,
-                                                             const SessionCounts& counts) const {
-    const TimePoint now = SteadyClock().now();
-    const Prospect prospect = prospect_of(upstream, Role::none, std::nullopt, now);
-    const auto view = upstream_view(upstream, now);
-    std::set<std::uint32_t> tiers;
-    for (const auto& backend : view.backends)
-        if (prospect.is_candidate(backend.name)) tiers.insert(backend.tier);
-    std::vector<balancer::RebalanceBackend> load;
-    for (std::size_t i = 0; i < view.backends.size() && i < counts.size(); ++i) {
-        const auto& backend = view.backends[i];
-        std::uint32_t sessions = 0;
-        for (const SessionCount& count : counts[i])
-            sessions += static_cast<std::uint32_t>(count.all);
-        // The whole weight, also of one that still starts slowly: that is what it comes to.
-        load.push_back({.sessions = sessions,
-                        .weight = backend.weight,
-                        .available = backend.available && tiers.contains(backend.tier)});
-    }
-    return load;
-}
-
-awaitable<Outcome<Ending>> Service::rebalance(std::string upstream, admin::RebalanceOrder order,
-                                              std::string actor) {
-    const auto index = find_upstream(upstream);
-    if (!index) co_return no_upstream(upstream);
-    if (auto refusal = why_not_rebalance(*index)) co_return std::unexpected(*std::move(refusal));
-    const TimePoint before = SteadyClock().now() - order.min_age;
-    Backends backends;
-    for (auto& status : parts_.monitors.of(*index).backends())
-        backends.push_back(std::move(status.backend));
-    auto counting = count_sessions(backends, before);
-    const auto counts = co_await std::move(counting);
-    const auto load = competitors(*index, counts);
-    const auto closing = balancer::plan_rebalance(load, order.max_share);
-    Ending ending;
-    for (std::size_t i = 0; i < load.size() && i < backends.size(); ++i) {
-        const auto old = old_enough(counts[i]);
-        const std::uint64_t here = std::min<std::uint64_t>(
-            closing[i], std::accumulate(old.begin(), old.end(), std::uint64_t{0}));
-        ending.sessions += load[i].sessions;
-        if (here == 0) continue;
-        ending.closing += here;
-        ending.per_backend[backends[i]->name()] = here;
-        if (!order.dry_run)
-            end_sessions(backends[i], before, apportion(old, here), order.over,
-                         CloseReason::rebalanced);
-    }
-    if (!order.dry_run && ending.closing != 0)
-        record({.kind = "rebalance",
-                .upstream = std::move(upstream),
-                .detail = fmt::format("{} of {} sessions move over {}", ending.closing,
-                                      ending.sessions, config::format_duration(order.over)),
+    const std::string shown = proxy::to_string(id);
+    auto killing = kill_here(id);
+    if (co_await std::move(killing)) {
+        record({.kind = "kill",
+                .detail = fmt::format("session {} was ended", shown),
                 .actor = std::move(actor)});
-    co_return ending;
+        co_return Outcome<void>();
+    }
+    Replies replies;
+    if (id.process != parts_.server.shared().process_id) {
+        auto ordering =
+            order_old({.kind = Order::Kind::kill_session, .session = shown, .by = actor});
+        replies = co_await std::move(ordering);
+    }
+    Refusal refusal{404, fmt::format("there is no session {}; it may have ended", shown)};
+    for (const auto& reply : replies) {
+        if (reply.answer && reply.answer->done) {
+            record({.kind = "kill",
+                    .detail =
+                        fmt::format("session {} of the old process {} was ended", shown, reply.pid),
+                    .actor = std::move(actor)});
+            co_return Outcome<void>();
+        }
+        if (reply.answer || reply.gauges.connections == 0) continue;
+        refusal = {409, fmt::format("there is no session {} in this process", shown),
+                   std::move(refusal.details)};
+        refusal.details.push_back(out_of_reach(reply, "the session may be one of its"));
+    }
+    co_return std::unexpected(std::move(refusal));
 }
 
-Outcome<void> Service::pause(const std::string& upstream, Duration max, const std::string& actor) {
-    if (auto refusal = why_no_change()) return std::unexpected(*std::move(refusal));
+awaitable<Outcome<Done>> Service::pause(std::string upstream, Duration max, std::string actor) {
+    if (auto refusal = why_no_change()) co_return std::unexpected(*std::move(refusal));
     const auto index = find_upstream(upstream);
-    if (!index) return no_upstream(upstream);
+    if (!index) co_return no_upstream(upstream);
+    begin_pause(*index, max, actor);
+    auto ordering = order_old(
+        {.kind = Order::Kind::pause, .upstream = std::move(upstream), .max = max, .by = actor});
+    static_cast<void>(co_await std::move(ordering));  // few are on their way there yet
+    co_return Done();
+}
+
+void Service::begin_pause(std::size_t index, Duration max, const std::string& actor) {
+    const std::string& upstream = config().upstreams[index].name;
     auto& pause = pauses_[upstream];
     if (!pause) pause = std::make_unique<Pause>(parts_.context);
     pause->ends = SteadyClock().now() + max;
@@ -267,30 +153,41 @@ Outcome<void> Service::pause(const std::string& upstream, Duration max, const st
         if (!error && found != pauses_.end() && SteadyClock().now() >= found->second->ends)
             end_pause(at, "");
     });
-    parts_.server.pause(*index, true);
+    parts_.server.pause(index, true);
     record(
         {.kind = "pause",
          .upstream = upstream,
          .to = "paused",
          .detail = fmt::format("new clients are held for at most {}", config::format_duration(max)),
          .actor = actor});
-    return {};
 }
 
-Outcome<void> Service::resume(const std::string& upstream, const std::string& actor) {
-    if (auto refusal = why_no_change()) return std::unexpected(*std::move(refusal));
-    const auto index = find_upstream(upstream);
-    if (!index) return no_upstream(upstream);
-    if (!pauses_.contains(upstream))
-        return std::unexpected(Refusal{409, fmt::format("upstream {} is not paused", upstream)});
-    end_pause(upstream, actor);
-    return {};
+// Clients that an old process holds, it holds also where the pause here is over.
+awaitable<Outcome<Done>> Service::resume(std::string upstream, std::string actor) {
+    if (auto refusal = why_no_change()) co_return std::unexpected(*std::move(refusal));
+    if (!find_upstream(upstream)) co_return no_upstream(upstream);
+    bool any = end_pause(upstream, actor);
+    auto ordering = order_old({.kind = Order::Kind::resume, .upstream = upstream, .by = actor});
+    const auto replies = co_await std::move(ordering);
+    Done done;
+    for (const auto& reply : replies) {
+        if (reply.answer && reply.answer->done) any = true;
+        const auto had = reply.gauges.upstreams.find(upstream);
+        if (reply.answer || had == reply.gauges.upstreams.end() || had->second.held == 0) continue;
+        done.notes.push_back(
+            out_of_reach(reply, fmt::format("{} client{} held there", with_commas(had->second.held),
+                                            had->second.held == 1 ? " is" : "s are")));
+    }
+    if (!any)
+        co_return std::unexpected(
+            Refusal{409, fmt::format("upstream {} is not paused", upstream), done.notes});
+    co_return done;
 }
 
-void Service::end_pause(const std::string& name, const std::string& actor) {
+bool Service::end_pause(const std::string& name, const std::string& actor) {
     const std::string upstream = name;  // it may be the name of what is erased
     const auto index = find_upstream(upstream);
-    if (pauses_.erase(upstream) == 0 || stopped_ || !index) return;
+    if (pauses_.erase(upstream) == 0 || stopped_ || !index) return false;
     parts_.server.pause(*index, false);
     record({.kind = "pause",
             .upstream = upstream,
@@ -298,6 +195,7 @@ void Service::end_pause(const std::string& name, const std::string& actor) {
             .detail = actor.empty() ? "the pause is over: clients are served again"
                                     : "clients are served again",
             .actor = actor});
+    return true;
 }
 
 Outcome<void> Service::split(const std::string& listener,
@@ -340,24 +238,45 @@ Outcome<void> Service::split(const std::string& listener,
     return {};
 }
 
+std::optional<Refusal> Service::why_no_undrain(const std::string& listener) const {
+    if (!listener.empty()) {
+        if (draining_listeners_.contains(listener)) return std::nullopt;
+        return Refusal{409, fmt::format("listener {} is not draining", listener)};
+    }
+    if (draining_) return std::nullopt;
+    if (stopping_) return Refusal{409, "the process is stopping: that is not taken back"};
+    if (draining_listeners_.empty()) return Refusal{409, "nothing is draining"};
+    return Refusal{409, fmt::format("the process is not draining, but these listeners are: {}; "
+                                    "name the one that is to be there again",
+                                    fmt::join(draining_listeners_, ", "))};
+}
+
 Outcome<void> Service::set_draining(const std::string& listener, bool draining,
                                     const std::string& actor) {
     if (auto refusal = why_no_change()) return std::unexpected(*std::move(refusal));
     if (!listener.empty() && !find_listener(listener)) return no_listener(listener);
+    if (!draining)
+        if (auto refusal = why_no_undrain(listener)) return std::unexpected(*std::move(refusal));
     if (listener.empty())
         draining_ = draining;
     else if (draining)
         draining_listeners_.insert(listener);
     else
         draining_listeners_.erase(listener);
-    record({.kind = "drain",
-            .listener = listener,
-            .to = draining ? "draining" : "running",
-            .detail = fmt::format("{} {}", listener.empty() ? "the process" : "the listener",
-                                  draining ? "tells clients to go elsewhere (/readyz), and goes on "
-                                             "accepting"
-                                           : "is there for clients again (/readyz)"),
-            .actor = actor});
+    std::string detail = "tells clients to go elsewhere (/readyz), and goes on accepting";
+    if (!draining) {
+        detail = "is there for clients again (/readyz)";
+        std::vector<std::string> left(draining_listeners_.begin(), draining_listeners_.end());
+        if (draining_ || stopping_) left.insert(left.begin(), "the process");
+        if (!left.empty())
+            detail = fmt::format("no longer drains; what does still: {}", fmt::join(left, ", "));
+    }
+    record(
+        {.kind = "drain",
+         .listener = listener,
+         .to = draining ? "draining" : "running",
+         .detail = fmt::format("{} {}", listener.empty() ? "the process" : "the listener", detail),
+         .actor = actor});
     return {};
 }
 

@@ -12,6 +12,7 @@
 #include "app/operations/words.hpp"
 #include "balancer/selector.hpp"
 #include "config/names.hpp"
+#include "config/quantity.hpp"
 #include "proxy/routing/destination.hpp"
 #include "proxy/routing/route_table.hpp"
 #include "proxy/upstream.hpp"
@@ -53,28 +54,37 @@ admin::Outcome<Explanation> Service::explain(const admin::ExplainQuery& query) {
     if (!listener)
         return std::unexpected(
             admin::Refusal{404, fmt::format("there is no listener '{}'", query.listener)});
-    const auto& settings = config().listeners[*listener];
-    Explanation explanation{.listener = settings.name};
-    const auto* access = parts_.server.access(*listener);
-    if (query.source && access != nullptr && access->check(*query.source).denied) {
-        explanation.note = "the listener's allow and deny lists refuse this source (denied)";
+    Explanation explanation{.listener = config().listeners[*listener].name};
+    const CloseReason refused = verdict_at(*listener, query);
+    Fate fate =
+        fate_at_listener(refused, config().listeners[*listener].on_limit == config::OnLimit::wait);
+    const auto end = [&explanation, &fate] {
+        explanation.outcome = fate.outcome;
+        if (fate.outcome == "served") return explanation;
+        // Whom it would be, had it come so far, is no answer to who gets it.
+        explanation.chosen.clear();
+        explanation.note = fate.text;
         return explanation;
-    }
+    };
+    if (refused == CloseReason::denied) return end();
     const Role role = find_route(*listener, query, explanation);
     if (const auto upstream = find_upstream(explanation.upstream)) {
         explanation.balance = config::name_of(config().upstreams[*upstream].balance);
-        add_candidates(*upstream, role, query, explanation);
-        const auto& slots = parts_.server.upstreams()[*upstream]->connections;
-        if (slots.full())
-            explanation.note = fmt::format("the upstream has its {} connections: the client queues",
-                                           with_commas(slots.limit()));
-        if (pauses_.contains(explanation.upstream))
-            explanation.note = "the upstream is paused: new clients are held";
-    } else {
-        explanation.note = "nobody serves this listener's clients (no_route)";
+        const Fate behind = add_candidates(*upstream, role, query, explanation);
+        if (fate.outcome == "served") fate = behind;
+    } else if (fate.outcome == "served") {
+        fate = {"refused", "nobody serves this listener's clients (no_route)"};
     }
     add_limits(*listener, query, explanation);
-    return explanation;
+    return end();
+}
+
+CloseReason Service::verdict_at(std::size_t listener, const admin::ExplainQuery& query) const {
+    auto& shared = parts_.server.shared();
+    if (shared.memory.overload()) return CloseReason::overload;
+    return parts_.server.listeners()[listener]->gate.verdict(
+        query.source ? &*query.source : nullptr, parts_.server.access(listener),
+        SteadyClock().now(), shared.connections);
 }
 
 // As a worker would, but for what only a connection has.
@@ -155,19 +165,24 @@ Service::Prospect Service::prospect_of(std::size_t upstream, Role asked,
     return prospect;
 }
 
-void Service::add_candidates(std::size_t upstream, Role asked, const admin::ExplainQuery& query,
+Fate Service::add_candidates(std::size_t upstream, Role asked, const admin::ExplainQuery& query,
                              Explanation& explanation) const {
     const auto& settings = config().upstreams[upstream];
     const TimePoint now = SteadyClock().now();
     const auto key = proxy::key_hasher(settings, config().process.hash_seed)
                          .hash(query.source.value_or(CompactEndpoint{}), query.server_name);
     const Prospect prospect = prospect_of(upstream, asked, key, now);
+    for (const auto& source : parts_.monitors.of(upstream).discovery().sources())
+        if (!source.last_error.empty())
+            explanation.failing_sources.push_back(source.what + ": " + source.last_error);
     std::vector<Scored> scored;
+    bool warm = false;  // a connection that is ready, or that gives way
     for (const auto& view : upstream_view(upstream, now).backends) {
         Explanation::Candidate candidate{.backend = view.name,
                                          .address = view.address,
                                          .active = view.active,
                                          .weight = view.effective_weight};
+        warm = warm || (view.warm > 0 && prospect.available.contains(view.name));
         if (const auto* backend = prospect.candidate(view.name)) {
             candidate.score = score_of(settings.balance, view, *backend, now);
             scored.push_back({view.name, candidate.score, view.effective_weight});
@@ -183,6 +198,16 @@ void Service::add_candidates(std::size_t upstream, Role asked, const admin::Expl
     }
     std::tie(explanation.chosen, explanation.note) =
         choose(settings.balance, scored, prospect.choice, key.has_value());
+    if (scored.empty() && warm) explanation.note = "a warm connection is there for the client";
+    auto& shared = *parts_.server.upstreams()[upstream];
+    return fate_at_upstream(
+        {.upstream = settings,
+         .paused = pauses_.contains(settings.name),
+         .any_available = !prospect.available.empty(),
+         .any_room = warm || !scored.empty(),
+         .connections = shared.connections.full() && !warm ? shared.connections.limit() : 0,
+         .queued = shared.line(asked).waiting(),
+         .held = shared.held.used()});
 }
 
 void Service::add_limits(std::size_t listener, const admin::ExplainQuery& query,
@@ -190,10 +215,22 @@ void Service::add_limits(std::size_t listener, const admin::ExplainQuery& query,
     const auto& settings = config().listeners[listener];
     auto& gate = parts_.server.listeners()[listener]->gate;
     auto& shared = parts_.server.shared();
+    const TimePoint now = SteadyClock().now();
+    const auto add_rate = [&](std::string name, const config::Rate& rate,
+                              const std::optional<std::uint64_t>& used) {
+        if (used)
+            explanation.limits.push_back({std::move(name), *used,
+                                          rate.burst != 0 ? rate.burst : rate.amount,
+                                          config::format_rate(rate)});
+    };
     if (settings.max_connections_per_source != 0 && query.source)
         explanation.limits.push_back({"max_connections_per_source",
                                       gate.connections_of(*query.source).value_or(0),
                                       settings.max_connections_per_source});
+    if (query.source)
+        add_rate("accept_rate_per_source", settings.accept_rate_per_source,
+                 gate.rate_used_by(*query.source, now));
+    add_rate("accept_rate", settings.accept_rate, gate.rate_used(now));
     if (settings.max_connections != 0)
         explanation.limits.push_back(
             {"max_connections", gate.connections().used(), settings.max_connections});

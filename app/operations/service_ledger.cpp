@@ -36,7 +36,8 @@ void add_upstream(Ledger& ledger, Gauges& gauges, proxy::UpstreamShared& upstrea
 
 upgrade::Figures Service::figures() const {
     upgrade::Figures all;
-    auto& [ledger, gauges, left] = all;
+    Ledger& ledger = all.ledger;
+    Gauges& gauges = all.gauges;
     auto& server = parts_.server;
     for (const auto& listener : server.listeners())
         add_listener(ledger, gauges, *listener->account);
@@ -87,6 +88,7 @@ void Service::fill_manifest(upgrade::Manifest& manifest) const {
 
 // Names that the configuration has no longer are passed over: they are another one's.
 void Service::take_over(const upgrade::Manifest& manifest) {
+    took_over_from_ = manifest.pid;
     for (const auto& split : manifest.splits) {
         const auto index = find_listener(split.listener);
         if (!index) continue;
@@ -102,8 +104,8 @@ void Service::take_over(const upgrade::Manifest& manifest) {
         splits_[split.listener] = {std::move(weights), split.by};
     }
     for (const auto& pause : manifest.pauses)
-        if (find_upstream(pause.upstream) && pause.left)
-            static_cast<void>(this->pause(pause.upstream, *pause.left, ""));
+        if (const auto index = find_upstream(pause.upstream); index && pause.left)
+            begin_pause(*index, *pause.left, "");
     draining_ = manifest.draining;
     for (const auto& listener : manifest.draining_listeners)
         if (find_listener(listener)) draining_listeners_.insert(listener);

@@ -120,6 +120,7 @@ ProcessView Service::process_view(TimePoint now) const {
                      .overload = shared.memory.overload(),
                      .access_log_dropped = parts_.server.log_lines_lost(),
                      .log_dropped = parts_.log.dropped(),
+                     .took_over_from = took_over_from_,
                      .usage = process_usage()};
     if (sandbox_ != nullptr) view.sandbox = view_of(*sandbox_);
     if (reloader_ != nullptr) {
@@ -212,6 +213,7 @@ UpstreamView Service::upstream_view(std::size_t upstream, TimePoint now) const {
         if (view.backends.back().available) ++view.available;
         if (view.backends.back().eligible) ++view.eligible;
     }
+    explain_disputes(view);
     view.departed = departed_backends(settings.name);
     return view;
 }
@@ -245,7 +247,8 @@ BackendView Service::backend_view(std::size_t upstream,
                                .settled = verdict.settled,
                                .up = verdict.up,
                                // As the selection sees it: a disputed claim is none.
-                               .role = verdict.role_disputed ? Role::none : verdict.role},
+                               .role = verdict.role_disputed ? Role::none : verdict.role,
+                               .dispute = verdict.role_disputed ? "says that it is primary" : ""},
                      .circuit = {.state = verdict.circuit,
                                  .cause = verdict.circuit_cause,
                                  .retry_in_s = verdict.circuit == balancer::CircuitState::open

@@ -2,6 +2,10 @@
 #include <algorithm>
 #include <utility>
 
+#include <boost/asio/co_spawn.hpp>
+
+#include "app/control.hpp"
+#include "app/operations/old_orders.hpp"
 #include "app/operations/service.hpp"
 #include "app/reload/reloader.hpp"
 #include "app/upgrade/old_processes.hpp"
@@ -73,6 +77,17 @@ void Service::follow_configuration(const config::Config& before, ConnectionLimit
     for (const auto& [listener, split] : splits_)
         parts_.server.set_split(*find_listener(listener), split.weights);
     follow_backends(SteadyClock().now());
+    if (old_ == nullptr || old_->empty()) return;
+    auto orders = orders_between(before, now);
+    for (auto& order : orders) {
+        // What an operator has changed of a backend that is here again goes on.
+        const auto index = find_upstream(order.change.name.upstream);
+        if (!index || order.change.state == config::BackendState::drain) continue;
+        const auto& overrides = parts_.monitors.of(*index).overrides();
+        const auto kept = overrides.find(order.change.name.backend);
+        if (kept != overrides.end() && kept->second.state) order.change.state = kept->second.state;
+    }
+    boost::asio::co_spawn(parts_.context, tell_old(std::move(orders)), rethrow_failure);
 }
 
 }  // namespace penstock::app

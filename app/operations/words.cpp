@@ -1,5 +1,6 @@
 #include "app/operations/words.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
@@ -74,6 +75,16 @@ std::string ailment_of(const admin::BackendView& view) {
 
 void explain_exclusion(admin::BackendView& view, WallTime now) {
     std::tie(view.excluded_by, view.why) = exclusion_of(view, now);
+}
+
+void explain_disputes(admin::UpstreamView& view) {
+    const auto believed = std::ranges::find_if(
+        view.backends,
+        [](const admin::BackendView& backend) { return backend.check.role == Role::primary; });
+    if (believed == view.backends.end()) return;
+    for (auto& backend : view.backends)
+        if (!backend.check.dispute.empty())
+            backend.check.dispute += fmt::format("; {}'s newer claim is believed", believed->name);
 }
 
 }  // namespace penstock::app

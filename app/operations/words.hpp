@@ -26,4 +26,7 @@ struct SlowStartView {
 /// Says why it would not be chosen now: the first reason that holds, as a word and as a clause.
 void explain_exclusion(admin::BackendView& view, WallTime now);
 
+/// Adds to what disputed backends claim whom others believe.
+void explain_disputes(admin::UpstreamView& view);
+
 }  // namespace penstock::app

@@ -75,8 +75,10 @@ Candidate read_candidate(const admin::PlanRequest& request, const std::string& m
     };
     // First: what lies beyond cannot be read, and nobody would know why. A file that could not be
     // read may be the reason why the configuration is not valid.
+    const bool good = candidate.valid();
     for (auto& sentence : sandbox.beyond(loaded.config, candidate.files, candidate.patterns))
         fail(std::move(sentence));
+    candidate.beyond_sandbox = good && !candidate.valid();
     if (!candidate.valid()) return candidate;
     candidate.wanted = std::make_shared<const config::Config>(std::move(loaded.config));
     candidate.effective =

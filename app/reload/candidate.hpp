@@ -21,6 +21,7 @@ namespace penstock::app {
 /// what a reload puts in force. Nothing of the running proxy was touched.
 struct Candidate {
     std::vector<config::Diagnostic> problems{};  // errors: the rest is not complete
+    bool beyond_sandbox = false;          // as in admin::Plan
     std::vector<std::string> files{};     // that were read
     std::vector<std::string> patterns{};  // of included files
     ConfigPtr wanted{};                // as written

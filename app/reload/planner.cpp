@@ -19,6 +19,14 @@
 namespace penstock::app {
 
 using admin::PlannedChange;
+using Sessions = LiveState::Sessions;
+
+Sessions& Sessions::operator+=(const Sessions& other) noexcept {
+    all += other.all;
+    old += other.old;
+    out_of_reach += other.out_of_reach;
+    return *this;
+}
 
 namespace {
 
@@ -90,9 +98,9 @@ private:
 
     void drain_backend(const BackendName& name, const config::Upstream& upstream,
                        PlannedChange& planned) {
-        const std::uint64_t sessions = sessions_of(name);
+        const auto sessions = sessions_of(name);
         end_sessions(sessions, {&upstream}, planned);
-        count(name.upstream, sessions, upstream.drain);
+        count(name.upstream, sessions.all, upstream.drain);
     }
 
     // Told once for each upstream; "" = it has been told, or none move.
@@ -139,17 +147,17 @@ private:
         if (change.what == "upstream " + change.upstream) {
             const auto* before = find_named(running_.upstreams, change.upstream);
             if (before == nullptr) return;
-            const std::uint64_t sessions = sessions_of(change.upstream);
+            const auto sessions = sessions_of(change.upstream);
             end_sessions(sessions, {before}, planned);
-            count(change.upstream, sessions, before->drain);
+            count(change.upstream, sessions.all, before->drain);
         } else if (change.what == "listener " + change.listener) {
             const auto* before = find_named(running_.listeners, change.listener);
             if (before == nullptr) return;
             const auto found = live_.listeners.find(change.listener);
             const auto upstreams = upstreams_of(*before);
-            const std::uint64_t sessions = found == live_.listeners.end() ? 0 : found->second;
+            const auto sessions = found == live_.listeners.end() ? Sessions() : found->second;
             end_sessions(sessions, upstreams, planned);
-            if (!upstreams.empty()) gone_listeners_.push_back({sessions, upstreams});
+            if (!upstreams.empty()) gone_listeners_.push_back({sessions.all, upstreams});
         }
     }
 
@@ -166,18 +174,26 @@ private:
         return found;
     }
 
-    static void end_sessions(std::uint64_t sessions, const std::vector<const config::Upstream*>& at,
+    static void end_sessions(const Sessions& sessions,
+                             const std::vector<const config::Upstream*>& at,
                              PlannedChange& planned) {
-        planned.sessions = sessions;
+        planned.sessions = sessions.all;
         const bool as_one = std::ranges::all_of(
             at, [&](const auto* upstream) { return upstream->drain == at.front()->drain; });
-        if (sessions == 0 || at.empty())
+        if (sessions.all == 0 || at.empty())
             planned.effect = "no sessions";
         else if (!as_one)
             planned.effect = "drain as their upstreams say";
         else
             planned.effect =
                 ends_at_once(at.front()->drain) ? "end at once" : drain_text(at.front()->drain);
+        if (sessions.old != 0)
+            planned.effect =
+                join(planned.effect, fmt::format("{} of them in old processes", sessions.old));
+        if (sessions.out_of_reach != 0)
+            planned.effect = join(
+                planned.effect,
+                fmt::format("{} in old processes that cannot be told stay", sessions.out_of_reach));
     }
 
     void count(const std::string& upstream, std::uint64_t sessions, const config::Drain& drain) {
@@ -198,7 +214,7 @@ private:
             gone.upstreams, [&](const auto* upstream) { return counted_[upstream->name] != 0; });
         if (!any_counted) return count(gone.upstreams.front()->name, left, slowest(gone.upstreams));
         for (const auto* upstream : gone.upstreams) {
-            const std::uint64_t all = sessions_of(upstream->name);
+            const std::uint64_t all = sessions_of(upstream->name).all;
             const std::uint64_t room = all - std::min(all, counted_[upstream->name]);
             const std::uint64_t here = std::min(left, room);
             count(upstream->name, here, upstream->drain);
@@ -217,15 +233,15 @@ private:
         return drain.wait == Duration{} && drain.close_over == Duration{};
     }
 
-    [[nodiscard]] std::uint64_t sessions_of(const BackendName& name) const {
-        std::uint64_t sum = 0;
+    [[nodiscard]] Sessions sessions_of(const BackendName& name) const {
+        Sessions sum;
         for (const auto& [other, count] : live_.backends)
             if (is_of(other, name)) sum += count;
         return sum;
     }
 
-    [[nodiscard]] std::uint64_t sessions_of(const std::string& upstream) const {
-        std::uint64_t sum = 0;
+    [[nodiscard]] Sessions sessions_of(const std::string& upstream) const {
+        Sessions sum;
         for (const auto& [name, count] : live_.backends)
             if (name.upstream == upstream) sum += count;
         return sum;

@@ -19,8 +19,16 @@ struct KeptOverride {
 
 /// What a plan has to know of the running proxy.
 struct LiveState {
-    std::map<std::string, std::uint64_t> listeners{};       // sessions, by name
-    std::map<BackendName, std::uint64_t> backends{};        // sessions
+    /// Sessions: of this process and of old ones that are told; of old ones alone; and of those
+    /// that cannot be told.
+    struct Sessions {
+        std::uint64_t all = 0;
+        std::uint64_t old = 0;
+        std::uint64_t out_of_reach = 0;
+        Sessions& operator+=(const Sessions& other) noexcept;
+    };
+    std::map<std::string, Sessions> listeners{};  // by name
+    std::map<BackendName, Sessions> backends{};
     std::map<BackendName, KeptOverride> overrides{};
     std::map<std::string, double> moved{};  // share of keys, by upstream, where some move
 };

@@ -50,6 +50,7 @@ Reloader::Reloader(const Parts& parts, std::string file, std::vector<std::string
       turn_(parts.context),
       last_{.time = wall_now()},
       last_success_(last_.time) {
+    turn_.expires_at(asio::steady_timer::time_point::max());  // that would wake all who wait
     files_.follow(files, {}, true);
 }
 
@@ -63,7 +64,6 @@ void Reloader::stop() {
 
 awaitable<Reloader::Turn> Reloader::take_turn() {
     while (busy_ && !stopped_) {
-        turn_.expires_at(asio::steady_timer::time_point::max());
         auto waiting = turn_.async_wait(as_result);
         co_await std::move(waiting);
     }
@@ -90,16 +90,29 @@ LiveState Reloader::live_state(const Candidate& candidate) const {
     LiveState live{.moved = candidate.moved};
     const auto& config = parts_.server.config();
     for (std::size_t i = 0; i < config.listeners.size(); ++i)
-        live.listeners[config.listeners[i].name] =
+        live.listeners[config.listeners[i].name].all =
             parts_.server.listeners()[i]->account->connections.used();
     for (std::size_t i = 0; i < config.upstreams.size(); ++i) {
         auto& monitor = parts_.monitors.of(i);
         for (const auto& status : monitor.backends())
-            live.backends[{monitor.name(), status.backend->name()}] += status.backend->active();
+            live.backends[{monitor.name(), status.backend->name()}].all += status.backend->active();
         for (const auto& [name, kept] : monitor.overrides())
             live.overrides[{monitor.name(), name}] = {kept.state, kept.weight};
     }
+    add_old_sessions(live);
     return live;
+}
+
+void Reloader::add_old_sessions(LiveState& live) const {
+    const auto add = [](LiveState::Sessions& sessions, std::uint64_t all, std::uint64_t beyond) {
+        const std::uint64_t told = all - std::min(all, beyond);
+        sessions += {.all = told, .old = told, .out_of_reach = beyond};
+    };
+    auto [all, out_of_reach] = parts_.admin.service().old_gauges();
+    for (const auto& [listener, sessions] : all.listeners)
+        add(live.listeners[listener], sessions, out_of_reach.listeners[listener]);
+    for (const auto& [backend, now] : all.backends)
+        add(live.backends[backend], now.active, out_of_reach.backends[backend].active);
 }
 
 // Comparing takes a while, too.
@@ -113,6 +126,7 @@ awaitable<Plan> Reloader::plan_of(const Candidate& candidate) {
         plan = co_await std::move(making);
     }
     plan.problems = candidate.problems;
+    plan.beyond_sandbox = candidate.beyond_sandbox;
     co_return plan;
 }
 

@@ -99,6 +99,7 @@ private:
     void give_turn();
     boost::asio::awaitable<Candidate> read(admin::PlanRequest request);
     [[nodiscard]] LiveState live_state(const Candidate& candidate) const;
+    void add_old_sessions(LiveState& live) const;
     boost::asio::awaitable<admin::Plan> plan_of(const Candidate& candidate);
     boost::asio::awaitable<FollowedFiles::Look> look();
     boost::asio::awaitable<admin::Outcome<admin::Reloaded>> carry_out(admin::ReloadRequest request,

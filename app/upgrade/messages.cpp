@@ -1,5 +1,7 @@
 #include "app/upgrade/messages.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 #include <utility>
 
@@ -40,6 +42,21 @@ void source_field(FieldReader& archive, std::optional<Prefix>& source) {
     std::string text;
     archive("source", text);
     if (auto prefix = Prefix::parse(text)) source = *prefix;
+}
+
+constexpr std::array<std::string_view, 9> order_names{
+    "",      "kill_session", "count_sessions", "end_sessions", "change_backend", "drain_listener",
+    "pause", "resume",       "closes"};
+
+void kind_field(FieldWriter& archive, Order::Kind kind) {
+    archive("order", std::string(order_names[std::to_underlying(kind)]));
+}
+
+void kind_field(FieldReader& archive, Order::Kind& kind) {
+    std::string name;
+    archive("order", name);
+    const auto found = std::ranges::find(order_names, name);
+    if (found != order_names.end()) kind = static_cast<Order::Kind>(found - order_names.begin());
 }
 
 }  // namespace
@@ -89,6 +106,7 @@ void fields(A& archive, typename A::template Of<Figures>& figures) {
     archive("ledger", figures.ledger);
     archive("gauges", figures.gauges);
     archive("left_ns", figures.left);
+    archive("takes_orders", figures.takes_orders);
 }
 
 template <typename A>
@@ -146,6 +164,39 @@ void fields(A& archive, typename A::template Of<SessionsAnswer>& answer) {
 }
 
 template <typename A>
+void fields(A& archive, typename A::template Of<SessionCount>& count) {
+    archive("all", count.all);
+    archive("old_enough", count.old_enough);
+}
+
+template <typename A>
+void fields(A& archive, typename A::template Of<Order>& order) {
+    archive("number", order.number);
+    kind_field(archive, order.kind);
+    archive("session", order.session);
+    archive("listener", order.listener);
+    archive("upstream", order.upstream);
+    archive("change", order.change);
+    archive("quotas", order.quotas);
+    archive("min_age_ns", order.min_age);
+    archive("over_ns", order.over);
+    archive("max_ns", order.max);
+    archive("reason", order.reason);
+    archive("limit", order.limit);
+    archive("by", order.by);
+}
+
+template <typename A>
+void fields(A& archive, typename A::template Of<OrderAnswer>& answer) {
+    archive("number", answer.number);
+    archive("understood", answer.understood);
+    archive("done", answer.done);
+    archive("sessions", answer.sessions);
+    archive("closing", answer.closing);
+    archive.as_it_is("closes", answer.closes);
+}
+
+template <typename A>
 void fields(A& archive, typename A::template Of<Unknown>& unknown) {
     archive("type", unknown.type);
 }
@@ -168,6 +219,10 @@ template <>
 constexpr std::string_view type_name<SessionsRequest> = "sessions_request";
 template <>
 constexpr std::string_view type_name<SessionsAnswer> = "sessions_answer";
+template <>
+constexpr std::string_view type_name<Order> = "order";
+template <>
+constexpr std::string_view type_name<OrderAnswer> = "order_answer";
 
 template <typename T>
 bool read_if(const std::string& type, const json::object& object, Message& message) {

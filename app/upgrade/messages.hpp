@@ -73,6 +73,7 @@ struct Figures {
     Ledger ledger{};
     Gauges gauges{};
     std::optional<Duration> left{};  // until it ends its last sessions
+    bool takes_orders = false;  // it knows Order; an earlier version may not
 };
 
 /// A process that drains since an earlier upgrade.
@@ -126,13 +127,65 @@ struct SessionsAnswer {
     boost::json::array sessions{};
 };
 
+/// Sessions of one backend.
+struct SessionCount {
+    std::uint64_t all = 0;
+    std::uint64_t old_enough = 0;  // had their connection before some moment
+    bool operator==(const SessionCount&) const = default;
+};
+
+/// To the old process: what an operator, or a reload, has done is to be done there as well. Its
+/// answer has the same number.
+struct Order {
+    enum class Kind : std::uint8_t {
+        unknown,  // of another version
+        kill_session,  // `session`
+        count_sessions,  // of each backend of `upstream`; those older than `min_age` on their own
+        end_sessions,  // so many of the backends of `upstream` as `quotas` says
+        change_backend,  // as `change` says; with neither state nor weight it is as configured
+        drain_listener,  // it has left the configuration: its sessions end as their upstreams say
+        pause,  // `upstream`, for `max`
+        resume,  // `upstream`
+        closes,  // what the filter names
+    };
+    std::uint64_t number = 0;
+    Kind kind = Kind::unknown;
+    std::string session{};
+    std::string listener{};
+    std::string upstream{};
+    BackendOverride change{};
+    std::map<std::string, std::uint64_t> quotas{};  // by backend
+    Duration min_age{};
+    Duration over{};
+    Duration max{};
+    std::string reason{};  // closes: only those of this reason; end_sessions: that of the ending
+    std::uint64_t limit = 0;
+    std::string by{};
+};
+struct OrderAnswer {
+    std::uint64_t number = 0;
+    bool understood = false;
+    bool done = false;  // there was something to do
+    std::map<std::string, SessionCount> sessions{};  // by backend
+    std::map<std::string, std::uint64_t> closing{};  // by backend
+    boost::json::array closes{};  // pairs: when it ended in ms, its line
+};
+
+/// How an order went in one of the old processes.
+struct OrderReply {
+    int pid = 0;
+    std::string version{};
+    Gauges gauges{};  // what it had when it last said it
+    std::optional<OrderAnswer> answer{};  // nothing: it does not know the order, or keeps silent
+};
+
 /// A message that this version does not know; to be ignored.
 struct Unknown {
     std::string type{};
 };
 
-using Message =
-    std::variant<Manifest, Ready, Failed, Figures, SessionsRequest, SessionsAnswer, Unknown>;
+using Message = std::variant<Manifest, Ready, Failed, Figures, SessionsRequest, SessionsAnswer,
+                             Order, OrderAnswer, Unknown>;
 
 /// The text may be secret, as the message is: whoever sends it wipes it.
 [[nodiscard]] std::string encode(const Message& message);

@@ -22,7 +22,8 @@ using asio::awaitable;
 namespace {
 
 constexpr auto as_result = asio::as_tuple(asio::deferred);
-constexpr auto longest_wait = std::chrono::seconds(2);
+// Longer than such a process waits for a worker of its own that is stuck.
+constexpr auto longest_wait = std::chrono::seconds(3);
 
 }  // namespace
 
@@ -70,11 +71,19 @@ void OldProcesses::take(Old& old, std::string_view text) {
                          old.process.pid, message.error());
     if (auto* figures = std::get_if<Figures>(&*message)) {
         old.process.last = std::move(*figures);
-    } else if (auto* answer = std::get_if<SessionsAnswer>(&*message)) {
-        if (answer->number != old.asked) return;
-        old.answer = std::move(answer->sessions);
-        old.answered.cancel();
+    } else if (const auto* sessions = std::get_if<SessionsAnswer>(&*message)) {
+        const auto number = sessions->number;
+        take_answer(old, number, *std::move(message));
+    } else if (const auto* done = std::get_if<OrderAnswer>(&*message)) {
+        const auto number = done->number;
+        take_answer(old, number, *std::move(message));
     }
+}
+
+void OldProcesses::take_answer(Old& old, std::uint64_t number, Message answer) {
+    if (number != old.asked) return;
+    old.answer = std::move(answer);
+    old.answered.cancel();
 }
 
 void OldProcesses::end(const OldPtr& old) {
@@ -120,35 +129,87 @@ std::size_t OldProcesses::with_sessions() const {
         old_, [](const OldPtr& old) { return old->process.last.gauges.connections != 0; }));
 }
 
+Gauges OldProcesses::gauges_out_of_reach() const {
+    Gauges sum;
+    for (const OldPtr& old : old_)
+        if (!old->process.last.takes_orders) sum += old->process.last.gauges;
+    return sum;
+}
+
+awaitable<std::optional<Message>> OldProcesses::ask(OldPtr old, Message question) {
+    while (old->asking && is_known(old)) {  // somebody else does
+        auto waiting = old->answered.async_wait(as_result);
+        co_await std::move(waiting);
+    }
+    if (!is_known(old) || old->paused || stopped_) co_return std::nullopt;
+    const Asking asking(*old);
+    old->answer.reset();
+    const std::uint64_t number = ++old->asked;
+    if (auto* request = std::get_if<SessionsRequest>(&question)) request->number = number;
+    if (auto* order = std::get_if<Order>(&question)) order->number = number;
+    const TimePoint deadline = SteadyClock().now() + longest_wait;
+    auto sending = old->channel.send(encode(question), {}, deadline);
+    const auto sent = co_await std::move(sending);
+    if (!sent) co_return std::nullopt;
+    old->answered.expires_at(to_asio(deadline));
+    while (!old->answer && SteadyClock().now() < deadline && is_known(old) && !old->paused &&
+           !stopped_) {
+        auto waiting = old->answered.async_wait(as_result);
+        co_await std::move(waiting);
+    }
+    co_return std::exchange(old->answer, std::nullopt);
+}
+
 awaitable<json::array> OldProcesses::sessions(const proxy::SessionFilter& filter) {
     json::array all;
     const auto asked = old_;  // one may end meanwhile
     for (const OldPtr& old : asked) {
-        while (old->asking && is_known(old)) {  // somebody else does
-            auto waiting = old->answered.async_wait(as_result);
-            co_await std::move(waiting);
-        }
-        if (!is_known(old) || old->paused) continue;
-        const Asking asking(*old);
-        old->answer.reset();
-        const std::string request = encode(SessionsRequest{++old->asked, filter});
-        const TimePoint deadline = SteadyClock().now() + longest_wait;
-        auto sending = old->channel.send(request, {}, deadline);
-        const auto sent = co_await std::move(sending);
-        if (!sent) continue;
-        old->answered.expires_at(to_asio(deadline));
-        if (!old->answer) {
-            auto waiting = old->answered.async_wait(as_result);
-            co_await std::move(waiting);
-        }
-        if (!old->answer) continue;
-        for (auto& session : *old->answer) {
+        Message question = SessionsRequest{.filter = filter};
+        auto asking = ask(old, std::move(question));
+        auto answer = co_await std::move(asking);
+        auto* answered = answer ? std::get_if<SessionsAnswer>(&*answer) : nullptr;
+        if (answered == nullptr) continue;
+        for (auto& session : answered->sessions) {
             if (auto* object = session.if_object())
                 (*object)["worker"] = fmt::format("old-{}", old->process.pid);
             all.push_back(std::move(session));
         }
     }
     co_return all;
+}
+
+// One that does not know orders would never answer.
+awaitable<OrderReply> OldProcesses::order(OldPtr old, Order order) {
+    OrderReply reply{.pid = old->process.pid,
+                     .version = old->process.version,
+                     .gauges = old->process.last.gauges};
+    if (!old->process.last.takes_orders) co_return reply;
+    Message question = std::move(order);
+    auto asking = ask(old, std::move(question));
+    auto answer = co_await std::move(asking);
+    auto* answered = answer ? std::get_if<OrderAnswer>(&*answer) : nullptr;
+    if (answered != nullptr && answered->understood) reply.answer = std::move(*answered);
+    co_return reply;
+}
+
+awaitable<std::vector<OrderReply>> OldProcesses::order_all(Order order) {
+    std::map<int, Order> orders;
+    for (const OldPtr& old : old_) orders.emplace(old->process.pid, order);
+    auto ordering = order_each(std::move(orders));
+    co_return co_await std::move(ordering);
+}
+
+awaitable<std::vector<OrderReply>> OldProcesses::order_each(std::map<int, Order> orders) {
+    std::vector<OrderReply> replies;
+    const auto asked = old_;  // one may end meanwhile
+    for (const OldPtr& old : asked) {
+        const auto mine = orders.find(old->process.pid);
+        if (mine == orders.end()) continue;
+        auto ordering = order(old, std::move(mine->second));
+        auto reply = co_await std::move(ordering);
+        if (is_known(old) || reply.answer) replies.push_back(std::move(reply));
+    }
+    co_return replies;
 }
 
 awaitable<OldProcesses::Handover> OldProcesses::hand_over() {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <list>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -54,9 +55,17 @@ public:
     [[nodiscard]] std::vector<admin::OldProcess> views() const;
     /// Those that have sessions.
     [[nodiscard]] std::size_t with_sessions() const;
-    /// Their sessions, as objects of the API; one that does not answer in two seconds is left out.
+    /// Their sessions, as objects of the API; one that does not answer in three seconds is left
+    /// out.
     [[nodiscard]] boost::asio::awaitable<boost::json::array> sessions(
         const proxy::SessionFilter& filter);
+    /// Each of them gets it, one after the other.
+    [[nodiscard]] boost::asio::awaitable<std::vector<OrderReply>> order_all(Order order);
+    /// By the number of the process.
+    [[nodiscard]] boost::asio::awaitable<std::vector<OrderReply>> order_each(
+        std::map<int, Order> orders);
+    /// What those have now that take no orders.
+    [[nodiscard]] Gauges gauges_out_of_reach() const;
 
     /// For the process that takes over from this one: the counts of those that have ended, and
     /// those that drain, with a channel to each. Nothing is received here any more until
@@ -78,7 +87,7 @@ private:
         net::FdChannel channel;
         boost::asio::steady_timer answered;
         std::uint64_t asked = 0;  // the number of the last request
-        std::optional<boost::json::array> answer;
+        std::optional<Message> answer;
         bool asking = false;
         bool pausing = false;  // after the next message
         bool paused = false;
@@ -99,9 +108,13 @@ private:
         Old& old_;
     };
 
+    /// `question` is given the number that its answer has to have.
+    boost::asio::awaitable<std::optional<Message>> ask(OldPtr old, Message question);
+    boost::asio::awaitable<OrderReply> order(OldPtr old, Order order);
     void listen(const OldPtr& old);
     boost::asio::awaitable<void> receive(OldPtr old);
     void take(Old& old, std::string_view text);
+    static void take_answer(Old& old, std::uint64_t number, Message answer);
     void end(const OldPtr& old);
     [[nodiscard]] bool is_known(const OldPtr& old) const;
 

@@ -177,6 +177,7 @@ Manifest Upgrader::make_manifest(OldProcesses::Handover& handover, std::vector<i
 
 awaitable<bool> Upgrader::send_figures(TimePoint until) {
     Figures figures = parts_.admin.service().figures();
+    figures.takes_orders = true;
     const TimePoint now = SteadyClock().now();
     if (deadline_ != no_deadline) figures.left = std::max(deadline_ - now, Duration{});
     auto sending = next_->channel().send(encode(figures), {}, until);
@@ -208,14 +209,28 @@ awaitable<void> Upgrader::answer_requests() {
         auto message = co_await std::move(receiving);
         if (!message) co_return;
         auto decoded = decode(message->bytes);
-        auto* request = decoded ? std::get_if<SessionsRequest>(&*decoded) : nullptr;
-        if (request == nullptr) continue;
-        auto asking = parts_.admin.service().sessions(request->filter);
-        auto sessions = co_await std::move(asking);
-        SessionsAnswer answer{request->number, std::move(admin::to_json(sessions).as_array())};
-        auto sending = next_->channel().send(encode(answer), {}, no_deadline);
+        if (!decoded) continue;
+        auto answering = answer(*std::move(decoded));
+        auto answer = co_await std::move(answering);
+        if (!answer) continue;
+        auto sending = next_->channel().send(encode(*answer), {}, no_deadline);
         static_cast<void>(co_await std::move(sending));
     }
+}
+
+awaitable<std::optional<Message>> Upgrader::answer(Message question) {
+    auto& service = parts_.admin.service();
+    if (const auto* request = std::get_if<SessionsRequest>(&question)) {
+        auto asking = service.sessions(request->filter);
+        auto sessions = co_await std::move(asking);
+        co_return SessionsAnswer{request->number, std::move(admin::to_json(sessions).as_array())};
+    }
+    if (auto* order = std::get_if<Order>(&question)) {
+        auto obeying = service.obey(std::move(*order));
+        auto answer = co_await std::move(obeying);
+        co_return std::move(answer);
+    }
+    co_return std::nullopt;
 }
 
 }  // namespace penstock::app::upgrade

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -62,8 +63,8 @@ public:
     void on_replaced(std::function<void()> handler) { on_replaced_ = std::move(handler); }
     /// What an operator changes now would be unknown to the new process.
     [[nodiscard]] bool busy() const noexcept { return busy_ || replaced_; }
-    /// When the last sessions are ended at the latest; for the new process.
-    void drains_until(TimePoint deadline) noexcept { deadline_ = deadline; }
+    /// When the last sessions are ended at the latest; for the new process. The soonest counts.
+    void drains_until(TimePoint deadline) noexcept { deadline_ = std::min(deadline_, deadline); }
     /// The last session has ended: the new process gets the last figures, if it listens within a
     /// good minute, or until stop().
     [[nodiscard]] boost::asio::awaitable<void> say_last_figures();
@@ -78,6 +79,8 @@ private:
     boost::asio::awaitable<bool> send_figures(TimePoint until);
     boost::asio::awaitable<void> tell_figures();
     boost::asio::awaitable<void> answer_requests();
+    /// Nothing: it is no question.
+    boost::asio::awaitable<std::optional<Message>> answer(Message question);
 
     Parts parts_;
     std::function<void()> on_replaced_;

@@ -81,6 +81,14 @@ std::uint32_t SourceTable::connections(const Key& key) {
     return found == nothing ? 0 : shard.nodes[found].active;
 }
 
+std::uint64_t SourceTable::tokens_used(const Key& key, TimePoint now) {
+    Shard& shard = shards_[shard_of(hash_(key))];
+    const std::lock_guard lock(shard.mutex);
+    const Index found = find(shard, key);
+    return found == nothing || !limits_.rate ? 0
+                                             : limits_.rate->used(shard.nodes[found].spent, now);
+}
+
 // A node that is not in the list of those at rest, or nothing.
 SourceTable::Index SourceTable::make_room(Shard& shard, TimePoint now) noexcept {
     if (shard.used < shard_size_) {

@@ -89,6 +89,8 @@ public:
 
     /// Connections of a source that are counted now.
     [[nodiscard]] std::uint32_t connections(const Key& key);
+    /// Tokens of a source that are spent now, as TokenLine::used().
+    [[nodiscard]] std::uint64_t tokens_used(const Key& key, TimePoint now);
     /// Sources that lost their account, or got none, because the table was full.
     [[nodiscard]] std::uint64_t overflows() const noexcept { return overflows_.load(); }
 

@@ -40,6 +40,11 @@ std::optional<std::uint64_t> TokenLine::take(std::uint64_t spent, TimePoint now)
     return after;
 }
 
+std::uint64_t TokenLine::used(std::uint64_t spent, TimePoint now) const noexcept {
+    const std::uint64_t at = issued(now);
+    return spent <= at ? 0 : (spent - at + one_ - 1) / one_;
+}
+
 TimePoint TokenLine::next_token(std::uint64_t spent) const noexcept {
     if (spent + one_ <= burst_) return TimePoint{};
     const Wide due = spent + one_ - burst_;

@@ -24,6 +24,9 @@ public:
     /// little: several threads have their own.
     [[nodiscard]] std::optional<std::uint64_t> take(std::uint64_t spent,
                                                     TimePoint now) const noexcept;
+    /// Tokens of the burst that are spent at `now`, a part counting as one; all of them = there is
+    /// none.
+    [[nodiscard]] std::uint64_t used(std::uint64_t spent, TimePoint now) const noexcept;
     /// True if nothing is known of the bucket any more: it is as good as a fresh one.
     [[nodiscard]] bool is_full(std::uint64_t spent, TimePoint now) const noexcept {
         return spent <= issued(now);
@@ -84,6 +87,10 @@ public:
     }
     [[nodiscard]] TimePoint next_token() const noexcept {
         return line_.next_token(spent_.load(std::memory_order_relaxed));
+    }
+    /// As TokenLine::used().
+    [[nodiscard]] std::uint64_t used(TimePoint now) const noexcept {
+        return line_.used(spent_.load(std::memory_order_relaxed), now);
     }
 
 private:

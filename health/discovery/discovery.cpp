@@ -91,7 +91,14 @@ struct Discovery::Impl {
          const config::Upstream& upstream, Discovery::Options options, Logger& log)
         : name(upstream.name),
           filter(std::move(options.own_addresses)),
-          shared{context, reader, name, filter, log, options.seed, [this] { look_soon(); }} {
+          shared{context,
+                 reader,
+                 name,
+                 filter,
+                 log,
+                 options.seed,
+                 [this] { look_soon(); },
+                 [this](const SourceStatus& status) { tell_soon(status); }} {
         entries = make_entries(upstream);
         for (Entry& entry : entries) entry.source = make(entry);
         list = collect();
@@ -189,6 +196,14 @@ struct Discovery::Impl {
         });
     }
 
+    // Before the start it is not sure to live until then: start() makes up for it.
+    void tell_soon(const SourceStatus& status) {
+        if (!started) return;
+        boost::asio::post(shared.context, [this, status] {
+            if (!stopped && on_turn) on_turn(status);
+        });
+    }
+
     [[nodiscard]] bool settled() const {
         return std::ranges::all_of(entries,
                                    [](const Entry& entry) { return entry.source->settled(); });
@@ -201,6 +216,7 @@ struct Discovery::Impl {
     std::vector<Discovered> list;
     std::unordered_set<std::string> clashes;
     OnChange on_change;
+    OnTurn on_turn;
     bool dynamic = false;
     bool started = false;
     bool looking = false;
@@ -216,9 +232,12 @@ Discovery::~Discovery() = default;
 
 bool Discovery::is_dynamic() const noexcept { return impl_->dynamic; }
 
-void Discovery::start(OnChange on_change) {
+void Discovery::start(OnChange on_change, OnTurn on_turn) {
     impl_->on_change = std::move(on_change);
+    impl_->on_turn = std::move(on_turn);
     impl_->started = true;
+    for (const auto& status : sources())
+        if (!status.last_error.empty()) impl_->tell_soon(status);
     for (const auto& entry : impl_->entries) entry.source->start();
 }
 

@@ -25,6 +25,8 @@ class Discovery {
 public:
     /// The whole list, in a stable order. Called on the control thread, never from within start().
     using OnChange = std::function<void(const std::vector<Discovered>&)>;
+    /// A source has begun to fail, or is well again. Called as OnChange is.
+    using OnTurn = std::function<void(const SourceStatus&)>;
 
     struct Options {
         /// Where this proxy itself listens: never a backend found by name.
@@ -33,7 +35,7 @@ public:
     };
 
     /// `context`, `reader` and `log` must outlive the object; `reader`, which reads files, must
-    /// have ended before it does.
+    /// have ended before `context` does.
     Discovery(boost::asio::io_context& context, boost::asio::thread_pool& reader,
               const config::Upstream& settings, Options options, Logger& log);
     ~Discovery();
@@ -42,7 +44,7 @@ public:
 
     /// True if there is anything to look up or watch; else list() never changes.
     [[nodiscard]] bool is_dynamic() const noexcept;
-    void start(OnChange on_change);
+    void start(OnChange on_change, OnTurn on_turn = {});
     /// From now on these are the sources. Those that are as before go on undisturbed; one that
     /// looks in the same place in another way replaces its forerunner with its first answer.
     /// list() follows at once, without a call of `on_change`.

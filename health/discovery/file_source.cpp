@@ -55,22 +55,27 @@ void FileSource::read_again() {
         read_again_ = true;
         return;
     }
-    asio::post(shared_.reader, [this] {
-        auto read = config::read_backend_file(settings_.path, settings_.max_backends);
-        asio::post(shared_.context, [this, done = std::move(read)]() mutable {
-            reading_ = false;
-            if (stopped_) return;
-            on_read(std::move(done));
-            if (std::exchange(read_again_, false)) read_again();
+    asio::post(shared_.reader, [&context = shared_.context, path = settings_.path,
+                                most = settings_.max_backends, asker = std::weak_ptr(self_)] {
+        auto read = config::read_backend_file(path, most);
+        asio::post(context, [asker, done = std::move(read)]() mutable {
+            if (const auto self = asker.lock()) self->on_read_again(std::move(done));
         });
     });
+}
+
+void FileSource::on_read_again(Read read) {
+    reading_ = false;
+    if (stopped_) return;
+    on_read(std::move(read));
+    if (std::exchange(read_again_, false)) read_again();
 }
 
 void FileSource::on_read(Read read) {
     if (!read) {
         ++status_.failures;
         const auto& errors = read.error();
-        status_.last_error = errors.front().message;
+        set_last_error(status_, errors.front().message, shared_);
         for (std::size_t i = 0; i < std::min(errors.size(), most_logged); ++i)
             shared_.log.error(
                 "upstream {}: {}{}: {}", shared_.upstream, settings_.path,
@@ -80,7 +85,6 @@ void FileSource::on_read(Read read) {
                                  shared_.upstream, settings_.path);
     }
     ++status_.answers;
-    status_.last_error.clear();
     status_.last_success = wall_now();
     std::vector<Discovered> found;
     for (const auto& backend : *read) {
@@ -96,6 +100,7 @@ void FileSource::on_read(Read read) {
     if (!found.empty() || hosts_.empty() || set_.size() != 0)
         set_.on_answer(std::move(found), SteadyClock().now());
     status_.backends = list().size();
+    set_last_error(status_, "", shared_);
     if (started_ && list() != before)
         shared_.log.info("upstream {}: {}: {} backends", shared_.upstream, status_.what,
                          read->size());

@@ -35,6 +35,7 @@ private:
         std::expected<std::vector<config::FileBackend>, std::vector<config::BackendFileError>>;
 
     void read_again();
+    void on_read_again(Read read);
     void on_read(Read read);
     void follow_hosts(const std::vector<config::FileBackend>& backends);
     [[nodiscard]] Discovered backend_of(const config::FileBackend& from) const;
@@ -52,6 +53,9 @@ private:
     bool read_again_ = false;
     bool started_ = false;
     bool stopped_ = false;
+    // Owns nothing: it tells what has been read that this object is gone. The thread that reads may
+    // have a lot to do before, and this object does not wait for it.
+    std::shared_ptr<FileSource> self_{this, [](FileSource*) {}};
 };
 
 }  // namespace penstock::health

@@ -145,7 +145,7 @@ void NameSource::on_failure(const net::DnsError& error) {
     if (error.is_empty) return on_answer({}, Duration::zero());
     const TimePoint now = SteadyClock().now();
     ++status_.failures;
-    status_.last_error = error.text;
+    set_last_error(status_, error.text, shared_);
     settled_ = true;
     if (const auto left_out = failures_.admit(now))
         shared_.log.warn(
@@ -165,7 +165,7 @@ void NameSource::on_answer(std::vector<Discovered> found, Duration ttl) {
                          status_.what,
                          spec_.lookup.on_empty == config::OnEmpty::keep ? "the last ones are kept"
                                                                         : "the last ones drain");
-    status_.last_error = found.empty() ? "no address" : "";
+    std::string error = found.empty() ? "no address" : "";
     status_.last_success = wall_now();
     settled_ = true;
     retry_.reset();
@@ -173,6 +173,7 @@ void NameSource::on_answer(std::vector<Discovered> found, Duration ttl) {
     set_.on_answer(std::move(found), now);
     status_.ignored += set_.left_out();
     log_change(before);
+    set_last_error(status_, std::move(error), shared_);
     look_up_at_ = deadline_after(now, belief(ttl, spec_.lookup, random_.unit()));
     arm();
     shared_.on_change();

@@ -4,6 +4,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <boost/asio/io_context.hpp>
@@ -37,7 +38,16 @@ struct SourceShared {
     Logger& log;
     std::uint64_t seed;
     std::function<void()> on_change;  // a source's list may have changed, or it has settled
+    /// It has begun to fail, or its answers are good again.
+    std::function<void(const SourceStatus&)> on_turn;
 };
+
+/// How the last look ended: "" = well. Tells if that is another turn than before.
+inline void set_last_error(SourceStatus& status, std::string error, const SourceShared& shared) {
+    const bool turns = status.last_error.empty() != error.empty();
+    status.last_error = std::move(error);
+    if (turns && shared.on_turn) shared.on_turn(status);
+}
 
 /// Where backends come from. Control thread.
 class Source {

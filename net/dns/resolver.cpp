@@ -78,8 +78,9 @@ struct DnsResolver::State : std::enable_shared_from_this<State> {
 
     [[nodiscard]] int open();
     void close() noexcept;
-    /// A channel that knows the system's configuration of now, if nobody uses the old one.
-    [[nodiscard]] int ready();
+    /// One query more, by a channel that knows the system's configuration of now, if nobody else
+    /// uses the old one. Whatever it returns, Query::finish() has to follow.
+    [[nodiscard]] int begin_query();
     void on_state(int fd, bool readable, bool writable);
     void wait(int fd, const WatchedPtr& watched, bool for_reading);
     void process(int readable, int writable);
@@ -124,8 +125,9 @@ void DnsResolver::State::close() noexcept {
     sockets.clear();
 }
 
-int DnsResolver::State::ready() {
+int DnsResolver::State::begin_query() {
     if (stale && queries == 0) close();
+    ++queries;
     if (channel != nullptr) return ARES_SUCCESS;
     stale = false;
     const int status = open();
@@ -208,9 +210,8 @@ void DnsResolver::stop() {
 
 void DnsResolver::find_addresses(const std::string& name, Handler<DnsAddress> handler) {
     using Query = State::Query<DnsAddress>;
-    ++state_->queries;
     auto query = std::make_unique<Query>(Query{state_, std::move(handler)});
-    if (const int status = state_->ready(); status != ARES_SUCCESS)
+    if (const int status = state_->begin_query(); status != ARES_SUCCESS)
         return query->finish(std::unexpected(error_of(status)));
     ares_addrinfo_hints hints{};
     hints.ai_flags = ARES_AI_NOSORT;
@@ -236,9 +237,8 @@ void DnsResolver::find_addresses(const std::string& name, Handler<DnsAddress> ha
 
 void DnsResolver::find_services(const std::string& name, Handler<DnsService> handler) {
     using Query = State::Query<DnsService>;
-    ++state_->queries;
     auto query = std::make_unique<Query>(Query{state_, std::move(handler)});
-    if (const int status = state_->ready(); status != ARES_SUCCESS)
+    if (const int status = state_->begin_query(); status != ARES_SUCCESS)
         return query->finish(std::unexpected(error_of(status)));
     ares_search(
         state_->channel, name.c_str(), 1 /* IN */, dns_type_srv,

@@ -258,11 +258,12 @@ net::Task<balancer::Permit> take_turn(Session& session, TimePoint deadline) {
         permit = account.handshakes.try_acquire();
     }
     wake_up.set(session.worker().loop().ready());  // nothing was sent yet
-    // A call that came to one who has no use for it is the next one's.
-    if (permit && session.is_arriving()) co_return std::move(permit);
-    permit.release();
-    session.worker().call_handshake(account);
-    co_return balancer::Permit();
+    if (waiter.is_linked()) waiter.unlink();
+    if (!permit || !session.is_arriving()) permit.release();
+    // A call that came to one who has no use for it is the next one's; and of several that were
+    // due at once only the first may have found the mark.
+    if (!account.handshakes.full()) session.worker().call_handshake(account);
+    co_return std::move(permit);
 }
 
 CloseReason reason_of(net::tls::Failure failure) noexcept {
@@ -334,6 +335,7 @@ bool only_said_hello(net::Socket& socket) noexcept {
 // Each step may cost a signature: it waits until all others have had their turn.
 struct WithClient {
     static constexpr auto role = net::WaitRole::reader;
+    static constexpr bool looks_once_more = false;
     Session& session;
 
     [[nodiscard]] bool lives() const noexcept { return session.is_arriving(); }
@@ -360,6 +362,7 @@ net::Task<bool> shake_hands(Session& session, TimePoint started, TimePoint deadl
         case Handshaken::failed:
             note_name(session, stream);
             co_return fail_handshake(session, reason_of(stream.failure()), stream.error_text());
+        case Handshaken::late_here:
         case Handshaken::late: co_return fail_handshake(session, CloseReason::tls_timeout, {});
         case Handshaken::left:
             co_return fail_handshake(session, CloseReason::tls_failed, left_early);

@@ -112,6 +112,7 @@ net::Task<AttemptResult> expect_tls(Session& session, TimePoint deadline) {
 
 struct WithBackend {
     static constexpr auto role = net::WaitRole::writer;
+    static constexpr bool looks_once_more = true;
     Session& session;
 
     [[nodiscard]] bool lives() const noexcept { return session.is_connecting(); }
@@ -142,6 +143,7 @@ net::Task<AttemptResult> secure(Session& session,
             session.front().facts->problem = stream->error_text();
             co_return failed_handshake(*stream, socket);
         case Handshaken::late: co_return attempt_result(ETIMEDOUT);
+        case Handshaken::late_here: co_return AttemptResult{AttemptError::timeout, ETIMEDOUT, true};
         case Handshaken::left:
         case Handshaken::gone: break;
     }
@@ -149,8 +151,6 @@ net::Task<AttemptResult> secure(Session& session,
 }
 
 }  // namespace
-
-AttemptResult attempt_result(int error) noexcept { return {classify_connect_error(error), error}; }
 
 bool needs_introduction(Session& session) noexcept {
     const UpstreamContext& upstream = session.upstream();

@@ -3,21 +3,13 @@
 #include <cstdint>
 #include <string>
 
-#include "base/attempt_error.hpp"
 #include "base/clock.hpp"
 #include "net/task.hpp"
+#include "proxy/attempt.hpp"
 
 namespace penstock::proxy {
 
 class Session;
-
-/// How one attempt to reach a backend ended.
-struct AttemptResult {
-    AttemptError error = AttemptError::none;
-    int number = 0;  // the errno, 0 = none
-    [[nodiscard]] bool ok() const noexcept { return error == AttemptError::none; }
-};
-[[nodiscard]] AttemptResult attempt_result(int error) noexcept;
 
 /// The upstream wants more on a fresh connection than the client's bytes.
 [[nodiscard]] bool needs_introduction(Session& session) noexcept;

@@ -130,6 +130,30 @@ std::optional<std::uint32_t> Gate::connections_of(const CompactEndpoint& peer) {
     return sources_->connections(source_of(peer, settings_.source_prefix));
 }
 
+std::optional<std::uint64_t> Gate::rate_used(TimePoint now) const noexcept {
+    if (!rate_) return std::nullopt;
+    return rate_->used(now);
+}
+
+std::optional<std::uint64_t> Gate::rate_used_by(const CompactEndpoint& peer, TimePoint now) {
+    if (!source_limits_.rate || !has_source(peer)) return std::nullopt;
+    return sources_->tokens_used(source_of(peer, settings_.source_prefix), now);
+}
+
+CloseReason Gate::verdict(const CompactEndpoint* peer, const AccessPolicy* access, TimePoint now,
+                          const balancer::SlotLimiter& process) {
+    if (peer != nullptr) {
+        const Arrival arrival{*peer, access, now};
+        Admission out;
+        if (!denied(arrival, out) && has_source(*peer))
+            enter_source(arrival, out, [] { return false; });
+        if (out.refused != CloseReason::none) return out.refused;
+    }
+    if (!has_token(now)) return CloseReason::rate_listener;
+    if (connections_.full()) return CloseReason::limit_listener;
+    return process.full() ? CloseReason::limit_process : CloseReason::none;
+}
+
 bool Gate::has_token(TimePoint now) const noexcept {
     return !rate_ || settings_.dry_run.accept_rate || rate_->has_token(now);
 }

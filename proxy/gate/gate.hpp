@@ -73,6 +73,15 @@ public:
     [[nodiscard]] balancer::SlotLimiter& connections() noexcept { return connections_; }
     /// Connections of that client's source now; nothing where no limit per source touches it.
     [[nodiscard]] std::optional<std::uint32_t> connections_of(const CompactEndpoint& peer);
+    /// Tokens of accept_rate that are spent now; nothing without one.
+    [[nodiscard]] std::optional<std::uint64_t> rate_used(TimePoint now) const noexcept;
+    /// The same of that client's source and accept_rate_per_source.
+    [[nodiscard]] std::optional<std::uint64_t> rate_used_by(const CompactEndpoint& peer,
+                                                            TimePoint now);
+    /// What admit() would say now; nothing is taken, and dry runs are left out. `peer` null:
+    /// whoever comes from a source that no list and no limit touches.
+    [[nodiscard]] CloseReason verdict(const CompactEndpoint* peer, const AccessPolicy* access,
+                                      TimePoint now, const balancer::SlotLimiter& process);
     /// Both keep the accounts of sources in one place, or neither has any.
     [[nodiscard]] bool shares_sources(const Gate& other) const noexcept {
         return sources_ == other.sources_;

@@ -47,6 +47,7 @@ net::Task<AttemptResult> WarmConnection::reach(WarmConnection& self, const Endpo
 
 struct WarmConnection::InHandshake {
     static constexpr auto role = net::WaitRole::writer;
+    static constexpr bool looks_once_more = true;
     WarmConnection& self;
 
     [[nodiscard]] bool lives() const noexcept { return self.state_ == State::opening; }
@@ -67,6 +68,7 @@ net::Task<AttemptResult> WarmConnection::secure(WarmConnection& self, TimePoint 
         case Handshaken::done: co_return AttemptResult{};
         case Handshaken::failed: co_return AttemptResult{AttemptError::tls, EPROTO};
         case Handshaken::late: co_return attempt_result(ETIMEDOUT);
+        case Handshaken::late_here: co_return AttemptResult{AttemptError::timeout, ETIMEDOUT, true};
         case Handshaken::left:
         case Handshaken::gone: break;
     }

@@ -13,7 +13,7 @@
 #include "net/socket.hpp"
 #include "net/task.hpp"
 #include "net/tls/stream.hpp"
-#include "proxy/front/introduction.hpp"
+#include "proxy/attempt.hpp"
 #include "proxy/source_addresses.hpp"
 
 namespace penstock::proxy {

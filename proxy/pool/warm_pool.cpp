@@ -126,7 +126,9 @@ void WarmPool::on_opened(WarmConnection& connection, const AttemptResult& result
     if (!result.ok()) {
         upstream_.cells.warm_failed.add();
         cells(backend).failed_by(result.error).add();
-        if (const auto failure = failure_of(result.error))
+        const auto failure =
+            failure_of(result.error, upstream_.settings().circuit_breaker.early_reset_counts);
+        if (failure && !result.is_ours)
             worker_.report_backend_failure(upstream_, upstream_.set()->backend(backend),
                                            connection.pass(), *failure);
         drop(connection);

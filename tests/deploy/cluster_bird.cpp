@@ -410,7 +410,8 @@ TEST_F(Anycast, NodeOfKubernetesAsksWithCurl) {
     wait_hops({first, second});
     penstock(0, "drain");
     wait_hops({second});
-    EXPECT_TRUE(balancers_[0].announce->said().contains("503")) << said(0);
+    EXPECT_TRUE(wait_for([&] { return balancers_[0].announce->said().contains("503"); }))
+        << said(0);
 }
 
 TEST_F(Anycast, WithoutBackendsOrPenstockNothingIsAnnounced) {

@@ -201,8 +201,7 @@ TEST_F(ExampleRedis, clients_follow_when_the_primary_is_lost) {
     ASSERT_TRUE(wait_for([&] { return upstream().at("connections").at("active") == 0; }));
     const std::string explained = by("admin", "penstock explain primary");
     for (const char* row : {"   redis-1  10.0.0.1:6379       0       1      -  excluded: role (it "
-                            "is of no known role, "
-                            "the listener asks for primary)\n",
+                            "says that it is primary; redis-3's newer claim is believed)\n",
                             ">  redis-3  10.0.0.3:6379       0       1    1.0  chosen\n"}) {
         example.expect_told(row);
         EXPECT_NE(explained.find(row), std::string::npos) << explained;

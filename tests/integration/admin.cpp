@@ -133,6 +133,75 @@ TEST(Admin, explain_names_the_reason_of_each_exclusion) {
     EXPECT_EQ(admin.get("/api/v1/explain?listener=none").status, 404);
 }
 
+json::value explained(const ProxyProcess& proxy, const std::string& more = "") {
+    return get_json(proxy.admin(), "/api/v1/explain?listener=in" + more);
+}
+
+TEST(Admin, explain_tells_who_takes_turns_from_nobody) {
+    EchoServer a;
+    EchoServer b;
+    ProxyProcess proxy(one_service({a.text(), b.text()}));  // round_robin
+    const auto found = explained(proxy);
+    EXPECT_EQ(found.at("outcome"), "served");
+    EXPECT_TRUE(found.at("chosen").is_null());
+    const auto shown = run_penstock(
+        {"explain", "in", "--admin", "unix:" + (proxy.directory() / "admin.sock").string()});
+    EXPECT_NE(shown.output.find("they take turns, by weight"), std::string::npos) << shown.output;
+    EXPECT_EQ(shown.output.find("no backend"), std::string::npos) << shown.output;
+}
+
+TEST(Admin, explain_says_what_becomes_of_a_client_that_gets_no_backend) {
+    EchoServer echo;
+    ProxyProcess proxy(one_service({echo.text()}, "",
+                                   "backend_defaults = { max_connections = 1 }\n"
+                                   "queue = { timeout = \"2s\" }\nno_backend = \"hold\"\n"
+                                   "hold = { timeout = \"3s\" }"));
+    const auto client = established(proxy.address());
+    ASSERT_TRUE(client);
+    const auto full = explained(proxy);
+    EXPECT_EQ(full.at("outcome"), "queued") << text(full);
+    EXPECT_EQ(full.at("note"), "no available backend has room: the client queues, at most 2s");
+    const AdminClient admin = proxy.admin();
+    EXPECT_EQ(admin.post("/api/v1/upstreams/in/backends/b0", R"({"state":"drain"})").status, 200);
+    const auto away = explained(proxy);
+    EXPECT_EQ(away.at("outcome"), "held") << text(away);
+    EXPECT_EQ(away.at("note"), "no backend is available: the client is held, at most 3s");
+    EXPECT_EQ(admin.post("/api/v1/upstreams/in/pause").status, 200);
+    EXPECT_EQ(explained(proxy).at("note"),
+              "the upstream is paused: the client is held, at most 3s");
+}
+
+TEST(Admin, explain_foretells_the_refusal_of_a_source) {
+    EchoServer echo;
+    ProxyProcess proxy(one_service({echo.text()}, "", "",
+                                   "max_connections_per_source = 1\n"
+                                   "accept_rate_per_source = \"2/h\"\naccept_rate = \"9/h\""));
+    {
+        const auto client = established(proxy.address());
+        ASSERT_TRUE(client);
+        const auto found = explained(proxy, "&source=127.0.0.1");
+        EXPECT_EQ(found.at("outcome"), "refused") << text(found);
+        EXPECT_EQ(found.at("note"), "refused now: limit_source");
+        EXPECT_TRUE(found.at("chosen").is_null());
+        EXPECT_EQ(explained(proxy, "&source=127.0.0.2").at("outcome"), "served");
+    }
+    ASSERT_TRUE(
+        wait_for([&] { return explained(proxy, "&source=127.0.0.1").at("outcome") == "served"; }));
+    ASSERT_TRUE(echo_once(proxy.address()));
+    json::value found;
+    EXPECT_TRUE(wait_for([&] {
+        found = explained(proxy, "&source=127.0.0.1");
+        return found.at("note") == "refused now: rate_source";
+    })) << text(found);
+    std::map<std::string, std::string> rates;
+    for (const auto& limit : found.at("limits").as_array())
+        if (limit.as_object().contains("rate"))
+            rates[limit.at("name").as_string().c_str()] = text(limit);
+    EXPECT_EQ(rates["accept_rate_per_source"],
+              R"({"name":"accept_rate_per_source","used":2,"limit":2,"rate":"2/h"})");
+    EXPECT_EQ(rates["accept_rate"], R"({"name":"accept_rate","used":2,"limit":9,"rate":"9/h"})");
+}
+
 TEST(Admin, the_stream_tells_status_and_events_as_they_come) {
     EchoServer echo;
     ProxyProcess proxy(one_service({echo.text()}));

@@ -269,7 +269,14 @@ TEST(Admin, a_drained_process_says_so_and_goes_on_accepting) {
     EXPECT_EQ(admin.get("/readyz").status, 200);
     EXPECT_EQ(admin.post("/api/v1/drain", R"({"listener":"in"})").status, 200);
     EXPECT_EQ(admin.get("/readyz?listener=in").status, 503);
+    EXPECT_EQ(metrics_of(proxy).value("penstock_draining"), 1) << "/readyz says no";
+    const auto refusal = admin.post("/api/v1/undrain");
+    EXPECT_EQ(refusal.status, 409);
+    EXPECT_NE(refusal.body.find("these listeners are: in;"), std::string::npos) << refusal.body;
     EXPECT_EQ(admin.post("/api/v1/undrain", R"({"listener":"in"})").status, 200);
+    EXPECT_EQ(metrics_of(proxy).value("penstock_draining"), 0);
+    EXPECT_EQ(admin.post("/api/v1/undrain", R"({"listener":"in"})").status, 409);
+    EXPECT_EQ(admin.post("/api/v1/undrain").status, 409) << "nothing is draining";
     EXPECT_EQ(admin.post("/api/v1/drain").status, 200);
     EXPECT_EQ(admin.get("/readyz").status, 503);
     EXPECT_EQ(metrics_of(proxy).value("penstock_draining"), 1);
@@ -293,6 +300,20 @@ TEST(Admin, ready_upstreams_decide_whether_the_process_is_ready) {
     EXPECT_TRUE(wait_for([&] { return admin.get("/readyz").status == 503; }));
     backend.start_listening();
     EXPECT_TRUE(wait_for([&] { return admin.get("/readyz").status == 200; }));
+}
+
+TEST(Admin, a_proxy_whose_backends_are_merely_full_is_ready) {
+    EchoServer echo;
+    ConfigText config =
+        one_service({echo.text()}, "", "backend_defaults = { max_connections = 1 }");
+    config.admin = "[admin]\nready_upstreams = [\"in\"]";
+    ProxyProcess proxy(config);
+    const auto clients = clients_of(proxy, 1);
+    const AdminClient admin = proxy.admin();
+    const auto upstream = get_json(admin, "/api/v1/upstreams/in");
+    EXPECT_EQ(upstream.at("backends").at(0).at("excluded_by"), "full") << text(upstream);
+    const auto ready = admin.get("/readyz");
+    EXPECT_EQ(ready.status, 200) << ready.body;
 }
 
 }  // namespace

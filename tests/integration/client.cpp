@@ -200,6 +200,15 @@ TEST_F(Client, wrong_usage_is_status_2_and_asks_nobody) {
     EXPECT_TRUE(server_.seen().empty());
 }
 
+TEST_F(Client, a_word_that_is_no_command_is_named) {
+    const auto near = run_penstock({"statsu"});
+    EXPECT_EQ(near.exit_status, 2);
+    EXPECT_EQ(near.errors, "penstock: unknown command 'statsu'; did you mean 'status'?\n");
+    EXPECT_EQ(run_penstock({"help"}).errors,
+              "penstock: unknown command 'help'; `penstock --help` lists them\n");
+    EXPECT_EQ(run_penstock({}).exit_status, 2);
+}
+
 struct Change {
     std::vector<std::string> words;
     std::string request;
@@ -263,6 +272,17 @@ TEST_F(Client, events_follow_the_stream_until_the_proxy_ends_it) {
               "2026-11-28 12:01:07 app/b circuit closed -> open: 5 x refused\n"
               "2026-11-28 12:01:09 app override drain (by uid 1000)\n");
     EXPECT_TRUE(child.errors().contains("has ended the stream")) << child.errors();
+}
+
+TEST_F(Client, events_may_be_followed_from_a_number_on) {
+    server_.answer("GET /api/v1/events?since=16", R"([{"seq":17,"kind":"panic"}])");
+    ChildProcess child(command_line({"events", "-f", "--since", "16"}));
+    ASSERT_TRUE(server_.wait_for_streams(1));
+    server_.push("event", R"({"seq":18,"kind":"limit"})");
+    ASSERT_TRUE(wait_for([&] { return child.output().contains("limit"); })) << child.errors();
+    EXPECT_TRUE(child.output().contains("panic")) << child.output();
+    server_.end_streams();
+    EXPECT_TRUE(child.wait_exit());
 }
 
 TEST_F(Client, a_stream_that_breaks_off_is_a_failure) {

@@ -127,6 +127,18 @@ TEST_F(ClientConfiguration, mistakes_are_shown_as_check_shows_them_with_status_2
     }
 }
 
+TEST_F(ClientConfiguration, what_only_the_sandbox_forbids_is_status_1) {
+    const std::string refusal =
+        R"({"error":"the configuration is good, but","beyond_sandbox":true,"errors":[)"
+        R"({"file":"/p.toml","line":0,"column":0,"message":"the sandbox does not let it"}]})";
+    for (const char* command : {"plan", "reload"}) {
+        server_.answer(std::string("POST /api/v1/") + command, refusal, 409);
+        const auto result = run({command});
+        EXPECT_EQ(result.exit_status, 1) << command;
+        EXPECT_TRUE(result.errors.contains("the sandbox does not let it")) << result.errors;
+    }
+}
+
 TEST_F(ClientConfiguration, files_of_another_machine_are_not_quoted) {
     const auto file = directory_.write("new.toml", "[process]\nwrokers = 1\n");
     ApiServer tcp;

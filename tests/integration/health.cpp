@@ -312,6 +312,21 @@ removal_delay = "0s")");
     names.set([](const std::string&, std::uint16_t, bool) { return DnsServer::Reply{.rcode = 2}; });
     ASSERT_TRUE(proxy.says("stay as they are"));
     EXPECT_TRUE(echo_once(proxy.address()));
+    // Operators see it wherever they look.
+    const auto told = [&proxy](const std::string& to) {
+        const std::string events = proxy.admin().get("/api/v1/events").body;
+        return events.contains("\"to\":\"" + to + "\",\"detail\":\"srv service.test");
+    };
+    EXPECT_TRUE(wait_for([&] { return told("failed"); }))
+        << proxy.admin().get("/api/v1/events").body;
+    const std::string socket = "unix:" + (proxy.directory() / "admin.sock").string();
+    const auto status = run_penstock({"status", "--admin", socket});
+    EXPECT_NE(status.output.find("upstream in: srv service.test: "), std::string::npos)
+        << status.output;
+    const auto explained = run_penstock({"explain", "in", "--admin", socket});
+    EXPECT_NE(explained.output.find("\nsrv service.test: "), std::string::npos) << explained.output;
+    names.set(at(b));
+    EXPECT_TRUE(wait_for([&] { return told("ok"); }));
 }
 
 // Its share of new connections grows as planned: from a tenth to all of its weight in the window.

@@ -10,6 +10,7 @@
 #include <fstream>
 
 #include "tests/integration/change_scenario.hpp"
+#include "tests/support/held_thread.hpp"
 
 namespace penstock::test {
 namespace {
@@ -184,6 +185,67 @@ INSTANTIATE_TEST_SUITE_P(
                         std::ofstream(file) << toml << std::string(100, '\0');
                     }}),
     [](const auto& row) { return row.param.name; });
+
+// --- who asks during a reload
+// ---------------------------------------------------------------------
+
+/// Whether the control thread has nothing to do just now.
+bool is_at_rest(const ProxyProcess& proxy) {
+    const std::string id = std::to_string(proxy.pid());
+    const std::string stat = read_file("/proc/" + id + "/task/" + id + "/stat");
+    const auto at = stat.rfind(") ");  // behind the name
+    return at != std::string::npos && stat[at + 2] == 'S';
+}
+
+/// Asks, and does not wait for the answer; returns when the request has been read and acted on.
+Socket ask(const ProxyProcess& proxy, const std::string& target) {
+    auto socket =
+        Socket::connect(Address::parse("unix:" + (proxy.directory() / "admin.sock").string()));
+    EXPECT_TRUE(socket);
+    socket->send("POST " + target + " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n" +
+                 "Connection: close\r\n\r\n");
+    EXPECT_NE(proxy.admin().get("/readyz").status, 0);
+    EXPECT_TRUE(wait_for([&] { return is_at_rest(proxy); })) << target;
+    return *std::move(socket);
+}
+
+TEST(FaultsC, C5_those_who_wait_for_a_reload_to_end_cost_nothing) {
+    EchoServer echo;
+    const FullBacklog mute;  // its check takes as long as it may
+    const std::string checked =
+        R"(health_check = { type = "tcp", interval = "5m", timeout = "5m" })";
+    ConfigText config = one_service({echo.text()}, "", checked);
+    ProxyProcess proxy(config, {.check_counters = false});  // of a listener that never was
+    config.services.push_back({.name = "fresh",
+                               .bind = own_address(7013),
+                               .backends = {mute.text()},
+                               .upstream = checked});
+    proxy.rewrite(config);
+    const Socket first = ask(proxy, "/api/v1/reload");
+    ASSERT_TRUE(
+        wait_for([&] { return Socket::connect(Address::parse(own_address(7013))).has_value(); }));
+    const Socket second = ask(proxy, "/api/v1/reload");
+    const Socket third = ask(proxy, "/api/v1/reload");
+    proxy.stop();
+}
+
+TEST(FaultsC, C5_an_upstream_that_has_moved_while_its_sessions_were_counted) {
+    EchoServer a;
+    EchoServer b;
+    ConfigText config = one_service({a.text()});
+    config.process = "workers = 2";
+    config.services.push_back({.name = "last", .backends = {a.text(), b.text()}});
+    ProxyProcess proxy(config);
+    ConfigText next = config;
+    next.services.erase(next.services.begin());
+    proxy.rewrite(next);
+    HeldWorker worker(proxy.pid());  // its sessions are waited for, for a while
+    Socket asked = ask(proxy, "/api/v1/upstreams/last/rebalance");
+    EXPECT_EQ(reload_now(proxy).status, 200);
+    EXPECT_EQ(asked.receive_text(15), "HTTP/1.1 200 OK");
+    worker.release();
+    EXPECT_TRUE(echo_once(proxy.address("last")));
+}
 
 // --- signals around a reload --------------------------------------------------------------------
 

@@ -10,6 +10,49 @@
 namespace penstock::test {
 namespace {
 
+struct Key {
+    const char* name;
+    std::vector<const char*> values;
+};
+
+const std::vector<Key> listener_keys{
+    {"max_connections_per_source", {"7", "90"}},
+    {"accept_rate_per_source", {"\"100/s burst 200\"", "\"500/s\""}},
+    {"source_prefix", {"{ ipv4 = 24, ipv6 = 56 }"}},
+    {"limit_exempt", {"[\"127.0.0.0/8\"]"}},
+    {"backlog", {"64", "512"}},
+    {"dry_run", {"[\"accept_rate_per_source\"]"}},
+    {"download_rate", {"\"10MiB/s\"", "\"1GiB/s\""}},
+    {"upload_rate", {"\"10MiB/s\""}},
+    {"peer_timeout", {"\"20s\"", "\"never\""}},
+    {"keepalive", {"{ idle = \"30s\", probes = 3 }", "{ interval = \"5s\" }"}},
+    {"client_hello_max", {"\"32KiB\""}},
+    {"allow", {"[\"127.0.0.0/8\"]"}},
+    {"route", {"[{ source = [\"192.0.2.0/24\"], upstream = \"s0\" }]"}},
+};
+const std::vector<Key> timeout_keys{
+    {"half_closed", {"\"10s\"", "\"2m\""}},
+    {"lifetime_jitter", {"0.25"}},
+    {"client_hello", {"\"2s\""}},
+    {"proxy_header", {"\"1s\""}},
+    {"tls_handshake", {"\"3s\"", "\"20s\""}},
+};
+const std::vector<Key> upstream_keys{
+    {"hash_key", {"\"source_ip_port\""}},
+    {"bounded_load", {"1.5", "2"}},
+    {"retry_backoff", {"{ base = \"10ms\" }", "{ base = \"50ms\", max = \"1s\" }"}},
+    {"retry_budget", {"0.5"}},
+    {"max_connecting_per_backend", {"9"}},
+    {"spill_when_full", {"true"}},
+    {"tier_join_below", {"0.5"}},
+    {"hold", {"{ timeout = \"3s\", max_length = 5 }"}},
+    {"pool", {"{ min_idle = 1 }", "{ min_idle = 1, max_idle = 2, max_age = \"20s\" }"}},
+    {"rebalance", {"{ on = [\"added\"], over = \"5m\" }"}},
+    {"drain", {"{ wait = \"1m\", close_over = \"10s\" }"}},
+    {"send_proxy_protocol", {"\"v1\"", "\"v2\""}},
+    {"source_address", {"[\"127.0.0.1\"]"}},
+};
+
 /// Configurations by chance, all of them valid; the backends are those given.
 class Chance {
 public:
@@ -36,6 +79,16 @@ private:
         return std::string(key) + " = " + value + "\n";
     }
 
+    std::string some_of(const std::vector<Key>& keys) {
+        std::string lines;
+        for (const auto& [name, values] : keys)
+            if (one_in(4))
+                lines += word(
+                    name,
+                    values[static_cast<std::size_t>(up_to(static_cast<int>(values.size()) - 1))]);
+        return lines;
+    }
+
     Service service(int index, const std::vector<int>& hosts) {
         static constexpr std::array balances{
             "round_robin", "least_connections", "p2c",  "random", "least_latency",
@@ -54,6 +107,9 @@ private:
         if (one_in(3))
             service.timeouts += word("idle", "\"" + std::to_string(5 + up_to(9)) + "m\"");
         if (one_in(3)) service.timeouts += word("lifetime", "\"2h\"");
+        service.listener += some_of(listener_keys);
+        service.timeouts += some_of(timeout_keys);
+        service.upstream += some_of(upstream_keys);
         if (one_in(2)) service.upstream += word("attempts", std::to_string(1 + up_to(4)));
         if (one_in(3)) service.upstream += word("connect_timeout", "\"2s\"");
         if (one_in(3)) service.upstream += word("panic_threshold", "0.25");
@@ -159,7 +215,7 @@ TEST_P(ReloadProperty, C10_a_reload_is_as_good_as_a_fresh_start) {
     Chance chance(GetParam(), backends);
     ConfigText config = chance.next();
     ProxyProcess reloaded(config);
-    for (int i = 0; i < sized(8, 2); ++i) {
+    for (int i = 0; i < sized(12, 2); ++i) {
         const ConfigText next = chance.next();
         SCOPED_TRACE("from\n" + config.toml() + "\nto\n" + next.toml());
         reloaded.rewrite(next);

@@ -142,6 +142,27 @@ TEST(ReloadKeeps, counters) {
     open.reset();
 }
 
+TEST(ReloadKeeps, what_is_remembered_of_connections_that_have_ended) {
+    EchoServer echo;
+    ConfigText config = one_service({echo.text()});
+    config.services[0].name = "an-upstream-whose-name-needs-memory-of-its-own";
+    ProxyProcess proxy(config);
+    const Address address = proxy.address(config.services[0].name);
+    for (int i = 0; i < 3; ++i) EXPECT_TRUE(echo_once(address));
+    const auto closes = [&] { return get_json(proxy.admin(), "/api/v1/closes"); };
+    ASSERT_TRUE(wait_for([&] { return closes().as_array().size() == 3; }));
+    const auto before = json::serialize(closes());
+    for (const char* timeout : {"3s", "4s", "5s"}) {
+        config.services[0].upstream = "connect_timeout = \"" + std::string(timeout) + "\"\n";
+        ASSERT_EQ((proxy.rewrite(config), reload_now(proxy)).status, 200);
+    }
+    EXPECT_EQ(json::serialize(closes()), before);
+    EXPECT_EQ(get_json(proxy.admin(), "/api/v1/closes?upstream=" + config.services[0].name)
+                  .as_array()
+                  .size(),
+              3U);
+}
+
 TEST(ReloadKeeps, warm_connections) {
     CountingBackend backend;
     const std::string pool = "pool = { min_idle = 3, max_age = \"10m\" }\n";

@@ -364,6 +364,9 @@ TEST(Sandbox, H3_a_runtime_directory_that_has_not_been_made_needs_a_restart) {
     config.admin = std::string(door) + door_in_runtime;
     EXPECT_FALSE(proxy.change_to(config));
     EXPECT_TRUE(proxy.says("does not let it make a socket in " + runtime + ",")) << proxy.errors();
+    const auto reload =
+        run_penstock({"reload", "--admin", "unix:" + (proxy.directory() / "admin.sock").string()});
+    EXPECT_EQ(reload.exit_status, 1) << "the file itself is good: " << reload.errors;
     ASSERT_TRUE(proxy.upgrade());
     EXPECT_TRUE(fs::exists(runtime + "/second.sock")) << proxy.errors();
 }

@@ -1,7 +1,11 @@
 // TLS that ends at the proxy: handshakes that stall, break, or come in floods.
 #include <gtest/gtest.h>
 
+#include <array>
+#include <map>
+
 #include <openssl/ssl.h>
+#include <poll.h>
 
 #include "tests/integration/close_case.hpp"
 #include "tests/integration/tls_scenario.hpp"
@@ -201,6 +205,96 @@ TEST_F(TlsHandshakes, T6_no_more_handshakes_at_a_time_than_allowed) {
     EXPECT_TRUE(third.handshake()) << third.error();
     beside.join();
     EXPECT_TRUE(third.ping() && fourth.ping());
+}
+
+/// Clients of a proxy with two workers that have not said hello yet: as many of each worker.
+struct TwoRooms {
+    TwoRooms(const ProxyProcess& proxy, std::size_t of_each, const TlsClientOptions& options) {
+        const std::size_t count = 16 * of_each;  // where they come to is the kernel's choice
+        std::vector<Client> all;
+        for (std::size_t i = 0; i < count; ++i) {
+            Client& client = all.emplace_back(Client{TlsClient(options), ""});
+            client.hello = client.tls.begin();
+            EXPECT_TRUE(client.tls.connect(proxy.address()));
+        }
+        const auto sessions = [&] {
+            return get_json(proxy.admin(), "/api/v1/sessions").as_array();
+        };
+        EXPECT_TRUE(wait_for([&] { return sessions().size() == count; }));
+        std::map<std::string, std::size_t> workers;
+        for (const auto& session : sessions())
+            workers[std::string(session.at("client").as_string())] =
+                static_cast<std::size_t>(session.at("worker").as_int64());
+        for (Client& client : all) {
+            auto& room = of.at(workers.at(client.tls.socket().local().text()));
+            if (room.size() < of_each) room.push_back(std::move(client));
+        }
+    }
+    struct Client {
+        TlsClient tls;
+        std::string hello;
+        [[nodiscard]] bool greet() { return tls.socket().send(hello); }
+        /// The server's flight has come.
+        [[nodiscard]] bool is_served(milliseconds limit = patience) {
+            return wait_ready(tls.socket().fd(), POLLIN, Clock::now() + limit);
+        }
+        void leave() {
+            tls.socket().reset();
+            has_left = true;
+        }
+        bool has_left = false;
+    };
+    std::array<std::vector<Client>, 2> of;
+};
+
+// A worker that frees several places at once calls another worker once.
+TEST_F(TlsHandshakes, T6_all_places_that_become_free_are_taken) {
+    constexpr std::size_t places = 4;
+    ConfigText config = terminating("max_handshakes = 4", "tls_handshake = \"5m\"");
+    config.process = "workers = 2";
+    ProxyProcess proxy(config);
+    TwoRooms clients(proxy, places, asks());
+    auto& [holders, waiters] = clients.of;
+    ASSERT_EQ(holders.size(), places);
+    ASSERT_EQ(waiters.size(), places);
+    for (auto& holder : holders) ASSERT_TRUE(holder.greet() && holder.is_served());
+    for (auto& waiter : waiters) ASSERT_TRUE(waiter.greet());
+    EXPECT_FALSE(waiters.back().is_served(300ms));
+    proxy.signal(SIGSTOP);
+    for (auto& holder : holders) holder.leave();
+    proxy.signal(SIGCONT);
+    for (auto& waiter : waiters) EXPECT_TRUE(waiter.is_served());
+}
+
+TEST_F(TlsHandshakes, T6_no_worker_keeps_its_places_for_its_own_clients) {
+    ConfigText config = terminating("max_handshakes = 1", "tls_handshake = \"5m\"");
+    config.process = "workers = 2";
+    ProxyProcess proxy(config);
+    TwoRooms clients(proxy, 4, asks());
+    auto& [here, there] = clients.of;
+    ASSERT_EQ(here.size(), 4U);
+    ASSERT_EQ(there.size(), 4U);
+    ASSERT_TRUE(here[0].greet() && here[0].is_served());
+    for (std::size_t i = 1; i < 4; ++i) ASSERT_TRUE(here[i].greet());
+    for (auto& client : there) ASSERT_TRUE(client.greet());
+    EXPECT_FALSE(there.back().is_served(300ms));
+    here[0].leave();
+    // One after the other is served, and leaves: after three of them both sides have had one.
+    std::array<int, 2> served{};
+    for (int turn = 0; turn < 3; ++turn) {
+        const auto next = [&]() -> std::pair<std::size_t, TwoRooms::Client*> {
+            for (std::size_t worker = 0; worker < 2; ++worker)
+                for (auto& client : clients.of[worker])
+                    if (!client.has_left && client.is_served(0ms)) return {worker, &client};
+            return {0, nullptr};
+        };
+        ASSERT_TRUE(wait_for([&] { return next().second != nullptr; }));
+        const auto [worker, client] = next();
+        ++served[worker];
+        client->leave();
+    }
+    EXPECT_GT(served[0], 0);
+    EXPECT_GT(served[1], 0);
 }
 
 }  // namespace

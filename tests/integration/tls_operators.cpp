@@ -27,6 +27,25 @@ struct TlsOperators : TlsScene {
     }
 };
 
+TEST_F(TlsOperators, a_command_that_meets_tls_says_that_it_speaks_none) {
+    ConfigText config = one_service({echo.text()});
+    config.admin =
+        "[[admin.listener]]\nbind = \"unix:@DIR@/admin.sock\"\n[[admin.listener]]\n"
+        "bind = \"127.0.0.1:0\"\naccess = \"read\"\ntls = { cert = " +
+        in_quotes(a.cert_file) + ", key = " + in_quotes(a.key_file) + " }\n";
+    ProxyProcess proxy(config);
+    const std::string address = "127.0.0.1:" + tcp_admin_port(proxy);
+    const std::vector<std::vector<std::string>> commands{{"status"}, {"events", "-f"}};
+    for (auto words : commands) {
+        words.insert(words.end(), {"--admin", address});
+        const auto told = run_penstock(words);
+        EXPECT_EQ(told.exit_status, 1) << words.front();
+        EXPECT_NE(told.errors.find("If that port speaks TLS: the commands do not."),
+                  std::string::npos)
+            << told.errors;
+    }
+}
+
 TEST_F(TlsOperators, explain_goes_the_way_of_a_connection) {
     ProxyProcess proxy(routed());
     struct Case {

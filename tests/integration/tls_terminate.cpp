@@ -156,6 +156,30 @@ TEST_F(TlsTerminate, T18_without_alpn_in_the_file_any_offer_is_fine) {
     EXPECT_TRUE(client.close_cleanly());
 }
 
+// Its close_notify is no data that it waits with.
+TEST_F(TlsTerminate, T8_a_client_that_leaves_the_queue_properly_is_gone) {
+    ConfigText config = terminating();
+    config.services[0].backends = {"address = \"" + echo.text() + "\"\nmax_connections = 1"};
+    config.services[0].upstream = "queue = { max_length = 2, timeout = \"5m\" }\n";
+    ProxyProcess proxy(config);
+    TlsClient first = connected(proxy, asks());
+    TlsClient second(asks());
+    TlsClient third(asks());
+    for (TlsClient* waiting : {&second, &third}) ASSERT_TRUE(waiting->open(proxy.address()));
+    const auto waiting = [&] { return metrics_of(proxy).sum("penstock_upstream_queue_length"); };
+    ASSERT_TRUE(wait_for([&] { return waiting() == 2; }));
+    // One has said nothing, the other something that it wants an answer to: it has only half
+    // closed.
+    ASSERT_TRUE(third.send("ping"));
+    for (TlsClient* leaving : {&third, &second}) {
+        leaving->notify();
+        leaving->socket().finish();
+    }
+    EXPECT_EQ(expect_lines(proxy, 1).at(0).reason, "client_gone");
+    EXPECT_TRUE(first.close_cleanly());
+    EXPECT_EQ(third.receive_text(4), "ping") << third.error();
+}
+
 TEST_F(TlsTerminate, L5_names_from_the_wire_cannot_break_the_log) {
     ProxyProcess proxy(terminating(R"(alpn = ["h2"])"));
     const std::vector<std::string> names{"a\nb", "\x1b[31mred", "q\"uote", "\xff\xfe"};

@@ -83,10 +83,13 @@ TEST(Upgrade, a_new_process_serves_and_the_old_one_goes_on_with_its_sessions) {
 TEST(Upgrade, without_sessions_the_old_process_ends_at_once) {
     EchoServer echo;
     ProxyProcess proxy(upgradable({echo.text()}));
+    EXPECT_TRUE(status_of(proxy).at("took_over_from").is_null());
     for (int i = 1; i <= 3; ++i) {
+        const pid_t before = proxy.pid();
         ASSERT_TRUE(upgrade_now(proxy));
         EXPECT_TRUE(wait_for([&] { return proxy.old_running() == 0; }, promptly)) << i;
         EXPECT_TRUE(echo_once(proxy.address()));
+        EXPECT_EQ(number(status_of(proxy).at("took_over_from")), before) << "no restart";
     }
 }
 
@@ -168,6 +171,29 @@ TEST(FaultsU, U1_upgrades_under_load_lose_nothing) {
               static_cast<double>(traffic.opened()));
     EXPECT_EQ(page.sum("penstock_sessions_closed_total"), static_cast<double>(traffic.opened()));
     EXPECT_EQ(page.sum("penstock_connections_active"), 0);
+}
+
+// Each process is a fresh one; what grows is what it was told by those before it.
+TEST(FaultsU, U1_memory_and_descriptors_return) {
+    EchoServer echo;
+    ProxyProcess proxy(upgradable({echo.text()}));
+    auto open = established(proxy.address());  // the first process lives as long as the test
+    ASSERT_TRUE(open);
+    const auto upgrade_often = [&](int times) {
+        for (int i = 0; i < times; ++i) {
+            ASSERT_TRUE(upgrade_now(proxy)) << i;
+            EXPECT_TRUE(echo_once(proxy.address()));
+            ASSERT_TRUE(wait_for([&] { return old_processes_of(proxy) == 1; })) << i;
+        }
+    };
+    upgrade_often(3);
+    const std::size_t descriptors = proxy.descriptors();
+    const std::uint64_t memory = proxy.private_memory();
+    upgrade_often(sized(12, 2));
+    EXPECT_TRUE(proxy.descriptors_return_to(descriptors)) << proxy.descriptors();
+    EXPECT_TRUE(sanitized || proxy.private_memory() < memory + 2 * 1024 * 1024)
+        << memory << " -> " << proxy.private_memory();
+    EXPECT_TRUE(ping(*open));
 }
 
 TEST(FaultsU, U1_reloads_and_upgrades_in_turn_lose_nothing) {

@@ -267,6 +267,7 @@ test("a failed reload, what needs a restart, and old processes have their lines"
     await waitForText(other, "problems", /Takes effect after a restart: process\.workers/);
     await waitForText(other, "old-processes", /Old process 7 \(1\.0\.0\): 12 connections, ends in/);
     assert.equal(await other.getByTestId("problems").locator("li").count(), 2);
+    await waitForText(other, "summary", /2 things need attention/);
     assert.equal(await other.getByTestId("old-processes").locator("li").count(), 2);
     assert.equal(await other.evaluate(() => document.documentElement.scrollWidth), 360);
     // The rest of this page is pale: its stream has ended.

@@ -7,7 +7,7 @@ import vm from "node:vm";
 const folder = new URL("../../../admin/dashboard/", import.meta.url);
 const names = "bytesText, rateText, durationText, millisecondsText, percentText, clockText, words, " +
     "backendVerdict, exclusion, upstreamVerdict, troubles, titleText, eventKind, closeTally, " +
-    "totalsOf, counters, History, EventParser, configurationProblems, oldProcessText, takeover";
+    "totalsOf, counters, History, EventParser, problemsOf, splitTexts, oldProcessText, takeover";
 const source = ["format.js", "verdict.js", "history.js", "api.js"]
     .map((file) => readFileSync(new URL(file, folder), "utf8")).join("\n");
 const page = vm.runInThisContext(`(() => { ${source}\nreturn { ${names} }; })()`);
@@ -98,7 +98,7 @@ table("the verdict on an upstream", (change) => {
         ["warn", "2 of 2 available"]],
     [{ available: 0 }, ["bad", "none of 2 available"]],
     [{ panic: true }, ["bad", "panic: too few are well, 2 of 2 used"]],
-    [{ role_conflict: true }, ["bad", "more than one primary"]],
+    [{ role_conflict: true }, ["bad", "role conflict: more than one primary"]],
     [{ backends: [], available: 0 }, ["bad", "no backends"]],
     [{ paused: true }, ["aside", "paused: new clients wait"]],
 ]);
@@ -113,6 +113,8 @@ test("troubles come worst first, and the title counts them", () => {
     assert.equal(page.titleText(true, "running", found),
         "1 down, 1 open, 1 half-open · Penstock");
     assert.equal(page.titleText(true, "draining", []), "draining · Penstock");
+    assert.equal(page.titleText(true, "running", [], [{ kind: "warn" }, { kind: "bad" }]),
+        "1 problem · Penstock");
     assert.equal(page.titleText(false, "running", found), "No connection · Penstock");
     assert.equal(page.titleText(true, "running", page.troubles([{ name: "e", backends: [] }])),
         "1 upstream in trouble · Penstock");
@@ -123,7 +125,7 @@ const noon = new Date(2026, 10, 28, 12, 1, 7).toISOString();
 const inForce = "The last reload failed (12:01:07); the configuration before it is in force.";
 
 table("what of the configuration needs somebody",
-    (status) => page.configurationProblems(status, evening), [
+    (status) => page.problemsOf({ status }, evening).map((each) => each.text), [
         [{}, []],
         [{ last_reload: { time: noon, ok: true, errors: [] }, restart_required: [] }, []],
         [{ last_reload: { time: noon, ok: false } }, [inForce]],
@@ -135,6 +137,32 @@ table("what of the configuration needs somebody",
             ["Takes effect after a restart: process.workers"]],
     ]);
 
+table("what needs somebody beside the backends, and how much", (snapshot) => page
+    .problemsOf(snapshot, evening).map((each) => `${each.kind}: ${each.text}`), [
+    [{}, []],
+    [{ status: { workers: [{ id: 0, stuck: false }, { id: 1, stuck: true }] } },
+        ["bad: Worker 1 stands still, and so do its connections"]],
+    [{ status: { memory: { overload: true } } },
+        ["bad: Memory is short: new connections are refused"]],
+    [{ status: { restart_required: ["process.workers"] } },
+        ["warn: Takes effect after a restart: process.workers"]],
+    [{ status: { sandbox: { missing: ["Landlock: the kernel has none"] } } },
+        ["aside: Sandbox: Landlock: the kernel has none"]],
+    [{ listeners: [{ name: "in" }, { name: "www", certificates: [
+        { file: "/far.pem", s_left: 21 * 86400 }, { file: "/near.pem", s_left: 86400 },
+        { file: "/late.pem", s_left: -5 }] }] },
+    ["warn: Listener www: certificate /near.pem expires in 1 d",
+        "bad: Listener www: certificate /late.pem has expired"]],
+    [{ upstreams: [{ name: "web", sources: [{ what: "file /a", last_error: null },
+        { what: "dns web.internal", last_error: "Timeout" }] }] },
+    ["bad: Upstream web: dns web.internal: Timeout"]],
+]);
+
+table("where a listener's clients go", page.splitTexts, [
+    [{ upstream: "web" }, ["web"]], [{ upstream: null }, ["–"]],
+    [{ upstream: null, split: { v1: 95, v2: 5 }, split_override: null }, ["v1 95, v2 5", ""]],
+    [{ split: { v1: 50, v2: 50 }, split_override: "uid 0" }, ["v1 50, v2 50", "by uid 0"]]]);
+
 table("an old process", page.oldProcessText, [
     [{ pid: 4600, version: "1.0.0", connections: 12, s_left: 290 },
         "Old process 4600 (1.0.0): 12 connections, ends in 4 min 50 s"],
@@ -144,7 +172,9 @@ table("an old process", page.oldProcessText, [
 
 table("another process came by an upgrade or a restart", (now) => page.takeover({ pid: 7 }, now), [
     [{ pid: 8, old_processes: [{ pid: 6 }, { pid: 7 }] }, "was upgraded"],
-    [{ pid: 8, old_processes: [{ pid: 6 }] }, "restarted"], [{ pid: 8 }, "restarted"]]);
+    [{ pid: 8, took_over_from: 7, old_processes: [] }, "was upgraded"],
+    [{ pid: 8, took_over_from: 6, old_processes: [{ pid: 6 }] }, "restarted"],
+    [{ pid: 8, took_over_from: null }, "restarted"], [{ pid: 8 }, "restarted"]]);
 
 table("what an event means", page.eventKind, [[{ from: "up", to: "down" }, "bad"],
     [{ from: "", to: "open" }, "bad"], [{ to: "none" }, "bad"], [{ to: "half_open" }, "warn"],

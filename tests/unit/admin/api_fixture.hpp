@@ -19,7 +19,7 @@ class AdminApi : public testing::Test {
 protected:
     AdminApi() : api(operations, settings), rules(listener(), {}, "") {
         operations.view.process.accepting = true;
-        operations.view.upstreams.push_back({.name = "web", .eligible = 1});
+        operations.view.upstreams.push_back({.name = "web", .available = 1});
         operations.view.upstreams.push_back({.name = "db"});
         operations.view.listeners.push_back({.name = "in"});
     }

@@ -50,6 +50,20 @@ protected:
     }
 };
 
+TEST_F(AdminApiReload, what_only_the_sandbox_forbids_is_no_mistake) {
+    operations.planned.problems = {problem(Severity::error, "the sandbox does not let it")};
+    operations.planned.beyond_sandbox = true;
+    for (const char* target : {"/api/v1/plan", "/api/v1/reload"}) {
+        const auto response = post(target);
+        EXPECT_EQ(response.result_int(), 409U) << target;
+        const auto body = json(response);
+        EXPECT_EQ(body.at("beyond_sandbox"), true) << target;
+        EXPECT_EQ(body.at("details"),
+                  boost::json::parse(R"(["/etc/p.toml: the sandbox does not let it"])"));
+        EXPECT_TRUE(body.at("error").as_string().starts_with("the configuration is good, but "));
+    }
+}
+
 TEST_F(AdminApiReload, a_plan_has_its_changes_and_its_digest) {
     find_changes();
     const auto response = post("/api/v1/plan");

@@ -1,8 +1,11 @@
 // Requests to responses, without any socket.
 #include "admin/api.hpp"
 
+#include <map>
+
 #include <gtest/gtest.h>
 
+#include "admin/bodies.hpp"
 #include "tests/unit/admin/api_fixture.hpp"
 
 namespace penstock::admin {
@@ -123,6 +126,25 @@ TEST_F(AdminApi, M4_deep_nesting_is_a_mistake_like_any_other) {
     EXPECT_EQ(post("/api/v1/drain", object).result_int(), 400U);
 }
 
+TEST_F(AdminApi, what_old_processes_have_not_done_is_told) {
+    EXPECT_EQ(post("/api/v1/upstreams/web/resume").body(), "{\"ok\":true}\n");
+    operations.notes = {"the old process 7 was not reached"};
+    for (const auto& [target, body] : std::map<std::string, std::string>{
+             {"/api/v1/upstreams/web/resume", ""},
+             {"/api/v1/upstreams/web/pause", ""},
+             {"/api/v1/upstreams/web/backends/a", R"({"state":"drain"})"}}) {
+        const auto answer = json(post(target, body));
+        EXPECT_EQ(answer.at("ok"), true) << target;
+        EXPECT_EQ(answer.at("notes").at(0), "the old process 7 was not reached") << target;
+    }
+    const auto ended = to_json(
+        Ending{.sessions = 5, .closing = 4, .old_sessions = 3, .old_closing = 2, .notes = {"one"}});
+    EXPECT_EQ(ended.at("old_processes").at("sessions"), 3U);
+    EXPECT_EQ(ended.at("old_processes").at("closing"), 2U);
+    EXPECT_EQ(ended.at("notes").at(0), "one");
+    EXPECT_FALSE(to_json(Ending{.sessions = 5}).as_object().contains("old_processes"));
+}
+
 TEST_F(AdminApi, a_refusal_of_the_proxy_is_passed_on) {
     operations.refusal = Refusal{409, "it is not paused", {"since today"}};
     const auto response = post("/api/v1/upstreams/web/resume");
@@ -208,6 +230,7 @@ TEST_F(AdminApi, events_since_a_number) {
 
 TEST_F(AdminApi, ready_while_clients_should_come) {
     EXPECT_EQ(get("/readyz").result_int(), 200U);
+    operations.view.upstreams.front().eligible = 0;  // all are full: clients queue
     EXPECT_EQ(get("/readyz?upstream=web").result_int(), 200U);
     const auto db = get("/readyz?upstream=db");
     EXPECT_EQ(db.result_int(), 503U);
@@ -227,6 +250,14 @@ TEST_F(AdminApi, ready_while_clients_should_come) {
     operations.view.process.draining = false;
     operations.view.process.accepting = false;
     EXPECT_EQ(get("/readyz").result_int(), 503U);
+}
+
+TEST_F(AdminApi, what_still_drains_is_told_to_who_has_ended_a_drain) {
+    EXPECT_EQ(boost::json::parse(post("/api/v1/undrain").body()),
+              boost::json::parse(R"({"ok":true})"));
+    operations.view.listeners.front().draining = true;
+    EXPECT_EQ(boost::json::parse(post("/api/v1/undrain").body()),
+              boost::json::parse(R"({"ok":true,"still_draining":["in"]})"));
 }
 
 TEST_F(AdminApi, R11_a_stuck_worker_is_not_alive) {

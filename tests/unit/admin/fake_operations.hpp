@@ -23,7 +23,11 @@ public:
     std::string reload_error{};  // why reload() did not do it
 
     admin::Overview overview() override { return view; }
-    boost::asio::awaitable<std::string> shown(Show show) override { co_return show(view); }
+    int shown_elsewhere = 0;
+    boost::asio::awaitable<std::string> shown(Show show) override {
+        ++shown_elsewhere;
+        co_return show(view);
+    }
     boost::json::array old{};  // sessions of old processes
     boost::asio::awaitable<boost::json::array> old_sessions(proxy::SessionFilter) override {
         co_return old;
@@ -51,13 +55,15 @@ public:
     }
     [[nodiscard]] admin::EventRing& events() override { return ring_; }
 
-    admin::Outcome<void> change_backend(const std::string& upstream, const std::string& backend,
-                                        const admin::BackendChange& change,
-                                        const std::string& actor) override {
+    std::vector<std::string> notes{};  // of what old processes have not done
+    boost::asio::awaitable<admin::Outcome<admin::Done>> change_backend(std::string upstream,
+                                                                       std::string backend,
+                                                                       admin::BackendChange change,
+                                                                       std::string actor) override {
         std::string what = change.reset ? "reset" : "";
         if (change.state) what += "state " + std::to_string(static_cast<int>(*change.state));
         if (change.weight) what += "weight " + std::to_string(*change.weight);
-        return note(upstream + "/" + backend + " " + what + " by " + actor);
+        co_return and_notes(upstream + "/" + backend + " " + what + " by " + actor);
     }
     boost::asio::awaitable<admin::Outcome<void>> kill_session(proxy::ConnectionId id,
                                                               std::string actor) override {
@@ -79,12 +85,14 @@ public:
         if (!noted) co_return std::unexpected(noted.error());
         co_return admin::Ending{.sessions = 10, .closing = 2, .per_backend = {{"a", 2}}};
     }
-    admin::Outcome<void> pause(const std::string& upstream, Duration max,
-                               const std::string&) override {
-        return note("pause " + upstream + " " + std::to_string(max / std::chrono::seconds(1)));
+    boost::asio::awaitable<admin::Outcome<admin::Done>> pause(std::string upstream, Duration max,
+                                                              std::string) override {
+        co_return and_notes("pause " + upstream + " " +
+                            std::to_string(max / std::chrono::seconds(1)));
     }
-    admin::Outcome<void> resume(const std::string& upstream, const std::string&) override {
-        return note("resume " + upstream);
+    boost::asio::awaitable<admin::Outcome<admin::Done>> resume(std::string upstream,
+                                                               std::string) override {
+        co_return and_notes("resume " + upstream);
     }
     admin::Outcome<void> split(const std::string& listener,
                                const std::map<std::string, std::uint32_t>& weights,
@@ -117,6 +125,10 @@ public:
     }
 
 private:
+    admin::Outcome<admin::Done> and_notes(std::string what) {
+        if (auto result = note(std::move(what)); !result) return std::unexpected(result.error());
+        return admin::Done{notes};
+    }
     admin::Outcome<void> note(std::string what) {
         if (refusal) return std::unexpected(*refusal);
         done.push_back(std::move(what));

@@ -118,6 +118,30 @@ TEST_F(ProcessLogTest, a_file_that_cannot_be_opened_is_told_and_changes_nothing)
     EXPECT_TRUE(contents("first").contains("still here"));
 }
 
+TEST_F(ProcessLogTest, a_file_that_cannot_be_opened_again_stays_in_use) {
+    std::filesystem::rename(path("first"), path("rotated"));
+    std::filesystem::create_directory(path("first"));  // which not even root can write to
+    log->reopen();
+    log->info("in the old one");
+    EXPECT_TRUE(arrives("rotated", "cannot reopen the log"));
+    EXPECT_TRUE(arrives("rotated", "in the old one"));
+    std::filesystem::remove(path("first"));
+    log->reopen();
+    log->info("in the new one");
+    EXPECT_TRUE(arrives("first", "in the new one"));
+    EXPECT_FALSE(contents("rotated").contains("in the new one"));
+    EXPECT_EQ(log->dropped(), 0U);
+}
+
+TEST_F(ProcessLogTest, a_directory_that_is_gone_is_not_made_again_for_a_rotation) {
+    std::filesystem::create_directory(path("logs"));
+    prepare({LogLevel::info, false, path("logs/log")})();
+    std::filesystem::rename(path("logs"), path("moved"));
+    log->reopen();
+    EXPECT_TRUE(arrives("moved/log", "there is no directory"));
+    EXPECT_FALSE(std::filesystem::exists(path("logs")));
+}
+
 TEST_F(ProcessLogTest, the_new_file_is_the_one_that_is_reopened) {
     prepare({LogLevel::info, false, path("second")})();
     log->info("one");

@@ -1,4 +1,5 @@
 // TLS towards backends while the configuration changes, through a worker that serves.
+#include <future>
 #include <memory>
 #include <string>
 
@@ -66,6 +67,28 @@ TEST(BackendTls, an_attempt_goes_on_with_the_trust_that_it_began_with) {
         ASSERT_TRUE(server.shake());
         EXPECT_TRUE(server.hears("secret"));
     }
+}
+
+// Its answer has come in time; this process looked late.
+TEST(BackendTls, a_backend_that_has_answered_is_not_late) {
+    config::Upstream settings = with_tls_to("a.test");
+    settings.connect_timeout = std::chrono::milliseconds(300);
+    settings.attempts = 1;
+    RunningWorker running({}, settings);
+    renew(running, client_context());
+    const UniqueFd client = running.connect();
+    net::say(client, "hello");
+    UniqueFd fd = running.accept_backend();
+    char first = 0;
+    ASSERT_EQ(::recv(fd.get(), &first, 1, MSG_PEEK), 1);
+    std::promise<void> may_go_on;
+    running.worker.send([&] { may_go_on.get_future().wait(); });
+    TlsPeer server(std::move(fd), server_context());
+    auto shaken = std::async(std::launch::async, [&] { return server.shake(); });
+    EXPECT_EQ(shaken.wait_for(2 * settings.connect_timeout), std::future_status::timeout);
+    may_go_on.set_value();
+    EXPECT_TRUE(shaken.get());
+    EXPECT_TRUE(server.hears("hello"));
 }
 
 TEST(BackendTls, warm_connections_are_opened_anew_when_their_trust_changes) {

@@ -83,6 +83,40 @@ TEST(Gate, every_reason_and_their_order) {
     EXPECT_EQ(scene.enter("10.0.0.3"), rate_listener);
 }
 
+TEST(Gate, a_verdict_is_what_the_next_one_meets_and_takes_nothing) {
+    config::Listener all;
+    all.deny = networks({"10.0.0.66"});
+    all.max_connections_per_source = 1;
+    all.accept_rate_per_source = rate(2, 1h, 2);
+    all.accept_rate = rate(3, 1h, 3);
+    all.max_connections = 3;
+    Scene scene(all, 3);
+    const auto verdict = [&scene](const std::string& from) {
+        const auto client = peer(from);
+        return scene.gate.verdict(&client, scene.access.get(), start, scene.process);
+    };
+    const auto one = peer("10.0.0.1");
+    for (int i = 0; i < 3; ++i) {
+        EXPECT_EQ(verdict("10.0.0.1"), none);
+        EXPECT_EQ(verdict("10.0.0.66"), denied);
+    }
+    EXPECT_EQ(scene.gate.rate_used(start), 0U);
+    EXPECT_EQ(scene.enter("10.0.0.1"), none);
+    EXPECT_EQ(verdict("10.0.0.1"), limit_source);
+    EXPECT_EQ(scene.gate.rate_used_by(one, start), 1U);
+    scene.inside.clear();
+    EXPECT_EQ(scene.enter("10.0.0.1"), none);
+    scene.inside.clear();
+    EXPECT_EQ(verdict("10.0.0.1"), rate_source);
+    EXPECT_EQ(scene.gate.rate_used_by(one, start), 2U);
+    EXPECT_EQ(scene.gate.rate_used(start), 2U);
+    EXPECT_EQ(verdict("10.0.0.2"), none);
+    EXPECT_EQ(scene.enter("10.0.0.2"), none);
+    EXPECT_EQ(verdict("10.0.0.3"), rate_listener);
+    EXPECT_EQ(scene.gate.verdict(nullptr, nullptr, start, scene.process), rate_listener);
+    EXPECT_EQ(scene.gate.rate_used_by(peer("10.0.0.3"), start), 0U);
+}
+
 TEST(Gate, the_rate_is_told_before_the_slots_and_the_listener_before_the_process) {
     config::Listener listener;
     listener.max_connections = 1;

@@ -154,6 +154,34 @@ TEST(StatusView, warns_of_certificates_that_end_within_three_weeks) {
         << text;
 }
 
+TEST(StatusView, what_no_row_says_stands_below_the_first_line) {
+    const auto text = status_view(json::parse(R"({"status":{
+"workers":[{"id":0,"stuck":false},{"id":1,"stuck":true}],"memory":{"overload":true},
+"sandbox":{"missing":["Landlock: the kernel has none"]}},
+"upstreams":[{"name":"disc","backends":[],"sources":[{"what":"file /a","last_error":null},
+ {"what":"dns web.internal","last_error":"Timeout while contacting DNS servers"}]}]})"),
+                                  plain);
+    EXPECT_TRUE(
+        text.contains("\nworker 1 stands still, and so do its connections\n"
+                      "memory is short: new connections are refused\n"
+                      "sandbox: Landlock: the kernel has none\n"
+                      "upstream disc: dns web.internal: Timeout while contacting DNS "
+                      "servers\n"))
+        << text;
+}
+
+TEST(StatusView, a_role_conflict_is_told_of_the_upstream_and_of_the_disputed_one) {
+    const auto text = status_view(json::parse(R"({"upstreams":[{"name":"pg","role_conflict":true,
+"available":2,"backends":[
+ {"name":"r1","check":{"state":"up","role":null,
+  "dispute":"says that it is primary; r2's newer claim is believed"}},
+ {"name":"r2","check":{"state":"up","role":"primary","dispute":null}}]}]})"),
+                                  plain);
+    EXPECT_TRUE(text.contains("ROLE CONFLICT, 2 of 2 up")) << text;
+    EXPECT_TRUE(text.contains("disputed")) << text;
+    EXPECT_TRUE(text.contains("says that it is primary; r2's newer claim is believed")) << text;
+}
+
 struct StateCase {
     const char* backend;
     const char* text;
@@ -244,6 +272,39 @@ limits: max_connections_per_source 3 of 10, max_connections 20,000 of 20,000
 )");
 }
 
+TEST(ExplainView, who_takes_turns_is_not_nobody) {
+    EXPECT_EQ(
+        explain_view(
+            json::parse(
+                R"j({"listener":"web","route":"upstream","upstream":"web","balance":"round_robin","outcome":"served","chosen":null,"note":"they take turns, by weight",
+"candidates":[{"backend":"b","active":1,"weight":1,"score":null,"excluded_by":null,"note":null}],
+"limits":[{"name":"accept_rate","used":4,"limit":10,"rate":"10/m"}]})j"),
+            plain),
+        R"(listener web -> route upstream -> upstream web, round_robin
+  BACKEND  ACTIVE  WEIGHT
+  b             1       1
+they take turns, by weight
+limits: accept_rate 4 of 10/m
+)");
+}
+
+TEST(ExplainView, what_becomes_of_the_client_is_told_where_nobody_is_chosen) {
+    EXPECT_EQ(
+        explain_view(
+            json::parse(
+                R"j({"listener":"web","route":"upstream","upstream":"web","balance":"p2c","outcome":"queued","chosen":null,"note":"no available backend has room: the client queues, at most 2s",
+"failing_sources":["dns web.internal: Timeout"],
+"candidates":[{"backend":"b","active":1,"weight":1,"score":null,"excluded_by":"full","note":"it has its 1 connections"}]})j"),
+            plain),
+        R"(listener web -> route upstream -> upstream web, p2c
+  BACKEND  ACTIVE  WEIGHT
+  b             1       1  excluded: full (it has its 1 connections)
+no backend can be chosen now
+dns web.internal: Timeout
+no available backend has room: the client queues, at most 2s
+)");
+}
+
 TEST(ExplainView, says_when_nobody_serves) {
     EXPECT_EQ(
         explain_view(json::parse(R"({"listener":"web","upstream":null,"chosen":null})"), plain),
@@ -282,6 +343,15 @@ TEST(AnswerView, says_what_was_done_and_what_the_proxy_adds) {
                           plain),
               "upstream web: would end 82 of 412 sessions\nBACKEND  WOULD END\na               "
               "80\nb                2\n");
+    EXPECT_EQ(ending_view("backend web/a", false,
+                          json::parse(R"({"sessions":4,"closing":2,"notes":["1 stays"],
+                                          "old_processes":{"sessions":3,"closing":1}})"),
+                          plain),
+              "backend web/a: ending 2 of 4 sessions, 1 of them in old processes\n"
+              "note: 1 stays\n");
+    EXPECT_EQ(answer_view("upstream web: resumed",
+                          json::parse(R"({"ok":true,"notes":["one","two"]})"), plain),
+              "upstream web: resumed\nnote: one\nnote: two\n");
 }
 
 TEST(RefusalText, is_the_error_and_its_details) {
@@ -307,6 +377,7 @@ TEST(TopView, is_like_the_status_but_shorter) {
     EXPECT_EQ(
         screen(model, {.columns = 120, .rows = 30}),
         R"(penstock top   up 12d4h   2 workers 30 %   lag p99 0.40 ms   1,204 of 29,800 connections
+needs a restart: process.workers
 UPSTREAM      BACKEND  STATE                  ACTIVE/MAX  NEW/s  FAIL%  CONNECT p99      OUT
 web p2c                2 of 4 up                  41/400    340                      88 MB/s
               b        up                         41/200    310    0.0       1.1 ms  88 MB/s
@@ -316,6 +387,24 @@ web p2c                2 of 4 up                  41/400    340                 
 empty random           paused 42s, 0 of 0 up           0      0                            -
 12:01:07 web/d circuit open: 5 x refused
 )");
+}
+
+TEST(TopView, what_needs_somebody_stands_above_the_backends_the_worst_first) {
+    TopModel model;
+    auto value = snapshot();
+    value.at("status").at("workers").at(1).as_object()["stuck"] = true;
+    value.at("status").as_object()["old_processes"] =
+        json::parse(R"([{"pid":7,"version":"1","connections":1},{"pid":6,"version":"1"}])");
+    model.take_status(value);
+    const auto lines = model.lines({.columns = 120, .rows = 30}, false);
+    EXPECT_EQ(lines.at(1), "worker 1 stands still, and so do its connections");
+    EXPECT_EQ(lines.at(2), "needs a restart: process.workers");
+    EXPECT_EQ(lines.at(3), "old process 7 (1): 1 connection (and 1 more: penstock status)");
+    EXPECT_TRUE(lines.at(4).starts_with("UPSTREAM"));
+    const auto few = model.lines({.columns = 120, .rows = 10}, false);
+    EXPECT_EQ(few.at(1),
+              "worker 1 stands still, and so do its connections (and 3 more: penstock status)");
+    EXPECT_TRUE(few.at(2).starts_with("UPSTREAM"));
 }
 
 TEST(TopView, fits_every_terminal) {
@@ -335,15 +424,15 @@ TEST(TopView, fits_every_terminal) {
 TEST(TopView, scrolls_what_does_not_fit_and_keeps_the_titles) {
     TopModel model;
     model.take_status(snapshot());
-    const ScreenSize small{.columns = 120, .rows = 4};
-    EXPECT_TRUE(model.lines(small, false).at(2).starts_with("web p2c"));
+    const ScreenSize small{.columns = 120, .rows = 5};
+    EXPECT_TRUE(model.lines(small, false).at(3).starts_with("web p2c"));
     model.scroll(2);
-    EXPECT_TRUE(model.lines(small, false).at(1).starts_with("UPSTREAM"));
-    EXPECT_TRUE(model.lines(small, false).at(2).contains("  c  "));
+    EXPECT_TRUE(model.lines(small, false).at(2).starts_with("UPSTREAM"));
+    EXPECT_TRUE(model.lines(small, false).at(3).contains("  c  "));
     model.scroll(1000);
     EXPECT_TRUE(model.lines(small, false).back().starts_with("empty")) << "the end stays in view";
     model.scroll(-1000);
-    EXPECT_TRUE(model.lines(small, false).at(2).starts_with("web p2c"));
+    EXPECT_TRUE(model.lines(small, false).at(3).starts_with("web p2c"));
 }
 
 TEST(TopView, tells_a_lost_connection_and_a_restart) {
@@ -365,6 +454,11 @@ TEST(TopView, tells_a_lost_connection_and_a_restart) {
     other.at("status").as_object()["old_processes"] = json::parse(R"([{"pid":99}])");
     model.take_status(other);
     EXPECT_TRUE(screen(model, size).contains("the proxy was upgraded pid 99 -> 100"));
+    other.at("status").at("pid") = 101;
+    other.at("status").at("old_processes").as_array().clear();
+    other.at("status").as_object()["took_over_from"] = 100;  // it had no sessions, and is gone
+    model.take_status(other);
+    EXPECT_TRUE(screen(model, size).contains("the proxy was upgraded pid 100 -> 101"));
 }
 
 }  // namespace

@@ -25,6 +25,26 @@ std::string excluded(admin::BackendView view) {
     return view.excluded_by + (view.why.empty() ? "" : ": " + view.why);
 }
 
+TEST(Exclusion, a_disputed_claim_says_whose_is_believed) {
+    admin::UpstreamView upstream{.backends = {well(), well()}};
+    upstream.backends[0].check.dispute = "says that it is primary";
+    upstream.backends[1].name = "r2";
+    upstream.backends[1].check.role = Role::primary;
+    explain_disputes(upstream);
+    EXPECT_EQ(upstream.backends[1].check.dispute, "");
+    EXPECT_EQ(exclusion_for(upstream.backends[0], Role::primary, false),
+              std::pair(std::string("role"), std::string("it says that it is primary; r2's newer "
+                                                         "claim is believed")));
+}
+
+TEST(Exclusion, a_half_open_one_on_trial_is_no_back_up) {
+    auto view = well();
+    view.circuit.state = CircuitState::half_open;
+    EXPECT_EQ(exclusion_for(view, Role::none, true).first, "half_open");
+    view.circuit.state = CircuitState::closed;
+    EXPECT_EQ(exclusion_for(view, Role::none, true).first, "tier");
+}
+
 TEST(Exclusion, the_first_reason_that_holds_is_named) {
     EXPECT_EQ(excluded(well()), "");
     auto view = well();
@@ -70,7 +90,7 @@ TEST(Choice, the_least_score_wins_where_scores_count) {
     EXPECT_EQ(choose(config::Balance::first, two, "a", false).first, "a");
     EXPECT_EQ(choose(config::Balance::round_robin, two, "a", false).first, "");
     EXPECT_EQ(choose(config::Balance::random, {{"a", std::nullopt, 1}}, "a", false).first, "a");
-    EXPECT_EQ(choose(config::Balance::p2c, {}, "", false).second, "nobody is eligible");
+    EXPECT_EQ(choose(config::Balance::p2c, {}, "", false), std::pair(std::string(), std::string()));
 }
 
 TEST(Score, is_the_load_that_one_more_session_would_make) {

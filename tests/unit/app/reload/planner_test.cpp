@@ -76,11 +76,11 @@ std::vector<std::string> lines_of(const admin::Plan& plan) {
 class Planned : public testing::Test {
 protected:
     Planned() {
-        live.listeners = {{"in", 20}, {"side", 7}};
-        live.backends = {{{"web", "a"}, 12},         {{"web", "b"}, 4},
-                         {{"web", "c@10.0.0.3"}, 3}, {{"web", "c@10.0.0.4"}, 1},
-                         {{"web", "cc"}, 100},  // found elsewhere
-                         {{"cache", "m1"}, 5}};
+        live.listeners = {{"in", {20}}, {"side", {7}}};
+        live.backends = {{{"web", "a"}, {12}},         {{"web", "b"}, {4}},
+                         {{"web", "c@10.0.0.3"}, {3}}, {{"web", "c@10.0.0.4"}, {1}},
+                         {{"web", "cc"}, {100}},  // found elsewhere
+                         {{"cache", "m1"}, {5}}};
     }
     admin::Plan plan(const std::string& from, const std::string& to) {
         return make_plan(config_of(base), config_of(replaced(base, from, to)), live);
@@ -231,8 +231,8 @@ TEST_F(Planned, a_listener_that_only_has_routes_drains_as_any_other) {
 }
 
 TEST_F(Planned, whoever_leaves_by_listener_and_backend_counts_once) {
-    live.backends = {{{"web", "a"}, 12}, {{"web", "b"}, 4}};
-    live.listeners = {{"in", 16}};
+    live.backends = {{{"web", "a"}, {12}}, {{"web", "b"}, {4}}};
+    live.listeners = {{"in", {16}}};
     auto wanted = config_of(base);
     wanted.listeners.erase(wanted.listeners.begin());
     std::erase_if(wanted.upstreams[0].backends, [](const auto& b) { return b.name == "a"; });
@@ -272,6 +272,21 @@ TEST_F(Planned, overrides_stay_unless_the_file_changes_that_very_value) {
     EXPECT_EQ(state[1], "= upstream web backend a weight 1 -> 5 |  | 0");
     // It goes with its backend.
     EXPECT_EQ(lines_of(plan("  { name = \"a\", address = \"10.0.0.1:80\" },\n", "")).size(), 1U);
+}
+
+TEST_F(Planned, sessions_of_old_processes_are_told) {
+    live.backends[{"web", "a"}] = {.all = 12, .old = 5};
+    const std::string line = "  { name = \"a\", address = \"10.0.0.1:80\" },\n";
+    const auto told = plan(line, "");
+    ASSERT_EQ(told.changes.size(), 1U);
+    EXPECT_TRUE(told.changes[0].effect.ends_with(", 5 of them in old processes"))
+        << told.changes[0].effect;
+    EXPECT_EQ(told.changes[0].sessions, 12U);
+    live.backends[{"web", "a"}] = {.all = 0, .old = 0, .out_of_reach = 3};
+    const auto stay = plan(line, "");
+    EXPECT_EQ(stay.changes.at(0).effect,
+              "no sessions, 3 in old processes that cannot be told stay");
+    EXPECT_EQ(stay.draining + stay.closed_now, 0U);
 }
 
 TEST_F(Planned, moved_keys_are_told_once) {

@@ -176,6 +176,7 @@ TEST(Messages, bring_gauges_and_the_time_left) {
     EXPECT_EQ(got.left, Duration{}) << "no time left is not the same as no end";
     EXPECT_EQ(through(Figures{.left = seconds(7)}).left, seconds(7));
     EXPECT_EQ(through(Figures{}).left, std::nullopt);
+    EXPECT_TRUE(through(Figures{.takes_orders = true}).takes_orders);
 }
 
 Manifest full_manifest() {
@@ -242,6 +243,64 @@ TEST(Messages, bring_answers_and_questions) {
     const auto answer = through(SessionsAnswer{9, sessions});
     EXPECT_EQ(answer.number, 9U);
     EXPECT_EQ(answer.sessions, sessions);
+}
+
+TEST(Messages, bring_orders_and_what_became_of_them) {
+    Order sent{.number = 3,
+               .kind = Order::Kind::end_sessions,
+               .session = "00ff",
+               .listener = "web",
+               .upstream = "up",
+               .quotas = {{"a", 5}, {"b", 0}},
+               .min_age = seconds(4),
+               .over = seconds(5),
+               .max = seconds(6),
+               .reason = "killed",
+               .limit = 7,
+               .by = "uid 0"};
+    sent.change = {.name = {"up", "a"}, .state = config::BackendState::drain, .weight = 0};
+    const Order got = through(sent);
+    EXPECT_EQ(got.number, 3U);
+    EXPECT_EQ(got.session, "00ff");
+    EXPECT_EQ(got.listener, "web");
+    EXPECT_EQ(got.upstream, "up");
+    EXPECT_EQ(got.change, sent.change);
+    EXPECT_EQ(got.quotas, sent.quotas);
+    EXPECT_EQ(got.min_age, seconds(4));
+    EXPECT_EQ(got.over, seconds(5));
+    EXPECT_EQ(got.max, seconds(6));
+    EXPECT_EQ(got.reason, "killed");
+    EXPECT_EQ(got.limit, 7U);
+    EXPECT_EQ(got.by, "uid 0");
+    const OrderAnswer answer{.number = 3,
+                             .understood = true,
+                             .done = true,
+                             .sessions = {{"a", {9, 8}}, {"b", {}}},
+                             .closing = {{"a", 2}},
+                             .closes = {json::array{1, "{}"}}};
+    const OrderAnswer back = through(answer);
+    EXPECT_EQ(back.number, 3U);
+    EXPECT_TRUE(back.understood);
+    EXPECT_TRUE(back.done);
+    EXPECT_EQ(back.sessions, answer.sessions) << "one without sessions is there, too";
+    EXPECT_EQ(back.closing, answer.closing);
+    EXPECT_EQ(back.closes, answer.closes);
+}
+
+TEST(Messages, U6_orders_of_a_later_version_are_told_apart) {
+    for (const auto kind :
+         {Order::Kind::kill_session, Order::Kind::count_sessions, Order::Kind::end_sessions,
+          Order::Kind::change_backend, Order::Kind::drain_listener, Order::Kind::pause,
+          Order::Kind::resume, Order::Kind::closes})
+        EXPECT_EQ(through(Order{.kind = kind}).kind, kind);
+    for (const char* text :
+         {R"({"type":"order","number":4,"order":"dance"})", R"({"type":"order","number":4})",
+          R"({"type":"order","number":4,"order":7,"quotas":[1],"change":5,"over_ns":-1})"}) {
+        const auto decoded = decode(text);
+        ASSERT_TRUE(decoded) << text;
+        EXPECT_EQ(std::get<Order>(*decoded).kind, Order::Kind::unknown) << text;
+        EXPECT_EQ(std::get<Order>(*decoded).number, 4U) << text;
+    }
 }
 
 // An upgrade brings fields that the old version does not know; a downgrade lacks some.

@@ -44,6 +44,18 @@ TEST_P(TokenBucketOf, a_fresh_one_holds_its_burst_and_no_more) {
     EXPECT_FALSE(bucket.try_take(start));
 }
 
+TEST_P(TokenBucketOf, all_of_the_burst_is_used_exactly_when_there_is_no_token) {
+    TokenBucket bucket(line());
+    EXPECT_EQ(bucket.used(start), 0U);
+    for (std::uint64_t i = 1; i <= GetParam().burst; ++i) {
+        bucket.try_take(start).spend();
+        ASSERT_EQ(bucket.used(start), i);
+    }
+    const TimePoint due = bucket.next_token();
+    EXPECT_EQ(bucket.used(due - 1ns), GetParam().burst);
+    EXPECT_EQ(bucket.used(due), GetParam().burst - 1);
+}
+
 TEST_P(TokenBucketOf, next_token_is_the_very_nanosecond) {
     TokenBucket bucket(line());
     TimePoint now = start;

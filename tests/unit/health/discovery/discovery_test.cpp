@@ -3,12 +3,16 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <map>
 #include <mutex>
 
+#include <boost/asio/post.hpp>
 #include <gtest/gtest.h>
+#include <sys/mount.h>
 
 #include "tests/support/dns_server.hpp"
+#include "tests/support/netns.hpp"
 #include "tests/support/temp_dir.hpp"
 #include "tests/unit/watched_loop.hpp"
 
@@ -28,7 +32,10 @@ public:
         settings.name = "up";
         discovery = std::make_unique<Discovery>(context, reader, settings,
                                                 Discovery::Options{std::move(own), 1}, log);
-        discovery->start([this](const std::vector<Discovered>&) { ++changes; });
+        discovery->start([this](const std::vector<Discovered>&) { ++changes; },
+                         [this](const SourceStatus& status) {
+                             turns.push_back(status.last_error.empty() ? "well" : "fails");
+                         });
     }
     ~Finder() {
         discovery->stop();
@@ -59,6 +66,7 @@ public:
     boost::asio::thread_pool reader{1};
     std::unique_ptr<Discovery> discovery;
     int changes = 0;
+    std::vector<std::string> turns;
 };
 
 config::Upstream looking_up(const DnsServer& server,
@@ -124,6 +132,19 @@ TEST(Discovery, D1_a_failure_keeps_the_last_good_answer) {
     EXPECT_GT(finder.source().failures, 0U);
     server.set(DnsServer::always({DnsServer::ipv4("10.0.0.9")}));
     EXPECT_TRUE(finder.find("10.0.0.9:80"));
+}
+
+TEST(Discovery, only_the_first_failure_and_the_first_answer_after_it_are_turns) {
+    DnsServer server([](const std::string&, std::uint16_t, bool) { return Reply{.rcode = 2}; });
+    Finder finder(looking_up(server));
+    ASSERT_TRUE(finder.until([&] { return finder.source().failures > 3; }));
+    server.set(first);
+    ASSERT_TRUE(finder.find("10.0.0.1:80 [2001:db8::1]:80"));
+    const auto answers = finder.source().answers;
+    ASSERT_TRUE(finder.until([&] { return finder.source().answers > answers + 2; }));
+    EXPECT_EQ(finder.turns, (std::vector<std::string>{"fails", "well"}));
+    server.set(DnsServer::always({}));
+    EXPECT_TRUE(finder.until([&] { return finder.turns.size() == 3; })) << "no address";
 }
 
 TEST(Discovery, D1_D8_a_server_that_never_answers_fails_in_time_and_blocks_nothing) {
@@ -309,21 +330,45 @@ TEST(Discovery, names_of_listed_backends_and_of_this_machine) {
     EXPECT_EQ(finder.discovery->list().front().name, "fixed");
 }
 
+TEST(Discovery, D1_the_systems_name_servers_are_looked_up_again_after_a_failure) {
+    test::ScopedNetns network;  // where port 53 is free
+    test::ScopedMounts mounts;
+    test::TempDir directory;
+    const auto conf = (directory.path() / "conf").string();
+    std::ofstream(conf) << "nameserver 127.0.0.9\noptions timeout:1 attempts:1\n";  // nobody
+    ASSERT_EQ(::mount(conf.c_str(), "/etc/resolv.conf", nullptr, MS_BIND, nullptr), 0);
+    DnsServer server(DnsServer::always({DnsServer::ipv4("10.0.0.1")}), 53);
+    config::Upstream upstream = looking_up(server);
+    upstream.discovery[0].resolver.clear();
+    Finder finder(upstream);
+    ASSERT_TRUE(finder.until([&] { return finder.source().failures > 0; }));
+    EXPECT_EQ(finder.names(), "");
+    std::ofstream(conf) << "nameserver 127.0.0.1\n";
+    EXPECT_TRUE(finder.find("10.0.0.1:80")) << finder.source().last_error;
+}
+
+/// The settings change; nothing is told of what follows at once.
+void configure(Finder& finder, config::Upstream changed, std::vector<Endpoint> own = {}) {
+    finder.settings = std::move(changed);
+    finder.settings.name = "up";
+    finder.discovery->configure(finder.settings, std::move(own));
+}
+
 class FromFile : public testing::Test {
 protected:
-    void write(const std::string& text) {
+    void write(const std::string& text, const std::string& name = "list") {
         const auto path = directory.path() / "new";
         std::ofstream(path) << text;
         std::filesystem::permissions(
             path, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
-        std::filesystem::rename(path, directory.path() / "list");
+        std::filesystem::rename(path, directory.path() / name);
     }
-    [[nodiscard]] config::Upstream upstream() const {
+    [[nodiscard]] config::Upstream upstream(const std::string& name = "list") const {
         config::Upstream made;
         made.backend_defaults.weight = 4;
         made.discovery.push_back({.type = config::DiscoveryType::file,
                                   .removal_delay = 0s,
-                                  .path = (directory.path() / "list").string()});
+                                  .path = (directory.path() / name).string()});
         return made;
     }
     test::TempDir directory;
@@ -342,6 +387,17 @@ TEST_F(FromFile, is_followed_and_a_wrong_one_is_not) {
     EXPECT_EQ(finder.names(), "10.0.0.3:80");
     write(R"(["10.0.0.5:80"])");
     EXPECT_TRUE(finder.find("10.0.0.5:80"));
+    EXPECT_EQ(finder.turns, (std::vector<std::string>{"fails", "well"}));
+}
+
+TEST_F(FromFile, one_that_is_bad_from_the_start_is_told_once) {
+    write("nonsense\n");
+    Finder finder(upstream());
+    ASSERT_TRUE(finder.until([&] { return finder.source().failures >= 2; })) << "read again";
+    write("10.0.0.1:80\n");
+    ASSERT_TRUE(finder.find("10.0.0.1:80"));
+    EXPECT_TRUE(finder.until([&] { return finder.turns.size() == 2; }));
+    EXPECT_EQ(finder.turns, (std::vector<std::string>{"fails", "well"}));
 }
 
 TEST_F(FromFile, may_name_hosts) {
@@ -356,11 +412,23 @@ TEST_F(FromFile, may_name_hosts) {
     EXPECT_TRUE(finder.find("10.0.0.1:80"));
 }
 
-/// The settings change; nothing is told of what follows at once.
-void configure(Finder& finder, config::Upstream changed, std::vector<Endpoint> own = {}) {
-    finder.settings = std::move(changed);
-    finder.settings.name = "up";
-    finder.discovery->configure(finder.settings, std::move(own));
+// The thread that reads also builds sets of backends, which may take long.
+TEST_F(FromFile, what_is_read_for_a_source_that_has_left_meanwhile_is_forgotten) {
+    for (const std::string name : {"list", "second", "third"}) write("10.0.0.9:80\n", name);
+    write("10.0.0.4:80\n", "last");
+    Finder finder(upstream());
+    std::promise<void> release;
+    boost::asio::post(finder.reader, [until = release.get_future().share()] { until.wait(); });
+    for (const auto* name : {"second", "third"}) configure(finder, upstream(name));
+    finder.context.poll();  // those of before go
+    configure(finder, upstream("last"));
+    release.set_value();
+    bool all_read = false;
+    boost::asio::post(finder.reader,
+                      [&] { boost::asio::post(finder.context, [&] { all_read = true; }); });
+    ASSERT_TRUE(finder.until([&] { return all_read; }));
+    EXPECT_EQ(finder.names(), "10.0.0.4:80");
+    EXPECT_EQ(finder.source().answers, 2U) << "of its own: when it was made, and when it began";
 }
 
 TEST(DiscoveryChange, a_source_that_is_the_same_goes_on_undisturbed) {
