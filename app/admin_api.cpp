@@ -101,8 +101,8 @@ std::expected<void, std::string> AdminApi::open_new(std::vector<admin::Door>& do
     return {};
 }
 
-const admin::Door* AdminApi::find(const Endpoint& address) const {
-    for (const auto& door : doors_)
+admin::Door* AdminApi::find(const Endpoint& address) {
+    for (auto& door : doors_)
         if (door.listener.bind.front() == address) return &door;
     return nullptr;
 }
@@ -145,17 +145,21 @@ void AdminApi::apply(Change change) {
 
 void AdminApi::watch_tokens() {
     tokens_.clear();
-    for (const auto& door : doors_)
-        if (!door.token.empty())
-            tokens_.add(door.listener.token_file,
-                        [this, address = door.listener.bind.front()] { reload_token(address); });
+    for (const auto& door : doors_) {
+        if (door.token.empty()) continue;
+        const auto take = [this, address = door.listener.bind.front()] { reload_token(address); };
+        tokens_.add(door.listener.token_file, take);
+        take();  // what changed since it was read was not watched yet
+    }
 }
 
 void AdminApi::reload_token(const Endpoint& address) {
-    const auto* door = find(address);
+    auto* door = find(address);
     if (door == nullptr) return;
     auto token = read_token(door->listener.token_file);
     if (!token) return parts_.log.error("admin: {}; the old token goes on counting", token.error());
+    if (*token == door->token) return;
+    door->token = *token;
     server_.set_token(address, *std::move(token));
     parts_.log.info("admin: the token of {} has changed", address.to_string());
 }

@@ -67,7 +67,7 @@ private:
     [[nodiscard]] std::expected<void, std::string> open_new(std::vector<admin::Door>& doors,
                                                             const config::Admin& settings,
                                                             Inherited inherited);
-    [[nodiscard]] const admin::Door* find(const Endpoint& address) const;
+    [[nodiscard]] admin::Door* find(const Endpoint& address);
     void watch_tokens();
     void reload_token(const Endpoint& address);
 

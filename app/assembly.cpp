@@ -50,7 +50,7 @@ std::expected<std::unique_ptr<Assembly>, StartFailure> Assembly::open(
     const auto inputs = Monitors::read_inputs(config, tls->contexts());
     if (!inputs) return invalid(inputs.error());
     proxy->monitors = std::make_unique<Monitors>(context, config, *inputs, capacity.workers, log);
-    inheritance.restore_overrides(*proxy->monitors);
+    inheritance.restore_overrides(*proxy->monitors, config, log);
     auto server =
         Server::open(origin.config,
                      {capacity.workers, capacity.limit.connections, buffer_cap(), access->policies,

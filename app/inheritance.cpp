@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "app/find_named.hpp"
 #include "app/version.hpp"
 
 namespace penstock::app {
@@ -50,11 +51,24 @@ std::expected<Inheritance, std::string> Inheritance::take(const config::Environm
     return taken;
 }
 
-void Inheritance::restore_overrides(Monitors& monitors) const {
+void Inheritance::restore_overrides(Monitors& monitors, const config::Config& config,
+                                    Logger& log) const {
     std::map<std::string, std::map<std::string, health::UpstreamMonitor::Override>> all;
-    for (const auto& entry : estate_.manifest.overrides)
-        all[entry.name.upstream][entry.name.backend] = {entry.state, entry.weight, entry.by,
-                                                        entry.since};
+    for (const auto& entry : estate_.manifest.overrides) {
+        const auto& [upstream, backend] = entry.name;
+        const auto* settings = find_named(config.upstreams, upstream);
+        if (settings == nullptr) continue;
+        const auto* listed = find_listed(*settings, backend);
+        health::UpstreamMonitor::Override kept{entry.state, entry.weight, entry.by, entry.since};
+        if (entry.state_in_file && (!listed || listed->state != *entry.state_in_file))
+            kept.state.reset();
+        if (entry.weight_in_file && (!listed || listed->weight != *entry.weight_in_file))
+            kept.weight.reset();
+        if (kept.state != entry.state || kept.weight != entry.weight)
+            log.info("upstream {}: the override of backend {} ends: the file has changed", upstream,
+                     backend);
+        if (kept.state || kept.weight) all[upstream][backend] = std::move(kept);
+    }
     for (auto& [upstream, overrides] : all) monitors.restore(upstream, std::move(overrides));
 }
 

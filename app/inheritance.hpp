@@ -11,6 +11,7 @@
 #include "app/upgrade/old_processes.hpp"
 #include "app/upgrade/predecessor.hpp"
 #include "base/log.hpp"
+#include "config/config.hpp"
 #include "config/interpolate.hpp"
 
 namespace penstock::app {
@@ -31,8 +32,9 @@ public:
     [[nodiscard]] AdminApi::Inherited take_admin_sockets() noexcept {
         return std::move(admin_sockets_);
     }
-    /// What operators have changed of backends.
-    void restore_overrides(Monitors& monitors) const;
+    /// What operators have changed of backends, unless `config` says something else of that very
+    /// thing than the file of the process before this one.
+    void restore_overrides(Monitors& monitors, const config::Config& config, Logger& log) const;
     void restore(Service& service) const;
     /// What seals session tickets. Once.
     void restore_tickets(TicketKeyBook& tickets);

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "app/control.hpp"
+#include "app/find_named.hpp"
 #include "app/limits.hpp"
 #include "app/monitor_options.hpp"
 #include "app/password_file.hpp"
@@ -142,23 +143,26 @@ Monitors::Upstream* Monitors::find(const std::string& name) {
 }
 
 void Monitors::watch_passwords(const config::Config& config) {
+    if (stopped_) return;
     passwords_.clear();
     for (const auto& upstream : config.upstreams) {
         const auto& path = upstream.health_check.password_file;
         if (upstream.health_check.type == config::CheckType::none || path.empty()) continue;
         passwords_.add(path, [this, name = upstream.name] { reload_password(name); });
+        reload_password(upstream.name);  // what changed since it was read was not watched yet
     }
 }
 
 void Monitors::reload_password(const std::string& upstream) {
-    const auto& all = server_->config().upstreams;
-    const auto settings = std::ranges::find(all, upstream, &config::Upstream::name);
-    if (settings == all.end()) return;
+    const auto* settings = find_named(server_->config().upstreams, upstream);
+    if (settings == nullptr) return;
     auto password = read_password(settings->health_check.password_file);
     if (!password)
         return log_.error("upstream {}: {}; checks go on with the old one", upstream,
                           password.error());
-    inputs_[upstream].password = *std::move(password);
+    auto& inputs = inputs_[upstream];
+    if (*password == inputs.password) return;
+    inputs.password = *std::move(password);
     renew_probe(upstream);
     log_.info("upstream {}: checks use the new password", upstream);
 }

@@ -16,19 +16,16 @@ namespace {
 
 constexpr Duration kept_after_leaving = std::chrono::seconds(10);
 
-// What an override stands for comes from elsewhere now: the file has the last word.
+// What an override stands for comes from elsewhere now, or is gone: the file has the last word.
 void forget_overrides(health::UpstreamMonitor& monitor, const config::Upstream& before,
                       const config::Upstream& after) {
-    for (const auto& backend : after.backends) {
-        const auto old = std::ranges::find(before.backends, backend.name, &config::Backend::name);
-        if (old == before.backends.end()) continue;
-        const bool state = old->state != backend.state;
-        const bool weight = old->weight != backend.weight;
-        if (!state && !weight) continue;
-        std::vector<std::string> names{backend.name};  // a host name stands for several
-        for (const auto& [name, kept] : monitor.overrides())
-            if (name.starts_with(backend.name + "@")) names.push_back(name);
-        for (const auto& name : names) monitor.forget_override(name, state, weight);
+    const auto overrides = monitor.overrides();
+    for (const auto& [name, kept] : overrides) {
+        const auto* was = find_listed(before, name);
+        const auto* is = find_listed(after, name);
+        if (was == nullptr) continue;  // a source's
+        monitor.forget_override(name, is == nullptr || is->state != was->state,
+                                is == nullptr || is->weight != was->weight);
     }
 }
 
@@ -140,6 +137,7 @@ void Monitors::abandon_change(Change change, const config::Config& before) {
         const std::string name = monitor->name();
         left_.push_back({{name, std::move(monitor)}, SteadyClock().now()});
     }
+    watch_passwords(before);
 }
 
 void Monitors::follow_change(Change change, const config::Config& config) {

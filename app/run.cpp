@@ -172,16 +172,16 @@ int serve(const Origin& origin, ControlLoop& loop, net::ProcessLog& log, Inherit
     for (const auto& sentence : log_files_of_others(*origin.config)) log.warn("{}", sentence);
     const bool takes_over = inheritance.takes_over();
     if (auto confined = enter_sandbox(origin, proxy, log); !confined) {
-        if (!takes_over) proxy.server->withdraw();
+        proxy.server->withdraw();
         return give_up(inheritance, confined.error(), ExitStatus::failure);
     }
     proxy.monitors->start(*proxy.server);
     // One that takes over answers only when it knows what the other one has counted.
     if (!takes_over) proxy.admin->start();
     if (!await_verdicts(loop, proxy, log, takes_over)) {
-        inheritance.say_failed("it was told to stop before it was ready");
         proxy.admin->stop();
-        if (!takes_over) proxy.server->withdraw();
+        proxy.server->withdraw();
+        inheritance.say_failed("it was told to stop before it was ready");
         return ExitStatus::success;
     }
     // Before anybody is accepted: pauses and splits count for the first client.

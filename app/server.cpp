@@ -16,7 +16,10 @@ Server::Server(ConfigPtr config, Options options, Logger& log)
       shared_(options_.workers, options_.max_connections, entropy(), log),
       sockets_(options_.workers) {}
 
-Server::~Server() { join(); }
+Server::~Server() {
+    withdraw();
+    join();
+}
 
 std::expected<std::unique_ptr<Server>, std::string> Server::open(ConfigPtr config, Options options,
                                                                  Logger& log) {

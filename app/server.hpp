@@ -61,6 +61,8 @@ public:
         TlsContexts tls{};
         ListeningSockets::Wanted sockets{};
         std::map<std::string, proxy::SnapshotPtr> snapshots{};  // of new and changed upstreams
+        std::map<std::string, std::vector<std::uint32_t>>
+            splits{};  // set by operators, by listener
         std::unique_ptr<proxy::LogWriter> log_writer{};  // where the access log's target changes
     };
     /// Opens what a change to that configuration needs: sockets, which listen, and the access log.
@@ -87,7 +89,7 @@ public:
     void abort_all();
     /// Ends the threads. No session is left afterwards.
     void join();
-    /// Instead of start(): leaves nothing behind in the file system.
+    /// Instead of start(): leaves nothing behind in the file system. So does the destructor.
     void withdraw();
 
     void reopen_access_log();

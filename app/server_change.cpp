@@ -163,9 +163,11 @@ void Server::take_listeners(const Change& change, const config::Config& before,
                 listener->tls = tls->second;
         }
         listeners_.push_back(listener);
+        const auto split = change.splits.find(settings.name);
         for (auto& update : updates) {
             auto& next = update.listeners.emplace_back();
             next.shared = listener;
+            if (split != change.splits.end()) next.split = split->second;
             for (const auto& route : listener->routes)
                 next.upstreams.push_back(places.at(route.upstream));
         }

@@ -53,6 +53,12 @@ public:
     /// is left that it is about.
     TimePoint step(SessionList& sessions, TimePoint now);
 
+    /// Of a listener that has left clients may be there of whom it is not known yet where they go,
+    /// or be on their way from another worker: step() is to be called when it is known.
+    [[nodiscard]] bool may_get_more() const noexcept {
+        return scope_.listener != nullptr && scope_.listener->connections.used() != 0;
+    }
+
     [[nodiscard]] const DrainScope& scope() const noexcept { return scope_; }
     [[nodiscard]] CloseReason reason() const noexcept { return reason_; }
 

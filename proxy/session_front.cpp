@@ -60,6 +60,7 @@ bool Session::choose_upstream() {
         front().facts->route =
             choice.number != 0 ? std::to_string(choice.number) : std::string(choice.name);
     if (!upstream_) abort(CloseReason::no_route);
+    worker_.look_after_left(listener_->account());
     return upstream_ != nullptr;
 }
 

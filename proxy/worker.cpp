@@ -352,10 +352,12 @@ void Worker::resume_held(Lane& lane) {
 }
 
 void Worker::set_split(const ListenerAccount& listener, const std::vector<std::uint32_t>& weights) {
-    ListenerContext* context = context_of(listener);
-    if (context == nullptr) return;
-    context->router.set_split(
-        weights, [context](const std::string& name) { return context->named(name); }, hash_seed_,
+    if (ListenerContext* context = context_of(listener)) set_split(*context, weights);
+}
+
+void Worker::set_split(ListenerContext& listener, const std::vector<std::uint32_t>& weights) {
+    listener.router.set_split(
+        weights, [&listener](const std::string& name) { return listener.named(name); }, hash_seed_,
         random_);
 }
 
@@ -391,9 +393,15 @@ void Worker::step_drains(TimePoint now) {
     std::erase_if(drains_, [&](SessionDrain& drain) {
         const TimePoint again = drain.step(sessions_, now);
         next = std::min(next, again);
-        return again == no_deadline;
+        return again == no_deadline && !drain.may_get_more();
     });
     if (next != no_deadline) loop_.wheel().file(*this, std::max(next, now));
+}
+
+void Worker::look_after_left(const ListenerAccount& listener) noexcept {
+    for (const auto& drain : drains_)
+        if (drain.scope().listener.get() == &listener)
+            return loop_.wheel().file(*this, loop_.now());
 }
 
 void Worker::abort_all(CloseReason reason) {

@@ -141,6 +141,8 @@ public:
     void raise_alarm(UpstreamContext& upstream, const balancer::Backend& backend) noexcept;
 
     // For acceptors and sessions.
+    /// It is known now where a client of that listener goes, which may have left meanwhile.
+    void look_after_left(const ListenerAccount& listener) noexcept;
     void admit(ListenerContext& listener, Accepted accepted);
     void link(Session& session) noexcept;
     void unlink(Session& session, ListenerAccount& listener) noexcept;
@@ -184,6 +186,7 @@ private:
     void wake_waiting(UpstreamContext& upstream);
     [[nodiscard]] ListenerPtr make_listener(std::shared_ptr<ListenerShared> shared,
                                             const std::vector<UpstreamPtr>& upstreams);
+    void set_split(ListenerContext& listener, const std::vector<std::uint32_t>& weights);
     void start(Acceptor& acceptor);
     [[nodiscard]] ListenerContext* context_of(const ListenerAccount& account) noexcept;
     void on_timer(TimePoint now) override;

@@ -77,7 +77,7 @@ void Worker::take_listeners(const std::vector<WorkerUpdate::Listener>& listeners
     listeners_.clear();
     listeners_.reserve(listeners.size());
     left_listeners_.clear();
-    for (const auto& [shared, places] : listeners) {
+    for (const auto& [shared, places, split] : listeners) {
         std::erase_if(drains_, [&](const SessionDrain& drain) {
             return drain.scope().listener == shared->account;  // it is back
         });
@@ -94,6 +94,7 @@ void Worker::take_listeners(const std::vector<WorkerUpdate::Listener>& listeners
             next->access = known->second->access;
             next->tls = known->second->tls;
         }
+        if (!stays && !split.empty()) set_split(*next, split);
         if (known != before.end()) before.erase(known);
         listeners_.push_back(std::move(next));
     }

@@ -26,7 +26,8 @@ struct WorkerUpdate {
     };
     struct Listener {
         std::shared_ptr<ListenerShared> shared;
-        std::vector<std::size_t> upstreams;  // places of those of `shared->routes`
+        std::vector<std::size_t> upstreams{};  // places of those of `shared->routes`
+        std::vector<std::uint32_t> split{};  // weights that an operator has set; empty = none
     };
     struct Socket {
         int fd;  // of a listening socket

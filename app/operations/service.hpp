@@ -62,6 +62,10 @@ public:
     void set_stopping() { stopping_ = true; }
     /// Plans and reloads are its work; before start().
     void set_reloader(Reloader& reloader) { reloader_ = &reloader; }
+    /// Weights that operators have set of splits, by listener: those that go on under `next`, which
+    /// is about to be the server's.
+    using Splits = std::map<std::string, std::vector<std::uint32_t>>;
+    [[nodiscard]] Splits splits_under(const config::Config& next) const;
     /// The server has another configuration than before: what was changed by operators goes on,
     /// unless the file has changed that very thing.
     void follow_configuration(const config::Config& before, ConnectionLimit limit);

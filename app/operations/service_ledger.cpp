@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "app/find_named.hpp"
 #include "app/operations/service.hpp"
 #include "app/upgrade/old_processes.hpp"
 #include "config/value.hpp"
@@ -69,14 +70,22 @@ upgrade::Figures Service::figures() const {
 void Service::fill_manifest(upgrade::Manifest& manifest) const {
     manifest.started = started_wall_;
     for (std::size_t i = 0; i < config().upstreams.size(); ++i)
-        for (const auto& [name, kept] : parts_.monitors.of(i).overrides())
-            manifest.overrides.push_back(
-                {{config().upstreams[i].name, name}, kept.state, kept.weight, kept.by, kept.since});
+        for (const auto& [name, kept] : parts_.monitors.of(i).overrides()) {
+            const auto& upstream = config().upstreams[i];
+            auto& entry = manifest.overrides.emplace_back(upgrade::BackendOverride{
+                {upstream.name, name}, kept.state, kept.weight, kept.by, kept.since});
+            if (const auto* listed = find_listed(upstream, name)) {
+                entry.state_in_file = listed->state;
+                entry.weight_in_file = listed->weight;
+            }
+        }
     for (const auto& [listener, split] : splits_) {
         upgrade::SplitOverride entry{.listener = listener, .by = split.by};
         const auto& parts = config().listeners[*find_listener(listener)].split;
-        for (std::size_t i = 0; i < parts.size(); ++i)
+        for (std::size_t i = 0; i < parts.size(); ++i) {
             entry.weights[parts[i].upstream] = split.weights[i];
+            entry.weights_in_file[parts[i].upstream] = parts[i].weight;
+        }
         manifest.splits.push_back(std::move(entry));
     }
     const TimePoint now = SteadyClock().now();
@@ -92,14 +101,21 @@ void Service::take_over(const upgrade::Manifest& manifest) {
     for (const auto& split : manifest.splits) {
         const auto index = find_listener(split.listener);
         if (!index) continue;
+        const auto& parts = config().listeners[*index].split;
         std::vector<std::uint32_t> weights;
-        for (const auto& part : config().listeners[*index].split) {
+        std::map<std::string, std::uint32_t> in_file;
+        for (const auto& part : parts) {
             const auto given = split.weights.find(part.upstream);
             if (given != split.weights.end()) weights.push_back(given->second);
+            in_file[part.upstream] = part.weight;
         }
-        if (weights.size() != config().listeners[*index].split.size() ||
-            weights.size() != split.weights.size())
-            continue;  // the file has changed it
+        const bool same_names =
+            weights.size() == parts.size() && weights.size() == split.weights.size();
+        if (!same_names || (!split.weights_in_file.empty() && split.weights_in_file != in_file)) {
+            parts_.log.info("listener {}: the weights that {} has set end: the file has changed",
+                            split.listener, split.by);
+            continue;
+        }
         parts_.server.set_split(*index, weights);
         splits_[split.listener] = {std::move(weights), split.by};
     }

@@ -5,6 +5,7 @@
 #include <boost/asio/co_spawn.hpp>
 
 #include "app/control.hpp"
+#include "app/find_named.hpp"
 #include "app/operations/old_orders.hpp"
 #include "app/operations/service.hpp"
 #include "app/reload/reloader.hpp"
@@ -58,24 +59,32 @@ void Service::record_reload(bool ok, const std::string& text, const std::string&
                 wall_now());
 }
 
+namespace {
+
+// A split that the file has changed goes by the file.
+bool keeps_split(const config::Config& before, const config::Config& after,
+                 const std::string& listener) {
+    const auto* was = find_named(before.listeners, listener);
+    const auto* is = find_named(after.listeners, listener);
+    return was != nullptr && is != nullptr && is->split == was->split;
+}
+
+}  // namespace
+
+Service::Splits Service::splits_under(const config::Config& next) const {
+    Splits kept;
+    for (const auto& [listener, split] : splits_)
+        if (keeps_split(config(), next, listener)) kept.emplace(listener, split.weights);
+    return kept;
+}
+
 void Service::follow_configuration(const config::Config& before, ConnectionLimit limit) {
     limit_ = std::move(limit);
-    const auto& now = config();
-    const auto named = [](const auto& all, const std::string& name) {
-        return std::ranges::find_if(all, [&](const auto& item) { return item.name == name; });
-    };
     std::erase_if(pauses_, [&](const auto& pause) { return !find_upstream(pause.first); });
     std::erase_if(draining_listeners_,
                   [&](const std::string& listener) { return !find_listener(listener); });
-    // A split that the file has changed goes by the file.
-    std::erase_if(splits_, [&](const auto& split) {
-        const auto is = named(now.listeners, split.first);
-        const auto was = named(before.listeners, split.first);
-        return is == now.listeners.end() || was == before.listeners.end() ||
-               is->split != was->split;
-    });
-    for (const auto& [listener, split] : splits_)
-        parts_.server.set_split(*find_listener(listener), split.weights);
+    std::erase_if(splits_,
+                  [&](const auto& split) { return !keeps_split(before, config(), split.first); });
     follow_backends(SteadyClock().now());
     if (old_ == nullptr || old_->empty()) return;
     auto orders = orders_between(before, now);

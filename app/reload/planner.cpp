@@ -63,6 +63,8 @@ private:
             describe_backend(change, planned);
         else if (change.op == config::ChangeOp::remove && change.key.empty())
             describe_removal(change, planned);
+        else if (change.key == "split" && change.what == "listener " + change.listener)
+            end_split(change.listener, planned);
         else if (change.what == "process" && change.key == "hash_seed")
             describe_seed(planned);
         plan_.changes.push_back(std::move(planned));
@@ -140,6 +142,16 @@ private:
             value = fmt::to_string(*kept->second.weight);
         if (!value.empty())
             planned.effect = join(planned.effect, fmt::format("ends the override {}", value));
+    }
+
+    void end_split(const std::string& listener, PlannedChange& planned) const {
+        const auto kept = live_.splits.find(listener);
+        const auto* running = find_named(running_.listeners, listener);
+        if (kept == live_.splits.end() || running == nullptr) return;
+        std::string weights;
+        for (std::size_t i = 0; i < std::min(kept->second.size(), running->split.size()); ++i)
+            weights += fmt::format(" {}={}", running->split[i].upstream, kept->second[i]);
+        planned.effect = join(planned.effect, "ends the override" + weights);
     }
 
     // What is only a part of them, as a source of backends, has a name behind theirs.
@@ -249,8 +261,7 @@ private:
 
     // A host name stands for several.
     static bool is_of(const BackendName& one, const BackendName& listed) {
-        return one.upstream == listed.upstream &&
-               (one.backend == listed.backend || one.backend.starts_with(listed.backend + "@"));
+        return one.upstream == listed.upstream && is_of_listed(one.backend, listed.backend);
     }
 
     // Of upstreams that the change touches: where they do not go by the file, and go on so.

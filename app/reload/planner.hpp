@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "admin/plan.hpp"
 #include "app/operations/ledger.hpp"
@@ -30,6 +31,8 @@ struct LiveState {
     std::map<std::string, Sessions> listeners{};  // by name
     std::map<BackendName, Sessions> backends{};
     std::map<BackendName, KeptOverride> overrides{};
+    /// Weights that operators have set of splits, by listener, in the order of the running split.
+    std::map<std::string, std::vector<std::uint32_t>> splits{};
     std::map<std::string, double> moved{};  // share of keys, by upstream, where some move
 };
 

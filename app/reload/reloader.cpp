@@ -87,8 +87,8 @@ awaitable<Candidate> Reloader::read(admin::PlanRequest request) {
 }
 
 LiveState Reloader::live_state(const Candidate& candidate) const {
-    LiveState live{.moved = candidate.moved};
     const auto& config = parts_.server.config();
+    LiveState live{.splits = parts_.admin.service().splits_under(config), .moved = candidate.moved};
     for (std::size_t i = 0; i < config.listeners.size(); ++i)
         live.listeners[config.listeners[i].name].all =
             parts_.server.listeners()[i]->account->connections.used();
@@ -311,6 +311,7 @@ awaitable<bool> Reloader::put_in_force(Candidate& candidate, Prepared prepared) 
     // Their tables are large: none of the workers is to be the last that lets go of them.
     auto replaced = monitors.snapshots();
     prepared.server.snapshots = monitors.finish_change(change, *config);
+    prepared.server.splits = parts_.admin.service().splits_under(*config);
     if (prepared.log) prepared.log();
     const auto applied = std::make_shared<asio::steady_timer>(parts_.context);
     const auto all_have_it = std::make_shared<bool>(false);

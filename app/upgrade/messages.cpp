@@ -24,13 +24,15 @@ namespace json = boost::json;
 namespace {
 
 // Names of states stay what they are in the configuration.
-void state_field(FieldWriter& archive, const std::optional<config::BackendState>& state) {
-    if (state) archive("state", std::string(config::name_of(*state)));
+void state_field(FieldWriter& archive, const char* key,
+                 const std::optional<config::BackendState>& state) {
+    if (state) archive(key, std::string(config::name_of(*state)));
 }
 
-void state_field(FieldReader& archive, std::optional<config::BackendState>& state) {
+void state_field(FieldReader& archive, const char* key,
+                 std::optional<config::BackendState>& state) {
     std::string name;
-    archive("state", name);
+    archive(key, name);
     state = config::backend_state_named(name);
 }
 
@@ -76,10 +78,12 @@ void fields(A& archive, typename A::template Of<SocketEntry>& entry) {
 template <typename A>
 void fields(A& archive, typename A::template Of<BackendOverride>& change) {
     key_fields(archive, change.name);
-    state_field(archive, change.state);
+    state_field(archive, "state", change.state);
     archive("weight", change.weight);
     archive("by", change.by);
     archive("since_ms", change.since);
+    state_field(archive, "state_in_file", change.state_in_file);
+    archive("weight_in_file", change.weight_in_file);
 }
 
 template <typename A>
@@ -87,6 +91,7 @@ void fields(A& archive, typename A::template Of<SplitOverride>& change) {
     archive("listener", change.listener);
     archive("weights", change.weights);
     archive("by", change.by);
+    archive("weights_in_file", change.weights_in_file);
 }
 
 template <typename A>

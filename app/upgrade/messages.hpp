@@ -44,6 +44,10 @@ struct BackendOverride {
     std::optional<std::uint32_t> weight{};
     std::string by{};
     WallTime since{};
+    // What the old process's file says of it; nothing = it does not list it, or an older version
+    // does not tell.
+    std::optional<config::BackendState> state_in_file{};
+    std::optional<std::uint32_t> weight_in_file{};
     bool operator==(const BackendOverride&) const = default;
 };
 
@@ -51,6 +55,7 @@ struct SplitOverride {
     std::string listener{};
     std::map<std::string, std::uint32_t> weights{};  // by upstream
     std::string by{};
+    std::map<std::string, std::uint32_t> weights_in_file{};  // empty: an older version
     bool operator==(const SplitOverride&) const = default;
 };
 

@@ -112,5 +112,28 @@ TEST(ReloadDrain, C6_busy_sessions_are_closed_one_after_the_other) {
     EXPECT_TRUE(in_one_of_three_windows(attempt));
 }
 
+// Neither do those of whom it is not known yet where they go when their listener leaves.
+TEST(ReloadDrain, a_client_that_has_said_nothing_yet_goes_with_its_listener) {
+    EchoServer echo;
+    ConfigText config =
+        one_service({echo.text()}, "", "drain = { wait = \"0s\", close_over = \"0s\" }");
+    const std::string bind = own_address(7031);
+    ProxyProcess proxy(config.toml() + "\n[[listener]]\nname = \"gone\"\nbind = \"" + bind +
+                       "\"\nupstream = \"in\"\ntimeouts = { client_hello = \"5m\" }\n"
+                       "route = [{ sni = [\"a.example\"], upstream = \"in\", tls = "
+                       "\"passthrough\" }]\n");
+    auto relayed = established(Address::parse(bind));
+    auto silent = Socket::connect(Address::parse(bind));
+    ASSERT_TRUE(relayed && silent);
+    const std::string active = "penstock_listener_connections_active{listener=\"gone\"}";
+    ASSERT_TRUE(wait_for([&] { return metrics_of(proxy).value(active) == 2; }));
+    ASSERT_TRUE(proxy.change_to(config));
+    EXPECT_NE(relayed->wait_end(), End::open);
+    ASSERT_TRUE(wait_for([&] { return metrics_of(proxy).value(active) == 1; }));
+    EXPECT_TRUE(silent->send("ping"));
+    EXPECT_NE(silent->wait_end(), End::open);
+    EXPECT_EQ(reasons_other_than(expect_lines(proxy, 2), "drained"), "");
+}
+
 }  // namespace
 }  // namespace penstock::test

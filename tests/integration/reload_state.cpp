@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <fstream>
 #include <optional>
 
 #include "tests/integration/change_scenario.hpp"
@@ -224,6 +225,27 @@ TEST(ReloadKeeps, overrides_until_the_file_changes_that_very_key) {
               0);
 }
 
+TEST(ReloadRemoves, overrides_with_their_backend) {
+    EchoServer a;
+    EchoServer b;
+    const auto with = [&](const std::vector<std::string>& names) {
+        std::string list;
+        for (const auto& name : names)
+            list +=
+                "{ name = \"" + name + "\", address = \"" + (name == "a" ? a : b).text() + "\" }, ";
+        ConfigText config = one_service({});
+        config.services[0].upstream = "backend = [ " + list + "]";
+        return config;
+    };
+    ProxyProcess proxy(with({"a", "b"}));
+    ASSERT_EQ(post(proxy, "/api/v1/upstreams/in/backends/a", R"({"weight":5})").status, 200);
+    ASSERT_EQ(post(proxy, "/api/v1/upstreams/in/backends/b", R"({"weight":6})").status, 200);
+    ASSERT_TRUE(proxy.change_to(with({"b"})));
+    ASSERT_TRUE(proxy.change_to(with({"a", "b"})));
+    EXPECT_EQ(backend_of(proxy, "a").at("weight"), 1);
+    EXPECT_EQ(backend_of(proxy, "b").at("weight"), 6);
+}
+
 TEST(ReloadKeeps, a_splits_weights_that_an_operator_has_set) {
     EchoServer a;
     EchoServer b;
@@ -251,6 +273,41 @@ TEST(ReloadKeeps, a_splits_weights_that_an_operator_has_set) {
     proxy.rewrite(with_split(3, 1));
     ASSERT_TRUE(proxy.reload());
     EXPECT_EQ(weight(), 3);
+}
+
+TEST(ReloadKeeps, a_splits_weights_also_at_the_moment_of_the_change) {
+    EchoServer broken;
+    Traffic traffic({.per_second = full_rate(), .backends = 1});
+    ConfigText config;
+    config.process = "workers = 2";
+    config.services = {{.name = "v1", .bind = "127.0.0.2:0", .backends = traffic.backends()},
+                       {.name = "v2", .bind = "127.0.0.3:0", .backends = {broken.text()}}};
+    // Their files are looked at in that moment, which is a longer one by that.
+    const TempDir directory;
+    const auto peers = directory.path() / "peers";
+    std::ofstream(peers) << "127.0.0.0/8\n";
+    for (int i = 1; i <= sized(50); ++i)
+        config.services.push_back({.name = "s" + std::to_string(i),
+                                   .bind = "127.0.1." + std::to_string(i) + ":0",
+                                   .backends = {"127.0.0.1:1"},
+                                   .listener = "allow_file = \"" + peers.string() + "\""});
+    const auto with_backlog = [&](int backlog) {
+        return config.toml() +
+               "\n[[listener]]\nname = \"both\"\nbind = \"127.0.0.1:0\"\nsplit = [ \"v1\", "
+               "\"v2\" ]\nbacklog = " +
+               std::to_string(backlog) + "\n";
+    };
+    ProxyProcess proxy(with_backlog(1000));
+    ASSERT_EQ(post(proxy, "/api/v1/listeners/both/split", R"({"v1":1,"v2":0})").status, 200);
+    get_json(proxy.admin(), "/api/v1/sessions");  // each worker has it when it answers this
+    traffic.start({proxy.address("both")});
+    for (int i = 1; i <= 5; ++i) {
+        proxy.rewrite(with_backlog(1000 + i));
+        ASSERT_TRUE(proxy.reload());
+        ASSERT_TRUE(traffic.wait_for_more(20));
+    }
+    traffic.finish();
+    EXPECT_EQ(broken.accepted(), 0U) << "nobody may come there";
 }
 
 TEST(ReloadKeeps, a_pause_and_those_who_are_held) {

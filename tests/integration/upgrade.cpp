@@ -476,6 +476,47 @@ TEST(Upgrade, what_an_operator_has_changed_goes_over) {
     }
 }
 
+TEST(Upgrade, what_an_operator_has_changed_ends_where_the_file_changes_that_very_thing) {
+    EchoServer a;
+    EchoServer b;
+    ConfigText config = upgradable({a.text(), b.text()});
+    config.services.push_back({.name = "v1", .bind = "127.0.0.2:0", .backends = {a.text()}});
+    config.services.push_back({.name = "v2", .bind = "127.0.0.3:0", .backends = {b.text()}});
+    const auto with_split = [&](int one) {
+        return config.toml() +
+               "\n[[listener]]\nname = \"both\"\nbind = \"127.0.0.4:0\"\nsplit = [ { "
+               "upstream = \"v1\", weight = " +
+               std::to_string(one) + " }, { upstream = \"v2\", weight = 1 } ]\n";
+    };
+    ProxyProcess proxy(with_split(1));
+    const std::string backends = "/api/v1/upstreams/in/backends/";
+    ASSERT_EQ(post(proxy, backends + "b0", R"({"state":"drain"})").status, 200);
+    ASSERT_EQ(post(proxy, backends + "b0", R"({"weight":7})").status, 200);
+    ASSERT_EQ(post(proxy, backends + "b1", R"({"weight":7})").status, 200);
+    ASSERT_EQ(post(proxy, "/api/v1/listeners/both/split", R"({"v1":9,"v2":1})").status, 200);
+    config.services[0].backends[0] = "address = \"" + a.text() + "\"\nweight = 3";
+    proxy.rewrite(with_split(2));
+    ASSERT_TRUE(upgrade_now(proxy));
+    EXPECT_EQ(backend_of(proxy, "b0").at("weight"), 3) << "the file has the last word";
+    EXPECT_EQ(backend_of(proxy, "b0").at("state"), "drain") << "it has not changed that";
+    EXPECT_EQ(backend_of(proxy, "b1").at("weight"), 7);
+    const auto weight = [&] {
+        const auto listeners = get_json(proxy.admin(), "/api/v1/listeners");
+        for (const auto& listener : listeners.as_array())
+            if (listener.at("name") == "both") return number(listener.at("split").at("v1"));
+        return -1.0;
+    };
+    EXPECT_EQ(weight(), 2);
+    // Without a change of the file they last, however often.
+    ASSERT_EQ(post(proxy, "/api/v1/listeners/both/split", R"({"v1":9,"v2":1})").status, 200);
+    for (int i = 0; i < 2; ++i) {
+        ASSERT_TRUE(upgrade_now(proxy));
+        EXPECT_EQ(weight(), 9);
+        EXPECT_EQ(backend_of(proxy, "b0").at("state"), "drain");
+        EXPECT_EQ(backend_of(proxy, "b1").at("weight"), 7);
+    }
+}
+
 TEST(Upgrade, a_session_of_an_old_process_can_be_found_by_the_commands) {
     EchoServer echo;
     ProxyProcess proxy(upgradable({echo.text()}));

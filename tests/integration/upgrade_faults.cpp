@@ -182,6 +182,34 @@ TEST(FaultsU, U2_a_door_of_the_api_that_the_new_process_cannot_open) {
     scene.expect_upgrade();
 }
 
+TEST(FaultsU, U2_nothing_is_left_of_the_unix_sockets_that_the_new_process_made) {
+    FailingUpgrade scene;
+    const UniqueFd occupied = listen_on(Address::parse(own_address(7005)));
+    ConfigText next = scene.config();
+    const fs::path path = scene.proxy().directory() / "fresh.sock";
+    next.services.push_back(
+        {.name = "fresh", .bind = "unix:" + path.string(), .backends = {"127.0.0.1:1"}});
+    ConfigText refused = next;
+    refused.admin =
+        "[[admin.listener]]\nbind = \"unix:@DIR@/admin.sock\"\n[[admin.listener]]\nbind = \"" +
+        own_address(7005) + "\"\naccess = \"metrics\"\n";
+    scene.proxy().rewrite(refused);
+    scene.expect_refused({own_address(7005)});
+    EXPECT_FALSE(fs::exists(path)) << "it could not be opened as a whole";
+    const FullBacklog mute;
+    next.services.back().backends = {mute.text()};
+    next.services.back().upstream = "health_check = { type = \"tcp\", timeout = \"5m\" }";
+    scene.proxy().rewrite(next);
+    Answer answer;
+    std::thread asker([&] { answer = post(scene.proxy(), "/api/v1/upgrade", "", 100s); });
+    EXPECT_TRUE(wait_for([&] { return fs::exists(path); }));
+    for (const pid_t child : children_of(scene.proxy().pid())) ::kill(child, SIGTERM);
+    asker.join();
+    EXPECT_GE(answer.status, 400) << answer.text;
+    EXPECT_FALSE(fs::exists(path)) << "it was told to stop";
+    scene.expect_unharmed();
+}
+
 TEST(FaultsU, U2_a_binary_that_fails_at_once) {
     FailingUpgrade scene;
     scene.replace_binary("#!/bin/false\n");

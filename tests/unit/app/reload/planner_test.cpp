@@ -289,6 +289,16 @@ TEST_F(Planned, sessions_of_old_processes_are_told) {
     EXPECT_EQ(stay.draining + stay.closed_now, 0U);
 }
 
+TEST_F(Planned, a_changed_split_ends_the_weights_that_an_operator_has_set) {
+    live.splits["side"] = {5, 0};
+    const auto lines = lines_of(plan("weight = 9", "weight = 8"));
+    ASSERT_EQ(lines.size(), 1U);
+    EXPECT_TRUE(lines[0].starts_with("~ listener side split ")) << lines[0];
+    EXPECT_TRUE(lines[0].contains("ends the override cache=5 web=0 |")) << lines[0];
+    for (const auto& line : lines_of(plan("\"127.0.0.1:8081\"", "\"127.0.0.1:8082\"")))
+        EXPECT_FALSE(line.contains("override")) << line;
+}
+
 TEST_F(Planned, moved_keys_are_told_once) {
     live.moved["cache"] = 0.249;
     auto wanted = config_of(base);
