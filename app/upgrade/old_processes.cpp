@@ -148,10 +148,10 @@ awaitable<std::optional<Message>> OldProcesses::ask(OldPtr old, Message question
     if (auto* request = std::get_if<SessionsRequest>(&question)) request->number = number;
     if (auto* order = std::get_if<Order>(&question)) order->number = number;
     const TimePoint deadline = SteadyClock().now() + longest_wait;
+    old->answered.expires_at(to_asio(deadline));  // whoever comes meanwhile waits for it, too
     auto sending = old->channel.send(encode(question), {}, deadline);
     const auto sent = co_await std::move(sending);
     if (!sent) co_return std::nullopt;
-    old->answered.expires_at(to_asio(deadline));
     while (!old->answer && SteadyClock().now() < deadline && is_known(old) && !old->paused &&
            !stopped_) {
         auto waiting = old->answered.async_wait(as_result);
