@@ -39,15 +39,17 @@ public:
         mysql_close(handle_);
     }
 
-    asio::awaitable<bool> connect(const Endpoint& to, const std::string& user,
+    // `to` and `password` have to outlive the object.
+    asio::awaitable<bool> connect(const Endpoint& to, std::string user,
                                   const std::string& password) {
-        std::string host = to.is_unix() ? "localhost" : to.to_string();
+        user_ = std::move(user);
+        host_ = to.is_unix() ? "localhost" : to.to_string();
         if (!to.is_unix()) {
-            host.resize(host.rfind(':'));
-            if (host.starts_with('[')) host = host.substr(1, host.size() - 2);
+            host_.resize(host_.rfind(':'));
+            if (host_.starts_with('[')) host_ = host_.substr(1, host_.size() - 2);
         }
         MYSQL* connected = nullptr;
-        int status = mysql_real_connect_start(&connected, handle_, host.c_str(), user.c_str(),
+        int status = mysql_real_connect_start(&connected, handle_, host_.c_str(), user_.c_str(),
                                               password.c_str(), nullptr, to.port(),
                                               to.is_unix() ? to.path().c_str() : nullptr, 0);
         go_on_ = [](Session& self, int ready) {
@@ -128,6 +130,9 @@ private:
     }
 
     FdWait wait_;
+    // The library reads them until its call has ended, which may be when this object goes.
+    std::string host_;
+    std::string user_;
     MYSQL* handle_;
     MYSQL_RES* rows_ = nullptr;
     int (*go_on_)(Session&, int) = nullptr;
@@ -148,8 +153,8 @@ asio::awaitable<ProbeResult> MysqlProbe::check(ProbeTarget target, TimePoint dea
     Session session(context_, deadline);
     if (!session.usable()) co_return failure("out of memory");
     const bool anonymous = settings_.user.empty();
-    const std::string user = anonymous ? "penstock-check" : settings_.user;
-    auto connecting = session.connect(target.address, user, password_);
+    std::string user = anonymous ? "penstock-check" : settings_.user;
+    auto connecting = session.connect(target.address, std::move(user), password_);
     const bool connected = co_await std::move(connecting);
     if (!connected) {
         const unsigned number = session.error_number();

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -196,6 +197,33 @@ TEST_P(HostileDatabase, fails_in_time_and_keeps_nothing) {
     const auto before = client_sockets();
     for (int i = 0; i < 10; ++i) once();
     EXPECT_LE(client_sockets(), before + 2);
+}
+
+// As when the process ends: the library has to come to the end of what it has begun.
+TEST_P(HostileDatabase, a_check_goes_with_its_loop_wherever_it_waits) {
+    const auto settings = of(GetParam(), "a_user_whose_name_does_not_fit_into_its_string");
+    const FullBacklog full;
+    ChaosBackend hangs(scripts::hang());
+    // The server keeps its end of each.
+    const auto own = [&] { return descriptors_of(::getpid()) - hangs.accepted(); };
+    const auto before = own();
+    for (const auto& address : {full.text(), hangs.text()}) {
+        auto context = std::make_unique<boost::asio::io_context>();
+        const auto probe = health::make_probe(*context, settings, {.password = "secret"});
+        bool ended = false;
+        boost::asio::co_spawn(
+            *context,
+            probe->check({.address = Endpoint::parse(address).value(), .host = {}},
+                         SteadyClock().now() + std::chrono::hours(1)),
+            [&](std::exception_ptr, const ProbeResult&) { ended = true; });
+        ASSERT_TRUE(wait_for([&] {
+            context->poll();
+            return address == full.text() || hangs.accepted() == 1;
+        }));
+        EXPECT_FALSE(ended);
+        context.reset();
+        EXPECT_TRUE(wait_for([&] { return own() == before; })) << address;
+    }
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, HostileDatabase,
