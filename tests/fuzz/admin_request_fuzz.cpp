@@ -20,7 +20,7 @@ namespace http = boost::beast::http;
 
 void answer(admin::HttpRequest request) {
     test::FakeOperations operations;
-    operations.shown.upstreams.push_back({.name = "web"});
+    operations.view.upstreams.push_back({.name = "web"});
     const config::Admin settings;
     admin::Api api(operations, settings);
     const admin::AccessRules rules(config::AdminListener{}, {}, "");
