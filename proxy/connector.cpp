@@ -85,6 +85,8 @@ net::Task<void> set_up(Session& session) {
             next = setup.on_failed(result, took);
         }
         if (next == Setup::Next::wait) {
+            session.look_at_client();
+            if (!session.is_connecting()) co_return;
             session.backend_socket().writable.clear();
             co_await wait_until(session, setup.wait_until());
         }

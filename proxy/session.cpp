@@ -86,11 +86,14 @@ void Session::begin(F coroutine) {
 
 void Session::begin_connecting() {
     state_ = SessionState::connecting;
-    // What hung up while it was received raises no other event.
-    if ((client_socket_.seen() & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
-        on_hangup(client_socket_);
+    look_at_client();
     if (state_ == SessionState::closed) return;
     begin([this] { connect_session(*this); });
+}
+
+void Session::look_at_client() {
+    if ((client_socket_.seen() & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
+        on_hangup(client_socket_);
 }
 
 void Session::wake_at(TimePoint deadline) noexcept { worker_.loop().wheel().file(*this, deadline); }
@@ -265,10 +268,12 @@ void Session::on_hangup(net::Watch& watch) {
     if (state_ == SessionState::connecting && side == Side::client) {
         // A FIN behind data is a half-close and stays; without any it has nothing to wait for.
         std::byte byte;
-        // Of TLS, the end of the stream is a record like others.
         auto* const stream = secured(side);
+        // Of TLS the end of the stream is a record like others: nobody waits in a line with it.
         const bool has_data =
-            stream != nullptr ? stream->peek({&byte, 1}).ok() : hung_up.peek({&byte, 1}).ok();
+            stream != nullptr && waiting_ != Activity::connecting
+                ? stream->peek({&byte, 1}).ok()
+                : (stream != nullptr && stream->has_pending()) || hung_up.peek({&byte, 1}).ok();
         if ((both_ways && hung_up.check_error()) || !has_data)
             close(CloseReason::client_gone, ClosedBy::client, hung_up.error().value());
     } else if (state_ == SessionState::relaying) {

@@ -163,6 +163,8 @@ public:
     void drop_backend(const AttemptResult& result, Duration took);
     /// What the set-up is about: connecting, queued or held.
     void now_is(Activity activity) noexcept { waiting_ = activity; }
+    /// What hung up before raises no other event: ends the set-up if that leaves nothing to do.
+    void look_at_client();
     void add_queue_time(Duration waited);
     /// Ends the set-up: starts the pumps. `took`: what connecting took; zero with a warm
     /// connection.
