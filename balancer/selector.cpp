@@ -28,7 +28,8 @@ Selector::Selector(std::shared_ptr<const BackendSet> set, const SelectorOptions&
 
 // For set_ as it is now: everybody is available who may be.
 void Selector::build() {
-    assert(options_.tier_join_below == 0 || set_->tiers_join());
+    // Of an upstream that has left there is nobody to join.
+    assert(options_.tier_join_below == 0 || set_->tiers_join() || set_->size() == 0);
     available_ = Bitmap(set_->size());
     forced_ = Bitmap(set_->size());
     allowed_ = Bitmap(set_->size());
