@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <filesystem>
 #include <mutex>
@@ -184,11 +185,20 @@ std::expected<Target, std::string> open_target(const LoggerOptions& options) {
     }
 }
 
+// Those that somebody handles: they are for the thread that waits for them, which also ends that.
+void leave_signals() {
+    sigset_t handled;
+    sigemptyset(&handled);
+    for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2})
+        sigaddset(&handled, signal);
+    ::pthread_sigmask(SIG_BLOCK, &handled, nullptr);
+}
+
 class SpdlogLog final : public ProcessLog {
 public:
     explicit SpdlogLog(Target target)
         : sink_(std::make_shared<SwitchSink>()),
-          pool_(std::make_shared<spdlog::details::thread_pool>(queue_length, 1)),
+          pool_(std::make_shared<spdlog::details::thread_pool>(queue_length, 1, leave_signals)),
           logger_(std::make_shared<spdlog::async_logger>(
               "penstock", sink_, pool_, spdlog::async_overflow_policy::overrun_oldest)) {
         switch_to(std::move(target));
