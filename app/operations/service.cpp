@@ -142,10 +142,11 @@ void Service::on_health_event(const std::string& upstream, const health::Event& 
     if (!index) return;
     auto told = event_of(upstream, event);
     const auto sources = parts_.monitors.of(*index).discovery().sources();
-    if (told.kind == "dns" &&
-        (told.detail.starts_with("file ") ||
-         std::ranges::none_of(sources, [](const health::SourceStatus& s) { return s.is_dns; })))
-        told.kind = "file";
+    const bool any_dns = std::ranges::any_of(sources, &health::SourceStatus::is_dns);
+    const bool of_file = std::ranges::any_of(sources, [&](const health::SourceStatus& source) {
+        return !source.is_dns && event.text.starts_with(source.what);
+    });
+    if (told.kind == "dns" && (of_file || !any_dns)) told.kind = "file";
     record(std::move(told));
     const auto& settings = config().upstreams[*index].rebalance;
     using enum health::EventKind;
