@@ -1,6 +1,8 @@
 #include "app/upgrade/messages.hpp"
 
 #include <algorithm>
+#include <cstdint>
+#include <random>
 #include <utility>
 
 #include <boost/json/parse.hpp>
@@ -249,6 +251,22 @@ TEST(Messages, bring_answers_and_questions) {
     const auto answer = through(SessionsAnswer{9, sessions});
     EXPECT_EQ(answer.number, 9U);
     EXPECT_EQ(answer.sessions, sessions);
+}
+
+// Three decimals at most, in objects as in lists: what an old process says of its sessions is shown
+// as that process would show it, not with an error in the last place.
+TEST(Messages, numbers_of_the_api_pass_exactly) {
+    std::minstd_rand random(7);
+    std::uniform_int_distribution<std::int64_t> thousandths(-(std::int64_t{1} << 52),
+                                                            std::int64_t{1} << 52);
+    json::array sent;
+    for (int i = 0; i < 2000; ++i) {
+        const auto shift = static_cast<unsigned>(i % 52);
+        sent.push_back(static_cast<double>(thousandths(random) >> shift) / 1000);
+        sent.push_back(json::object{{"age_s", static_cast<double>(i) / 1000}});
+    }
+    EXPECT_EQ(through(SessionsAnswer{1, sent}).sessions, sent);
+    EXPECT_EQ(through(OrderAnswer{.closes = sent}).closes, sent);
 }
 
 TEST(Messages, bring_orders_and_what_became_of_them) {
