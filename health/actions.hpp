@@ -7,6 +7,7 @@
 
 #include "balancer/backend.hpp"
 #include "health/data_plane.hpp"
+#include "health/discovery/discovered.hpp"
 
 namespace penstock::health {
 
@@ -44,6 +45,7 @@ struct Event {
     bool is_warning = false;
     std::string from{};  // where the kind does not say it
     std::string to{};
+    Origin origin = Origin::listed;  // of a backend that comes or leaves, of a source
 };
 
 /// A turn of a backend's circuit breaker.

@@ -71,7 +71,8 @@ UpstreamMonitor::SetPlan UpstreamMonitor::plan_change() {
             watched->joining = true;
             report({.kind = EventKind::backend_added,
                     .backend = found.name,
-                    .text = "was added: " + found.address.to_string()});
+                    .text = "was added: " + found.address.to_string(),
+                    .origin = found.origin});
         }
         next_.push_back(watched);
         plan.backends.push_back({watched->placed.backend, as_overridden(found)});

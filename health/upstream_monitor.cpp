@@ -264,7 +264,8 @@ void UpstreamMonitor::on_found(const std::vector<Discovered>& found) {
         if (!watched && fresh)
             report({.kind = EventKind::backend_added,
                     .backend = backend.name,
-                    .text = "was found at " + backend.address.to_string()});
+                    .text = "was found at " + backend.address.to_string(),
+                    .origin = backend.origin});
     }
     follow(next, found, at);
     rebuild_set();
@@ -273,12 +274,17 @@ void UpstreamMonitor::on_found(const std::vector<Discovered>& found) {
 
 // The source itself has told the log.
 void UpstreamMonitor::on_source(const SourceStatus& source) {
+    const Origin origin = source.is_dns ? Origin::name : Origin::file;
     if (source.last_error.empty())
-        report({.kind = EventKind::source_works, .backend = "", .text = source.what});
+        report({.kind = EventKind::source_works,
+                .backend = "",
+                .text = source.what,
+                .origin = origin});
     else
         report({.kind = EventKind::source_failed,
                 .backend = "",
-                .text = source.what + ": " + source.last_error});
+                .text = source.what + ": " + source.last_error,
+                .origin = origin});
 }
 
 // From now on the backends are these, as `found` has them.
@@ -291,7 +297,10 @@ void UpstreamMonitor::follow(const std::vector<WatchedPtr>& next,
         retire(watched, at);
         report({.kind = EventKind::backend_left,
                 .backend = watched->found.name,
-                .text = "is no longer named by its source"});
+                .text = watched->found.origin == Origin::listed
+                            ? "is no longer in the configuration"
+                            : "is no longer named by its source",
+                .origin = watched->found.origin});
     }
     watched_ = next;
     for (std::size_t i = 0; i < next.size(); ++i) put(*next[i], found[i], at);

@@ -17,6 +17,8 @@ struct Words {
 
 using enum health::EventKind;
 
+constexpr std::string_view by_origin;
+
 constexpr std::array<Words, health::event_kind_count> table{{
     {check_up, "check", "down", "up"},
     {check_down, "check", "up", "down"},
@@ -33,10 +35,10 @@ constexpr std::array<Words, health::event_kind_count> table{{
     {none_available, "availability", "available", "none"},
     {available_again, "availability", "none", "available"},
     {sessions_ended, "drain", "", ""},
-    {backend_added, "dns", "", "added"},
-    {backend_left, "dns", "", "removed"},
-    {source_failed, "dns", "", "failed"},
-    {source_works, "dns", "failed", "ok"},
+    {backend_added, by_origin, "", "added"},
+    {backend_left, by_origin, "", "removed"},
+    {source_failed, by_origin, "", "failed"},
+    {source_works, by_origin, "failed", "ok"},
 }};
 
 constexpr bool in_order() {
@@ -46,11 +48,20 @@ constexpr bool in_order() {
 }
 static_assert(in_order(), "rows stand in the order of the enumeration");
 
+std::string_view name_of(health::Origin origin) {
+    switch (origin) {
+        case health::Origin::listed: return "reload";
+        case health::Origin::file: return "file";
+        case health::Origin::name: break;
+    }
+    return "dns";
+}
+
 }  // namespace
 
 admin::Event event_of(const std::string& upstream, const health::Event& event) {
     const Words& words = table[std::to_underlying(event.kind)];
-    return {.kind = std::string(words.name),
+    return {.kind = std::string(words.name.empty() ? name_of(event.origin) : words.name),
             .upstream = upstream,
             .backend = event.backend,
             .from = event.from.empty() ? std::string(words.from) : event.from,

@@ -140,14 +140,7 @@ void Service::on_limit(const std::string& listener, CloseReason reason, const st
 void Service::on_health_event(const std::string& upstream, const health::Event& event) {
     const auto index = find_upstream(upstream);
     if (!index) return;
-    auto told = event_of(upstream, event);
-    const auto sources = parts_.monitors.of(*index).discovery().sources();
-    const bool any_dns = std::ranges::any_of(sources, &health::SourceStatus::is_dns);
-    const bool of_file = std::ranges::any_of(sources, [&](const health::SourceStatus& source) {
-        return !source.is_dns && event.text.starts_with(source.what);
-    });
-    if (told.kind == "dns" && (of_file || !any_dns)) told.kind = "file";
-    record(std::move(told));
+    record(event_of(upstream, event));
     const auto& settings = config().upstreams[*index].rebalance;
     using enum health::EventKind;
     const bool recovered = event.kind == check_up || event.kind == circuit_closed;

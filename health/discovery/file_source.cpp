@@ -114,7 +114,8 @@ Discovered FileSource::backend_of(const config::FileBackend& from) const {
             .host = {},
             .weight = from.weight.value_or(defaults_.weight),
             .tier = from.tier.value_or(defaults_.tier),
-            .max_connections = from.max_connections.value_or(defaults_.max_connections)};
+            .max_connections = from.max_connections.value_or(defaults_.max_connections),
+            .origin = Origin::file};
 }
 
 void FileSource::follow_hosts(const std::vector<config::FileBackend>& backends) {

@@ -56,6 +56,7 @@ NameSource::NameSource(const SourceShared& shared, Spec spec)
       failures_(failure_pause) {
     status_.what = describe(spec_);
     status_.is_dns = true;
+    spec_.like.origin = Origin::name;
 }
 
 void NameSource::start() { look_up(); }

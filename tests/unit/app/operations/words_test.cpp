@@ -131,5 +131,18 @@ TEST(Events, say_from_what_to_what) {
     EXPECT_EQ(role.to, "primary");
 }
 
+TEST(Events, of_backends_that_come_and_leave_go_by_where_they_are_from) {
+    using enum health::EventKind;
+    for (const auto kind : {backend_added, backend_left, source_failed, source_works}) {
+        const auto kind_of = [kind](health::Origin origin) {
+            return event_of("web", {.kind = kind, .backend = "a", .text = "x", .origin = origin})
+                .kind;
+        };
+        EXPECT_EQ(kind_of(health::Origin::name), "dns");
+        EXPECT_EQ(kind_of(health::Origin::file), "file");
+        EXPECT_EQ(kind_of(health::Origin::listed), "reload");
+    }
+}
+
 }  // namespace
 }  // namespace penstock::app

@@ -90,6 +90,7 @@ TEST(Discovery, D2_follows_addresses_of_both_families) {
     Finder finder(looking_up(server));
     ASSERT_TRUE(finder.find("10.0.0.1:80 [2001:db8::1]:80"));
     EXPECT_TRUE(finder.discovery->settled());
+    EXPECT_EQ(finder.discovery->list()[0].origin, Origin::name);
     server.set(DnsServer::always({DnsServer::ipv4("10.0.0.2"), DnsServer::ipv4("10.0.0.1")}));
     EXPECT_TRUE(finder.find("10.0.0.1:80 10.0.0.2:80"));
     server.set(DnsServer::always({DnsServer::ipv4("10.0.0.2")}));
@@ -408,8 +409,10 @@ TEST_F(FromFile, may_name_hosts) {
     Finder finder(settings);
     ASSERT_TRUE(finder.find("x@10.0.0.7:80"));
     EXPECT_EQ(finder.discovery->list()[0].weight, 3U);
+    EXPECT_EQ(finder.discovery->list()[0].origin, Origin::name);
     write("10.0.0.1:80\n");
     EXPECT_TRUE(finder.find("10.0.0.1:80"));
+    EXPECT_EQ(finder.discovery->list()[0].origin, Origin::file);
 }
 
 // The thread that reads also builds sets of backends, which may take long.
