@@ -88,7 +88,10 @@ void operate(const ServiceManager& manager, ControlLoop& loop, net::ProcessLog& 
     Control control({loop.context, loop.signals, *proxy.server, *proxy.reloader,
                      proxy.upgrader.get(), *proxy.old, *proxy.admin, manager, log});
     AbandonedAtEnd before_control{loop, proxy, log};
-    if (proxy.upgrader) proxy.upgrader->on_replaced([&control] { control.retire(); });
+    if (proxy.upgrader) {
+        proxy.upgrader->on_replaced([&control] { control.retire(); });
+        proxy.upgrader->on_successor_gone([&control] { control.be_left(); });
+    }
     control.ping_service_manager();
     boost::asio::co_spawn(loop.context, control.run(), [&](std::exception_ptr error) {
         proxy.reloader->stop(proxy_stops);
