@@ -9,6 +9,7 @@
 #include "app/control.hpp"
 #include "app/operations/ask_workers.hpp"
 #include "app/operations/events.hpp"
+#include "app/upgrade/old_processes.hpp"
 #include "config/print.hpp"
 
 namespace penstock::app {
@@ -41,14 +42,16 @@ Service::Service(const Parts& parts, ConnectionLimit limit)
       started_(SteadyClock().now()),
       started_wall_(wall_now()),
       watchdog_(parts.server, parts.log),
-      memory_(parts.context, parts.server, parts.log,
-              [this](proxy::MemoryPressure now, const std::string& text) {
-                  const bool overload = now == proxy::MemoryPressure::overload;
-                  record({.kind = "overload",
-                          .from = overload ? "" : "overload",
-                          .to = overload ? "overload" : "",
-                          .detail = text});
-              }),
+      memory_(
+          parts.context, parts.server, parts.log,
+          [this] { return old_ == nullptr ? 0 : old_->memory(); },
+          [this](proxy::MemoryPressure now, const std::string& text) {
+              const bool overload = now == proxy::MemoryPressure::overload;
+              record({.kind = "overload",
+                      .from = overload ? "" : "overload",
+                      .to = overload ? "overload" : "",
+                      .detail = text});
+          }),
       backends_([](const balancer::Backend& backend) { return proxy::backend_totals(backend); }),
       worker_paces_(parts.server.workers().size()),
       timer_(parts.context),
