@@ -24,6 +24,7 @@
 #include "app/sandbox/sandbox.hpp"
 #include "app/version.hpp"
 #include "config/source.hpp"
+#include "net/tcp_info.hpp"
 
 namespace penstock::app {
 
@@ -34,14 +35,24 @@ constexpr std::chrono::seconds longest_last_words{2};
 
 void report(std::string_view message) { fmt::print(stderr, "penstock: {}\n", message); }
 
-void warn_of_clamped_backlogs(const config::Config& config, Logger& log) {
+// TCP sockets tell what became of it, also where the file of the limit is hidden (ProcSubset=pid).
+std::optional<std::uint32_t> backlog_limit(int fd) {
+    if (const auto queue = net::accept_queue(fd)) return queue->limit;
     const auto limit = net::kernel_backlog_limit();
-    for (const auto& listener : config.listeners)
-        if (limit && listener.backlog > static_cast<std::uint32_t>(*limit))
-            log.warn(
-                "listener {}: backlog {} is clamped to {} by net.core.somaxconn; raise it or "
-                "lower the key",
-                listener.name, listener.backlog, *limit);
+    return limit ? std::optional(static_cast<std::uint32_t>(*limit)) : std::nullopt;
+}
+
+void warn_of_clamped_backlogs(const config::Listener& listener, const ListeningSockets& sockets,
+                              Logger& log) {
+    for (const auto& group : sockets.groups()) {
+        if (group.listener != listener.name || group.fds.empty()) continue;
+        const auto limit = backlog_limit(group.fds.front());
+        if (!limit || *limit >= listener.backlog) continue;
+        return log.warn(
+            "listener {}: backlog {} is clamped to {} by net.core.somaxconn; raise it or lower the "
+            "key",
+            listener.name, listener.backlog, *limit);
+    }
 }
 
 // Whoever names root wants it so.
@@ -222,7 +233,8 @@ int serve(const Origin& origin, ControlLoop& loop, net::ProcessLog& log, Inherit
     proxy.admin->server().own_paths();
     proxy.server->keep_spare(inheritance.left_over(log));
     if (takes_over) proxy.admin->start();
-    warn_of_clamped_backlogs(*origin.config, log);
+    for (const auto& listener : origin.config->listeners)
+        warn_of_clamped_backlogs(listener, proxy.server->sockets(), log);
     log.info("penstock {}: {} workers, at most {} connections ({})", version(), capacity->workers,
              with_commas(capacity->limit.connections), capacity->limit.cause);
     when_ready(*proxy.server, *proxy.admin);
