@@ -9,13 +9,11 @@
 #include <unistd.h>
 
 #include "app/process.hpp"
-#include "net/unique_fd.hpp"
+#include "net/log_file.hpp"
 
 namespace penstock::app {
 
 namespace {
-
-constexpr mode_t log_mode = 0640;  // as whoever writes them makes them
 
 struct LogFile {
     const char* key;
@@ -37,8 +35,7 @@ void make_log_files(const config::Config& config) noexcept {
     if (!who) return;  // switch_user() says why
     for (const auto& [key, path] : logs_of(config)) {
         if (!is_file(path)) continue;
-        const net::UniqueFd fd(
-            ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, log_mode));
+        const net::UniqueFd fd = net::create_log_file(path);
         // Where it fails, whoever opens it says so, or log_files_of_others().
         if (fd) static_cast<void>(::fchown(fd.get(), who->uid, who->gid) == 0);
     }

@@ -18,7 +18,7 @@
 
 #include <fcntl.h>
 
-#include "net/unique_fd.hpp"
+#include "net/log_file.hpp"
 
 namespace penstock::net {
 
@@ -87,16 +87,9 @@ public:
     }
 };
 
-// The mode of a log is ours to say, as for the access log; the umask may only take from it. What is
-// there already stays as it is.
-void create_log(const std::string& path) {
-    const UniqueFd created(
-        ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0640));
-}
-
 spdlog::file_event_handlers log_file_events() {
     spdlog::file_event_handlers events;
-    events.before_open = create_log;
+    events.before_open = [](const std::string& path) { create_log_file(path); };
     events.after_open = [](const std::string&, std::FILE* file) {
         ::fcntl(::fileno(file), F_SETFD, FD_CLOEXEC);
     };

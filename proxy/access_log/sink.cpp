@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "net/log_file.hpp"
+
 namespace penstock::proxy {
 
 namespace {
@@ -29,6 +31,7 @@ std::expected<std::unique_ptr<LogSink>, std::string> LogSink::open(std::string t
 }
 
 std::error_code LogSink::open_target() {
+    if (target_ != "stdout") net::create_log_file(target_);
     net::UniqueFd fd(target_ == "stdout"
                          ? ::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
                          : ::open(target_.c_str(),

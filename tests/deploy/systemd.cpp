@@ -99,7 +99,10 @@ TEST(SystemdUnit, H1_serves_a_port_of_root_without_being_root) {
     EXPECT_EQ(here.status_field("Seccomp"), "2");
     EXPECT_NE(here.status_field("Uid").substr(0, 2), "0\t");
     EXPECT_TRUE(here.has_lines("/var/log/penstock/access.log", "completed"));
+    EXPECT_EQ(here.machine.run("stat -c %a /var/log/penstock/access.log"), "640\n");
     EXPECT_EQ(here.machine.property("penstock.service", "LimitNOFILE"), "1048576");
+    // A process from before an upgrade that is killed for want of memory takes nobody with it.
+    EXPECT_EQ(here.machine.property("penstock.service", "OOMPolicy"), "continue");
     // Itself and three from before upgrades, with as many workers as there may be.
     EXPECT_GE(std::stoi(here.machine.property("penstock.service", "TasksMax")), 4 * (1024 + 64));
 }

@@ -17,12 +17,6 @@
 namespace penstock::net {
 namespace {
 
-std::filesystem::perms umask_of_this_process() {
-    const mode_t mask = ::umask(0);
-    ::umask(mask);
-    return std::filesystem::perms(mask);
-}
-
 class ProcessLogTest : public testing::Test {
 protected:
     ProcessLogTest() { log = *ProcessLog::open({LogLevel::info, false, path("first")}); }
@@ -66,12 +60,14 @@ TEST_F(ProcessLogTest, what_was_prepared_changes_nothing_until_it_is_called) {
 }
 
 TEST_F(ProcessLogTest, H6_a_new_file_is_for_its_owner_and_group_alone_and_for_no_other_program) {
-    EXPECT_EQ(std::filesystem::status(path("first")).permissions(),
-              std::filesystem::perms(0640) & ~umask_of_this_process());
+    const mode_t before = ::umask(0077);
+    log = *ProcessLog::open({LogLevel::info, false, path("strict")});
+    ::umask(before);
+    EXPECT_EQ(std::filesystem::status(path("strict")).permissions(), std::filesystem::perms(0640));
     bool seen = false;
     for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
         std::error_code error;
-        if (std::filesystem::read_symlink(entry.path(), error) != path("first")) continue;
+        if (std::filesystem::read_symlink(entry.path(), error) != path("strict")) continue;
         seen = true;
         EXPECT_EQ(::fcntl(std::stoi(entry.path().filename().string()), F_GETFD), FD_CLOEXEC);
     }

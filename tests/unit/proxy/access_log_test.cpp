@@ -284,6 +284,18 @@ TEST_F(SinkTest, L3_reopen_follows_a_renamed_file) {
     EXPECT_EQ(contents(path), "three\n");
 }
 
+TEST_F(SinkTest, H6_a_new_file_is_for_its_owner_and_group_alone_whatever_the_umask) {
+    const auto path = directory / "access.log";
+    const mode_t before = ::umask(0077);
+    const auto sink = LogSink::open(path.string());
+    ::umask(before);
+    ASSERT_TRUE(sink);
+    EXPECT_EQ(fs::status(path).permissions(), fs::perms(0640));
+    fs::permissions(path, fs::perms(0600));
+    EXPECT_FALSE((*sink)->reopen());
+    EXPECT_EQ(fs::status(path).permissions(), fs::perms(0600)) << "it was there already";
+}
+
 TEST_F(SinkTest, L1_a_full_disk_is_an_error_and_not_the_end) {
     auto sink = LogSink::open("/dev/full");
     ASSERT_TRUE(sink);
