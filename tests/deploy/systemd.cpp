@@ -197,8 +197,8 @@ TEST(SystemdUnit, a_stop_drains_the_processes_from_before_an_upgrade_too) {
     EXPECT_EQ(here.machine.property("penstock.service", "Result"), "success");
 }
 
-// systemd kills a main process that is not its own child, as one that came by an upgrade is, at
-// once if the service has no other process: one has to be there without a sandbox, too.
+// systemd kills a main process that is not its own child at once if the service has no other
+// process: one that came by an upgrade has to have become its child, without a sandbox, too.
 TEST(SystemdUnit, a_stop_drains_a_process_without_sandbox_once_those_from_before_are_gone) {
     const Installed here;
     here.start({.process = "sandbox = \"off\"\n"});
@@ -298,6 +298,48 @@ TEST(SystemdUnit, H7_a_process_that_hangs_or_dies_is_started_again) {
     EXPECT_EQ(here.machine.property("penstock.service", "NRestarts"), "2");
 }
 
+/// The process that serves came by upgrades, and the first one still has a session. Whatever
+/// systemd would wait for, other than the end of a process, takes minutes.
+void die_after_upgrades(int upgrades) {
+    const Installed here;
+    here.machine.write(std::string(dropins) + "patient.conf",
+                       "[Service]\nWatchdogSec=10min\nTimeoutStopSec=10min\n");
+    here.machine.run("systemctl daemon-reload");
+    here.start({.process = "drain = { wait = \"5m\", close_over = \"1s\" }\n"});
+    auto client = established(port_80);
+    ASSERT_TRUE(client);
+    for (int i = 0; i < upgrades; ++i) here.machine.run("penstock upgrade");
+    EXPECT_TRUE(ping(*client));
+    here.machine.run("systemctl kill --kill-whom=main --signal=KILL penstock.service");
+    EXPECT_TRUE(wait_for([&] { return echo_once(port_80).has_value(); })) << here.journal();
+    EXPECT_NE(client->wait_end(), End::open) << "nobody waits for it";
+    EXPECT_EQ(here.machine.property("penstock.service", "NRestarts"), "1");
+    EXPECT_FALSE(here.journal().contains("not our child")) << here.journal();
+}
+
+TEST(SystemdUnit, H7_a_process_that_dies_after_an_upgrade_is_started_again_at_once) {
+    die_after_upgrades(1);
+}
+
+TEST(SystemdUnit, H7_a_process_that_dies_after_two_upgrades_is_started_again_at_once) {
+    die_after_upgrades(2);
+}
+
+// More often than systemd does by default, which gives up after five within ten seconds.
+TEST(SystemdUnit, H7_a_start_that_fails_is_tried_until_it_succeeds) {
+    const Installed here;
+    here.machine.write(std::string(dropins) + "hasty.conf", "[Service]\nRestartSec=100ms\n");
+    here.machine.run("systemctl daemon-reload");
+    here.configure({.bind = "\"192.0.2.80:80\""});
+    here.machine.run("systemctl start --no-block penstock.service");
+    ASSERT_TRUE(wait_for([&] {
+        return std::stoi(here.machine.property("penstock.service", "NRestarts")) > 6;
+    })) << here.journal();
+    here.machine.run("ip address add 192.0.2.80/32 dev lo");
+    EXPECT_TRUE(wait_for([] { return echo_once(Address::parse("192.0.2.80:80")).has_value(); }))
+        << here.journal();
+}
+
 /// The number here of a process of that machine, whose network this thread is in.
 pid_t number_here(pid_t inside) {
     const auto network = fs::read_symlink("/proc/thread-self/ns/net");
@@ -352,6 +394,23 @@ TEST(SystemdSocket, H1_a_port_of_root_without_any_right) {
     client->finish();
     here.machine.run("systemctl restart penstock.service");
     EXPECT_TRUE(echo_once(port_80));
+}
+
+TEST(SystemdSocket, H7_a_start_that_fails_is_tried_until_it_succeeds_and_clients_wait) {
+    const Installed here;
+    here.configure({.bind = "[\"systemd:web\", \"192.0.2.80:8080\"]"});
+    here.machine.copy_in(units / "socket-activated.conf",
+                         std::string(dropins) + "socket-activated.conf");
+    here.machine.write(std::string(dropins) + "hasty.conf", "[Service]\nRestartSec=100ms\n");
+    here.machine.run("systemctl daemon-reload; systemctl enable --now penstock.socket");
+    auto client = Socket::connect(port_80);
+    ASSERT_TRUE(client);
+    ASSERT_TRUE(wait_for([&] {
+        return std::stoi(here.machine.property("penstock.service", "NRestarts")) > 6;
+    })) << here.journal();
+    EXPECT_EQ(here.machine.property("penstock.socket", "ActiveState"), "active");
+    here.machine.run("ip address add 192.0.2.80/32 dev lo");
+    EXPECT_TRUE(ping(*client)) << here.journal();
 }
 
 /// The blocks of commands in the README, in their order.
