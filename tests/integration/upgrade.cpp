@@ -188,13 +188,18 @@ TEST(FaultsU, U1_memory_and_descriptors_return) {
     };
     upgrade_often(3);
     const std::size_t descriptors = proxy.descriptors();
-    const std::uint64_t memory = proxy.private_memory();
-    upgrade_often(sized(12, 2));
+    // What is passed on grows each time, unlike what the allocator keeps of a moment. Sanitizers
+    // have their own.
+    EXPECT_TRUE(in_one_of_three_windows([&] {
+        const std::uint64_t memory = proxy.private_memory();
+        upgrade_often(sized(12, 2));
+        const std::uint64_t later = proxy.private_memory();
+        std::cout << "private memory: " << memory << " -> " << later << "\n";
+        return sanitized || later < memory + 2 * 1024 * 1024;
+    }));
     // It may have been counted while a connection of before was about to be closed.
     EXPECT_TRUE(wait_for([&] { return proxy.descriptors() <= descriptors; }))
         << descriptors << " -> " << proxy.descriptors();
-    EXPECT_TRUE(sanitized || proxy.private_memory() < memory + 2 * 1024 * 1024)
-        << memory << " -> " << proxy.private_memory();
     EXPECT_TRUE(ping(*open));
 }
 
