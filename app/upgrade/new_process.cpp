@@ -102,8 +102,9 @@ asio::awaitable<void> NewProcess::State::watch(std::shared_ptr<State> self) {
         if (!error) self->reap(WNOHANG);
     }
     if (!self->end) co_return;  // nobody is interested any more
-    // A process of its own may hold the other end of the channel.
-    self->channel.end_reading();
+    // What is no Penstock may have left the other end to a process of its own. A Penstock that was
+    // ready may have passed it on to the one after it, which goes on asking.
+    if (!self->ready) self->channel.end_reading();
     self->event.cancel();
 }
 
