@@ -203,7 +203,15 @@ TEST_F(ContainerTest, change_in_the_mounted_folder_is_applied_by_itself) {
 }
 
 TEST_F(ContainerTest, stop_signal_drains_and_ends_with_success) {
-    Container container(command_of(dockerfile_), options());
+    // The drain waits for as long as it takes: what ends it is that nobody is left.
+    const TempDir directory;
+    fs::permissions(directory.path(), fs::perms(0755));
+    write_for_all(
+        directory.path() / "penstock.toml",
+        changed(read_file(folder + "/penstock.toml"), {{"wait = \"6s\"", "wait = \"5m\""}}));
+    auto patient = options();
+    patient.mounts.emplace_back(directory.path().string(), "/etc/penstock");
+    Container container(command_of(dockerfile_), patient);
     container.wait_ready();
     auto client = connect();
     ASSERT_TRUE(echoes(client));
