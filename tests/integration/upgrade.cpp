@@ -21,8 +21,9 @@ ConfigText upgradable(std::vector<std::string> backends, const std::string& proc
     return config;
 }
 
-/// By the API; follows the new process.
-bool upgrade_now(ProxyProcess& proxy) {
+/// By the API; follows the new process. `sessions`: how many the old one goes on with, where the
+/// test knows.
+bool upgrade_now(ProxyProcess& proxy, std::optional<double> sessions = {}) {
     proxy.guard_group();
     const Answer answer = post(proxy, "/api/v1/upgrade", "", 100s);
     EXPECT_EQ(answer.status, 200) << answer.text << "\n" << proxy.errors().substr(0, 5000);
@@ -30,7 +31,8 @@ bool upgrade_now(ProxyProcess& proxy) {
     const auto pid = answer.body.at("pid").to_number<pid_t>();
     EXPECT_NE(pid, proxy.pid());
     EXPECT_FALSE(answer.body.at("version").as_string().empty());
-    EXPECT_GE(number(answer.body.at("sessions")), 0);
+    const double left = number(answer.body.at("sessions"));
+    EXPECT_EQ(left, sessions.value_or(left));
     proxy.follow_upgrade(pid);
     return true;
 }
@@ -140,7 +142,7 @@ TEST(Upgrade, the_configuration_on_disk_is_what_the_new_process_runs) {
     config.services[0].backends = {b.text()};
     config.services.push_back({.name = "more", .bind = own_address(7001), .backends = {b.text()}});
     proxy.rewrite(config);
-    ASSERT_TRUE(upgrade_now(proxy));
+    ASSERT_TRUE(upgrade_now(proxy, 1));
     EXPECT_EQ(status_of(proxy).at("workers").as_array().size(), 3U) << "what a reload cannot do";
     EXPECT_EQ(served_by(proxy.address(), {&a, &b}), 1U);
     EXPECT_EQ(served_by(Address::parse(own_address(7001)), {&a, &b}), 1U);
