@@ -105,6 +105,7 @@ std::vector<std::string_view> Assembly::join() {
         const auto end = [&](auto& owner, std::string_view work) {
             if (!owner.join(deadline)) hung.push_back(work);
         };
+        if (!server->end_logs(deadline)) hung.push_back("writes an access log");
         end(*reloader, "reads configurations");
         if (upgrader) end(*upgrader, "starts the program of an upgrade");
         end(*access_files, "reads lists of peers");

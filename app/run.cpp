@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
+#include <future>
+#include <thread>
 
 #include <boost/asio/co_spawn.hpp>
 #include <fmt/format.h>
@@ -16,6 +19,7 @@
 #include "app/diagnostics.hpp"
 #include "app/log_files.hpp"
 #include "app/log_options.hpp"
+#include "app/operations/refusals.hpp"
 #include "app/process.hpp"
 #include "app/sandbox/sandbox.hpp"
 #include "app/version.hpp"
@@ -26,6 +30,7 @@ namespace penstock::app {
 namespace {
 
 constexpr std::array handled_signals{SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
+constexpr std::chrono::seconds longest_last_words{2};
 
 void report(std::string_view message) { fmt::print(stderr, "penstock: {}\n", message); }
 
@@ -55,7 +60,13 @@ void warn_of_root(const config::Process& process, Logger& log) {
             "the thread that {} does not come back, perhaps from a disk that hangs: the process "
             "ends without it",
             work);
-    log.finish();
+    // The log may be on that disk.
+    std::promise<void> written;
+    std::thread([&log, &written] {
+        log.finish();
+        written.set_value();
+    }).detach();
+    written.get_future().wait_for(longest_last_words);
     ::_exit(status);
 }
 
@@ -80,7 +91,7 @@ void operate(const ServiceManager& manager, ControlLoop& loop, net::ProcessLog& 
     if (proxy.upgrader) proxy.upgrader->on_replaced([&control] { control.retire(); });
     control.ping_service_manager();
     boost::asio::co_spawn(loop.context, control.run(), [&](std::exception_ptr error) {
-        proxy.reloader->stop();
+        proxy.reloader->stop(proxy_stops);
         proxy.old->stop();
         proxy.admin->service().stop();
         proxy.access_files->stop();
