@@ -62,12 +62,12 @@ void warn_of_root(const config::Process& process, Logger& log) {
             work);
     // The log may be on that disk.
     std::promise<void> written;
-    std::thread([&log, &written] {
+    const std::thread writer([&log, &written] {
         log.finish();
         written.set_value();
-    }).detach();
+    });
     written.get_future().wait_for(longest_last_words);
-    ::_exit(status);
+    ::_exit(status);  // with the writer, wherever it is
 }
 
 // At the end of its scope nothing waits in the loop any more.
