@@ -44,10 +44,10 @@ Service::Service(const Parts& parts, ConnectionLimit limit)
       memory_(parts.context, parts.server, parts.log,
               [this](proxy::MemoryPressure now, const std::string& text) {
                   const bool overload = now == proxy::MemoryPressure::overload;
-                  record({.kind = "overload",
-                          .from = overload ? "" : "overload",
-                          .to = overload ? "overload" : "",
-                          .detail = text});
+                  record_told({.kind = "overload",
+                               .from = overload ? "" : "overload",
+                               .to = overload ? "overload" : "",
+                               .detail = text});
               }),
       backends_([](const balancer::Backend& backend) { return proxy::backend_totals(backend); }),
       worker_paces_(parts.server.workers().size()),
@@ -131,16 +131,16 @@ void Service::follow(const std::string& upstream) {
 }
 
 void Service::on_limit(const std::string& listener, CloseReason reason, const std::string& text) {
-    record({.kind = "limit",
-            .listener = listener,
-            .to = std::string(name_of(reason)),
-            .detail = text});
+    record_told({.kind = "limit",
+                 .listener = listener,
+                 .to = std::string(name_of(reason)),
+                 .detail = text});
 }
 
 void Service::on_health_event(const std::string& upstream, const health::Event& event) {
     const auto index = find_upstream(upstream);
     if (!index) return;
-    record(event_of(upstream, event));
+    record_told(event_of(upstream, event));
     const auto& settings = config().upstreams[*index].rebalance;
     using enum health::EventKind;
     const bool recovered = event.kind == check_up || event.kind == circuit_closed;
@@ -160,11 +160,12 @@ void Service::rebalance_after(const std::string& upstream) {
         if (!index) return;  // it has left
         const auto& settings = config().upstreams[*index].rebalance;
         asio::co_spawn(parts_.context,
-                       rebalance(upstream,
-                                 {.over = settings.over,
-                                  .max_share = settings.max_share,
-                                  .min_age = settings.min_age},
-                                 ""),
+                       // The old processes start their own.
+                       rebalance_with(upstream,
+                                      {.over = settings.over,
+                                       .max_share = settings.max_share,
+                                       .min_age = settings.min_age},
+                                      Replies(), ""),
                        [](std::exception_ptr failure, const admin::Outcome<admin::Ending>&) {
                            rethrow_failure(std::move(failure));
                        });
@@ -248,14 +249,15 @@ std::shared_ptr<const balancer::Backend> Service::find_backend(std::size_t upstr
 }
 
 void Service::record(admin::Event event) {
-    if (!event.actor.empty()) {
-        std::string subject = "operator";
-        if (!event.listener.empty()) subject = "listener " + event.listener;
-        if (!event.upstream.empty()) subject = "upstream " + event.upstream;
-        if (!event.backend.empty()) subject += ": backend " + event.backend;
-        parts_.log.info("{}: {}, by {}", subject, event.detail, event.actor);
-    }
-    events_.add(std::move(event), wall_now());
+    std::string subject = "operator";
+    if (!event.listener.empty()) subject = "listener " + event.listener;
+    if (!event.upstream.empty()) subject = "upstream " + event.upstream;
+    if (!event.backend.empty()) subject += ": backend " + event.backend;
+    parts_.log.info("{}: {}{}{}", subject, event.detail, event.actor.empty() ? "" : ", by ",
+                    event.actor);
+    record_told(std::move(event));
 }
+
+void Service::record_told(admin::Event event) { events_.add(std::move(event), wall_now()); }
 
 }  // namespace penstock::app

@@ -142,6 +142,7 @@ private:
         explicit Pause(boost::asio::io_context& context) : timer(context) {}
         boost::asio::steady_timer timer;
         TimePoint ends{};
+        std::string by{};
     };
     struct SplitChange {
         std::vector<std::uint32_t> weights;  // in the order of the split
@@ -209,7 +210,10 @@ private:
     [[nodiscard]] std::optional<std::size_t> find_listener(const std::string& name) const;
     [[nodiscard]] std::shared_ptr<const balancer::Backend> find_backend(
         std::size_t upstream, const std::string& name) const;
+    /// In the log and among the events.
     void record(admin::Event event);
+    /// Among the events alone: whoever it happened to has told the log.
+    void record_told(admin::Event event);
     /// What is to last cannot be changed while another process takes over: it would not know.
     [[nodiscard]] std::optional<admin::Refusal> why_no_change() const;
     /// Nothing = that is draining, by an operator.
@@ -221,6 +225,10 @@ private:
     bool end_pause(const std::string& name, const std::string& actor);
     boost::asio::awaitable<std::vector<proxy::ClosedLine>> closes_here(proxy::ClosedFilter filter);
     void rebalance_after(const std::string& upstream);
+    /// `old` is what old processes have answered to count_sessions.
+    boost::asio::awaitable<admin::Outcome<admin::Ending>> rebalance_with(
+        std::string upstream, admin::RebalanceOrder order, std::vector<upgrade::OrderReply> old,
+        std::string actor);
 
     // What is said to the processes before this one, and what they do (service_orders.cpp).
     using Replies = std::vector<upgrade::OrderReply>;

@@ -146,6 +146,7 @@ void Service::begin_pause(std::size_t index, Duration max, const std::string& ac
     auto& pause = pauses_[upstream];
     if (!pause) pause = std::make_unique<Pause>(parts_.context);
     pause->ends = SteadyClock().now() + max;
+    pause->by = actor;
     pause->timer.expires_at(to_asio(pause->ends));
     pause->timer.async_wait([this, at = upstream](const boost::system::error_code& error) {
         // It may have been renewed since the timer went off.

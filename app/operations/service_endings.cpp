@@ -185,20 +185,25 @@ std::vector<balancer::RebalanceBackend> Service::competitors(std::size_t upstrea
     return load;
 }
 
-// One that health starts is about this process alone: the old ones start their own.
 awaitable<Outcome<Ending>> Service::rebalance(std::string upstream, admin::RebalanceOrder order,
                                               std::string actor) {
     const auto index = find_upstream(upstream);
     if (!index) co_return no_upstream(upstream);
     if (auto refusal = why_not_rebalance(*index)) co_return std::unexpected(*std::move(refusal));
+    auto ordering = order_old(
+        {.kind = Order::Kind::count_sessions, .upstream = upstream, .min_age = order.min_age});
+    auto old = co_await std::move(ordering);
+    auto moving = rebalance_with(std::move(upstream), order, std::move(old), std::move(actor));
+    co_return co_await std::move(moving);
+}
+
+awaitable<Outcome<Ending>> Service::rebalance_with(std::string upstream,
+                                                   admin::RebalanceOrder order, Replies old,
+                                                   std::string actor) {
+    const auto index = find_upstream(upstream);
+    if (!index) co_return no_upstream(upstream);
     const TimePoint before = SteadyClock().now() - order.min_age;
     const Backends backends_before = backends_of(*index);
-    Replies old;
-    if (!actor.empty()) {
-        auto ordering = order_old(
-            {.kind = Order::Kind::count_sessions, .upstream = upstream, .min_age = order.min_age});
-        old = co_await std::move(ordering);
-    }
     auto counting = count_sessions(backends_before, before);
     const auto counted = co_await std::move(counting);
     // Meanwhile the configuration may have changed, and who the backends are.

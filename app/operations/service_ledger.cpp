@@ -90,7 +90,7 @@ void Service::fill_manifest(upgrade::Manifest& manifest) const {
     }
     const TimePoint now = SteadyClock().now();
     for (const auto& [upstream, pause] : pauses_)
-        manifest.pauses.push_back({upstream, pause->ends - now});
+        manifest.pauses.push_back({upstream, pause->ends - now, pause->by});
     manifest.draining = draining_;
     manifest.draining_listeners = draining_listeners_;
 }
@@ -121,7 +121,7 @@ void Service::take_over(const upgrade::Manifest& manifest) {
     }
     for (const auto& pause : manifest.pauses)
         if (const auto index = find_upstream(pause.upstream); index && pause.left)
-            begin_pause(*index, *pause.left, "");
+            begin_pause(*index, *pause.left, pause.by);
     draining_ = manifest.draining;
     for (const auto& listener : manifest.draining_listeners)
         if (find_listener(listener)) draining_listeners_.insert(listener);

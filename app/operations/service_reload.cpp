@@ -45,18 +45,17 @@ awaitable<boost::json::array> Service::old_sessions(proxy::SessionFilter filter)
 }
 
 void Service::record_upgrade(bool ok, const std::string& text, const std::string& actor) {
-    events_.add(
-        {.kind = "upgrade", .to = ok ? "replaced" : "failed", .detail = text, .actor = actor},
-        wall_now());
+    record_told(
+        {.kind = "upgrade", .to = ok ? "replaced" : "failed", .detail = text, .actor = actor});
 }
 
 void Service::record_certificates(const std::string& text) {
-    events_.add({.kind = "certificate", .detail = text}, wall_now());
+    record_told({.kind = "certificate", .detail = text});
 }
 
 void Service::record_reload(bool ok, const std::string& text, const std::string& actor) {
-    events_.add({.kind = "reload", .to = ok ? "applied" : "failed", .detail = text, .actor = actor},
-                wall_now());
+    record_told(
+        {.kind = "reload", .to = ok ? "applied" : "failed", .detail = text, .actor = actor});
 }
 
 namespace {
