@@ -14,6 +14,7 @@
 #include "app/limits.hpp"
 #include "app/monitors.hpp"
 #include "app/operations/backend_book.hpp"
+#include "app/operations/ending_plan.hpp"
 #include "app/operations/fate.hpp"
 #include "app/operations/memory_watch.hpp"
 #include "app/operations/rates.hpp"
@@ -251,9 +252,8 @@ private:
     boost::asio::awaitable<SessionCounts> count_sessions(Backends backends, TimePoint before);
     /// Nothing = closing sessions there spreads them anew.
     [[nodiscard]] std::optional<admin::Refusal> why_not_rebalance(std::size_t upstream) const;
-    [[nodiscard]] std::vector<balancer::RebalanceBackend> competitors(std::size_t upstream,
-                                                                      const SessionCounts& counts,
-                                                                      const Replies& old) const;
+    [[nodiscard]] std::vector<balancer::RebalanceBackend> competitors(
+        std::size_t upstream, const std::vector<EndingWish>& wishes, const Replies& old) const;
     /// `quotas[i]` sessions of the backend end on worker i, over that time.
     void end_sessions(const std::shared_ptr<const balancer::Backend>& backend, TimePoint before,
                       const std::vector<std::size_t>& quotas, Duration over, CloseReason reason);

@@ -8,7 +8,7 @@
 #include "app/control.hpp"
 #include "app/find_named.hpp"
 #include "app/limits.hpp"
-#include "app/operations/apportion.hpp"
+#include "app/operations/ending_plan.hpp"
 #include "app/operations/old_orders.hpp"
 #include "app/operations/service.hpp"
 #include "app/upgrade/old_processes.hpp"
@@ -153,14 +153,16 @@ awaitable<void> Service::obey_end(const Order& order, OrderAnswer& answer) {
     const Backends backends = backends_of(*index);
     auto counting = count_sessions(backends, before);
     const auto counts = co_await std::move(counting);
+    std::vector<EndingWish> wishes;
     for (std::size_t i = 0; i < backends.size(); ++i) {
-        const auto quota = order.quotas.find(backends[i]->name());
-        if (quota == order.quotas.end()) continue;
-        const Places places = places_of(counts[i], {}, quota->first);
-        const std::uint64_t here = std::min(quota->second, places.sum());
-        answer.closing[quota->first] = here;
-        end_sessions(backends[i], before, apportion(places.counts, here), order.over, reason);
+        const std::string& name = backends[i]->name();
+        const auto quota = order.quotas.find(name);
+        wishes.push_back({name, counts[i], quota == order.quotas.end() ? 0 : quota->second});
     }
+    auto plan = plan_ending(wishes, {}, order);
+    answer.closing = std::move(plan.ending.per_backend);
+    for (std::size_t i = 0; i < backends.size(); ++i)
+        end_sessions(backends[i], before, plan.quotas[i], order.over, reason);
     answer.done = true;
 }
 
