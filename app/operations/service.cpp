@@ -7,7 +7,6 @@
 #include <fmt/format.h>
 
 #include "app/control.hpp"
-#include "app/operations/ask_workers.hpp"
 #include "app/operations/events.hpp"
 #include "config/print.hpp"
 
@@ -49,6 +48,16 @@ Service::Service(const Parts& parts, ConnectionLimit limit)
                                .to = overload ? "overload" : "",
                                .detail = text});
               }),
+      sessions_(parts.context, parts.server),
+      order_taker_({parts.server, parts.monitors, sessions_,
+                    [this](const std::string& upstream, Duration max, const std::string& by) {
+                        const auto index = find_upstream(upstream);
+                        if (index) begin_pause(*index, max, by);
+                        return index.has_value();
+                    },
+                    [this](const std::string& upstream, const std::string& by) {
+                        return end_pause(upstream, by);
+                    }}),
       backends_([](const balancer::Backend& backend) { return proxy::backend_totals(backend); }),
       worker_paces_(parts.server.workers().size()),
       timer_(parts.context),
@@ -172,26 +181,8 @@ void Service::rebalance_after(const std::string& upstream) {
     });
 }
 
-template <typename Item, typename Question, typename Key>
-awaitable<std::vector<Item>> Service::gather(Question question, Key descending, std::size_t limit) {
-    std::vector<Item> all;
-    if (!parts_.server.running()) co_return all;
-    auto asking = ask_workers<std::vector<Item>>(parts_.context, parts_.server.workers(),
-                                                 std::move(question));
-    auto answers = co_await std::move(asking);
-    for (auto& answer : answers) std::ranges::move(answer, std::back_inserter(all));
-    std::ranges::stable_sort(all, std::ranges::greater(), descending);
-    if (all.size() > limit) all.resize(limit);
-    co_return all;
-}
-
 awaitable<std::vector<proxy::SessionInfo>> Service::sessions(proxy::SessionFilter filter) {
-    const std::size_t limit = filter.limit;
-    return gather<proxy::SessionInfo>(
-        [filter = std::move(filter)](proxy::Worker& worker) {
-            return worker.list_sessions(filter);
-        },
-        &proxy::SessionInfo::age, limit);
+    return sessions_.live(std::move(filter));
 }
 
 awaitable<std::vector<proxy::ClosedLine>> Service::closes(proxy::ClosedFilter filter) {
@@ -199,7 +190,7 @@ awaitable<std::vector<proxy::ClosedLine>> Service::closes(proxy::ClosedFilter fi
         .kind = upgrade::Order::Kind::closes, .upstream = filter.upstream, .limit = filter.limit};
     if (filter.reason != CloseReason::none) order.reason = name_of(filter.reason);
     const std::size_t limit = filter.limit;
-    auto listing = closes_here(std::move(filter));
+    auto listing = sessions_.closed(std::move(filter));
     auto lines = co_await std::move(listing);
     auto ordering = order_old(std::move(order));
     const auto replies = co_await std::move(ordering);
@@ -210,35 +201,12 @@ awaitable<std::vector<proxy::ClosedLine>> Service::closes(proxy::ClosedFilter fi
     co_return lines;
 }
 
-awaitable<std::vector<proxy::ClosedLine>> Service::closes_here(proxy::ClosedFilter filter) {
-    const std::size_t limit = filter.limit;
-    return gather<proxy::ClosedLine>(
-        [filter = std::move(filter)](proxy::Worker& worker) {
-            return worker.closed_sessions().list(filter);
-        },
-        &proxy::ClosedLine::ended, limit);
-}
-
 // Passwords and tokens stand in files; what a check sends may hold one nevertheless.
 std::string Service::configuration() {
     config::Config shown = config();
     for (auto& upstream : shown.upstreams)
         if (auto& send = upstream.health_check.exchange.send; !send.empty()) send = "<not shown>";
     return config::print(shown);
-}
-
-std::optional<std::size_t> Service::find_upstream(const std::string& name) const {
-    const auto& all = config().upstreams;
-    const auto found = std::ranges::find(all, name, &config::Upstream::name);
-    if (found == all.end()) return std::nullopt;
-    return static_cast<std::size_t>(found - all.begin());
-}
-
-std::optional<std::size_t> Service::find_listener(const std::string& name) const {
-    const auto& all = config().listeners;
-    const auto found = std::ranges::find(all, name, &config::Listener::name);
-    if (found == all.end()) return std::nullopt;
-    return static_cast<std::size_t>(found - all.begin());
 }
 
 std::shared_ptr<const balancer::Backend> Service::find_backend(std::size_t upstream,

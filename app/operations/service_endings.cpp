@@ -5,9 +5,9 @@
 
 #include <fmt/format.h>
 
-#include "app/operations/ask_workers.hpp"
 #include "app/operations/ending_plan.hpp"
 #include "app/operations/old_orders.hpp"
+#include "app/operations/prospect.hpp"
 #include "app/operations/refusals.hpp"
 #include "app/operations/service.hpp"
 #include "config/leads_to.hpp"
@@ -23,52 +23,6 @@ using admin::Outcome;
 using admin::Refusal;
 using asio::awaitable;
 using upgrade::Order;
-
-awaitable<Service::SessionCounts> Service::count_sessions(Backends backends, TimePoint before) {
-    using Counts = std::vector<SessionCount>;
-    auto asking = ask_workers<Counts>(
-        parts_.context, parts_.server.workers(),
-        [backends, before, now = SteadyClock().now()](proxy::Worker& worker) {
-            Counts counts;
-            for (const auto& backend : backends)
-                counts.push_back({worker.count_sessions({.backend = backend, .before = now}),
-                                  worker.count_sessions({.backend = backend, .before = before})});
-            return counts;
-        });
-    const auto answers = co_await std::move(asking);
-    SessionCounts all(backends.size());
-    for (std::size_t i = 0; i < backends.size(); ++i)
-        for (const Counts& counts : answers)  // a stuck worker has said nothing
-            all[i].push_back(i < counts.size() ? counts[i] : SessionCount{});
-    co_return all;
-}
-
-// The workers do not go in step, lest their clients come back in pairs.
-void Service::end_sessions(const std::shared_ptr<const balancer::Backend>& backend,
-                           TimePoint before, const std::vector<std::size_t>& quotas, Duration over,
-                           CloseReason reason) {
-    const auto& workers = parts_.server.workers();
-    for (std::size_t i = 0; i < workers.size(); ++i) {
-        if (quotas[i] == 0) continue;
-        const double step = static_cast<double>(over.count()) / static_cast<double>(quotas[i]);
-        const Duration wait(static_cast<Duration::rep>(step * random_.unit()));
-        proxy::Worker* const worker = workers[i].get();
-        worker->send([worker, backend, before, quota = quotas[i], over, wait, reason] {
-            const proxy::DrainPlan plan(worker->loop().now(), wait,
-                                        std::max(over - wait, Duration::zero()));
-            worker->add_drain(proxy::SessionDrain(
-                {.backend = backend, .before = before}, plan, reason,
-                {.only_quiet = reason == CloseReason::rebalanced, .quota = quota}));
-        });
-    }
-}
-
-Service::Backends Service::backends_of(std::size_t upstream) const {
-    Backends backends;
-    for (auto& status : parts_.monitors.of(upstream).backends())
-        backends.push_back(std::move(status.backend));
-    return backends;
-}
 
 namespace {
 
@@ -90,7 +44,7 @@ awaitable<Outcome<Ending>> Service::kill_backend(std::string upstream, std::stri
     const TimePoint now = SteadyClock().now();
     Backends asked;
     if (target) asked.push_back(target);
-    auto counting = count_sessions(std::move(asked), now);
+    auto counting = sessions_.count(std::move(asked), now);
     const auto counted = co_await std::move(counting);
     auto ordering = order_old({.kind = Order::Kind::count_sessions, .upstream = upstream});
     const auto old = co_await std::move(ordering);
@@ -106,7 +60,7 @@ awaitable<Outcome<Ending>> Service::kill_backend(std::string upstream, std::stri
     Ending& ending = plan.ending;
     ending.per_backend.clear();  // it is one
     if (order.dry_run || ending.closing == 0) co_return ending;
-    if (target) end_sessions(target, now, plan.quotas.front(), order.over, CloseReason::killed);
+    if (target) sessions_.end(target, now, plan.quotas.front(), order.over, CloseReason::killed);
     auto ending_old = end_old(std::move(plan.orders), ending);
     co_await std::move(ending_old);
     record({.kind = "kill",
@@ -141,7 +95,8 @@ std::vector<balancer::RebalanceBackend> Service::competitors(std::size_t upstrea
                                                              const std::vector<EndingWish>& wishes,
                                                              const Replies& old) const {
     const TimePoint now = SteadyClock().now();
-    const Prospect prospect = prospect_of(upstream, Role::none, std::nullopt, now);
+    const Prospect prospect = prospect_of(
+        parts_.monitors.of(upstream), config().upstreams[upstream], Role::none, std::nullopt, now);
     const auto view = upstream_view(upstream, now);
     std::set<std::uint32_t> tiers;
     for (const auto& backend : view.backends)
@@ -161,9 +116,8 @@ std::vector<balancer::RebalanceBackend> Service::competitors(std::size_t upstrea
 namespace {
 
 // Of `backends`, of which those among `asked` have been counted.
-template <typename Backends, typename Counts>
 std::vector<EndingWish> wishes_of(const Backends& backends, const Backends& asked,
-                                  const Counts& counts, std::size_t workers) {
+                                  const WorkerSessions::Counts& counts, std::size_t workers) {
     std::vector<EndingWish> wishes;
     for (const auto& backend : backends) {
         auto& wish = wishes.emplace_back(EndingWish{.backend = backend->name()});
@@ -196,14 +150,14 @@ awaitable<Outcome<Ending>> Service::rebalance_with(std::string upstream,
     const auto index = find_upstream(upstream);
     if (!index) co_return no_upstream(upstream);
     const TimePoint before = SteadyClock().now() - order.min_age;
-    const Backends asked = backends_of(*index);
-    auto counting = count_sessions(asked, before);
+    const Backends asked = backends_of(parts_.monitors, *index);
+    auto counting = sessions_.count(asked, before);
     const auto counts = co_await std::move(counting);
     // Meanwhile the configuration may have changed, and who the backends are.
     const auto place = find_upstream(upstream);
     if (!place) co_return no_upstream(upstream);
     if (auto refusal = why_not_rebalance(*place)) co_return std::unexpected(*std::move(refusal));
-    const Backends backends = backends_of(*place);
+    const Backends backends = backends_of(parts_.monitors, *place);
     auto wishes = wishes_of(backends, asked, counts, parts_.server.workers().size());
     const auto closing =
         balancer::plan_rebalance(competitors(*place, wishes, old), order.max_share);
@@ -214,7 +168,7 @@ awaitable<Outcome<Ending>> Service::rebalance_with(std::string upstream,
     Ending& ending = plan.ending;
     if (order.dry_run || ending.closing == 0) co_return ending;
     for (std::size_t i = 0; i < backends.size(); ++i)
-        end_sessions(backends[i], before, plan.quotas[i], order.over, CloseReason::rebalanced);
+        sessions_.end(backends[i], before, plan.quotas[i], order.over, CloseReason::rebalanced);
     auto ending_old = end_old(std::move(plan.orders), ending);
     co_await std::move(ending_old);
     record({.kind = "rebalance",

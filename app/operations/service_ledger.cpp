@@ -227,16 +227,18 @@ void add_names(const std::vector<View>& present, std::vector<View>& departed,
 }  // namespace
 
 void Service::forget_gone(TimePoint now) {
-    if (old_ == nullptr || !old_->has_gone() || now - last_forgetting_ < forget_interval) return;
+    if (peers_.old == nullptr || !peers_.old->has_gone() ||
+        now - last_forgetting_ < forget_interval)
+        return;
     last_forgetting_ = now;
-    old_->forget_gone(figures().ledger, now);
+    peers_.old->forget_gone(figures().ledger, now);
 }
 
 void Service::add_old_processes(admin::Overview& overview) const {
-    if (old_ == nullptr) return;
-    const Ledger ledger = old_->ledger();
-    const Gauges gauges = old_->gauges();
-    overview.process.old_processes = old_->views();
+    if (peers_.old == nullptr) return;
+    const Ledger ledger = peers_.old->ledger();
+    const Gauges gauges = peers_.old->gauges();
+    overview.process.old_processes = peers_.old->views();
     add(overview.process, ledger, gauges);
     add_names(overview.listeners, overview.departed_listeners, ledger.listeners);
     add_names(overview.upstreams, overview.departed_upstreams, ledger.upstreams);
