@@ -16,6 +16,7 @@
 #include "app/diagnostics.hpp"
 #include "app/log_files.hpp"
 #include "app/log_options.hpp"
+#include "app/operations/refusals.hpp"
 #include "app/process.hpp"
 #include "app/sandbox/sandbox.hpp"
 #include "app/version.hpp"
@@ -80,7 +81,7 @@ void operate(const ServiceManager& manager, ControlLoop& loop, net::ProcessLog& 
     if (proxy.upgrader) proxy.upgrader->on_replaced([&control] { control.retire(); });
     control.ping_service_manager();
     boost::asio::co_spawn(loop.context, control.run(), [&](std::exception_ptr error) {
-        proxy.reloader->stop();
+        proxy.reloader->stop(proxy_stops);
         proxy.old->stop();
         proxy.admin->service().stop();
         proxy.access_files->stop();

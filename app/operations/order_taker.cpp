@@ -1,10 +1,12 @@
 #include "app/operations/order_taker.hpp"
 
 #include <utility>
+#include <vector>
 
 #include "admin/arguments.hpp"
 #include "app/find_named.hpp"
 #include "app/operations/ending_plan.hpp"
+#include "app/operations/old_orders.hpp"
 
 namespace penstock::app {
 
@@ -19,6 +21,10 @@ std::optional<std::size_t> OrderTaker::find_upstream(const std::string& name) co
 awaitable<OrderAnswer> OrderTaker::obey(Order order) {
     using enum Order::Kind;
     OrderAnswer answer{.number = order.number, .understood = order.kind != unknown};
+    if (order.valid_until != TimePoint() && SteadyClock().now() > order.valid_until) {
+        answer.understood = false;
+        co_return answer;
+    }
     // In the log there is a line of the other process as well.
     const std::string by = order.by.empty() ? order.by : order.by + ", passed on";
     switch (order.kind) {
@@ -62,10 +68,11 @@ bool OrderTaker::change(const Order& order) {
         const std::string& name = backend->name();
         // A name of the file may stand for several; none, for all of the upstream.
         if (!wanted.name.backend.empty() && !is_of_listed(name, wanted.name.backend)) continue;
-        const bool done = wanted.state || wanted.weight
-                              ? monitor.override_backend(
-                                    name, {wanted.state, wanted.weight, wanted.by, wanted.since})
-                              : monitor.reset_backend(name);
+        const auto state = state_for(order, backend->address());
+        const bool done =
+            state || wanted.weight
+                ? monitor.override_backend(name, {state, wanted.weight, wanted.by, wanted.since})
+                : monitor.reset_backend(name);
         any = any || done;
     }
     return any;

@@ -47,14 +47,14 @@ awaitable<void> Service::end_old(std::map<int, Order> orders, admin::Ending& end
 }
 
 awaitable<void> Service::tell_old(std::vector<Order> orders) {
-    for (Order& order : orders) {
-        const BackendName backend = order.change.name;
-        auto ordering = order_old(std::move(order));
-        const auto replies = co_await std::move(ordering);
-        for (const auto& reply : replies)
-            if (const auto note = left_there(reply, backend); !note.empty())
+    std::vector<BackendName> backends;
+    for (const Order& order : orders) backends.push_back(order.change.name);
+    auto ordering = peers_.old->order_all_of(std::move(orders));
+    const auto all_replies = co_await std::move(ordering);
+    for (std::size_t i = 0; i < backends.size(); ++i)
+        for (const auto& reply : all_replies[i])
+            if (const auto note = left_there(reply, backends[i]); !note.empty())
                 parts_.log.warn("reload: {}", note);
-    }
 }
 
 }  // namespace penstock::app
