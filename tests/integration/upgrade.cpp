@@ -450,6 +450,16 @@ TEST(FaultsU, U5_a_killed_old_process_is_missed_and_no_more) {
     proxy.wait_exit();
 }
 
+// "" = nobody, the proxy itself.
+std::string actor_of_pause(const ProxyProcess& proxy) {
+    const auto events = get_json(proxy.admin(), "/api/v1/events");
+    for (const auto& event : events.as_array())
+        if (const auto* actor = event.as_object().if_contains("actor");
+            actor != nullptr && event.at("kind") == "pause")
+            return text(*actor);
+    return "";
+}
+
 TEST(Upgrade, what_an_operator_has_changed_goes_over) {
     EchoServer a;
     EchoServer b;
@@ -474,6 +484,7 @@ TEST(Upgrade, what_an_operator_has_changed_goes_over) {
                   std::string::npos);
         EXPECT_EQ(served_by(proxy.address(), {&a, &b}), 1U);
         EXPECT_EQ(upstream_of(proxy, "v1").at("paused"), true);
+        EXPECT_NE(actor_of_pause(proxy).find("uid"), std::string::npos);
         const auto listeners = get_json(proxy.admin(), "/api/v1/listeners");
         for (const auto& listener : listeners.as_array()) {
             if (listener.at("name") == "both") {
