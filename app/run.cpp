@@ -48,8 +48,9 @@ void warn_of_clamped_backlogs(const config::Config& config, Logger& log) {
 void warn_of_root(const config::Process& process, Logger& log) {
     if (::geteuid() == 0 && process.user.empty())
         log.warn(
-            "running as root, which nothing here needs once sockets are open: set process.user to "
-            "a user of its own, or start as one, with CAP_NET_BIND_SERVICE for ports below 1024");
+            "running as root, which nothing here needs once sockets are open, and which other "
+            "services obey whatever the sandbox denies: set process.user to a user of its own, or "
+            "start as one, with CAP_NET_BIND_SERVICE for ports below 1024");
 }
 
 // Who hangs may go on at any time, with what is destroyed otherwise.
