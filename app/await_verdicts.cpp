@@ -25,8 +25,8 @@ constexpr Duration most_time = std::chrono::seconds(30);  // of one that takes o
 // What signals ask for while the proxy does not run yet.
 class EarlySignals {
 public:
-    EarlySignals(ControlLoop& loop, net::ProcessLog& log, Server& server)
-        : loop_(loop), log_(log), server_(server) {
+    EarlySignals(ControlLoop& loop, net::ProcessLog& log, Assembly& proxy)
+        : loop_(loop), log_(log), proxy_(proxy) {
         listen();
     }
     [[nodiscard]] bool stopped() const noexcept { return stopped_; }
@@ -53,7 +53,7 @@ private:
         if (signal == SIGTERM || signal == SIGINT) {
             stopped_ = true;
         } else if (signal == SIGUSR1) {
-            reopen_logs(log_, server_);
+            reopen_logs(log_, *proxy_.server, proxy_.sandbox);
         } else if (later_.insert(signal).second) {
             log_.info("{} waits until the start has ended",
                       signal == SIGHUP ? "SIGHUP" : "SIGUSR2");
@@ -62,7 +62,7 @@ private:
 
     ControlLoop& loop_;
     net::ProcessLog& log_;
-    Server& server_;
+    Assembly& proxy_;
     bool listening_ = false;
     bool stopped_ = false;
     bool ended_ = false;
@@ -97,7 +97,7 @@ void rethrow_unless_cancelled(const std::exception_ptr& error) {
 
 bool await_verdicts(ControlLoop& loop, Assembly& proxy, net::ProcessLog& log, bool takes_over) {
     Monitors& monitors = *proxy.monitors;
-    EarlySignals signals(loop, log, *proxy.server);
+    EarlySignals signals(loop, log, proxy);
     bool ended = false;
     boost::asio::cancellation_signal enough;
     boost::asio::co_spawn(

@@ -28,10 +28,11 @@ double seconds(Duration duration) { return std::chrono::duration<double>(duratio
 
 }  // namespace
 
-void reopen_logs(net::ProcessLog& log, Server& server) {
+void reopen_logs(net::ProcessLog& log, Server& server, const sandbox::Sandbox& sandbox) {
     log.info("reopening log files");
     log.reopen();
     server.reopen_access_log();
+    for (const auto& sentence : sandbox.lost_logs(server.config())) log.error("{}", sentence);
 }
 
 void rethrow_failure(std::exception_ptr error) {
@@ -47,6 +48,7 @@ Control::Control(const Parts& parts)
       old_(parts.old),
       admin_(parts.admin),
       manager_(parts.manager),
+      sandbox_(parts.sandbox),
       log_(parts.log),
       event_(parts.context),
       ping_(parts.context) {}
@@ -88,7 +90,7 @@ void Control::on_signal(int signal) {
     switch (signal) {
         case SIGTERM:
         case SIGINT: return stop();
-        case SIGUSR1: return reopen_logs(log_, server_);
+        case SIGUSR1: return reopen_logs(log_, server_, sandbox_);
         case SIGHUP:
             if (retiring_) return log_.warn("SIGHUP: another process has taken over; ask that one");
             return reloader_.request("SIGHUP");

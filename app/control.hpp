@@ -5,6 +5,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 
+#include "app/sandbox/sandbox.hpp"
 #include "app/server.hpp"
 #include "app/service_manager.hpp"
 #include "base/log.hpp"
@@ -35,6 +36,7 @@ public:
         upgrade::OldProcesses& old;
         AdminApi& admin;
         const ServiceManager& manager;
+        const sandbox::Sandbox& sandbox;
         net::ProcessLog& log;
     };
     explicit Control(const Parts& parts);
@@ -70,6 +72,7 @@ private:
     upgrade::OldProcesses& old_;
     AdminApi& admin_;
     const ServiceManager& manager_;
+    const sandbox::Sandbox& sandbox_;
     net::ProcessLog& log_;
     boost::asio::basic_waitable_timer<std::chrono::steady_clock,
                                       boost::asio::wait_traits<std::chrono::steady_clock>,
@@ -93,8 +96,8 @@ private:
     return std::chrono::steady_clock::time_point(time.time_since_epoch());
 }
 
-/// What SIGUSR1 asks for.
-void reopen_logs(net::ProcessLog& log, Server& server);
+/// What SIGUSR1 asks for. Says so where the sandbox is the reason why one cannot be opened.
+void reopen_logs(net::ProcessLog& log, Server& server, const sandbox::Sandbox& sandbox);
 
 /// The project-wide completion handler of control coroutines: an exception ends the program with a
 /// message, it is never swallowed.

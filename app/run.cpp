@@ -87,7 +87,7 @@ struct AbandonedAtEnd {
 void operate(const ServiceManager& manager, ControlLoop& loop, net::ProcessLog& log,
              Assembly& proxy) {
     Control control({loop.context, loop.signals, *proxy.server, *proxy.reloader,
-                     proxy.upgrader.get(), *proxy.old, *proxy.admin, manager, log});
+                     proxy.upgrader.get(), *proxy.old, *proxy.admin, manager, proxy.sandbox, log});
     AbandonedAtEnd before_control{loop, proxy, log};
     if (proxy.upgrader) proxy.upgrader->on_replaced([&control] { control.retire(); });
     control.ping_service_manager();
