@@ -90,12 +90,13 @@ Done trust_clients(SSL_CTX* context, const ServerOptions& options,
     return {};
 }
 
+std::string scope_of(const ServerOptions& options) {
+    return session_scope({options.name, std::to_string(static_cast<int>(options.client_auth)),
+                          options.client_ca_pem, options.client_crl_pem,
+                          joined(options.client_names)});
+}
+
 void set_sessions(SSL_CTX* context, const ServerOptions& options) {
-    const std::string scope = session_scope(
-        {options.name, std::to_string(static_cast<int>(options.client_auth)), options.client_ca_pem,
-         options.client_crl_pem, joined(options.client_names)});
-    SSL_CTX_set_session_id_context(context, reinterpret_cast<const unsigned char*>(scope.data()),
-                                   static_cast<unsigned int>(scope.size()));
     SSL_CTX_set_timeout(context, static_cast<long>(options.session_lifetime.count()));
     SSL_CTX_set_num_tickets(context, 0);  // one goes with the first data: see Stream::send
     if (!options.session_tickets) SSL_CTX_set_options(context, SSL_OP_NO_TICKET);
@@ -133,6 +134,7 @@ std::expected<std::shared_ptr<const ServerContext>, std::string> ServerContext::
         return std::unexpected(done.error());
     set_sessions(context->get(), options);
     for (const auto& name : options.known_names) rules->known.add(name, 0);
+    rules->session_scope = scope_of(options);
     rules->alpn = options.alpn;
     rules->client_names = options.client_names;
     rules->client_auth = options.client_auth;
