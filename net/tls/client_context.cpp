@@ -129,7 +129,13 @@ ssl_ctx_st* ClientContext::native() const noexcept { return state_->context.get(
 
 void expect_server(SSL* ssl, const std::string& name) {
     SSL_set_connect_state(ssl);
-    if (name.empty()) return;
+    if (name.empty()) {
+        // No certificate is for nobody; to OpenSSL no name would be any name. (RFC 6761: there is
+        // no such host.)
+        const bool verifies = (SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER) != 0;
+        if (verifies && SSL_set1_host(ssl, "nobody.invalid") != 1) throw std::bad_alloc();
+        return;
+    }
     if (is_address(name)) {
         if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name.c_str()) != 1)
             throw std::bad_alloc();
