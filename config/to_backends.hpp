@@ -11,7 +11,7 @@ namespace penstock::config {
 
 /// Whom a backend's certificate has to name, and whom a server is asked for: `server_name`, else
 /// `host`, the host name the backend was found under ("" = none), else its IP address; "" =
-/// anybody's that verifies (a unix socket).
+/// there is none (a unix socket).
 [[nodiscard]] std::string verify_name(const Upstream& upstream, const std::string& host,
                                       const Endpoint& address);
 

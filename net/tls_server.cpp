@@ -21,8 +21,7 @@ std::expected<std::shared_ptr<const TlsServerContext>, std::string> TlsServerCon
     SSL_CTX_set_num_tickets(context->get(), 0);
     SSL_CTX_set_session_cache_mode(context->get(), SSL_SESS_CACHE_OFF);
     const std::shared_ptr<TlsServerContext> made(new TlsServerContext(context->release()));
-    tls::add_warnings(loaded->certificate.get(), loaded->info, made->warnings_);
-    made->certificates_.push_back(std::move(loaded->info));
+    tls::describe_pair(*loaded, made->certificates_, made->warnings_);
     return made;
 }
 

@@ -39,7 +39,7 @@ public:
     /// From here on everything is encrypted. `server_name`: for SNI, "" = none.
     [[nodiscard]] boost::asio::awaitable<bool> start_tls(
         std::shared_ptr<const net::TlsClientContext> context, std::string server_name);
-    /// The same, and the server is verified as for clients. `verify_name`: "" = any name.
+    /// The same, and the server is verified as for clients. `verify_name`: "" = nobody will do.
     [[nodiscard]] boost::asio::awaitable<bool> start_tls(
         std::shared_ptr<const net::tls::ClientContext> context, std::string verify_name);
     /// All of it. `doing` completes `time-out after 1 s while ...`.

@@ -12,6 +12,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
+#include "base/clock.hpp"
 #include "net/tls/error.hpp"
 #include "net/tls/names.hpp"
 
@@ -186,7 +187,7 @@ std::string text_of(const X509_NAME* name) {
     return text;
 }
 
-RevocationInfo describe(const X509_CRL* list, const std::string& file) {
+RevocationInfo describe_list(const X509_CRL* list, const std::string& file) {
     RevocationInfo info{.file = file, .issuer = text_of(X509_CRL_get_issuer(list))};
     info.last_update = time_of(X509_CRL_get0_lastUpdate(list));
     if (const ASN1_TIME* next = X509_CRL_get0_nextUpdate(list)) info.next_update = time_of(next);
@@ -225,24 +226,52 @@ std::expected<LoadedPair, std::string> load_pair(const KeyPair& source) {
     return pair;
 }
 
+namespace {
+
+using Lists = std::vector<CrlPtr>;
+
+std::expected<Lists, std::string> read_lists(const std::string& file, const std::string& pem) {
+    Lists lists;
+    if (pem.empty()) return lists;
+    ERR_clear_error();
+    const BioPtr bio = reader(pem);
+    while (CrlPtr list{PEM_read_bio_X509_CRL(bio.get(), nullptr, no_password, nullptr)})
+        lists.push_back(std::move(list));
+    const bool ended = at_end();
+    const std::string reason = take_reason();
+    if (!lists.empty() && ended) return lists;
+    return std::unexpected(file + ": not a PEM list of revoked certificates" +
+                           (ended ? "" : ": " + reason));
+}
+
+std::vector<RevocationInfo> add_lists(X509_STORE* store, const Lists& lists,
+                                      const std::string& file) {
+    std::vector<RevocationInfo> infos;
+    for (const CrlPtr& list : lists) {
+        if (X509_STORE_add_crl(store, list.get()) != 1) throw std::bad_alloc();
+        infos.push_back(describe_list(list.get(), file));
+    }
+    if (!lists.empty())
+        X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
+    return infos;
+}
+
+bool is_list_of(X509* authority, X509_CRL* list) noexcept {
+    const bool is =
+        X509_NAME_cmp(X509_get_subject_name(authority), X509_CRL_get_issuer(list)) == 0 &&
+        X509_CRL_verify(list, X509_get0_pubkey(authority)) == 1;
+    ERR_clear_error();
+    return is;
+}
+
+}  // namespace
+
 std::expected<std::vector<RevocationInfo>, std::string> add_revocations(X509_STORE* store,
                                                                         const std::string& file,
                                                                         const std::string& pem) {
-    std::vector<RevocationInfo> infos;
-    if (pem.empty()) return infos;
-    ERR_clear_error();
-    const BioPtr bio = reader(pem);
-    while (const CrlPtr list{PEM_read_bio_X509_CRL(bio.get(), nullptr, no_password, nullptr)}) {
-        if (X509_STORE_add_crl(store, list.get()) != 1) throw std::bad_alloc();
-        infos.push_back(describe(list.get(), file));
-    }
-    const bool ended = at_end();
-    const std::string reason = take_reason();
-    if (infos.empty() || !ended)
-        return std::unexpected(file + ": not a PEM list of revoked certificates" +
-                               (ended ? "" : ": " + reason));
-    X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
-    return infos;
+    const auto lists = read_lists(file, pem);
+    if (!lists) return std::unexpected(lists.error());
+    return add_lists(store, *lists, file);
 }
 
 std::expected<Trust, std::string> fill_store(X509_STORE* store, const TrustSource& source) {
@@ -250,9 +279,16 @@ std::expected<Trust, std::string> fill_store(X509_STORE* store, const TrustSourc
     if (!authorities) return std::unexpected(authorities.error());
     for (const auto& authority : *authorities)
         if (X509_STORE_add_cert(store, authority.get()) != 1) throw std::bad_alloc();
-    auto revocations = add_revocations(store, source.crl_file, source.crl_pem);
-    if (!revocations) return std::unexpected(revocations.error());
-    return Trust{*std::move(authorities), *std::move(revocations)};
+    const auto lists = read_lists(source.crl_file, source.crl_pem);
+    if (!lists) return std::unexpected(lists.error());
+    Trust trust{*std::move(authorities), add_lists(store, *lists, source.crl_file)};
+    if (lists->empty()) return trust;
+    for (const auto& authority : trust.authorities)
+        if (std::ranges::none_of(*lists, [&](const CrlPtr& list) {
+                return is_list_of(authority.get(), list.get());
+            }))
+            trust.unlisted.push_back(short_name(authority.get()));
+    return trust;
 }
 
 SystemTime first_end(const STACK_OF(X509) * chain) noexcept {
@@ -268,14 +304,40 @@ SystemTime first_end(const std::vector<RevocationInfo>& revocations) noexcept {
     return first;
 }
 
-void describe_authorities(const std::vector<CertificatePtr>& authorities, const std::string& file,
-                          std::vector<CertificateInfo>& infos, std::vector<std::string>& warnings) {
-    for (const auto& authority : authorities) {
-        infos.push_back(describe(authority.get(), file));
-        if (has_expired(authority.get()))
-            warnings.push_back(file + ": the certificate of " + short_name(authority.get()) +
-                               " has expired");
-    }
+namespace {
+
+void describe_authority(X509* authority, const std::string& file,
+                        std::vector<CertificateInfo>& infos, std::vector<std::string>& warnings) {
+    infos.push_back(describe(authority, file));
+    if (has_expired(authority))
+        warnings.push_back(file + ": the certificate of " + short_name(authority) + " has expired");
+}
+
+}  // namespace
+
+void warn_of_expired(const std::vector<RevocationInfo>& revocations,
+                     std::vector<std::string>& warnings) {
+    for (const auto& list : revocations)
+        if (list.next_update <= wall_now())
+            warnings.push_back(list.file + ": the list of revocations of " + list.issuer +
+                               " has expired: whoever shows a certificate that it is about is "
+                               "refused");
+}
+
+void describe_trust(const Trust& trust, const TrustSource& source,
+                    std::vector<CertificateInfo>& infos, std::vector<std::string>& warnings) {
+    constexpr std::size_t most = 3;  // a bundle may have hundreds
+    for (const auto& authority : trust.authorities)
+        describe_authority(authority.get(), source.ca_file, infos, warnings);
+    warn_of_expired(trust.revocations, warnings);
+    if (trust.unlisted.empty()) return;
+    std::string names;
+    for (std::size_t i = 0; i < std::min(most, trust.unlisted.size()); ++i)
+        names += (i == 0 ? "" : ", ") + trust.unlisted[i];
+    if (trust.unlisted.size() > most)
+        names += " and " + std::to_string(trust.unlisted.size() - most) + " more";
+    warnings.push_back(source.crl_file + ": has no list of " + names + " of " + source.ca_file +
+                       ": whoever shows a certificate of it is refused");
 }
 
 CertificateInfo describe(X509* certificate, const std::string& file) {
@@ -293,6 +355,8 @@ bool has_expired(X509* certificate) noexcept {
     return X509_cmp_current_time(X509_get0_notAfter(certificate)) < 0;
 }
 
+namespace {
+
 void add_warnings(X509* certificate, const CertificateInfo& info,
                   std::vector<std::string>& warnings) {
     // Mozilla's guideline 6.0: browsers refuse those that last much longer.
@@ -308,6 +372,16 @@ void add_warnings(X509* certificate, const CertificateInfo& info,
         EVP_PKEY_get_bits(key) < 2048)
         warnings.push_back(what + "has a weak key: RSA of " +
                            std::to_string(EVP_PKEY_get_bits(key)) + " bits");
+}
+
+}  // namespace
+
+void describe_pair(const LoadedPair& pair, std::vector<CertificateInfo>& infos,
+                   std::vector<std::string>& warnings) {
+    infos.push_back(pair.info);
+    add_warnings(pair.certificate.get(), pair.info, warnings);
+    for (int i = 0; i < sk_X509_num(pair.chain.get()); ++i)
+        describe_authority(sk_X509_value(pair.chain.get(), i), pair.info.file, infos, warnings);
 }
 
 std::string subject_of(X509* certificate) { return text_of(X509_get_subject_name(certificate)); }

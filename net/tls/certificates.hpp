@@ -35,6 +35,8 @@ struct TrustSource {
 struct Trust {
     std::vector<CertificatePtr> authorities{};
     std::vector<RevocationInfo> revocations{};
+    std::vector<std::string>
+        unlisted{};  // authorities of which there is no list, although of others
 };
 /// Adds the authorities and their lists to `store`, and returns them. The error is a sentence that
 /// names the file.
@@ -46,12 +48,14 @@ struct Trust {
 [[nodiscard]] SystemTime first_end(const std::vector<RevocationInfo>& revocations) noexcept;
 
 [[nodiscard]] CertificateInfo describe(X509* certificate, const std::string& file);
-/// Of each, and that it has expired if it has.
-void describe_authorities(const std::vector<CertificatePtr>& authorities, const std::string& file,
-                          std::vector<CertificateInfo>& infos, std::vector<std::string>& warnings);
-/// What is odd about it, one sentence each.
-void add_warnings(X509* certificate, const CertificateInfo& info,
-                  std::vector<std::string>& warnings);
+/// The authorities, and what is odd about them and their lists, one sentence each.
+void describe_trust(const Trust& trust, const TrustSource& source,
+                    std::vector<CertificateInfo>& infos, std::vector<std::string>& warnings);
+void warn_of_expired(const std::vector<RevocationInfo>& revocations,
+                     std::vector<std::string>& warnings);
+/// The certificate and those of its chain, and what is odd about them, one sentence each.
+void describe_pair(const LoadedPair& pair, std::vector<CertificateInfo>& infos,
+                   std::vector<std::string>& warnings);
 [[nodiscard]] bool has_expired(X509* certificate) noexcept;
 
 /// `CN=a,O=b`.

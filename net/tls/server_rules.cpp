@@ -12,7 +12,9 @@
 #include <openssl/rand.h>
 
 #include "base/clock.hpp"
+#include "net/client_hello.hpp"
 #include "net/tls/error.hpp"
+#include "net/tls/settings.hpp"
 #include "net/tls/stream.hpp"
 
 namespace penstock::net::tls {
@@ -32,24 +34,52 @@ const ServerRules& rules_in(void* argument) noexcept {
     return *static_cast<const ServerRules*>(argument);
 }
 
-const NameIndex::Group* group_for(const ServerRules& rules, const char* name) {
-    return name == nullptr ? nullptr : rules.names.find(name);
+ServerNotes& notes_of(const SSL* ssl) noexcept {
+    return *static_cast<ServerNotes*>(SSL_get_app_data(ssl));
 }
 
-int check_name(SSL* ssl, int* alert, void* argument) noexcept {
-    const ServerRules& rules = rules_in(argument);
-    if (!rules.strict_sni) return SSL_TLSEXT_ERR_OK;
-    const char* name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-    if (group_for(rules, name) != nullptr) return SSL_TLSEXT_ERR_OK;
-    if (name != nullptr && rules.known.covers(name)) return SSL_TLSEXT_ERR_OK;
-    refuse_name(name == nullptr ? "" : name);
-    *alert = SSL_AD_UNRECOGNIZED_NAME;
-    return SSL_TLSEXT_ERR_ALERT_FATAL;
+// As this hello has it: SSL_get_servername() has the name of the first connection where a session
+// of TLS 1.2 is resumed. A list of one name (RFC 6066, section 3); of any other OpenSSL thinks what
+// it will.
+std::string_view asked_name(SSL* ssl) noexcept {
+    constexpr std::size_t head = 5;  // size of the list, type, size of the name
+    const unsigned char* list = nullptr;
+    std::size_t size = 0;
+    if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &list, &size) != 1) return {};
+    if (size <= head || list[2] != TLSEXT_NAMETYPE_host_name) return {};
+    const std::size_t length = std::size_t{list[3]} << 8 | list[4];
+    if (length > size - head) return {};
+    return {reinterpret_cast<const char*>(list + head), length};
 }
+
+// A session is resumed for the name that it was made for.
+bool bind_sessions(SSL* ssl, const ServerRules& rules, const std::string& name) {
+    const std::string scope = session_scope({rules.session_scope, name});
+    return SSL_set_session_id_context(ssl, reinterpret_cast<const unsigned char*>(scope.data()),
+                                      static_cast<unsigned int>(scope.size())) == 1;
+}
+
+int read_hello(SSL* ssl, int* alert, void* argument) noexcept {
+    const ServerRules& rules = rules_in(argument);
+    const std::string_view asked = asked_name(ssl);
+    std::string& name = notes_of(ssl).server_name;
+    name = normalized_server_name(asked);
+    *alert = SSL_AD_INTERNAL_ERROR;
+    if (!bind_sessions(ssl, rules, name)) return SSL_CLIENT_HELLO_ERROR;
+    if (!rules.strict_sni) return SSL_CLIENT_HELLO_SUCCESS;
+    if (!name.empty() && (rules.names.find(name) != nullptr || rules.known.covers(name)))
+        return SSL_CLIENT_HELLO_SUCCESS;
+    refuse_name(asked);
+    *alert = SSL_AD_UNRECOGNIZED_NAME;
+    return SSL_CLIENT_HELLO_ERROR;
+}
+
+// Tells the client that its name was looked at.
+int acknowledge_name(SSL*, int*, void*) noexcept { return SSL_TLSEXT_ERR_OK; }
 
 int choose_certificate(SSL* ssl, void* argument) noexcept {
     const ServerRules& rules = rules_in(argument);
-    const auto* named = group_for(rules, SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name));
+    const auto* named = rules.names.find(notes_of(ssl).server_name);
     if (named == nullptr) return 1;
     const auto group = rules.one_of_each_type(*named);
     if (group == rules.default_group) return 1;
@@ -135,7 +165,7 @@ std::time_t seconds_of(SystemTime time) noexcept {
 int on_seal(SSL* ssl, void*) noexcept {
     if (SSL_version(ssl) < TLS1_3_VERSION) return 1;
     SSL_SESSION* session = SSL_get_session(ssl);
-    const SystemTime end = static_cast<const ServerNotes*>(SSL_get_app_data(ssl))->session_end;
+    const SystemTime end = notes_of(ssl).session_end;
     SSL_SESSION_set_timeout(session, std::max(0L, seconds_of(end) - SSL_SESSION_get_time(session)));
     return 1;
 }
@@ -207,8 +237,8 @@ void install(SSL_CTX* context, std::unique_ptr<ServerRules> owned) {
     static_cast<void>(owned.release());
     // The macro for this has a cast of the old style.
     SSL_CTX_callback_ctrl(context, SSL_CTRL_SET_TLSEXT_SERVERNAME_CB,
-                          reinterpret_cast<void (*)()>(check_name));
-    SSL_CTX_set_tlsext_servername_arg(context, rules);
+                          reinterpret_cast<void (*)()>(acknowledge_name));
+    SSL_CTX_set_client_hello_cb(context, read_hello, rules);
     SSL_CTX_set_cert_cb(context, choose_certificate, rules);
     if (!rules->alpn.empty()) SSL_CTX_set_alpn_select_cb(context, choose_protocol, rules);
     if (rules->tickets) SSL_CTX_set_tlsext_ticket_key_evp_cb(context, ticket_key);

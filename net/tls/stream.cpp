@@ -76,7 +76,8 @@ Stream::Stream(const ClientContext& context, Socket& socket, const std::string& 
                ClientSession* resume)
     : wire_{&socket}, ssl_(make_session(context.state_->context.get(), wire_, this)) {
     const SystemTime now = wall_now();
-    fresh_end_ = std::min(now + context.state_->session_lifetime, context.state_->revocations_end);
+    notes_.session_end =
+        std::min(now + context.state_->session_lifetime, context.state_->revocations_end);
     expect_server(ssl_, verify_name);
     // A resumed session is not verified again: it must be of the same trust and the same name.
     const std::string scope = session_scope({context.state_->session_scope, verify_name});
@@ -154,7 +155,7 @@ void Stream::note_session_end() noexcept {
     } else if (!resumed()) {
         const auto* verified = SSL_get0_verified_chain(ssl_);
         const auto* chain = verified != nullptr ? verified : SSL_get_peer_cert_chain(ssl_);
-        offered_.end_ = std::min(fresh_end_, first_end(chain));
+        offered_.end_ = std::min(notes_.session_end, first_end(chain));
     }
 }
 
@@ -317,11 +318,6 @@ std::string_view Stream::alpn() const noexcept {
     unsigned int size = 0;
     SSL_get0_alpn_selected(ssl_, &protocol, &size);
     return {reinterpret_cast<const char*>(protocol), size};
-}
-
-std::string_view Stream::server_name() const noexcept {
-    const char* name = SSL_get_servername(ssl_, TLSEXT_NAMETYPE_host_name);
-    return name == nullptr ? "" : name;
 }
 
 std::string Stream::peer_subject() const {

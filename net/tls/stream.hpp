@@ -15,9 +15,12 @@ struct ssl_session_st;
 
 namespace penstock::net::tls {
 
-/// What a server's stream and OpenSSL's callbacks tell each other.
+/// What a server's stream and OpenSSL's callbacks tell each other; a client's needs the first only.
 struct ServerNotes {
-    SystemTime session_end{};  // of the session that the handshake has made or resumed
+    // Of the session that the handshake has made or resumed; a client's: no session that it makes
+    // anew counts longer.
+    SystemTime session_end{};
+    std::string server_name{};  // normalized
 };
 
 /// A session that a server may resume; kept by whoever connects again.
@@ -38,8 +41,8 @@ private:
 /// Why a handshake failed, for the reason of the session's end.
 enum class Failure : std::uint8_t {
     none,
-    failed,        // anything else: protocol, ciphers, the peer went away
-    client_cert,   // the client's certificate: missing, not trusted, revoked, not allowed
+    failed,  // anything else: protocol, ciphers, the peer went away
+    client_cert,  // the client's certificate: missing, not trusted, revoked, not allowed
     unknown_name,  // strict_sni
 };
 
@@ -92,7 +95,9 @@ public:
     [[nodiscard]] std::string_view cipher() const noexcept;  // TLS_AES_128_GCM_SHA256
     [[nodiscard]] bool resumed() const noexcept;
     [[nodiscard]] std::string_view alpn() const noexcept;  // chosen; "" = none
-    [[nodiscard]] std::string_view server_name() const noexcept;  // asked for; "" = none
+    /// What a client asks for, as net::normalized_server_name() has it; "" = none. From the hello
+    /// of this connection, whose handshake may have failed.
+    [[nodiscard]] const std::string& server_name() const noexcept { return notes_.server_name; }
     /// The peer's certificate: its subject (`CN=a,O=b`), its common name. "" = none.
     [[nodiscard]] std::string peer_subject() const;
     [[nodiscard]] std::string peer_common_name() const;
@@ -115,7 +120,6 @@ private:
     ssl_st* ssl_ = nullptr;
     std::string error_;
     ClientSession offered_;
-    SystemTime fresh_end_{};  // a client's: no session that it makes anew counts longer
     ServerNotes notes_;
     std::uint16_t blocked_ =
         0;  // size of the record that OpenSSL holds and the socket did not take

@@ -276,11 +276,10 @@ CloseReason reason_of(net::tls::Failure failure) noexcept {
     return CloseReason::tls_failed;
 }
 
-// Where the hello was looked at before, its name has chosen the route and stays: a resumed session
-// of TLS 1.2 bears the name of its first connection.
+// Where the hello was looked at before, its name has chosen the route and stays.
 void note_name(Session& session, const net::tls::Stream& stream) {
     if (session.listener().peeks) return;
-    session.front().facts->server_name = net::normalized_server_name(stream.server_name());
+    session.front().facts->server_name = stream.server_name();
 }
 
 // The end of a handshake, for the counters and for what the log says.

@@ -56,6 +56,13 @@ TEST_F(TlsClientTest, T10_addresses_are_compared_with_addresses_and_not_sent_as_
               "IP address mismatch (ip)");
 }
 
+TEST_F(TlsClientTest, T10_without_a_name_to_look_for_nobody_is_believed) {
+    EXPECT_EQ(verdict({.common_name = "cn", .names = {"DNS:a.test"}}, ""),
+              "hostname mismatch (cn)");
+    client_options.verify = false;
+    EXPECT_EQ(verdict({.names = {"DNS:a.test"}}, ""), "ok");
+}
+
 TEST_F(TlsClientTest, T10_validity_and_trust) {
     EXPECT_EQ(
         verdict({.common_name = "old", .names = {"DNS:a.test"}, .from_days = -9, .to_days = -2}),
