@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 
 #include "app/diagnostics.hpp"
-#include "app/limits.hpp"
+#include "app/with_commas.hpp"
 #include "config/peer_file.hpp"
 
 namespace penstock::app {

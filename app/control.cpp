@@ -3,25 +3,22 @@
 #include <csignal>
 #include <exception>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/deferred.hpp>
 #include <boost/asio/post.hpp>
 #include <fmt/chrono.h>
 
 #include "app/admin_api.hpp"
-#include "app/limits.hpp"
 #include "app/reload/reloader.hpp"
 #include "app/upgrade/old_processes.hpp"
 #include "app/upgrade/upgrader.hpp"
+#include "app/with_commas.hpp"
+#include "net/asio_words.hpp"
 
 namespace penstock::app {
 
 namespace asio = boost::asio;
 
 namespace {
-
-constexpr auto as_result = asio::as_tuple(asio::deferred);
 
 double seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
 
@@ -31,10 +28,6 @@ void reopen_logs(net::ProcessLog& log, Server& server) {
     log.info("reopening log files");
     log.reopen();
     server.reopen_access_log();
-}
-
-void rethrow_failure(std::exception_ptr error) {
-    if (error) std::rethrow_exception(error);
 }
 
 Control::Control(const Parts& parts)
@@ -52,7 +45,7 @@ Control::Control(const Parts& parts)
 
 void Control::ping_service_manager() {
     if (const auto interval = manager_.watchdog_interval())
-        asio::co_spawn(context_, ping(*interval), rethrow_failure);
+        asio::co_spawn(context_, ping(*interval), net::rethrow_failure);
 }
 
 // The workers' loops answer within this, or the manager may start the program anew. Once another
@@ -61,16 +54,15 @@ asio::awaitable<void> Control::ping(Duration interval) {
     while (!retiring_) {
         const bool all_answer = admin_.service().all_workers_answer();
         if (all_answer) manager_.notify("WATCHDOG=1");
-        ping_.expires_after(std::chrono::duration_cast<std::chrono::steady_clock::duration>(
-            next_ping(interval, all_answer)));
-        const auto [error] = co_await ping_.async_wait(as_result);
+        ping_.expires_after(next_ping(interval, all_answer));
+        const auto [error] = co_await ping_.async_wait(net::as_result);
         if (error) co_return;
     }
 }
 
 asio::awaitable<void> Control::run() {
     while (!ended_) {
-        const auto [error, signal] = co_await signals_.async_wait(as_result);
+        const auto [error, signal] = co_await signals_.async_wait(net::as_result);
         if (error) co_return;  // cancelled: the stop has ended
         on_signal(signal);
     }
@@ -102,7 +94,7 @@ void Control::stop() {
     if (stopping_) return stop_at_once();
     stopping_ = true;
     if (!retiring_) {
-        asio::co_spawn(context_, stop_gracefully(), rethrow_failure);
+        asio::co_spawn(context_, stop_gracefully(), net::rethrow_failure);
         return;
     }
     if (telling_) return upgrader_->stop();
@@ -123,7 +115,7 @@ void Control::retire() {
     const config::Drain settings = server_.config().process.upgrade_drain;
     upgrader_->drains_until(
         proxy::DrainPlan(SteadyClock().now(), settings.wait, settings.close_over).deadline());
-    asio::co_spawn(context_, retire_gracefully(), rethrow_failure);
+    asio::co_spawn(context_, retire_gracefully(), net::rethrow_failure);
 }
 
 asio::awaitable<void> Control::stop_gracefully() {
@@ -194,8 +186,8 @@ void Control::stop_at_once() {
 }
 
 asio::awaitable<void> Control::wait(Duration duration) {
-    event_.expires_after(std::chrono::duration_cast<std::chrono::steady_clock::duration>(duration));
-    co_await event_.async_wait(as_result);
+    event_.expires_after(duration);
+    co_await event_.async_wait(net::as_result);
 }
 
 void Control::report_event() {
@@ -207,8 +199,8 @@ void Control::report_event() {
 
 asio::awaitable<void> Control::wait_for_event() {
     while (!event_arrived_) {
-        event_.expires_at(std::chrono::steady_clock::time_point::max());
-        co_await event_.async_wait(as_result);
+        event_.expires_at(net::to_asio(no_deadline));
+        co_await event_.async_wait(net::as_result);
     }
     event_arrived_ = false;
 }

@@ -88,16 +88,7 @@ private:
     bool ended_ = false;
 };
 
-/// A moment as Asio's timers take it.
-[[nodiscard]] inline std::chrono::steady_clock::time_point to_asio(TimePoint time) noexcept {
-    return std::chrono::steady_clock::time_point(time.time_since_epoch());
-}
-
 /// What SIGUSR1 asks for.
 void reopen_logs(net::ProcessLog& log, Server& server);
-
-/// The project-wide completion handler of control coroutines: an exception ends the program with a
-/// message, it is never swallowed.
-void rethrow_failure(std::exception_ptr error);
 
 }  // namespace penstock::app

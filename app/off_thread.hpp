@@ -5,14 +5,13 @@
 #include <optional>
 #include <utility>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/deferred.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 
 #include "app/helper_thread.hpp"
+#include "net/asio_words.hpp"
 
 namespace penstock::app {
 
@@ -44,8 +43,8 @@ auto off_thread(boost::asio::io_context& context, HelperThread& helper, Work wor
         });
     });
     while (!state->is_done) {
-        state->done.expires_at(asio::steady_timer::time_point::max());
-        auto waiting = state->done.async_wait(asio::as_tuple(asio::deferred));
+        state->done.expires_at(net::to_asio(no_deadline));
+        auto waiting = state->done.async_wait(net::as_result);
         co_await std::move(waiting);
     }
     if (state->failure) std::rethrow_exception(state->failure);

@@ -19,7 +19,9 @@
 #include "app/process.hpp"
 #include "app/sandbox/sandbox.hpp"
 #include "app/version.hpp"
+#include "app/with_commas.hpp"
 #include "config/source.hpp"
+#include "net/asio_words.hpp"
 
 namespace penstock::app {
 
@@ -49,14 +51,14 @@ void warn_of_root(const config::Process& process, Logger& log) {
 
 // Who hangs may go on at any time, with what is destroyed otherwise.
 [[noreturn]] void leave_to_the_kernel(const std::vector<std::string_view>& hung,
-                                      net::ProcessLog& log, int status) {
+                                      net::ProcessLog& log, ExitStatus status) {
     for (const auto work : hung)
         log.error(
             "the thread that {} does not come back, perhaps from a disk that hangs: the process "
             "ends without it",
             work);
     log.finish();
-    ::_exit(status);
+    ::_exit(static_cast<int>(status));
 }
 
 // At the end of its scope nothing waits in the loop any more.
@@ -64,7 +66,7 @@ struct AbandonedAtEnd {
     ControlLoop& loop;
     Assembly& proxy;
     net::ProcessLog& log;
-    int status = ExitStatus::failure;  // if it has to end the process itself
+    ExitStatus status = ExitStatus::failure;  // if it has to end the process itself
     ~AbandonedAtEnd() {
         if (const auto hung = proxy.join(); !hung.empty()) leave_to_the_kernel(hung, log, status);
         loop.abandon();
@@ -87,7 +89,7 @@ void operate(const ServiceManager& manager, ControlLoop& loop, net::ProcessLog& 
         proxy.tls_files->stop();
         proxy.monitors->stop();
         loop.context.stop();  // nobody waits for the end of a check
-        rethrow_failure(std::move(error));
+        net::rethrow_failure(std::move(error));
     });
     loop.context.run();
     proxy.admin->stop();
@@ -122,7 +124,7 @@ std::expected<std::optional<upgrade::Launcher>, std::string> make_launcher(
 }
 
 // Everybody who wants to know hears why nothing was started.
-int give_up(Inheritance& inheritance, const std::string& message, int status) {
+ExitStatus give_up(Inheritance& inheritance, const std::string& message, ExitStatus status) {
     report(message);
     inheritance.say_failed(message);
     return status;
@@ -149,19 +151,6 @@ std::string first_error(const std::vector<config::Diagnostic>& diagnostics) {
 
 }  // namespace
 
-std::expected<Capacity, std::string> plan_capacity(const config::Config& config) {
-    const std::size_t workers =
-        config.process.workers != 0 ? config.process.workers : usable_cores();
-    std::size_t sockets = 0;
-    for (const auto& listener : config.listeners)
-        for (const auto& bind : listener.bind) sockets += bind.address.is_unix() ? 1 : workers;
-    auto limit = connection_limit(
-        config.process.max_connections, raise_descriptor_limit(),
-        {workers, sockets, warm_connections(config), Monitors::descriptors(config)});
-    if (!limit) return std::unexpected(limit.error());
-    return Capacity{workers, *std::move(limit)};
-}
-
 ControlLoop::ControlLoop() : signals(context) {
     for (const int signal : handled_signals) signals.add(signal);
 }
@@ -176,8 +165,9 @@ ControlLoop::~ControlLoop() {
     for (const int signal : handled_signals) std::signal(signal, SIG_IGN);
 }
 
-int serve(const Origin& origin, ControlLoop& loop, net::ProcessLog& log, Inheritance& inheritance,
-          const std::function<void(const Server&, const AdminApi&)>& when_ready) {
+ExitStatus serve(const Origin& origin, ControlLoop& loop, net::ProcessLog& log,
+                 Inheritance& inheritance,
+                 const std::function<void(const Server&, const AdminApi&)>& when_ready) {
     const auto capacity = plan_capacity(*origin.config);
     if (!capacity) return give_up(inheritance, capacity.error(), ExitStatus::invalid_usage);
     auto opened = Assembly::open(origin, *capacity, loop.context, log, inheritance);
@@ -217,7 +207,7 @@ int serve(const Origin& origin, ControlLoop& loop, net::ProcessLog& log, Inherit
     return before_proxy.status = ExitStatus::success;
 }
 
-int run(const std::string& config_file, upgrade::Program program) {
+ExitStatus run(const std::string& config_file, upgrade::Program program) {
     const auto environment = config::process_environment();
     auto inheritance = Inheritance::take(environment);
     if (!inheritance) {

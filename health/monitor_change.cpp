@@ -6,12 +6,6 @@
 
 namespace penstock::health {
 
-namespace {
-
-TimePoint now() noexcept { return SteadyClock().now(); }
-
-}  // namespace
-
 void UpstreamMonitor::begin_change(Settings settings, const Options& options,
                                    std::unique_ptr<Probe> probe) {
     changing_ = true;

@@ -169,6 +169,7 @@ public:
     [[nodiscard]] std::vector<BackendStatus> backends() const;
 
 private:
+    [[nodiscard]] static TimePoint now() noexcept { return SteadyClock().now(); }
     void follow_settings(const Options& options);
     /// A backend while it belongs to the upstream; its coroutine holds it beyond that.
     struct Watched {

@@ -5,13 +5,12 @@
 #include <fmt/format.h>
 
 #include "admin/arguments.hpp"
-#include "app/control.hpp"
 #include "app/find_named.hpp"
-#include "app/limits.hpp"
 #include "app/operations/apportion.hpp"
 #include "app/operations/old_orders.hpp"
 #include "app/operations/service.hpp"
 #include "app/upgrade/old_processes.hpp"
+#include "app/with_commas.hpp"
 
 namespace penstock::app {
 

@@ -3,16 +3,14 @@
 #include <set>
 #include <utility>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/deferred.hpp>
 #include <boost/asio/post.hpp>
 #include <fmt/format.h>
 
-#include "app/control.hpp"
 #include "app/diagnostics.hpp"
-#include "app/limits.hpp"
 #include "app/reload/planner.hpp"
+#include "app/with_commas.hpp"
+#include "net/asio_words.hpp"
 
 namespace penstock::app {
 
@@ -47,14 +45,14 @@ void FollowedFiles::follow(const std::vector<std::string>& files,
     watch(files, &net::FileWatch::add);
     watch(patterns, &net::FileWatch::add_pattern);
     // What changed since it was read was not watched yet.
-    if (any_new) asio::co_spawn(parts_.context, look_again(), rethrow_failure);
+    if (any_new) asio::co_spawn(parts_.context, look_again(), net::rethrow_failure);
 }
 
 awaitable<void> FollowedFiles::look_again() {
     constexpr std::chrono::milliseconds a_moment{200};
     while (!parts_.server.running() && !stopped_) {
         start_.expires_after(a_moment);
-        auto waiting = start_.async_wait(asio::as_tuple(asio::deferred));
+        auto waiting = start_.async_wait(net::as_result);
         co_await std::move(waiting);
     }
     auto looking = parts_.look();
@@ -72,7 +70,7 @@ void FollowedFiles::on_change() {
     if (std::exchange(asked_, true)) return;
     asio::post(parts_.context, [this] {
         asked_ = false;
-        if (!stopped_) asio::co_spawn(parts_.context, tell(), rethrow_failure);
+        if (!stopped_) asio::co_spawn(parts_.context, tell(), net::rethrow_failure);
     });
 }
 

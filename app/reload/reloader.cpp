@@ -4,17 +4,15 @@
 #include <exception>
 #include <utility>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/deferred.hpp>
 #include <boost/asio/post.hpp>
 #include <fmt/format.h>
 
-#include "app/control.hpp"
 #include "app/diagnostics.hpp"
-#include "app/limits.hpp"
 #include "app/log_options.hpp"
 #include "app/off_thread.hpp"
+#include "app/with_commas.hpp"
+#include "net/asio_words.hpp"
 
 namespace penstock::app {
 
@@ -28,7 +26,6 @@ using asio::awaitable;
 
 namespace {
 
-constexpr auto as_result = asio::as_tuple(asio::deferred);
 constexpr const char* changed_file = "changed file";  // who asks
 
 std::string by(const std::string& actor) { return actor.empty() ? "" : ", by " + actor; }
@@ -64,7 +61,7 @@ void Reloader::stop() {
 
 awaitable<Reloader::Turn> Reloader::take_turn() {
     while (busy_ && !stopped_) {
-        auto waiting = turn_.async_wait(as_result);
+        auto waiting = turn_.async_wait(net::as_result);
         co_await std::move(waiting);
     }
     busy_ = true;
@@ -191,7 +188,7 @@ void Reloader::request(std::string actor) {
             const auto outcome = co_await std::move(reloading);
             if (!outcome) self.parts_.log.error("reload: {}", outcome.error().error);
         }(*this),
-        rethrow_failure);
+        net::rethrow_failure);
 }
 
 awaitable<Outcome<Reloaded>> Reloader::carry_out(admin::ReloadRequest request, std::string actor) {
@@ -334,7 +331,7 @@ awaitable<bool> Reloader::put_in_force(Candidate& candidate, Prepared prepared) 
     parts_.admin.apply(std::move(prepared.admin));
     applied->expires_after(std::chrono::seconds(2));  // a worker that is stuck has it in its mail
     while (!*all_have_it && SteadyClock().now() < TimePoint(applied->expiry().time_since_epoch())) {
-        auto waiting = applied->async_wait(as_result);
+        auto waiting = applied->async_wait(net::as_result);
         co_await std::move(waiting);
     }
     if (*all_have_it) parts_.server.settle();

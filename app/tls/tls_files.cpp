@@ -6,7 +6,7 @@
 #include <boost/asio/post.hpp>
 #include <fmt/format.h>
 
-#include "app/limits.hpp"
+#include "app/with_commas.hpp"
 
 namespace penstock::app {
 

@@ -5,12 +5,10 @@
 #include <iterator>
 #include <utility>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/deferred.hpp>
 #include <fmt/format.h>
 
-#include "app/control.hpp"
+#include "net/asio_words.hpp"
 
 namespace penstock::app::upgrade {
 
@@ -21,7 +19,6 @@ using asio::awaitable;
 
 namespace {
 
-constexpr auto as_result = asio::as_tuple(asio::deferred);
 // Longer than such a process waits for a worker of its own that is stuck.
 constexpr auto longest_wait = std::chrono::seconds(3);
 
@@ -42,7 +39,7 @@ void OldProcesses::stop() {
 }
 
 void OldProcesses::listen(const OldPtr& old) {
-    asio::co_spawn(context_, receive(old), rethrow_failure);
+    asio::co_spawn(context_, receive(old), net::rethrow_failure);
 }
 
 awaitable<void> OldProcesses::receive(OldPtr old) {
@@ -138,7 +135,7 @@ Gauges OldProcesses::gauges_out_of_reach() const {
 
 awaitable<std::optional<Message>> OldProcesses::ask(OldPtr old, Message question) {
     while (old->asking && is_known(old)) {  // somebody else does
-        auto waiting = old->answered.async_wait(as_result);
+        auto waiting = old->answered.async_wait(net::as_result);
         co_await std::move(waiting);
     }
     if (!is_known(old) || old->paused || stopped_) co_return std::nullopt;
@@ -148,13 +145,13 @@ awaitable<std::optional<Message>> OldProcesses::ask(OldPtr old, Message question
     if (auto* request = std::get_if<SessionsRequest>(&question)) request->number = number;
     if (auto* order = std::get_if<Order>(&question)) order->number = number;
     const TimePoint deadline = SteadyClock().now() + longest_wait;
-    old->answered.expires_at(to_asio(deadline));  // whoever comes meanwhile waits for it, too
+    old->answered.expires_at(net::to_asio(deadline));  // whoever comes meanwhile waits for it, too
     auto sending = old->channel.send(encode(question), {}, deadline);
     const auto sent = co_await std::move(sending);
     if (!sent) co_return std::nullopt;
     while (!old->answer && SteadyClock().now() < deadline && is_known(old) && !old->paused &&
            !stopped_) {
-        auto waiting = old->answered.async_wait(as_result);
+        auto waiting = old->answered.async_wait(net::as_result);
         co_await std::move(waiting);
     }
     co_return std::exchange(old->answer, std::nullopt);
@@ -219,9 +216,9 @@ awaitable<OldProcesses::Handover> OldProcesses::hand_over() {
     std::vector<OldPtr> stuck;
     const auto all = old_;  // one may end meanwhile
     for (const OldPtr& old : all) {
-        old->answered.expires_at(to_asio(deadline));
+        old->answered.expires_at(net::to_asio(deadline));
         while (old->pausing && SteadyClock().now() < deadline && !stopped_ && is_known(old)) {
-            auto waiting = old->answered.async_wait(as_result);
+            auto waiting = old->answered.async_wait(net::as_result);
             co_await std::move(waiting);
         }
         if (!is_known(old)) continue;

@@ -6,6 +6,8 @@
 #include <boost/asio/post.hpp>
 #include <fmt/format.h>
 
+#include "net/asio_words.hpp"
+
 namespace penstock::health {
 
 namespace asio = boost::asio;
@@ -174,7 +176,7 @@ void FileSource::add_status(std::vector<SourceStatus>& to) const {
 void FileSource::arm() {
     const TimePoint next = set_.next_timer();
     if (stopped_ || next == no_deadline) return;
-    timer_.expires_at(std::chrono::steady_clock::time_point(next.time_since_epoch()));
+    timer_.expires_at(net::to_asio(next));
     timer_.async_wait([this](const boost::system::error_code& error) {
         if (error || stopped_) return;
         set_.on_timer(SteadyClock().now());

@@ -5,9 +5,7 @@
 #include <cerrno>
 #include <utility>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
-#include <boost/asio/deferred.hpp>
 #include <boost/asio/error.hpp>
 #include <fmt/format.h>
 
@@ -16,6 +14,7 @@
 #include <sys/socket.h>
 
 #include "health/probe/detail.hpp"
+#include "net/asio_words.hpp"
 
 namespace penstock::health {
 
@@ -23,7 +22,6 @@ namespace asio = boost::asio;
 
 namespace {
 
-constexpr auto as_result = asio::as_tuple(asio::deferred);
 constexpr const char* connecting = "connecting";
 constexpr const char* shaking_hands = "waiting for the TLS handshake";
 constexpr std::size_t tls_piece = 4096;
@@ -95,12 +93,12 @@ asio::awaitable<bool> Stream::connect(Endpoint to) {
         }
         if (result != EAGAIN || !to.is_unix()) co_return fail(system_error(result), connecting);
         pause_.expires_after(full_queue_pause);
-        co_await pause_.async_wait(as_result);
+        co_await pause_.async_wait(net::as_result);
     }
 }
 
 asio::awaitable<bool> Stream::finish_connecting() {
-    const auto [error] = co_await socket_.async_wait(Socket::wait_write, as_result);
+    const auto [error] = co_await socket_.async_wait(Socket::wait_write, net::as_result);
     if (error || timed_out_) co_return fail(error, connecting);
     int number = 0;
     socklen_t size = sizeof number;
@@ -118,7 +116,7 @@ asio::awaitable<bool> Stream::send(std::string_view bytes, const char* doing) {
     while (!bytes.empty()) {
         if (!socket_.is_open()) co_return fail(asio::error::bad_descriptor, doing);
         const asio::const_buffer rest(bytes.data(), bytes.size());
-        const auto [error, count] = co_await socket_.async_write_some(rest, as_result);
+        const auto [error, count] = co_await socket_.async_write_some(rest, net::as_result);
         if (error) co_return fail(error, doing);
         bytes.remove_prefix(count);
     }
@@ -131,7 +129,7 @@ asio::awaitable<std::size_t> Stream::receive(std::span<char> into, const char* d
         co_return 0;
     }
     const asio::mutable_buffer room(into.data(), into.size());
-    const auto [error, count] = co_await socket_.async_read_some(room, as_result);
+    const auto [error, count] = co_await socket_.async_read_some(room, net::as_result);
     if (!error) co_return count;
     if (error == asio::error::eof && !early_error_ && !timed_out_)
         ended_ = true;
