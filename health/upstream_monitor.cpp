@@ -461,22 +461,25 @@ void UpstreamMonitor::rebuild_set() {
         return;
     }
     building_ = true;
-    asio::post(shared_.builder,
-               [this, plan = SetPlan{settings_, placed(), hash_seed_}, version = set_version_] {
-                   auto set = plan.build();
-                   asio::post(shared_.context, [this, version, built = std::move(set)]() mutable {
-                       on_set_built(version, std::move(built));
-                   });
-               });
+    net::run_and_post(
+        shared_.builder, shared_.context,
+        [plan = SetPlan{settings_, placed(), hash_seed_}] { return plan.build(); },
+        [this, version = set_version_](net::Made<SetPtr> made) {
+            on_set_built(version, std::move(made));
+        });
 }
 
-void UpstreamMonitor::on_set_built(std::uint32_t version,
-                                   std::shared_ptr<const balancer::BackendSet> set) {
+void UpstreamMonitor::on_set_built(std::uint32_t version, net::Made<SetPtr> set) {
     building_ = false;
-    if (version == set_version_)
-        use(std::move(set));
-    else
+    if (version != set_version_)
         rebuild_ = true;
+    else if (set)
+        use(*std::move(set));
+    else
+        shared_.log.error(
+            "upstream {}: the changed set of backends cannot be built: {}; the one of before stays "
+            "in force until they change once more",
+            settings_->name, net::words_of(set.error()));
     if (stopped_) return;
     publish();
     if (!changing_ && std::exchange(rebuild_, false)) rebuild_set();

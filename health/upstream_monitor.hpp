@@ -22,6 +22,7 @@
 #include "health/event_log.hpp"
 #include "health/probe/probe.hpp"
 #include "health/upstream_health.hpp"
+#include "net/run_and_post.hpp"
 
 namespace penstock::health {
 
@@ -219,7 +220,8 @@ private:
     void publish_soon();
     void publish();
     void rebuild_set();
-    void on_set_built(std::uint32_t version, std::shared_ptr<const balancer::BackendSet> set);
+    using SetPtr = std::shared_ptr<const balancer::BackendSet>;
+    void on_set_built(std::uint32_t version, net::Made<SetPtr> set);
     void use(std::shared_ptr<const balancer::BackendSet> set);
     [[nodiscard]] std::vector<Placed> placed() const;
     void note_result(Watched& watched, const ProbeResult& result, Duration took);
