@@ -16,6 +16,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "app/control.hpp"
 #include "net/asio_words.hpp"
 
 namespace penstock::app {

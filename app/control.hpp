@@ -3,8 +3,8 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/basic_waitable_timer.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/signal_set.hpp>
 
+#include "app/control_loop.hpp"
 #include "app/server.hpp"
 #include "app/service_manager.hpp"
 #include "base/log.hpp"
@@ -24,11 +24,9 @@ class Upgrader;
 /// the io_context's thread.
 class Control {
 public:
-    using Signals = boost::asio::basic_signal_set<boost::asio::io_context::executor_type>;
-
     struct Parts {
         boost::asio::io_context& context;
-        Signals& signals;  // registered early, so that one during start-up is not lost
+        ControlLoop::Signals& signals;  // registered early, so that one during start-up is not lost
         Server& server;
         Reloader& reloader;
         upgrade::Upgrader* upgrader;  // null = this process cannot be upgraded
@@ -63,7 +61,7 @@ private:
     boost::asio::awaitable<void> wait_for_event();
 
     boost::asio::io_context& context_;
-    Signals& signals_;
+    ControlLoop::Signals& signals_;
     Server& server_;
     Reloader& reloader_;
     upgrade::Upgrader* upgrader_;

@@ -1,7 +1,6 @@
 #include "app/run.hpp"
 
 #include <algorithm>
-#include <array>
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
@@ -26,8 +25,6 @@
 namespace penstock::app {
 
 namespace {
-
-constexpr std::array handled_signals{SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
 
 void report(std::string_view message) { fmt::print(stderr, "penstock: {}\n", message); }
 
@@ -150,20 +147,6 @@ std::string first_error(const std::vector<config::Diagnostic>& diagnostics) {
 }
 
 }  // namespace
-
-ControlLoop::ControlLoop() : signals(context) {
-    for (const int signal : handled_signals) signals.add(signal);
-}
-
-// Asio gives back the default action, which is to die. All other threads have ended.
-ControlLoop::~ControlLoop() {
-    sigset_t last;
-    sigemptyset(&last);
-    for (const int signal : handled_signals) sigaddset(&last, signal);
-    ::pthread_sigmask(SIG_BLOCK, &last, nullptr);
-    signals.clear();
-    for (const int signal : handled_signals) std::signal(signal, SIG_IGN);
-}
 
 ExitStatus serve(const Origin& origin, ControlLoop& loop, net::ProcessLog& log,
                  Inheritance& inheritance,

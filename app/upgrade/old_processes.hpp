@@ -16,7 +16,7 @@
 #include <boost/json/array.hpp>
 
 #include "admin/model.hpp"
-#include "app/operations/gone_ledger.hpp"
+#include "app/ledger/gone_ledger.hpp"
 #include "app/upgrade/messages.hpp"
 #include "base/log.hpp"
 #include "net/fd_channel.hpp"
