@@ -39,7 +39,7 @@ constexpr Duration denial_log_pause = std::chrono::seconds(10);
 using TlsPtr = std::shared_ptr<asio::ssl::context>;
 
 // Null where there is none.
-TlsPtr for_asio(const std::shared_ptr<const net::TlsServerContext>& tls) {
+TlsPtr for_asio(const std::shared_ptr<const net::tls::OwnServerContext>& tls) {
     return tls ? std::make_shared<asio::ssl::context>(tls->share()) : nullptr;
 }
 
@@ -422,7 +422,7 @@ void Server::set_token(const Endpoint& address, std::string token) {
 }
 
 void Server::set_tls(const Endpoint& address,
-                     const std::shared_ptr<const net::TlsServerContext>& context) {
+                     const std::shared_ptr<const net::tls::OwnServerContext>& context) {
     if (const GatePtr gate = impl_->find(address)) gate->tls = for_asio(context);
 }
 

@@ -146,9 +146,9 @@ asio::awaitable<std::size_t> Stream::feed_tls(const char* doing) {
     co_return count;
 }
 
-asio::awaitable<bool> Stream::start_tls(std::shared_ptr<const net::TlsClientContext> context,
-                                        std::string server_name) {
-    tls_ = std::make_unique<net::TlsClient>(*context, server_name);
+asio::awaitable<bool> Stream::start_tls_unverified(
+    std::shared_ptr<const net::tls::UnverifiedContext> context, std::string server_name) {
+    tls_ = std::make_unique<net::tls::MemoryClient>(*context, server_name);
     auto shaking = shake_hands();
     const bool done = co_await std::move(shaking);
     co_return done;
@@ -156,7 +156,7 @@ asio::awaitable<bool> Stream::start_tls(std::shared_ptr<const net::TlsClientCont
 
 asio::awaitable<bool> Stream::start_tls(std::shared_ptr<const net::tls::ClientContext> context,
                                         std::string verify_name) {
-    tls_ = std::make_unique<net::TlsClient>(*context, verify_name);
+    tls_ = std::make_unique<net::tls::MemoryClient>(*context, verify_name);
     auto shaking = shake_hands();
     const bool done = co_await std::move(shaking);
     co_return done;
@@ -166,12 +166,12 @@ asio::awaitable<bool> Stream::shake_hands() {
     tls_input_.resize(tls_piece);
     for (std::size_t taken = 0; taken < most_handshake;) {
         const auto step = tls_->handshake();
-        if (step.status == net::TlsClient::Status::ok) {
+        if (step.status == net::tls::MemoryClient::Status::ok) {
             const std::string output = tls_->take_output();
             const bool sent = co_await send(output, shaking_hands);
             co_return sent;
         }
-        if (step.status != net::TlsClient::Status::needs_input)
+        if (step.status != net::tls::MemoryClient::Status::needs_input)
             co_return fail("TLS handshake failed: " + tls_->error());
         const std::size_t count = co_await feed_tls(shaking_hands);
         if (ended_) fail("closed by the server in the TLS handshake");
@@ -186,7 +186,7 @@ asio::awaitable<bool> Stream::write(std::string_view bytes, const char* doing) {
         const bool sent = co_await send(bytes, doing);
         co_return sent;
     }
-    if (tls_->write(bytes).status != net::TlsClient::Status::ok)
+    if (tls_->write(bytes).status != net::tls::MemoryClient::Status::ok)
         co_return fail("TLS failed: " + tls_->error());
     const std::string output = tls_->take_output();
     const bool sent = co_await send(output, doing);
@@ -200,10 +200,11 @@ asio::awaitable<std::size_t> Stream::read(std::span<char> into, const char* doin
     }
     for (;;) {
         const auto step = tls_->read(into);
-        if (step.status == net::TlsClient::Status::ok) co_return step.bytes;
-        if (step.status == net::TlsClient::Status::ended) ended_ = true;
-        if (step.status == net::TlsClient::Status::failed) fail("TLS failed: " + tls_->error());
-        if (step.status != net::TlsClient::Status::needs_input) co_return 0;
+        if (step.status == net::tls::MemoryClient::Status::ok) co_return step.bytes;
+        if (step.status == net::tls::MemoryClient::Status::ended) ended_ = true;
+        if (step.status == net::tls::MemoryClient::Status::failed)
+            fail("TLS failed: " + tls_->error());
+        if (step.status != net::tls::MemoryClient::Status::needs_input) co_return 0;
         if (co_await feed_tls(doing) == 0) co_return 0;
     }
 }
