@@ -130,7 +130,7 @@ asio::awaitable<void> Control::stop_gracefully() {
     }
     server_.stop_accepting([this] { report_event(); });
     co_await wait_for_event();
-    server_.forget_sockets(true);
+    server_.forget_sockets(ListeningSockets::Paths::removed);
     auto draining = drain(server_.config().process.drain);
     co_await std::move(draining);
     auto outlasting = outlast_old_processes();
@@ -153,7 +153,7 @@ asio::awaitable<void> Control::outlast_old_processes() {
 asio::awaitable<void> Control::retire_gracefully() {
     server_.let_go([this] { report_event(); });
     co_await wait_for_event();
-    server_.forget_sockets(false);
+    server_.forget_sockets(ListeningSockets::Paths::left);
     auto draining = drain(server_.config().process.upgrade_drain);
     co_await std::move(draining);
     telling_ = true;

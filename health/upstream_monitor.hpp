@@ -130,8 +130,12 @@ public:
     bool override_backend(const std::string& name, const Override& change);
     /// The configuration counts again. False if nothing was overridden.
     bool reset_backend(const std::string& name);
-    /// The configuration has changed this very value: it counts again.
-    void forget_override(const std::string& name, bool state, bool weight);
+    /// The configuration has changed these very values: they count again.
+    struct Values {
+        bool state = false;
+        bool weight = false;
+    };
+    void forget_override(const std::string& name, Values which);
     /// As if override_backend() had been called before: overrides of an earlier process.
     void restore_overrides(std::map<std::string, Override> overrides);
     [[nodiscard]] const std::map<std::string, Override>& overrides() const noexcept {

@@ -28,12 +28,12 @@ void FollowedFiles::stop() {
 }
 
 void FollowedFiles::follow(const std::vector<std::string>& files,
-                           const std::vector<std::string>& patterns, bool only) {
+                           const std::vector<std::string>& patterns, Others others) {
     if (parts_.server.config().process.watch_config == config::WatchConfig::off)
         return watch_.clear();
     std::set<std::string> all(files.begin(), files.end());
     all.insert(patterns.begin(), patterns.end());
-    if (only) watch_.keep_only(all);
+    if (others == Others::go) watch_.keep_only(all);
     bool any_new = false;
     const auto watch = [&](const std::vector<std::string>& paths, auto add) {
         for (const auto& path : paths) {
@@ -58,7 +58,7 @@ awaitable<void> FollowedFiles::look_again() {
     auto looking = parts_.look();
     const Look seen = co_await std::move(looking);
     if (stopped_) co_return;
-    follow(seen.files, seen.patterns, seen.plan.valid());
+    follow(seen.files, seen.patterns, seen.plan.valid() ? Others::go : Others::stay);
     if (!seen.plan.valid() || !seen.plan.changes.empty()) on_change();
 }
 

@@ -48,7 +48,7 @@ Reloader::Reloader(const Parts& parts, std::string file, std::vector<std::string
       last_{.time = wall_now()},
       last_success_(last_.time) {
     turn_.expires_at(asio::steady_timer::time_point::max());  // that would wake all who wait
-    files_.follow(files, {}, true);
+    files_.follow(files, {}, FollowedFiles::Others::go);
 }
 
 Reloader::~Reloader() = default;
@@ -199,7 +199,8 @@ awaitable<Outcome<Reloaded>> Reloader::carry_out(admin::ReloadRequest request, s
     reloaded.plan = co_await std::move(planning);
     if (auto refusal = why_not()) co_return std::unexpected(*std::move(refusal));
     if (!candidate.valid()) {
-        files_.follow(candidate.files, candidate.patterns, false);  // where it will be mended
+        files_.follow(candidate.files, candidate.patterns,
+                      FollowedFiles::Others::stay);  // where it will be mended
         std::vector<std::string> errors;
         for (const auto& problem : candidate.problems)
             if (problem.severity == config::Severity::error)
@@ -227,7 +228,7 @@ awaitable<Outcome<Reloaded>> Reloader::carry_out(admin::ReloadRequest request, s
     } else {
         parts_.tls_files.look_again();
     }
-    files_.follow(candidate.files, candidate.patterns, true);
+    files_.follow(candidate.files, candidate.patterns, FollowedFiles::Others::go);
     // One change may be seen twice, or be in force by a signal already.
     if (actor == changed_file && reloaded.plan.changes.empty() && last_.ok) co_return reloaded;
     note_success(candidate, reloaded.plan, actor);
