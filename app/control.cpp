@@ -8,6 +8,7 @@
 #include <fmt/chrono.h>
 
 #include "app/admin_api.hpp"
+#include "app/refusals.hpp"
 #include "app/reload/reloader.hpp"
 #include "app/upgrade/old_processes.hpp"
 #include "app/upgrade/upgrader.hpp"
@@ -111,7 +112,7 @@ void Control::retire() {
     if (stopping_ || std::exchange(retiring_, true)) return;
     // At once: whoever asks after the answer to the upgrade asks the new process.
     admin_.let_go();
-    reloader_.stop();
+    reloader_.stop("another process has taken over from this one; ask again");
     const config::Drain settings = server_.config().process.upgrade_drain;
     upgrader_->drains_until(
         proxy::DrainPlan(SteadyClock().now(), settings.wait, settings.close_over).deadline());
@@ -121,7 +122,7 @@ void Control::retire() {
 asio::awaitable<void> Control::stop_gracefully() {
     manager_.notify("STOPPING=1");
     admin_.service().set_stopping();
-    reloader_.stop();
+    reloader_.stop(proxy_stops);
     if (upgrader_ != nullptr) upgrader_->stop();
     const Duration delay = server_.config().process.shutdown_delay;
     if (delay > Duration::zero()) {

@@ -16,6 +16,7 @@
 #include "app/log_files.hpp"
 #include "app/log_options.hpp"
 #include "app/process.hpp"
+#include "app/refusals.hpp"
 #include "app/sandbox/sandbox.hpp"
 #include "app/version.hpp"
 #include "app/with_commas.hpp"
@@ -79,7 +80,7 @@ void operate(const ServiceManager& manager, ControlLoop& loop, net::ProcessLog& 
     if (proxy.upgrader) proxy.upgrader->on_replaced([&control] { control.retire(); });
     control.ping_service_manager();
     boost::asio::co_spawn(loop.context, control.run(), [&](std::exception_ptr error) {
-        proxy.reloader->stop();
+        proxy.reloader->stop(proxy_stops);
         proxy.old->stop();
         proxy.admin->service().stop();
         proxy.access_files->stop();

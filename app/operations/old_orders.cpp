@@ -47,26 +47,37 @@ std::uint64_t sessions_of(const std::vector<upgrade::OrderReply>& old, const Bac
 
 namespace {
 
-void add_change(std::vector<Order>& orders, const std::string& upstream, const std::string& backend,
-                std::optional<config::BackendState> state) {
+Order& add_change(std::vector<Order>& orders, const std::string& upstream,
+                  const std::string& backend, std::optional<config::BackendState> state) {
     Order order{.kind = Order::Kind::change_backend};
     order.change.name = {upstream, backend};
     order.change.state = state;
-    orders.push_back(std::move(order));
+    return orders.emplace_back(std::move(order));
+}
+
+// The old process may have it at another address than the configuration of before.
+void add_change_at(std::vector<Order>& orders, const std::string& upstream,
+                   const config::Backend& is, config::BackendState state_otherwise) {
+    Order& order = add_change(orders, upstream, is.name, state_otherwise);
+    if (!is.host.empty()) return;  // addresses of names come and go
+    order.address = is.address.to_string();
+    order.state_there = is.state;
 }
 
 void add_backends(std::vector<Order>& orders, const config::Upstream& before,
                   const config::Upstream& now) {
     for (const auto& backend : before.backends) {
         const auto* is = find_named(now.backends, backend.name);
-        if (is == nullptr || is->address != backend.address)
+        if (is == nullptr)
             add_change(orders, now.name, backend.name, config::BackendState::drain);
+        else if (is->address != backend.address)
+            add_change_at(orders, now.name, *is, config::BackendState::drain);
         else if (is->state != backend.state)
             add_change(orders, now.name, backend.name, is->state);
     }
     for (const auto& backend : now.backends)
         if (find_named(before.backends, backend.name) == nullptr)
-            add_change(orders, now.name, backend.name, backend.state);
+            add_change_at(orders, now.name, backend, backend.state);
 }
 
 }  // namespace
@@ -86,6 +97,11 @@ std::vector<Order> orders_between(const config::Config& before, const config::Co
         if (find_named(before.upstreams, upstream.name) == nullptr)
             add_change(orders, upstream.name, "", std::nullopt);
     return orders;
+}
+
+std::optional<config::BackendState> state_for(const Order& order, const Endpoint& address) {
+    if (order.address.empty()) return order.change.state;
+    return order.address == address.to_string() ? order.state_there : config::BackendState::drain;
 }
 
 std::string out_of_reach(const upgrade::OrderReply& reply, std::string_view what) {

@@ -1,11 +1,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "app/upgrade/messages.hpp"
+#include "base/endpoint.hpp"
 #include "config/config.hpp"
 
 /// What the processes before this one are told, and what becomes of it, without the telling. Pure.
@@ -31,6 +33,11 @@ struct Places {
 /// and backends are in the state that the file gives them.
 [[nodiscard]] std::vector<upgrade::Order> orders_between(const config::Config& before,
                                                          const config::Config& now);
+
+/// The state that a backend at this address gets by such an order (change_backend); nothing = the
+/// one of its own configuration.
+[[nodiscard]] std::optional<config::BackendState> state_for(const upgrade::Order& order,
+                                                            const Endpoint& address);
 
 /// `the old process 22620 (1.2.0) was not reached: 3 sessions there stay; kill -TERM 22620 ends
 /// it`.

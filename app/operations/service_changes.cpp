@@ -7,8 +7,8 @@
 
 #include "app/operations/ask_workers.hpp"
 #include "app/operations/old_orders.hpp"
-#include "app/operations/refusals.hpp"
 #include "app/operations/service.hpp"
+#include "app/refusals.hpp"
 #include "app/with_commas.hpp"
 #include "config/names.hpp"
 #include "config/value.hpp"

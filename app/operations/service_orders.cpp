@@ -54,14 +54,14 @@ awaitable<void> Service::end_old(std::map<int, Order> orders, admin::Ending& end
 }
 
 awaitable<void> Service::tell_old(std::vector<Order> orders) {
-    for (Order& order : orders) {
-        const BackendName backend = order.change.name;
-        auto ordering = order_old(std::move(order));
-        const auto replies = co_await std::move(ordering);
-        for (const auto& reply : replies)
-            if (const auto note = left_there(reply, backend); !note.empty())
+    std::vector<BackendName> backends;
+    for (const Order& order : orders) backends.push_back(order.change.name);
+    auto ordering = old_->order_all_of(std::move(orders));
+    const auto all_replies = co_await std::move(ordering);
+    for (std::size_t i = 0; i < backends.size(); ++i)
+        for (const auto& reply : all_replies[i])
+            if (const auto note = left_there(reply, backends[i]); !note.empty())
                 parts_.log.warn("reload: {}", note);
-    }
 }
 
 // --- from the one that has taken over -----------------------------------------------------------
@@ -69,6 +69,10 @@ awaitable<void> Service::tell_old(std::vector<Order> orders) {
 awaitable<OrderAnswer> Service::obey(Order order) {
     using enum Order::Kind;
     OrderAnswer answer{.number = order.number, .understood = order.kind != unknown};
+    if (order.valid_until != TimePoint() && SteadyClock().now() > order.valid_until) {
+        answer.understood = false;
+        co_return answer;
+    }
     // In the log there is a line of the other process as well.
     const std::string by = order.by.empty() ? order.by : order.by + ", passed on";
     switch (order.kind) {
@@ -117,10 +121,11 @@ bool Service::obey_change(const Order& order) {
         const std::string& name = backend->name();
         // A name of the file may stand for several; none, for all of the upstream.
         if (!change.name.backend.empty() && !is_of_listed(name, change.name.backend)) continue;
-        const bool done = change.state || change.weight
-                              ? monitor.override_backend(
-                                    name, {change.state, change.weight, change.by, change.since})
-                              : monitor.reset_backend(name);
+        const auto state = state_for(order, backend->address());
+        const bool done =
+            state || change.weight
+                ? monitor.override_backend(name, {state, change.weight, change.by, change.since})
+                : monitor.reset_backend(name);
         any = any || done;
     }
     return any;

@@ -91,10 +91,13 @@ void Service::follow_configuration(const config::Config& before, ConnectionLimit
     for (auto& order : orders) {
         // What an operator has changed of a backend that is here again goes on.
         const auto index = find_upstream(order.change.name.upstream);
-        if (!index || order.change.state == config::BackendState::drain) continue;
+        if (!index) continue;
         const auto& overrides = parts_.monitors.of(*index).overrides();
         const auto kept = overrides.find(order.change.name.backend);
-        if (kept != overrides.end() && kept->second.state) order.change.state = kept->second.state;
+        if (kept == overrides.end() || !kept->second.state) continue;
+        if (order.change.state != config::BackendState::drain)
+            order.change.state = kept->second.state;
+        order.state_there = kept->second.state;
     }
     boost::asio::co_spawn(parts_.context, tell_old(std::move(orders)), net::rethrow_failure);
 }

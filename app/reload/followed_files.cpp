@@ -34,6 +34,13 @@ void FollowedFiles::follow(const std::vector<std::string>& files,
     std::set<std::string> all(files.begin(), files.end());
     all.insert(patterns.begin(), patterns.end());
     if (others == Others::go) watch_.keep_only(all);
+    // What changed since it was read was not watched yet.
+    if (watch_also(files, patterns))
+        asio::co_spawn(parts_.context, look_again(), net::rethrow_failure);
+}
+
+bool FollowedFiles::watch_also(const std::vector<std::string>& files,
+                               const std::vector<std::string>& patterns) {
     bool any_new = false;
     const auto watch = [&](const std::vector<std::string>& paths, auto add) {
         for (const auto& path : paths) {
@@ -44,8 +51,7 @@ void FollowedFiles::follow(const std::vector<std::string>& files,
     };
     watch(files, &net::FileWatch::add);
     watch(patterns, &net::FileWatch::add_pattern);
-    // What changed since it was read was not watched yet.
-    if (any_new) asio::co_spawn(parts_.context, look_again(), net::rethrow_failure);
+    return any_new;
 }
 
 awaitable<void> FollowedFiles::look_again() {
@@ -76,7 +82,12 @@ void FollowedFiles::on_change() {
 
 awaitable<void> FollowedFiles::tell() {
     auto looking = parts_.look();
-    const Look seen = co_await std::move(looking);
+    Look seen = co_await std::move(looking);
+    // A file that is named for the first time is where a mistake may be mended.
+    while (!stopped_ && watch_also(seen.files, seen.patterns)) {
+        auto once_more = parts_.look();
+        seen = co_await std::move(once_more);
+    }
     if (stopped_) co_return;
     const auto& plan = seen.plan;
     if (!plan.valid()) {

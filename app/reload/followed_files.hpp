@@ -42,6 +42,9 @@ public:
     void stop();
 
 private:
+    /// True: something of it had not been watched before.
+    bool watch_also(const std::vector<std::string>& files,
+                    const std::vector<std::string>& patterns);
     boost::asio::awaitable<void> look_again();
     void on_change();
     boost::asio::awaitable<void> tell();

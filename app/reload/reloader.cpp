@@ -53,8 +53,8 @@ Reloader::Reloader(const Parts& parts, std::string file, std::vector<std::string
 
 Reloader::~Reloader() = default;
 
-void Reloader::stop() {
-    stopped_ = true;
+void Reloader::stop(std::string why) {
+    if (!std::exchange(stopped_, true)) why_stopped_ = std::move(why);
     files_.stop();
     turn_.cancel();
 }
@@ -165,7 +165,7 @@ awaitable<Outcome<Reloaded>> Reloader::reload(admin::ReloadRequest request, std:
 }
 
 std::optional<Refusal> Reloader::why_not() const {
-    if (stopped_) return Refusal{409, "the proxy is stopping"};
+    if (stopped_) return Refusal{409, why_stopped_};
     if (!parts_.server.running())
         return Refusal{409, "the proxy is starting; try again in a moment"};
     return std::nullopt;
@@ -219,12 +219,12 @@ awaitable<Outcome<Reloaded>> Reloader::carry_out(admin::ReloadRequest request, s
         auto prepared = prepare(candidate);
         if (!prepared) {
             reloaded.error = prepared.error();
+            files_.follow(candidate.files, candidate.patterns, FollowedFiles::Others::stay);
             note_failure({prepared.error()}, actor);
             co_return reloaded;
         }
         auto changing = put_in_force(candidate, *std::move(prepared));
-        if (!co_await std::move(changing))
-            co_return std::unexpected(Refusal{409, "the proxy is stopping"});
+        if (!co_await std::move(changing)) co_return std::unexpected(Refusal{409, why_stopped_});
     } else {
         parts_.tls_files.look_again();
     }

@@ -61,8 +61,10 @@ public:
         admin::ReloadRequest request, std::string actor);
     /// A reload that nobody waits for: a signal, a changed file.
     void request(std::string actor);
-    /// Nothing is changed any more; what is under way ends.
-    void stop();
+    /// One that nobody waits for has not begun yet.
+    [[nodiscard]] bool is_wanted() const noexcept { return requested_; }
+    /// Nothing is changed any more; what is under way ends. `why`: a clause for who asks.
+    void stop(std::string why);
     /// After stop(): from now on no other thread posts anything for it.
     bool join(TimePoint deadline = no_deadline) { return reader_.end(deadline); }
 
@@ -129,6 +131,7 @@ private:
     bool requested_ = false;
     std::string requester_;
     bool stopped_ = false;
+    std::string why_stopped_;
     admin::LastReload last_;
     WallTime last_success_{};
     std::uint64_t succeeded_ = 0;

@@ -193,6 +193,12 @@ void fields(A& archive, typename A::template Of<Order>& order) {
     archive("reason", order.reason);
     archive("limit", order.limit);
     archive("by", order.by);
+    archive("address", order.address);
+    state_field(archive, "state_there", order.state_there);
+    Duration valid_until = order.valid_until.time_since_epoch();
+    archive("valid_until_ns", valid_until);
+    if constexpr (!std::is_const_v<std::remove_reference_t<decltype(order)>>)
+        order.valid_until = TimePoint(valid_until);
 }
 
 template <typename A>

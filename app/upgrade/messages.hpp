@@ -159,10 +159,18 @@ struct Order {
     std::string reason{};  // closes: only those of this reason; end_sessions: that of the ending
     std::uint64_t limit = 0;
     std::string by{};
+    /// change_backend: where it is to be now, `10.0.0.1:80`; "" = wherever. At another address its
+    /// sessions drain, at this one `state_there` counts instead of the state in `change`, which is
+    /// for versions that do not know this.
+    std::string address{};
+    std::optional<config::BackendState> state_there{};  // nothing = as configured
+    /// After that nobody waits for it, and it is not to be done; the epoch = it is in any case.
+    /// All processes of a machine have the same steady clock.
+    TimePoint valid_until{};
 };
 struct OrderAnswer {
     std::uint64_t number = 0;
-    bool understood = false;
+    bool understood = false;  // and in time
     bool done = false;  // there was something to do
     std::map<std::string, SessionCount> sessions{};  // by backend
     std::map<std::string, std::uint64_t> closing{};  // by backend

@@ -27,8 +27,8 @@ namespace {
 // glibc 2.36 declares its own functions without extern "C".
 int pidfd_open(pid_t pid) noexcept { return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)); }
 
-void pidfd_kill(int pidfd) noexcept {
-    ::syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, nullptr, 0);
+void pidfd_signal(int pidfd, int signal) noexcept {
+    ::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0);
 }
 
 std::string words_of(const siginfo_t& info) {
@@ -54,9 +54,10 @@ struct NewProcess::State : std::enable_shared_from_this<State> {
           channel(context, std::move(own_end)) {}
 
     [[nodiscard]] std::string name() const { return fmt::format("the new process {}", pid); }
-    void kill() noexcept {
-        if (!end && pidfd.is_open()) pidfd_kill(pidfd.native_handle());
+    void signal(int number) noexcept {
+        if (!end && pidfd.is_open()) pidfd_signal(pidfd.native_handle(), number);
     }
+    void kill() noexcept { signal(SIGKILL); }
     void reap(int options) noexcept;
 
     static asio::awaitable<void> watch(std::shared_ptr<State> self);
@@ -96,8 +97,9 @@ asio::awaitable<void> NewProcess::State::watch(std::shared_ptr<State> self) {
         if (!error) self->reap(WNOHANG);
     }
     if (!self->end) co_return;  // nobody is interested any more
-    // A process of its own may hold the other end of the channel.
-    self->channel.end_reading();
+    // What is no Penstock may have left the other end to a process of its own. A Penstock that was
+    // ready may have passed it on to the one after it, which goes on asking.
+    if (!self->ready) self->channel.end_reading();
     self->event.cancel();
 }
 
@@ -231,6 +233,7 @@ asio::awaitable<std::expected<Ready, std::string>> NewProcess::hand_over(Manifes
 }
 
 net::FdChannel& NewProcess::channel() noexcept { return state_->channel; }
+void NewProcess::signal(int number) noexcept { state_->signal(number); }
 pid_t NewProcess::pid() const noexcept { return state_->pid; }
 const std::optional<std::string>& NewProcess::end() const noexcept { return state_->end; }
 

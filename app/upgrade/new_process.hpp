@@ -62,6 +62,8 @@ public:
     /// For what both tell each other once the new process is ready.
     [[nodiscard]] net::FdChannel& channel() noexcept;
     [[nodiscard]] pid_t pid() const noexcept;
+    /// Nothing happens if it has ended.
+    void signal(int number) noexcept;
     /// How it ended: `has ended with status 3`; nothing = it has not.
     [[nodiscard]] const std::optional<std::string>& end() const noexcept;
 

@@ -1,25 +1,21 @@
 #pragma once
 
-#include <cstdint>
 #include <functional>
 #include <list>
 #include <map>
 #include <memory>
-#include <optional>
-#include <string>
-#include <utility>
 #include <vector>
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <boost/json/array.hpp>
 
 #include "admin/model.hpp"
 #include "app/ledger/gone_ledger.hpp"
 #include "app/upgrade/messages.hpp"
+#include "app/upgrade/old_process.hpp"
 #include "base/log.hpp"
-#include "net/fd_channel.hpp"
+#include "net/unique_fd.hpp"
 
 namespace penstock::app::upgrade {
 
@@ -56,11 +52,13 @@ public:
     /// Those that have sessions.
     [[nodiscard]] std::size_t with_sessions() const;
     /// Their sessions, as objects of the API; one that does not answer in three seconds is left
-    /// out.
+    /// out. All are asked at once, as below.
     [[nodiscard]] boost::asio::awaitable<boost::json::array> sessions(
         const proxy::SessionFilter& filter);
-    /// Each of them gets it, one after the other.
     [[nodiscard]] boost::asio::awaitable<std::vector<OrderReply>> order_all(Order order);
+    /// Several, which none of later calls overtakes; the replies to each.
+    [[nodiscard]] boost::asio::awaitable<std::vector<std::vector<OrderReply>>> order_all_of(
+        std::vector<Order> orders);
     /// By the number of the process.
     [[nodiscard]] boost::asio::awaitable<std::vector<OrderReply>> order_each(
         std::map<int, Order> orders);
@@ -80,41 +78,11 @@ public:
     void take_back();
 
 private:
-    struct Old {
-        Old(boost::asio::io_context& context, OlderProcess what, net::UniqueFd fd)
-            : process(std::move(what)), channel(context, std::move(fd)), answered(context) {}
-        OlderProcess process;
-        net::FdChannel channel;
-        boost::asio::steady_timer answered;
-        std::uint64_t asked = 0;  // the number of the last request
-        std::optional<Message> answer;
-        bool asking = false;
-        bool pausing = false;  // after the next message
-        bool paused = false;
-    };
-    using OldPtr = std::shared_ptr<Old>;
-    /// One question at a time; the next one goes on when it is destroyed.
-    class Asking {
-    public:
-        explicit Asking(Old& old) noexcept : old_(old) { old_.asking = true; }
-        Asking(const Asking&) = delete;
-        Asking& operator=(const Asking&) = delete;
-        ~Asking() {
-            old_.asking = false;
-            old_.answered.cancel();
-        }
+    using OldPtr = std::shared_ptr<OldProcess>;
 
-    private:
-        Old& old_;
-    };
-
-    /// `question` is given the number that its answer has to have.
-    boost::asio::awaitable<std::optional<Message>> ask(OldPtr old, Message question);
-    boost::asio::awaitable<OrderReply> order(OldPtr old, Order order);
+    static boost::asio::awaitable<OrderReply> reply_of(OldPtr old, OldProcess::QuestionPtr asked);
     void listen(const OldPtr& old);
-    boost::asio::awaitable<void> receive(OldPtr old);
-    void take(Old& old, std::string_view text);
-    static void take_answer(Old& old, std::uint64_t number, Message answer);
+    boost::asio::awaitable<void> hear(OldPtr old);
     void end(const OldPtr& old);
     [[nodiscard]] bool is_known(const OldPtr& old) const;
 

@@ -1,5 +1,6 @@
 #include "app/upgrade/upgrader.hpp"
 
+#include <csignal>
 #include <utility>
 
 #include <boost/asio/co_spawn.hpp>
@@ -8,6 +9,7 @@
 
 #include "admin/bodies.hpp"
 #include "app/off_thread.hpp"
+#include "app/refusals.hpp"
 #include "app/version.hpp"
 #include "app/with_commas.hpp"
 #include "net/asio_words.hpp"
@@ -52,7 +54,7 @@ void Upgrader::request(std::string actor) {
 
 std::optional<Refusal> Upgrader::why_not() const {
     if (replaced_) return Refusal{409, "another process has taken over from this one already"};
-    if (stopped_) return Refusal{409, "the proxy is stopping"};
+    if (stopped_) return Refusal{409, proxy_stops};
     if (!parts_.server.running())
         return Refusal{409, "the proxy is starting; try again in a moment"};
     if (busy_) return Refusal{409, "an upgrade is under way"};
@@ -84,11 +86,7 @@ awaitable<Outcome<Upgraded>> Upgrader::upgrade(std::string actor) {
     }
     busy_ = false;
     auto& service = parts_.admin.service();
-    if (!ready) {
-        fail(ready.error(), actor);
-        co_return std::unexpected(
-            Refusal{409, fmt::format("{}; this process goes on", ready.error())});
-    }
+    if (!ready) co_return std::unexpected(Refusal{409, fail(ready.error(), actor)});
     parts_.manager.notify(main_pid_line(ready->pid) + "\nREADY=1");
     const Upgraded upgraded{ready->pid, ready->version, parts_.server.connections()};
     parts_.log.info("upgrade: process {} (version {}) has taken over; {} connection{} here{}",
@@ -96,6 +94,10 @@ awaitable<Outcome<Upgraded>> Upgrader::upgrade(std::string actor) {
                     upgraded.sessions == 1 ? " stays" : "s stay",
                     actor.empty() ? "" : ", by " + actor);
     service.record_upgrade(true, fmt::format("process {} has taken over", ready->pid), actor);
+    if (parts_.reloader.is_wanted()) {
+        parts_.log.info("the reload that was asked for meanwhile is up to process {}", ready->pid);
+        next_->signal(SIGHUP);
+    }
     parts_.old.stop();
     on_replaced_();
     asio::co_spawn(parts_.context, tell_figures(), net::rethrow_failure);
@@ -103,12 +105,16 @@ awaitable<Outcome<Upgraded>> Upgrader::upgrade(std::string actor) {
     co_return upgraded;
 }
 
-void Upgrader::fail(const std::string& reason, const std::string& actor) {
+std::string Upgrader::fail(const std::string& reason, const std::string& actor) {
     if (!stopped_) parts_.manager.notify("READY=1");
     next_.reset();
     parts_.old.take_back();
-    parts_.log.error("upgrade: {}; this process goes on", reason);
-    parts_.admin.service().record_upgrade(false, reason, actor);
+    // What went wrong, that was the end of this process.
+    const std::string said = stopped_ ? proxy_stops : reason;
+    const std::string all = stopped_ ? said : said + "; this process goes on";
+    parts_.log.error("upgrade: {}", all);
+    parts_.admin.service().record_upgrade(false, said, actor);
+    return all;
 }
 
 awaitable<std::expected<NewProcess, std::string>> Upgrader::start() {
@@ -126,10 +132,10 @@ awaitable<std::expected<NewProcess, std::string>> Upgrader::start() {
 awaitable<std::expected<Ready, std::string>> Upgrader::replace() {
     auto giving = parts_.old.hand_over();
     auto handover = co_await std::move(giving);
-    if (stopped_) co_return std::unexpected("the proxy is stopping");
+    if (stopped_) co_return std::unexpected(proxy_stops);
     auto starting = start();
     auto started = co_await std::move(starting);
-    if (stopped_) co_return std::unexpected("the proxy is stopping");
+    if (stopped_) co_return std::unexpected(proxy_stops);
     if (!started) co_return std::unexpected(started.error());
     next_.emplace(*std::move(started));
     parts_.log.info("upgrade: started process {}", next_->pid());

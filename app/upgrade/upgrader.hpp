@@ -72,7 +72,8 @@ public:
 private:
     boost::asio::awaitable<std::expected<Ready, std::string>> replace();
     boost::asio::awaitable<std::expected<NewProcess, std::string>> start();
-    void fail(const std::string& reason, const std::string& actor);
+    /// Returns what to tell who asked.
+    std::string fail(const std::string& reason, const std::string& actor);
     [[nodiscard]] std::optional<admin::Refusal> why_not() const;
     [[nodiscard]] Manifest make_manifest(OldProcesses::Handover& handover,
                                          std::vector<int>& fds) const;

@@ -4,6 +4,7 @@
 
 #include <csignal>
 #include <fstream>
+#include <future>
 #include <sstream>
 
 #include "tests/integration/change_scenario.hpp"
@@ -354,6 +355,39 @@ TEST(FaultsU, U2_a_backend_that_is_silent_for_longer_than_an_upgrade_may_take) {
     EXPECT_EQ(backend.at("check").at("state"), "unknown");
 }
 
+TEST(FaultsU, U2_a_reload_meanwhile_is_for_the_new_process) {
+    FailingUpgrade scene;
+    FullBacklog silent;
+    ConfigText next = scene.config();
+    next.services.push_back({.name = "silent",
+                             .backends = {silent.text()},
+                             .upstream = "health_check = { type = \"tcp\", timeout = \"3s\" }"});
+    scene.proxy().rewrite(next);
+    const auto ask = [&](const char* target) {
+        return std::async(std::launch::async,
+                          [&scene, target] { return post(scene.proxy(), target, "", 60s); });
+    };
+    auto upgrading = ask("/api/v1/upgrade");
+    const std::string started = "upgrade: started process";
+    ASSERT_TRUE(scene.proxy().says(started));
+    ASSERT_TRUE(wait_for([&] {  // it has read its configuration
+        const std::string log = scene.proxy().errors();
+        return log.find("admin API on", log.find(started)) != std::string::npos;
+    })) << scene.proxy().errors();
+    next.services[0].upstream = "attempts = 9";
+    scene.proxy().rewrite(next);
+    auto reloading = ask("/api/v1/reload");
+    scene.proxy().signal(SIGHUP);
+    const Answer upgraded = upgrading.get();
+    ASSERT_EQ(upgraded.status, 200) << upgraded.text;
+    const Answer reloaded = reloading.get();
+    EXPECT_EQ(reloaded.status, 409) << reloaded.text;
+    EXPECT_TRUE(reloaded.text.contains("another process has taken over")) << reloaded.text;
+    scene.proxy().follow_upgrade(static_cast<pid_t>(number(upgraded.body.at("pid"))));
+    EXPECT_TRUE(wait_for([&] { return config_of(scene.proxy()).contains("attempts = 9\n"); }))
+        << scene.proxy().errors();
+}
+
 TEST(FaultsU, U2_a_configuration_that_only_this_process_could_read) {
     EchoServer echo;
     for (const auto& [file, words] :
@@ -378,6 +412,8 @@ TEST(FaultsU, U2_a_term_meanwhile_ends_both) {
     AdoptedProcess child(children.at(0));
     scene.proxy().stop();
     EXPECT_TRUE(child.wait_exit().ended) << "the one that was started does not stay behind";
+    EXPECT_TRUE(scene.proxy().errors().contains("upgrade: the proxy is stopping\n"))
+        << scene.proxy().errors();
 }
 
 TEST(FaultsU, U2_reloads_go_on_after_a_failed_upgrade) {

@@ -225,6 +225,103 @@ TEST(UpgradeOrders, what_is_not_reached_is_told) {
     EXPECT_TRUE(wait_for([&] { return count_ended(clients) == 2; })) << "it has had its mail";
 }
 
+TEST(UpgradeOrders, a_kill_that_was_said_to_have_failed_is_not_done_later) {
+    EchoServer echo;
+    ProxyProcess proxy(upgradable({echo.text()}));
+    auto clients = clients_left_behind(proxy, 1);
+    const auto sessions = get_json(proxy.admin(), "/api/v1/sessions");
+    const std::string id(sessions.at(0).at("id").as_string());
+    {
+        const Stopped stopped(proxy.old_pids().back());
+        const Answer killed = post(proxy, "/api/v1/sessions/" + id + "/kill");
+        EXPECT_EQ(killed.status, 409) << killed.text;
+    }
+    EXPECT_EQ(get_json(proxy.admin(), "/api/v1/sessions").as_array().size(), 1U)
+        << "it has read all that it was told";
+    EXPECT_TRUE(ping(clients.front()));
+}
+
+/// Clients in the first of two old processes; between it and the one that serves there is another.
+std::vector<Socket> clients_two_upgrades_ago(ProxyProcess& proxy, int count) {
+    auto clients = clients_of(proxy, count);
+    EXPECT_TRUE(proxy.upgrade());
+    EXPECT_TRUE(proxy.upgrade());
+    EXPECT_TRUE(wait_for([&] {  // the one in the middle has nobody, and ends
+        const auto old = status_of(proxy).at("old_processes");
+        return old.as_array().size() == 1 && old.at(0).at("connections") == count;
+    }));
+    return clients;
+}
+
+TEST(UpgradeOrders, U4_the_first_of_three_processes_is_within_reach_when_the_second_has_ended) {
+    EchoServer a;
+    EchoServer b;
+    ConfigText config = upgradable({a.text(), b.text()});
+    ProxyProcess proxy(config);
+    auto clients = clients_two_upgrades_ago(proxy, 4);
+    EXPECT_EQ(get_json(proxy.admin(), "/api/v1/sessions").as_array().size(), 4U);
+    const Answer killed = post(proxy, "/api/v1/upstreams/in/backends/b0/kill");
+    EXPECT_EQ(number(killed.body.at("closing")), 2) << killed.text;
+    EXPECT_TRUE(wait_for([&] { return count_ended(clients) == 2; }));
+    config.services.front().backends.pop_back();
+    proxy.rewrite(config);
+    ASSERT_TRUE(proxy.reload());
+    EXPECT_TRUE(wait_for([&] { return count_ended(clients) == 4; }));
+}
+
+TEST(UpgradeOrders, one_that_stands_still_holds_up_nobody_and_nothing_is_overtaken) {
+    EchoServer echo;
+    std::vector<std::string> many(12, echo.text());
+    ConfigText config = upgradable(many);
+    ProxyProcess proxy(config);
+    auto first = clients_of(proxy, 12);
+    ASSERT_TRUE(proxy.upgrade());
+    auto second = clients_of(proxy, 1);
+    ASSERT_TRUE(proxy.upgrade());
+    ASSERT_TRUE(
+        wait_for([&] { return status_of(proxy).at("old_processes").as_array().size() == 2; }));
+    const ConfigText all = config;
+    {
+        const Stopped stopped(proxy.old_pids().back());
+        config.services.front().backends.resize(2);
+        proxy.rewrite(config);
+        ASSERT_TRUE(proxy.reload());
+        EXPECT_TRUE(wait_for([&] { return count_ended(first) == 10; }))
+            << "the other one has heard of it at once";
+        const auto begin = Clock::now();
+        EXPECT_EQ(get_json(proxy.admin(), "/api/v1/sessions").as_array().size(), 2U);
+        EXPECT_LT(since(begin), scaled(8s)) << "not three seconds for each backend";
+        proxy.rewrite(all);
+        ASSERT_TRUE(proxy.reload());
+    }
+    // It hears that all but two have left, and that they are back: its session is none of those two
+    // backends' at random, but it lives in any case.
+    EXPECT_TRUE(wait_for(
+        [&] { return get_json(proxy.admin(), "/api/v1/sessions").as_array().size() == 3U; }));
+    EXPECT_TRUE(ping(second.front()));
+}
+
+TEST(UpgradeOrders, an_address_that_is_put_back_keeps_its_sessions) {
+    EchoServer a;
+    EchoServer b;
+    ConfigText config = upgradable({a.text()});
+    ProxyProcess proxy(config);
+    auto clients = clients_of(proxy, 2);
+    const ConfigText before = config;
+    config.services.front().backends = {b.text()};
+    proxy.rewrite(config);
+    ASSERT_TRUE(proxy.upgrade());
+    proxy.rewrite(before);
+    ASSERT_TRUE(proxy.reload());
+    ASSERT_TRUE(wait_for(
+        [&] { return get_json(proxy.admin(), "/api/v1/sessions").as_array().size() == 2U; }));
+    EXPECT_EQ(clients.front().wait_end(1s), End::open) << "the drain takes 200 ms";
+    EXPECT_EQ(count_ended(clients), 0U);
+    proxy.rewrite(config);
+    ASSERT_TRUE(proxy.reload());
+    EXPECT_TRUE(wait_for([&] { return count_ended(clients) == 2; }));
+}
+
 TEST(UpgradeOrders, a_term_to_the_old_process_shows_in_the_time_that_it_has_left) {
     EchoServer echo;
     ConfigText config = upgradable({echo.text()});

@@ -229,6 +229,38 @@ TEST(WatchConfig, apply_takes_what_was_mended_in_a_file_that_was_not_in_force) {
     EXPECT_TRUE(wait_for([&] { return in_force(proxy, 7); })) << proxy.errors();
 }
 
+TEST(WatchConfig, check_tells_what_was_mended_in_a_file_that_is_not_in_force) {
+    EchoServer echo;
+    TempDir directory;
+    ProxyProcess proxy(watched("check", echo.text()), {.directory = directory.path()});
+    const auto part = directory.path() / "part.toml";
+    std::ofstream(part) << "no_such_key = 1\n";
+    proxy.rewrite(watched("check", echo.text(), 5).toml());
+    ASSERT_TRUE(proxy.says("on disk; apply with")) << "it looks at its files already";
+    proxy.rewrite("include = [\"part.toml\"]\n" + watched("check", echo.text(), 7).toml());
+    ASSERT_TRUE(proxy.says("a reload would be refused"));
+    std::ofstream(part) << "# nothing\n";
+    EXPECT_TRUE(proxy.says(std::string(plan_of(proxy).body.at("digest").as_string())))
+        << proxy.errors();
+    EXPECT_TRUE(in_force(proxy, 3));
+}
+
+TEST(WatchConfig, apply_takes_what_was_mended_in_a_file_whose_address_was_taken) {
+    EchoServer echo;
+    TempDir directory;
+    ProxyProcess proxy(watched("apply", echo.text()), {.directory = directory.path()});
+    const auto part = directory.path() / "part.toml";
+    UniqueFd occupied = listen_on(Address::parse(own_address(7003)));
+    std::ofstream(part) << "[[listener]]\nname = \"more\"\nbind = \"" << own_address(7003)
+                        << "\"\nupstream = \"in\"\n";
+    proxy.rewrite(watched("apply", echo.text(), 5).toml());
+    ASSERT_TRUE(wait_for([&] { return in_force(proxy, 5); })) << "it looks at its files already";
+    proxy.rewrite("include = [\"part.toml\"]\n" + watched("apply", echo.text(), 7).toml());
+    ASSERT_TRUE(proxy.says("cannot bind")) << proxy.errors();
+    std::ofstream(part) << "# nothing\n";
+    EXPECT_TRUE(wait_for([&] { return in_force(proxy, 7); })) << proxy.errors();
+}
+
 TEST(WatchConfig, apply_loses_no_change_that_comes_during_a_reload) {
     EchoServer echo;
     ConfigText config = watched("apply", echo.text());

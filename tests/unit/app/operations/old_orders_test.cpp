@@ -94,6 +94,24 @@ TEST(OrdersBetween, what_leaves_drains_and_what_comes_back_does_not) {
               (std::vector<std::string>{"web/b 1", "web/c 0", "web/a 0"}));
 }
 
+// An old process may have other addresses than the configuration of before: it knows best.
+TEST(OrdersBetween, a_backend_drains_where_it_is_not_at_its_new_address) {
+    using enum config::BackendState;
+    const auto here = config_of({backend("a", "10.0.0.1:80", maintenance)});
+    const auto there = config_of({backend("a", "10.0.0.2:80", maintenance)});
+    for (const auto& before : {there, config_of({})}) {
+        const auto orders = orders_between(before, here);
+        ASSERT_EQ(orders.size(), 1U);
+        EXPECT_EQ(state_for(orders[0], *Endpoint::parse("10.0.0.1:80")), maintenance);
+        EXPECT_EQ(state_for(orders[0], *Endpoint::parse("10.0.0.2:80")), drain);
+        EXPECT_EQ(state_for(orders[0], *Endpoint::parse("10.0.0.3:80")), drain);
+    }
+    // By an operator, or by an earlier version.
+    Order order{.kind = Order::Kind::change_backend};
+    order.change.state = maintenance;
+    EXPECT_EQ(state_for(order, *Endpoint::parse("10.0.0.1:80")), maintenance);
+}
+
 TEST(OrdersBetween, a_whole_upstream_leaves_and_comes_back) {
     const auto before = config_of({backend("a", "10.0.0.1:80")});
     auto now = before;

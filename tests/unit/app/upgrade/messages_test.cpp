@@ -283,6 +283,9 @@ TEST(Messages, bring_orders_and_what_became_of_them) {
                .limit = 7,
                .by = "uid 0"};
     sent.change = {.name = {"up", "a"}, .state = config::BackendState::drain, .weight = 0};
+    sent.address = "10.0.0.1:80";
+    sent.state_there = config::BackendState::maintenance;
+    sent.valid_until = TimePoint(seconds(8));
     const Order got = through(sent);
     EXPECT_EQ(got.number, 3U);
     EXPECT_EQ(got.session, "00ff");
@@ -296,6 +299,9 @@ TEST(Messages, bring_orders_and_what_became_of_them) {
     EXPECT_EQ(got.reason, "killed");
     EXPECT_EQ(got.limit, 7U);
     EXPECT_EQ(got.by, "uid 0");
+    EXPECT_EQ(got.address, "10.0.0.1:80");
+    EXPECT_EQ(got.state_there, config::BackendState::maintenance);
+    EXPECT_EQ(got.valid_until, TimePoint(seconds(8)));
     const OrderAnswer answer{.number = 3,
                              .understood = true,
                              .done = true,

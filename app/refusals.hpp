@@ -7,8 +7,10 @@
 
 #include "admin/operations.hpp"
 
-/// What is said of names that the configuration does not have.
+/// What is said of names that the configuration does not have, and when nothing can be changed.
 namespace penstock::app {
+
+inline constexpr const char* proxy_stops = "the proxy is stopping";
 
 inline std::unexpected<admin::Refusal> no_upstream(const std::string& name) {
     return std::unexpected(admin::Refusal{404, fmt::format("there is no upstream '{}'", name)});
