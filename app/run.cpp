@@ -1,9 +1,12 @@
 #include "app/run.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
+#include <future>
+#include <thread>
 
 #include <boost/asio/co_spawn.hpp>
 #include <fmt/format.h>
@@ -27,6 +30,8 @@ namespace penstock::app {
 
 namespace {
 
+constexpr std::chrono::seconds longest_last_words{2};
+
 void report(std::string_view message) { fmt::print(stderr, "penstock: {}\n", message); }
 
 void warn_of_clamped_backlogs(const config::Config& config, Logger& log) {
@@ -43,8 +48,9 @@ void warn_of_clamped_backlogs(const config::Config& config, Logger& log) {
 void warn_of_root(const config::Process& process, Logger& log) {
     if (::geteuid() == 0 && process.user.empty())
         log.warn(
-            "running as root, which nothing here needs once sockets are open: set process.user to "
-            "a user of its own, or start as one, with CAP_NET_BIND_SERVICE for ports below 1024");
+            "running as root, which nothing here needs once sockets are open, and which other "
+            "services obey whatever the sandbox denies: set process.user to a user of its own, or "
+            "start as one, with CAP_NET_BIND_SERVICE for ports below 1024");
 }
 
 // Who hangs may go on at any time, with what is destroyed otherwise.
@@ -55,8 +61,14 @@ void warn_of_root(const config::Process& process, Logger& log) {
             "the thread that {} does not come back, perhaps from a disk that hangs: the process "
             "ends without it",
             work);
-    log.finish();
-    ::_exit(static_cast<int>(status));
+    // The log may be on that disk.
+    std::promise<void> written;
+    const std::thread writer([&log, &written] {
+        log.finish();
+        written.set_value();
+    });
+    written.get_future().wait_for(longest_last_words);
+    ::_exit(static_cast<int>(status));  // with the writer, wherever it is
 }
 
 // At the end of its scope nothing waits in the loop any more.

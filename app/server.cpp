@@ -140,9 +140,15 @@ void Server::join() {
         workers_[i]->send([&worker = *workers_[i]] { worker.stop(); });
     for (auto& thread : threads_) thread.join();
     threads_.clear();
-    if (log_writer_) log_writer_->finish();
-    log_ender_.end();
-    for (const auto& log : old_logs_) log->writer->finish();
+}
+
+bool Server::end_logs(TimePoint deadline) {
+    // It may be about to finish one of the old ones.
+    bool all = log_ender_.end(deadline);
+    if (log_writer_) all = log_writer_->finish(deadline) && all;
+    if (all)
+        for (const auto& log : old_logs_) all = log->writer->finish(deadline) && all;
+    return all;
 }
 
 void Server::pause(std::size_t upstream, bool paused) {

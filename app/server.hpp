@@ -87,8 +87,11 @@ public:
     /// While it drains: those that are left end by this plan, if it is the sooner one.
     void hasten(const proxy::DrainPlan& plan);
     void abort_all();
-    /// Ends the threads. No session is left afterwards.
+    /// Ends the workers' threads. No session is left afterwards.
     void join();
+    /// After join(): ends those that write access logs. False: at the deadline one of them is
+    /// still there, in a disk that hangs.
+    bool end_logs(TimePoint deadline = no_deadline);
     /// Instead of start(): leaves nothing behind in the file system. So does the destructor.
     void withdraw();
 
@@ -183,6 +186,7 @@ private:
         explicit OldLog(std::unique_ptr<proxy::LogWriter> its_writer)
             : writer(std::move(its_writer)) {}
         std::unique_ptr<proxy::LogWriter> writer;
+        bool ending = false;
         std::atomic<bool> ended = false;
     };
 

@@ -84,10 +84,11 @@ void Server::settle() {
         return true;
     });
     for (const auto& log : old_logs_)
-        log_ender_.run([log] {
-            log->writer->finish();
-            log->ended = true;
-        });
+        if (!std::exchange(log->ending, true))
+            log_ender_.run([log] {
+                log->writer->finish();
+                log->ended = true;
+            });
 }
 
 std::vector<proxy::WorkerUpdate> Server::take(const Change& change, const config::Config& before) {

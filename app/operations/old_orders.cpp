@@ -26,7 +26,6 @@ Places places_of(const std::vector<upgrade::SessionCount>& workers,
         if (found == reply.answer->sessions.end()) continue;
         places.counts.push_back(found->second.old_enough);
         places.pids.push_back(reply.pid);
-        places.old_sessions += found->second.old_enough;
     }
     return places;
 }

@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "app/operations/ask_workers.hpp"
 #include "app/operations/old_orders.hpp"
 #include "app/operations/service.hpp"
 #include "app/refusals.hpp"
@@ -89,19 +88,9 @@ Outcome<void> Service::change_here(const std::string& upstream, const std::strin
     return {};
 }
 
-awaitable<bool> Service::kill_here(proxy::ConnectionId id) {
-    if (id.process != parts_.server.shared().process_id) co_return false;
-    auto asking =
-        ask_workers<bool>(parts_.context, parts_.server.workers(), [id](proxy::Worker& worker) {
-            return worker.index() == proxy::worker_of(id) && worker.kill(id.sequence);
-        });
-    const auto answers = co_await std::move(asking);
-    co_return std::ranges::find(answers, true) != answers.end();
-}
-
 awaitable<Outcome<void>> Service::kill_session(proxy::ConnectionId id, std::string actor) {
     const std::string shown = proxy::to_string(id);
-    auto killing = kill_here(id);
+    auto killing = sessions_.kill(id);
     if (co_await std::move(killing)) {
         record({.kind = "kill",
                 .detail = fmt::format("session {} was ended", shown),
@@ -147,6 +136,7 @@ void Service::begin_pause(std::size_t index, Duration max, const std::string& ac
     auto& pause = pauses_[upstream];
     if (!pause) pause = std::make_unique<Pause>(parts_.context);
     pause->ends = SteadyClock().now() + max;
+    pause->by = actor;
     pause->timer.expires_at(net::to_asio(pause->ends));
     pause->timer.async_wait([this, at = upstream](const boost::system::error_code& error) {
         // It may have been renewed since the timer went off.

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "app/off_thread.hpp"
+#include "app/operations/explainer.hpp"
 #include "app/operations/service.hpp"
 #include "app/operations/usage.hpp"
 #include "app/operations/words.hpp"
@@ -89,8 +90,8 @@ admin::Overview Service::overview() {
 }
 
 void Service::add_certificates(admin::Overview& overview) const {
-    if (tls_files_ == nullptr) return;
-    for (const auto& [owner, of_listener, info] : tls_files_->certificates()) {
+    if (peers_.tls_files == nullptr) return;
+    for (const auto& [owner, of_listener, info] : peers_.tls_files->certificates()) {
         const auto not_after =
             std::chrono::time_point_cast<std::chrono::milliseconds>(info.not_after);
         overview.certificates.push_back(
@@ -100,8 +101,8 @@ void Service::add_certificates(admin::Overview& overview) const {
         if (of_listener && listener != overview.listeners.end())
             listener->certificates.push_back(overview.certificates.back());
     }
-    overview.certificate_reloads_ok = tls_files_->taken();
-    overview.certificate_reloads_failed = tls_files_->rejected();
+    overview.certificate_reloads_ok = peers_.tls_files->taken();
+    overview.certificate_reloads_failed = peers_.tls_files->rejected();
 }
 
 ProcessView Service::process_view(TimePoint now) const {
@@ -122,13 +123,13 @@ ProcessView Service::process_view(TimePoint now) const {
                      .log_dropped = parts_.log.dropped(),
                      .took_over_from = took_over_from_,
                      .usage = process_usage()};
-    if (sandbox_ != nullptr) view.sandbox = view_of(*sandbox_);
-    if (reloader_ != nullptr) {
-        view.last_reload = reloader_->last();
-        view.last_reload_success = reloader_->last_success();
-        view.reloads_succeeded = reloader_->succeeded();
-        view.reloads_failed = reloader_->failed();
-        view.restart_required = reloader_->restart_required();
+    if (peers_.sandbox != nullptr) view.sandbox = view_of(*peers_.sandbox);
+    if (peers_.reloader != nullptr) {
+        view.last_reload = peers_.reloader->last();
+        view.last_reload_success = peers_.reloader->last_success();
+        view.reloads_succeeded = peers_.reloader->succeeded();
+        view.reloads_failed = peers_.reloader->failed();
+        view.restart_required = peers_.reloader->restart_required();
     }
     const auto& workers = parts_.server.workers();
     for (std::size_t i = 0; i < workers.size(); ++i) {
@@ -282,6 +283,15 @@ void Service::add_totals(BackendView& view, const std::string& upstream) const {
                   pace->bytes_to_backend.per_second(), pace->bytes_to_client.per_second()};
     view.connect = pace->connect.quantiles();
     view.first_byte = pace->first_byte.quantiles();
+}
+
+admin::Outcome<admin::Explanation> Service::explain(const admin::ExplainQuery& query) {
+    const Explainer explainer(
+        parts_.server, parts_.monitors,
+        {.split = [this](std::size_t listener) { return listener_view(listener).split; },
+         .upstream = [this](std::size_t upstream,
+                            TimePoint now) { return upstream_view(upstream, now); }});
+    return explainer.explain(query);
 }
 
 }  // namespace penstock::app

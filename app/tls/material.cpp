@@ -8,10 +8,10 @@
 
 #include <fmt/format.h>
 
-#include "app/tls/secret_file.hpp"
 #include "balancer/hash.hpp"
 #include "base/clock.hpp"
 #include "config/include.hpp"
+#include "config/secret_file.hpp"
 #include "config/source.hpp"
 
 namespace penstock::app {
@@ -37,6 +37,20 @@ net::tls::ClientAuth auth_of(config::ClientAuth auth) noexcept {
     std::unreachable();
 }
 
+// Made in their places: short strings leave their bytes where they are moved from.
+std::vector<std::string> lines_of(const std::string& text) {
+    std::vector<std::string> lines;
+    lines.reserve(static_cast<std::size_t>(std::ranges::count(text, '\n')) + 1);
+    for (std::size_t start = 0; start < text.size();) {
+        const std::size_t end = std::min(text.find('\n', start), text.size());
+        const bool with_cr = end > start && text[end - 1] == '\r';
+        const std::size_t size = end - start - (with_cr ? 1 : 0);
+        if (size > 0) lines.emplace_back(text, start, size);
+        start = end + 1;
+    }
+    return lines;
+}
+
 /// Reads files one after the other and remembers what they were; the first problem counts.
 class Files {
 public:
@@ -51,23 +65,25 @@ public:
         }
         return *std::move(text);
     }
-    std::string secret(const std::string& path) {
-        std::string secret = text(path);
-        if (problem_.empty() && !path.empty() && config::is_exposed(path)) {
-            auto found =
-                fmt::format("{}: others than its owner can read this key; chmod 600", path);
-            if (strict_)
-                problem_ = std::move(found) + " (process.strict_permissions)";
-            else
-                warnings_.push_back(std::move(found));
-        }
-        return secret;
+    std::string secret(const std::string& path, config::Fifo fifo = config::Fifo::refused) {
+        if (path.empty() || !problem_.empty()) return {};
+        auto secret = config::read_secret(path, fifo);
+        if (!secret)
+            problem_ = fmt::format("{}: {}", path, secret.error());
+        else if (secret->exposed && strict_)
+            problem_ =
+                fmt::format("{}: {} (process.strict_permissions)", path, config::exposed_secret);
+        else if (secret->exposed)
+            warnings_.push_back(fmt::format("{}: {}", path, config::exposed_secret));
+        return problem_.empty() ? std::move(secret->text) : std::string();
     }
     std::vector<std::string> passwords(const std::string& path) {
-        if (path.empty() || !problem_.empty()) return {};
-        auto lines = read_passwords(path);
-        if (!lines) problem_ = lines.error();
-        return lines ? *std::move(lines) : std::vector<std::string>();
+        if (path.empty()) return {};
+        std::string text = secret(path, config::Fifo::allowed);
+        auto lines = lines_of(text);
+        net::tls::wipe(text);
+        if (lines.empty()) fail(fmt::format("{}: has no password in it", path));
+        return lines;
     }
     KeyPair pair(const std::string& cert, const CertificateFile& from) {
         KeyPair pair{.cert_file = cert, .key_file = from.key.empty() ? cert : from.key};

@@ -108,6 +108,7 @@ template <typename A>
 void fields(A& archive, typename A::template Of<PauseLeft>& pause) {
     archive("upstream", pause.upstream);
     archive("left_ns", pause.left);
+    archive("by", pause.by);
 }
 
 template <typename A>

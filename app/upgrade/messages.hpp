@@ -63,6 +63,7 @@ struct SplitOverride {
 struct PauseLeft {
     std::string upstream{};
     std::optional<Duration> left{};  // nothing = until somebody resumes it
+    std::string by{};  // "" = an older version does not tell
     bool operator==(const PauseLeft&) const = default;
 };
 

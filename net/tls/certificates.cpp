@@ -134,10 +134,12 @@ std::expected<KeyPtr, std::string> load_key(const KeyPair& source) {
                     : ": none of the passwords in key_password_file opens the key"));
 }
 
-std::chrono::system_clock::time_point time_of(const ASN1_TIME* time) noexcept {
+// What has no end by RFC 5280 ends in the year 9999, which is beyond the clock.
+SystemTime time_of(const ASN1_TIME* time) noexcept {
     std::tm parts{};
     if (ASN1_TIME_to_tm(time, &parts) != 1) return {};
-    return std::chrono::system_clock::from_time_t(::timegm(&parts));
+    constexpr auto last = std::chrono::floor<std::chrono::seconds>(SystemTime::max());
+    return std::min(last, std::chrono::sys_seconds(std::chrono::seconds(::timegm(&parts))));
 }
 
 std::string_view text_of(const ASN1_STRING* string) noexcept {
@@ -175,6 +177,22 @@ bool dns_name_allowed(std::string_view name, const std::string& allowed) {
            name_matches(canonical_name(allowed), canonical_name(name));
 }
 
+std::string text_of(const X509_NAME* name) {
+    const BioPtr bio(BIO_new(BIO_s_mem()));
+    if (!bio) throw std::bad_alloc();
+    X509_NAME_print_ex(bio.get(), name, 0, XN_FLAG_RFC2253);
+    std::string text(BIO_ctrl_pending(bio.get()), '\0');
+    if (!text.empty()) BIO_read(bio.get(), text.data(), static_cast<int>(text.size()));
+    return text;
+}
+
+RevocationInfo describe(const X509_CRL* list, const std::string& file) {
+    RevocationInfo info{.file = file, .issuer = text_of(X509_CRL_get_issuer(list))};
+    info.last_update = time_of(X509_CRL_get0_lastUpdate(list));
+    if (const ASN1_TIME* next = X509_CRL_get0_nextUpdate(list)) info.next_update = time_of(next);
+    return info;
+}
+
 bool same_address(std::string_view bytes, const std::string& allowed) {
     unsigned char raw[16];
     const int family = bytes.size() == 4 ? AF_INET : AF_INET6;
@@ -207,34 +225,47 @@ std::expected<LoadedPair, std::string> load_pair(const KeyPair& source) {
     return pair;
 }
 
-std::expected<void, std::string> add_revocations(X509_STORE* store, const std::string& file,
-                                                 const std::string& pem) {
-    if (pem.empty()) return {};
+std::expected<std::vector<RevocationInfo>, std::string> add_revocations(X509_STORE* store,
+                                                                        const std::string& file,
+                                                                        const std::string& pem) {
+    std::vector<RevocationInfo> infos;
+    if (pem.empty()) return infos;
     ERR_clear_error();
     const BioPtr bio = reader(pem);
-    std::size_t count = 0;
     while (const CrlPtr list{PEM_read_bio_X509_CRL(bio.get(), nullptr, no_password, nullptr)}) {
         if (X509_STORE_add_crl(store, list.get()) != 1) throw std::bad_alloc();
-        ++count;
+        infos.push_back(describe(list.get(), file));
     }
     const bool ended = at_end();
     const std::string reason = take_reason();
-    if (count == 0 || !ended)
+    if (infos.empty() || !ended)
         return std::unexpected(file + ": not a PEM list of revoked certificates" +
                                (ended ? "" : ": " + reason));
     X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
-    return {};
+    return infos;
 }
 
-std::expected<std::vector<CertificatePtr>, std::string> fill_store(X509_STORE* store,
-                                                                   const TrustSource& source) {
+std::expected<Trust, std::string> fill_store(X509_STORE* store, const TrustSource& source) {
     auto authorities = read_certificates(source.ca_pem, source.ca_file);
-    if (!authorities) return authorities;
+    if (!authorities) return std::unexpected(authorities.error());
     for (const auto& authority : *authorities)
         if (X509_STORE_add_cert(store, authority.get()) != 1) throw std::bad_alloc();
-    if (auto added = add_revocations(store, source.crl_file, source.crl_pem); !added)
-        return std::unexpected(added.error());
-    return authorities;
+    auto revocations = add_revocations(store, source.crl_file, source.crl_pem);
+    if (!revocations) return std::unexpected(revocations.error());
+    return Trust{*std::move(authorities), *std::move(revocations)};
+}
+
+SystemTime first_end(const STACK_OF(X509) * chain) noexcept {
+    SystemTime first = SystemTime::max();
+    for (int i = 0; i < sk_X509_num(chain); ++i)
+        first = std::min(first, time_of(X509_get0_notAfter(sk_X509_value(chain, i))));
+    return first;
+}
+
+SystemTime first_end(const std::vector<RevocationInfo>& revocations) noexcept {
+    SystemTime first = SystemTime::max();
+    for (const auto& list : revocations) first = std::min(first, list.next_update);
+    return first;
 }
 
 void describe_authorities(const std::vector<CertificatePtr>& authorities, const std::string& file,
@@ -279,14 +310,7 @@ void add_warnings(X509* certificate, const CertificateInfo& info,
                            std::to_string(EVP_PKEY_get_bits(key)) + " bits");
 }
 
-std::string subject_of(X509* certificate) {
-    const BioPtr bio(BIO_new(BIO_s_mem()));
-    if (!bio) throw std::bad_alloc();
-    X509_NAME_print_ex(bio.get(), X509_get_subject_name(certificate), 0, XN_FLAG_RFC2253);
-    std::string text(BIO_ctrl_pending(bio.get()), '\0');
-    if (!text.empty()) BIO_read(bio.get(), text.data(), static_cast<int>(text.size()));
-    return text;
-}
+std::string subject_of(X509* certificate) { return text_of(X509_get_subject_name(certificate)); }
 
 std::string common_name_of(X509* certificate) {
     const X509_NAME* name = X509_get_subject_name(certificate);

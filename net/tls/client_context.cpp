@@ -25,19 +25,25 @@ bool is_address(const std::string& name) noexcept {
 }
 
 Done trust_servers(SSL_CTX* context, const ClientOptions& options,
-                   std::vector<CertificateInfo>& infos, std::vector<std::string>& warnings) {
+                   std::vector<CertificateInfo>& infos, std::vector<std::string>& warnings,
+                   SystemTime& revocations_end) {
     if (!options.verify) return {};
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, note_refused);
     if (options.ca_pem.empty()) {
         if (SSL_CTX_set_default_verify_paths(context) != 1)
             return std::unexpected("the system's authorities cannot be used: " + take_reason());
-        return add_revocations(SSL_CTX_get_cert_store(context), options.crl_file, options.crl_pem);
+        const auto lists =
+            add_revocations(SSL_CTX_get_cert_store(context), options.crl_file, options.crl_pem);
+        if (!lists) return std::unexpected(lists.error());
+        revocations_end = first_end(*lists);
+        return {};
     }
-    const auto authorities =
+    const auto trust =
         fill_store(SSL_CTX_get_cert_store(context),
                    {options.ca_file, options.ca_pem, options.crl_file, options.crl_pem});
-    if (!authorities) return std::unexpected(authorities.error());
-    describe_authorities(*authorities, options.ca_file, infos, warnings);
+    if (!trust) return std::unexpected(trust.error());
+    describe_authorities(trust->authorities, options.ca_file, infos, warnings);
+    revocations_end = first_end(trust->revocations);
     return {};
 }
 
@@ -89,7 +95,9 @@ std::expected<std::shared_ptr<const ClientContext>, std::string> ClientContext::
     SSL_CTX* raw = context->get();
     if (auto done = show_certificate(raw, options, state->certificates, state->warnings); !done)
         return std::unexpected(done.error());
-    if (auto done = trust_servers(raw, options, state->certificates, state->warnings); !done)
+    if (auto done = trust_servers(raw, options, state->certificates, state->warnings,
+                                  state->revocations_end);
+        !done)
         return std::unexpected(done.error());
     if (auto done = offer_protocols(raw, options.alpn); !done) return std::unexpected(done.error());
     SSL_CTX_set_session_cache_mode(raw, SSL_SESS_CACHE_OFF);
@@ -99,6 +107,7 @@ std::expected<std::shared_ptr<const ClientContext>, std::string> ClientContext::
     }
     state->session_scope = scope_of(raw, options);
     state->reuses_sessions = options.session_reuse;
+    state->session_lifetime = options.session_lifetime;
     state->context = std::move(*context);
     return std::shared_ptr<const ClientContext>(new ClientContext(std::move(state)));
 }

@@ -20,6 +20,8 @@ struct ClientContext::State {
     std::vector<CertificateInfo> certificates{};
     std::vector<std::string> warnings{};
     std::string session_scope{};  // sessions are resumed under the same trust alone
+    SystemTime revocations_end = SystemTime::max();  // the first of the lists has expired then
+    std::chrono::seconds session_lifetime = usual_session_lifetime;
     bool reuses_sessions = true;
 };
 

@@ -1,7 +1,9 @@
 #include "net/tls/server_rules.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
+#include <ctime>
 #include <new>
 
 #include <openssl/core_names.h>
@@ -9,7 +11,9 @@
 #include <openssl/err.h>
 #include <openssl/rand.h>
 
+#include "base/clock.hpp"
 #include "net/tls/error.hpp"
+#include "net/tls/stream.hpp"
 
 namespace penstock::net::tls {
 
@@ -122,16 +126,41 @@ int ticket_key(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX*
                         : open(*keys, name, iv, cipher, mac);
 }
 
-int on_seal(SSL*, void*) noexcept { return 1; }
+std::time_t seconds_of(SystemTime time) noexcept {
+    return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
+}
 
-// A certificate that has expired since then asks for a full handshake.
-SSL_TICKET_RETURN on_open(SSL*, SSL_SESSION* session, const unsigned char*, std::size_t,
+// For TLS 1.3 OpenSSL has begun the session's life anew by now, also where it was resumed. That of
+// TLS 1.2 keeps its time.
+int on_seal(SSL* ssl, void*) noexcept {
+    if (SSL_version(ssl) < TLS1_3_VERSION) return 1;
+    SSL_SESSION* session = SSL_get_session(ssl);
+    const SystemTime end = static_cast<const ServerNotes*>(SSL_get_app_data(ssl))->session_end;
+    SSL_SESSION_set_timeout(session, std::max(0L, seconds_of(end) - SSL_SESSION_get_time(session)));
+    return 1;
+}
+
+// What was proved by a certificate or a list that has expired since then asks for a full handshake.
+// Sessions made here end by then, but not those of an earlier version's tickets.
+SSL_TICKET_RETURN on_open(SSL* ssl, SSL_SESSION* session, const unsigned char*, std::size_t,
                           SSL_TICKET_STATUS status, void*) noexcept {
     if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW)
         return SSL_TICKET_RETURN_IGNORE_RENEW;
     X509* client = SSL_SESSION_get0_peer(session);
-    if (client != nullptr && has_expired(client)) return SSL_TICKET_RETURN_IGNORE_RENEW;
+    if (client != nullptr &&
+        (has_expired(client) || SystemTime(wall_now()) >= rules_of(ssl).revocations_end))
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
     return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
+}
+
+// A session ends with the first of what it was granted on.
+void bound_session(const SSL* ssl, X509_STORE_CTX* verification) noexcept {
+    SSL_SESSION* session = SSL_get_session(ssl);
+    const auto end =
+        std::min(first_end(X509_STORE_CTX_get0_chain(verification)), rules_of(ssl).revocations_end);
+    const long left = seconds_of(end) - SSL_SESSION_get_time(session);
+    if (left < SSL_SESSION_get_timeout(session))
+        SSL_SESSION_set_timeout(session, std::max(0L, left));
 }
 
 int check_client(int ok, X509_STORE_CTX* verification) noexcept {
@@ -141,7 +170,10 @@ int check_client(int ok, X509_STORE_CTX* verification) noexcept {
         X509_STORE_CTX_get_ex_data(verification, SSL_get_ex_data_X509_STORE_CTX_idx()));
     const ServerRules& rules = rules_of(ssl);
     X509* client = X509_STORE_CTX_get_current_cert(verification);
-    if (rules.client_names.empty() || bears_one_of(client, rules.client_names)) return 1;
+    if (rules.client_names.empty() || bears_one_of(client, rules.client_names)) {
+        bound_session(ssl, verification);
+        return 1;
+    }
     X509_STORE_CTX_set_error(verification, X509_V_ERR_APPLICATION_VERIFICATION);
     return note_refused(0, verification);
 }
@@ -180,9 +212,9 @@ void install(SSL_CTX* context, std::unique_ptr<ServerRules> owned) {
     SSL_CTX_set_cert_cb(context, choose_certificate, rules);
     if (!rules->alpn.empty()) SSL_CTX_set_alpn_select_cb(context, choose_protocol, rules);
     if (rules->tickets) SSL_CTX_set_tlsext_ticket_key_evp_cb(context, ticket_key);
+    SSL_CTX_set_session_ticket_cb(context, on_seal, on_open, nullptr);
     if (rules->client_auth == ClientAuth::off) return;
     SSL_CTX_set_verify(context, verify_mode(rules->client_auth), check_client);
-    SSL_CTX_set_session_ticket_cb(context, on_seal, on_open, nullptr);
 }
 
 const ServerRules& rules_of(const SSL* ssl) noexcept {

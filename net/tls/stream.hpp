@@ -15,6 +15,11 @@ struct ssl_session_st;
 
 namespace penstock::net::tls {
 
+/// What a server's stream and OpenSSL's callbacks tell each other.
+struct ServerNotes {
+    SystemTime session_end{};  // of the session that the handshake has made or resumed
+};
+
 /// A session that a server may resume; kept by whoever connects again.
 class ClientSession {
 public:
@@ -27,6 +32,7 @@ public:
 private:
     friend class Stream;
     ssl_session_st* session_ = nullptr;
+    SystemTime end_{};  // what the server has proved to make it counts until then
 };
 
 /// Why a handshake failed, for the reason of the session's end.
@@ -96,6 +102,7 @@ public:
 private:
     friend class ClientContext;
     static int keep_session(ssl_st* ssl, ssl_session_st* session) noexcept;
+    void note_session_end() noexcept;
 
     IoStatus failed(int result) noexcept;
     IoStatus handshake_done() noexcept;
@@ -108,6 +115,8 @@ private:
     ssl_st* ssl_ = nullptr;
     std::string error_;
     ClientSession offered_;
+    SystemTime fresh_end_{};  // a client's: no session that it makes anew counts longer
+    ServerNotes notes_;
     std::uint16_t blocked_ =
         0;  // size of the record that OpenSSL holds and the socket did not take
     std::uint16_t ahead_ = 0;  // sent already, of bytes that the caller will offer again

@@ -35,15 +35,19 @@ LogWriter::LogWriter(std::unique_ptr<LogSink> sink, Logger& log)
 
 LogWriter::~LogWriter() { finish(); }
 
-void LogWriter::finish() {
-    if (!thread_.joinable()) return;
+bool LogWriter::finish(TimePoint deadline) {
+    if (!thread_.joinable()) return true;
     {
         const std::lock_guard lock(mutex_);
         stopping_ = true;
     }
     wake_up_.notify_one();
+    const std::chrono::steady_clock::time_point until(deadline.time_since_epoch());
+    if (deadline != no_deadline && end_.wait_until(until) != std::future_status::ready)
+        return false;
     thread_.join();
     sink_.reset();  // a disk may take its time for this, too
+    return true;
 }
 
 void LogWriter::submit(LogChunk* chunk) {
@@ -58,6 +62,7 @@ void LogWriter::reopen() { submit(nullptr); }
 
 void LogWriter::run() {
     ::pthread_setname_np(::pthread_self(), "access-log");  // for who asks why a disk is busy
+    ended_.set_value_at_thread_exit();
     std::vector<LogChunk*> batch;
     for (;;) {
         {

@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <expected>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -12,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/clock.hpp"
 #include "base/log.hpp"
 #include "proxy/access_log/sink.hpp"
 
@@ -58,8 +60,10 @@ public:
     /// Any thread: after what was submitted so far, closes and opens the file again.
     void reopen();
     /// Writes what was submitted and ends the thread. A stuck sink is not waited for: what it does
-    /// not take at once is lost and counted. Nothing may be submitted afterwards.
-    void finish();
+    /// not take at once is lost and counted. Nothing may be submitted afterwards. One thread at a
+    /// time. False: at the deadline the thread is still there, in a disk that hangs; it has to be
+    /// called again, or the process ended without destroying this.
+    bool finish(TimePoint deadline = no_deadline);
 
     /// Any thread.
     [[nodiscard]] std::uint64_t lines_written() const noexcept { return written_.load(); }
@@ -78,6 +82,8 @@ private:
     bool failing_ = false;
     std::atomic<std::uint64_t> written_{0};
     std::atomic<std::uint64_t> lost_{0};
+    std::promise<void> ended_;
+    std::future<void> end_ = ended_.get_future();
     std::thread thread_;
 };
 

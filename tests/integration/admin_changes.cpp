@@ -184,6 +184,7 @@ TEST(Admin, a_backend_that_recovers_gets_live_sessions_where_that_is_configured)
     EXPECT_TRUE(wait_for([&] { return a.open() == 4; }, 30s));
     const auto log = expect_lines(proxy, 4);
     for (const auto& line : log) EXPECT_EQ(line.reason, "rebalanced");
+    EXPECT_TRUE(proxy.says("upstream in: 4 of 8 sessions move over 1s\n"));
 }
 
 TEST(Admin, a_paused_upstream_holds_its_clients_and_serves_them_afterwards) {
@@ -225,6 +226,7 @@ TEST(Admin, a_pause_ends_by_itself) {
     EXPECT_TRUE(
         wait_for([&] { return get_json(admin, "/api/v1/upstreams/in").at("paused") == false; }));
     EXPECT_TRUE(echo_once(proxy.address()));
+    EXPECT_TRUE(proxy.says("upstream in: the pause is over: clients are served again\n"));
 }
 
 TEST(Admin, a_splits_weights_change_while_running) {

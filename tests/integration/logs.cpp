@@ -107,6 +107,34 @@ TEST(FaultsL, L2_a_reload_away_from_a_hung_access_log_holds_nobody_up) {
     EXPECT_TRUE(proxy.says("access log: 3 lines written, 0 lost")) << proxy.errors();
 }
 
+TEST(FaultsL, L2_the_process_ends_although_a_hung_access_log_does_not) {
+    EchoServer echo;
+    for (const bool changed : {false, true}) {
+        TempDir directory;
+        ConfigText config = one_service({echo.text()});
+        const auto to = [&](const std::string& file) {
+            config.access_log =
+                "target = \"" + directory.path(file) + "\"\nflush_interval = \"50ms\"";
+        };
+        to("hung");
+        ProxyProcess proxy(config, {.directory = directory.path(), .check_counters = false});
+        EXPECT_TRUE(echo_once(proxy.address()));
+        EXPECT_EQ(AccessLogReader(directory.path("hung")).wait_for_lines(1).size(), 1U);
+        HeldThread writer(proxy.pid(), "access-log");
+        if (changed) {
+            to("next");
+            EXPECT_TRUE(proxy.change_to(config));
+        }
+        proxy.signal(SIGTERM);
+        EXPECT_TRUE(proxy.says("the thread that writes an access log does not come back"));
+        // One that is held is not gone, even when its process is, until somebody lets go of it.
+        writer.release();
+        const auto status = proxy.wait_exit();
+        ASSERT_TRUE(status) << proxy.errors();
+        EXPECT_EQ(*status, 0);
+    }
+}
+
 class FaultsLRotation : public testing::Test {
 protected:
     /// Traffic on a thread until the test ends; each connection completes.

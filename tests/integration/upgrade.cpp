@@ -7,7 +7,6 @@
 #include <atomic>
 #include <csignal>
 #include <fstream>
-#include <optional>
 #include <thread>
 
 #include "tests/integration/change_scenario.hpp"
@@ -22,8 +21,9 @@ ConfigText upgradable(std::vector<std::string> backends, const std::string& proc
     return config;
 }
 
-/// By the API; follows the new process. `clients`: those that the old one keeps, if that is known.
-bool upgrade_now(ProxyProcess& proxy, std::optional<std::size_t> clients = std::nullopt) {
+/// By the API; follows the new process. `sessions`: how many the old one goes on with, where the
+/// test knows.
+bool upgrade_now(ProxyProcess& proxy, std::optional<double> sessions = {}) {
     proxy.guard_group();
     const Answer answer = post(proxy, "/api/v1/upgrade", "", 100s);
     EXPECT_EQ(answer.status, 200) << answer.text << "\n" << proxy.errors().substr(0, 5000);
@@ -31,9 +31,8 @@ bool upgrade_now(ProxyProcess& proxy, std::optional<std::size_t> clients = std::
     const auto pid = answer.body.at("pid").to_number<pid_t>();
     EXPECT_NE(pid, proxy.pid());
     EXPECT_FALSE(answer.body.at("version").as_string().empty());
-    if (clients) {
-        EXPECT_EQ(answer.body.at("sessions"), *clients);
-    }
+    const double left = number(answer.body.at("sessions"));
+    EXPECT_EQ(left, sessions.value_or(left));
     proxy.follow_upgrade(pid);
     return true;
 }
@@ -192,13 +191,18 @@ TEST(FaultsU, U1_memory_and_descriptors_return) {
     };
     upgrade_often(3);
     const std::size_t descriptors = proxy.descriptors();
-    const std::uint64_t memory = proxy.private_memory();
-    upgrade_often(sized(12, 2));
+    // What is passed on grows each time, unlike what the allocator keeps of a moment. Sanitizers
+    // have their own.
+    EXPECT_TRUE(in_one_of_three_windows([&] {
+        const std::uint64_t memory = proxy.private_memory();
+        upgrade_often(sized(12, 2));
+        const std::uint64_t later = proxy.private_memory();
+        std::cout << "private memory: " << memory << " -> " << later << "\n";
+        return sanitized || later < memory + 2 * 1024 * 1024;
+    }));
     // It may have been counted while a connection of before was about to be closed.
     EXPECT_TRUE(wait_for([&] { return proxy.descriptors() <= descriptors; }))
         << descriptors << " -> " << proxy.descriptors();
-    EXPECT_TRUE(sanitized || proxy.private_memory() < memory + 2 * 1024 * 1024)
-        << memory << " -> " << proxy.private_memory();
     EXPECT_TRUE(ping(*open));
 }
 
@@ -316,7 +320,7 @@ TEST(FaultsU, U4_an_old_process_ends_its_sessions_in_the_end) {
     ProxyProcess proxy(upgradable({echo.text()}, "", R"({ wait = "1s", close_over = "300ms" })"));
     auto clients = clients_of(proxy, 5);
     const auto start = Clock::now();
-    ASSERT_TRUE(upgrade_now(proxy, clients.size()));
+    ASSERT_TRUE(upgrade_now(proxy));
     const auto told = status_of(proxy).at("old_processes");
     if (!told.as_array().empty()) {
         EXPECT_LE(number(told.at(0).at("s_left")), 2);
@@ -446,6 +450,16 @@ TEST(FaultsU, U5_a_killed_old_process_is_missed_and_no_more) {
     proxy.wait_exit();
 }
 
+// "" = nobody, the proxy itself.
+std::string actor_of_pause(const ProxyProcess& proxy) {
+    const auto events = get_json(proxy.admin(), "/api/v1/events");
+    for (const auto& event : events.as_array())
+        if (const auto* actor = event.as_object().if_contains("actor");
+            actor != nullptr && event.at("kind") == "pause")
+            return text(*actor);
+    return "";
+}
+
 TEST(Upgrade, what_an_operator_has_changed_goes_over) {
     EchoServer a;
     EchoServer b;
@@ -470,6 +484,7 @@ TEST(Upgrade, what_an_operator_has_changed_goes_over) {
                   std::string::npos);
         EXPECT_EQ(served_by(proxy.address(), {&a, &b}), 1U);
         EXPECT_EQ(upstream_of(proxy, "v1").at("paused"), true);
+        EXPECT_NE(actor_of_pause(proxy).find("uid"), std::string::npos);
         const auto listeners = get_json(proxy.admin(), "/api/v1/listeners");
         for (const auto& listener : listeners.as_array()) {
             if (listener.at("name") == "both") {

@@ -43,8 +43,11 @@ LIBRARIES = (
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTILINE)
 LINK = re.compile(r"\bpenstock(?:::|_)([a-z]+)\b")
-CLOCK = re.compile(r"\b(steady_clock|system_clock|high_resolution_clock)::now\b"
+CLOCK = re.compile(r"\b(steady_clock|system_clock|high_resolution_clock|clock_type|clock)::now\b"
                    r"|\bclock_gettime\b|\bgettimeofday\b")
+# Another name for a clock, and how it is read under that one.
+CLOCK_ALIAS = re.compile(r"\b(?:using\s+(\w+)\s*=|typedef)\s*[\w:]*"
+                         r"\b(?:steady|system|high_resolution)_clock\s*(?:(\w+)\s*)?;")
 DETACHED = re.compile(r"\bdetached\b|\.detach\(\)")
 SKIP = re.compile(r"\bGTEST_SKIP\b|\bDISABLED_\w+")
 SLEEP = re.compile(r"\bsleep_(for|until)\b|\b(u|nano)?sleep\(")
@@ -97,12 +100,18 @@ class Checker:
             self.check_include(path, module, code, include)
         bare = without_strings(code)
         if module != "base":
-            for match in CLOCK.finditer(bare):
-                self.breach(path, bare, match.start(),
+            for offset in self.clock_readings(bare):
+                self.breach(path, bare, offset,
                             "reads a clock; take `now` as an argument (base/clock.hpp)")
         for match in DETACHED.finditer(bare):
             self.breach(path, bare, match.start(),
                         "detaches; whoever starts it must hear of its end")
+
+    @staticmethod
+    def clock_readings(bare):
+        names = {alias for match in CLOCK_ALIAS.finditer(bare) for alias in match.groups() if alias}
+        patterns = [CLOCK] + [re.compile(rf"\b{name}::now\b") for name in sorted(names)]
+        return [match.start() for pattern in patterns for match in pattern.finditer(bare)]
 
     def check_include(self, path, module, code, include):
         quote, name = include.groups()

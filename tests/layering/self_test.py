@@ -14,6 +14,7 @@ GOOD = {
                          '#include "net/socket.hpp"\n#include "balancer/backend.hpp"\n'
                          'const char* text = "asio::detached // system_clock::now";\n',
     "proxy/CMakeLists.txt": "penstock_module(proxy PUBLIC penstock::net penstock::base)\n",
+    "app/tls/a.cpp": "using Clock = std::chrono::steady_clock;\nClock::time_point start;\n",
     "app/run.cpp": "#include <boost/asio/io_context.hpp>\n#include \"proxy/session.hpp\"\n",
     "app/client/top.cpp": '#include "app/exit_status.hpp"\n#include "config/text.hpp"\n',
     "app/operations/service.cpp": '#include "app/operations/service.hpp"\n'
@@ -40,6 +41,11 @@ BAD = (
     ("proxy/a.cpp", "auto t = std::chrono::steady_clock::now();\n", "reads a clock"),
     ("app/a.cpp", "/* a\n comment */\nauto t = system_clock::now();\n",
      "app/a.cpp:3: reads a clock"),
+    ("app/a.cpp", "using Clock = std::chrono::steady_clock;\nauto t = Clock::now();\n",
+     "app/a.cpp:2: reads a clock"),
+    ("app/a.cpp", "typedef std::chrono::system_clock Wall;\nauto t = Wall::now();\n",
+     "app/a.cpp:2: reads a clock"),
+    ("net/a.cpp", "auto t = Timer::clock_type::now();\n", "reads a clock"),
     ("app/a.cpp", "co_spawn(io, f(), asio::detached);\n", "detaches"),
     ("app/a.cpp", "std::thread(f).detach();\n", "detaches"),
     ("balancer/CMakeLists.txt", "penstock_module(balancer PUBLIC penstock::net penstock::proxy)\n",

@@ -1,8 +1,11 @@
 #include "net/tls/memory_client.hpp"
+#include "tests/support/deadline.hpp"
 #include "tests/unit/net/tls/tls_pair.hpp"
 
 namespace penstock::net::tls {
 namespace {
+
+using namespace std::chrono_literals;
 
 class TlsClientTest : public TlsTest {
 protected:
@@ -154,6 +157,48 @@ TEST_F(TlsClientTest, a_session_does_not_outlive_the_certificate_of_the_server) 
             establish("a.test", &session);
             EXPECT_EQ(client->stream->resumed(), days > 0);
         }
+    }
+}
+
+// The server may give a new ticket each time, good for days.
+TEST_F(TlsClientTest, a_session_lives_no_longer_because_it_is_resumed) {
+    client_options.session_lifetime = 2s;
+    for (const auto version : {Version::tls12, Version::tls13}) {
+        server_options.max_version = version;
+        make_contexts();
+        establish();
+        auto session = session_after_round_trip();
+        EXPECT_TRUE(test::wait_for([&] {
+            establish("a.test", &session);
+            session = session_after_round_trip();
+            return !client->stream->resumed();
+        }));
+    }
+}
+
+TEST_F(TlsClientTest, a_session_ends_with_the_list_of_revocations) {
+    for (const auto version : {Version::tls12, Version::tls13}) {
+        server_options.max_version = version;
+        EXPECT_TRUE(test::in_one_of_three_windows([&, seconds = 1L]() mutable {
+            seconds *= 2;
+            client_options.crl_pem = make_crl(test_authority(), {}, 0, seconds);
+            make_contexts();
+            connect();
+            EXPECT_TRUE(shake());
+            if (client->shaken != IoStatus::ok) return false;
+            auto session = session_after_round_trip();
+            connect("a.test", &session);
+            EXPECT_TRUE(shake());
+            if (!client->stream->resumed()) return false;
+            EXPECT_TRUE(test::wait_for([&] {
+                session = session_after_round_trip();
+                connect("a.test", &session);
+                EXPECT_TRUE(shake());
+                return client->shaken != IoStatus::ok;
+            }));
+            EXPECT_EQ(client->stream->error_text(), "CRL has expired (a.test)");
+            return true;
+        }));
     }
 }
 

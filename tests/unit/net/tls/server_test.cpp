@@ -1,9 +1,12 @@
 #include <thread>
 
+#include "tests/support/deadline.hpp"
 #include "tests/unit/net/tls/tls_pair.hpp"
 
 namespace penstock::net::tls {
 namespace {
+
+using namespace std::chrono_literals;
 
 class TlsServerTest : public TlsTest {
 protected:
@@ -39,6 +42,16 @@ protected:
         connect("a.test", &session);
         EXPECT_TRUE(shake());
         return server->shaken == IoStatus::ok && server->stream->resumed();
+    }
+
+    /// Resumes the session, then the one that came of that, until the server asks for a full
+    /// handshake; false if it never does.
+    bool ends_at_last(ClientSession session) {
+        return test::wait_for([&] {
+            if (!resumes(std::move(session))) return true;
+            session = session_after_round_trip();
+            return false;
+        });
     }
 
     ClientSession first_session() {
@@ -214,6 +227,71 @@ TEST_F(TlsServerTest, sessions_are_resumed_with_sealed_tickets_and_with_cached_s
             EXPECT_TRUE(resumes(std::move(session)));
             EXPECT_TRUE(session_after_round_trip()) << "which may be resumed in its turn";
         }
+    }
+}
+
+TEST_F(TlsServerTest, no_session_lives_longer_because_it_is_resumed) {
+    server_options.session_lifetime = 2s;
+    for (const auto version : {Version::tls12, Version::tls13})
+        for (const bool sealed : {true, false}) {
+            SCOPED_TRACE(testing::Message() << static_cast<int>(version) << sealed);
+            server_options.max_version = version;
+            server_options.session_tickets = sealed;
+            renew_contexts();
+            EXPECT_TRUE(ends_at_last(first_session()));
+            EXPECT_EQ(server->shaken, IoStatus::ok) << "a full handshake";
+        }
+}
+
+// Neither is looked at again when a session is resumed.
+TEST_F(TlsServerTest, a_session_ends_with_the_list_of_revocations_and_with_every_certificate) {
+    const auto ends = [this](auto issue) {
+        return test::in_one_of_three_windows([&, seconds = 1L]() mutable {
+            seconds *= 2;
+            issue(seconds);
+            renew_contexts();
+            connect();
+            EXPECT_TRUE(shake());
+            if (server->shaken != IoStatus::ok) return false;
+            auto session = session_after_round_trip();
+            if (!resumes(std::move(session))) return false;
+            EXPECT_TRUE(ends_at_last(session_after_round_trip()));
+            EXPECT_EQ(server->shaken, IoStatus::error) << "a full handshake";
+            return true;
+        });
+    };
+    ask_for_clients(ClientAuth::required);
+    for (const auto version : {Version::tls12, Version::tls13})
+        for (const bool sealed : {true, false}) {
+            SCOPED_TRACE(testing::Message() << static_cast<int>(version) << sealed);
+            server_options.max_version = version;
+            server_options.session_tickets = sealed;
+            EXPECT_TRUE(ends([this](long seconds) {
+                client_options.certificate = {certificate_for("client.test").pair()};
+                server_options.client_crl_pem = make_crl(test_authority(), {}, 0, seconds);
+            }));
+            server_options.client_crl_pem.clear();
+            EXPECT_TRUE(ends([this](long seconds) {
+                const auto middle = make_certificate({.common_name = "Middle",
+                                                      .to_days = 0,
+                                                      .to_seconds = seconds,
+                                                      .authority = true},
+                                                     &test_authority());
+                client_options.certificate = {
+                    make_certificate({.names = {"DNS:leaf"}}, &middle).pair(middle.cert_pem)};
+            }));
+        }
+}
+
+TEST_F(TlsServerTest, a_certificate_without_end_has_sessions) {
+    ask_for_clients(ClientAuth::required);
+    client_options.certificate = {
+        make_certificate({.names = {"DNS:leaf"}, .to_days = 7900L * 365}, &test_authority())
+            .pair()};
+    for (const auto version : {Version::tls12, Version::tls13}) {
+        server_options.max_version = version;
+        renew_contexts();
+        EXPECT_TRUE(resumes(first_session()));
     }
 }
 
