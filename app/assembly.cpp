@@ -6,7 +6,6 @@
 #include <boost/asio/post.hpp>
 
 #include "app/process.hpp"
-#include "app/run.hpp"
 #include "app/sandbox/capabilities.hpp"
 #include "app/sandbox/every_thread.hpp"
 

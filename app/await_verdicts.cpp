@@ -16,6 +16,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "app/control.hpp"
+#include "net/asio_words.hpp"
+
 namespace penstock::app {
 
 namespace {
@@ -87,7 +90,7 @@ void warn_of_missing_verdicts(const config::Config& config, Monitors& monitors, 
 
 void rethrow_unless_cancelled(const std::exception_ptr& error) {
     try {
-        rethrow_failure(error);
+        net::rethrow_failure(error);
     } catch (const boost::system::system_error& e) {
         if (e.code() != boost::asio::error::operation_aborted) throw;
     }
@@ -108,10 +111,7 @@ bool await_verdicts(ControlLoop& loop, Assembly& proxy, net::ProcessLog& log, bo
         }));
     const TimePoint deadline = takes_over ? SteadyClock().now() + most_time : no_deadline;
     while (!ended && !signals.stopped() && SteadyClock().now() < deadline) {
-        if (takes_over)
-            loop.context.run_one_until(to_asio(deadline));
-        else
-            loop.context.run_one();
+        loop.context.run_one_until(net::to_asio(deadline));
     }
     if (signals.stopped()) {
         log.info("stopped before anything was accepted");

@@ -6,11 +6,11 @@
 #include <boost/asio/post.hpp>
 #include <fmt/format.h>
 
-#include "app/control.hpp"
 #include "app/find_named.hpp"
-#include "app/limits.hpp"
 #include "app/monitor_options.hpp"
+#include "app/with_commas.hpp"
 #include "config/secret_file.hpp"
+#include "net/asio_words.hpp"
 
 namespace penstock::app {
 
@@ -193,7 +193,7 @@ void Monitors::renew_probe(const std::string& upstream) {
 // Nothing that was due while this thread stood still is the fault of a backend.
 void Monitors::watch_for_stalls() {
     const TimePoint due = SteadyClock().now() + beat;
-    heartbeat_.expires_at(to_asio(due));
+    heartbeat_.expires_at(net::to_asio(due));
     heartbeat_.async_wait([this, due](const boost::system::error_code& error) {
         if (error || stopped_) return;
         const TimePoint now = SteadyClock().now();

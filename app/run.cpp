@@ -1,7 +1,6 @@
 #include "app/run.hpp"
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -19,17 +18,18 @@
 #include "app/diagnostics.hpp"
 #include "app/log_files.hpp"
 #include "app/log_options.hpp"
-#include "app/operations/refusals.hpp"
 #include "app/process.hpp"
+#include "app/refusals.hpp"
 #include "app/sandbox/sandbox.hpp"
 #include "app/version.hpp"
+#include "app/with_commas.hpp"
 #include "config/source.hpp"
+#include "net/asio_words.hpp"
 
 namespace penstock::app {
 
 namespace {
 
-constexpr std::array handled_signals{SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
 constexpr std::chrono::seconds longest_last_words{2};
 
 void report(std::string_view message) { fmt::print(stderr, "penstock: {}\n", message); }
@@ -55,7 +55,7 @@ void warn_of_root(const config::Process& process, Logger& log) {
 
 // Who hangs may go on at any time, with what is destroyed otherwise.
 [[noreturn]] void leave_to_the_kernel(const std::vector<std::string_view>& hung,
-                                      net::ProcessLog& log, int status) {
+                                      net::ProcessLog& log, ExitStatus status) {
     for (const auto work : hung)
         log.error(
             "the thread that {} does not come back, perhaps from a disk that hangs: the process "
@@ -68,7 +68,7 @@ void warn_of_root(const config::Process& process, Logger& log) {
         written.set_value();
     });
     written.get_future().wait_for(longest_last_words);
-    ::_exit(status);  // with the writer, wherever it is
+    ::_exit(static_cast<int>(status));  // with the writer, wherever it is
 }
 
 // At the end of its scope nothing waits in the loop any more.
@@ -76,7 +76,7 @@ struct AbandonedAtEnd {
     ControlLoop& loop;
     Assembly& proxy;
     net::ProcessLog& log;
-    int status = ExitStatus::failure;  // if it has to end the process itself
+    ExitStatus status = ExitStatus::failure;  // if it has to end the process itself
     ~AbandonedAtEnd() {
         if (const auto hung = proxy.join(); !hung.empty()) leave_to_the_kernel(hung, log, status);
         loop.abandon();
@@ -99,7 +99,7 @@ void operate(const ServiceManager& manager, ControlLoop& loop, net::ProcessLog& 
         proxy.tls_files->stop();
         proxy.monitors->stop();
         loop.context.stop();  // nobody waits for the end of a check
-        rethrow_failure(std::move(error));
+        net::rethrow_failure(std::move(error));
     });
     loop.context.run();
     proxy.admin->stop();
@@ -134,7 +134,7 @@ std::expected<std::optional<upgrade::Launcher>, std::string> make_launcher(
 }
 
 // Everybody who wants to know hears why nothing was started.
-int give_up(Inheritance& inheritance, const std::string& message, int status) {
+ExitStatus give_up(Inheritance& inheritance, const std::string& message, ExitStatus status) {
     report(message);
     inheritance.say_failed(message);
     return status;
@@ -161,35 +161,9 @@ std::string first_error(const std::vector<config::Diagnostic>& diagnostics) {
 
 }  // namespace
 
-std::expected<Capacity, std::string> plan_capacity(const config::Config& config) {
-    const std::size_t workers =
-        config.process.workers != 0 ? config.process.workers : usable_cores();
-    std::size_t sockets = 0;
-    for (const auto& listener : config.listeners)
-        for (const auto& bind : listener.bind) sockets += bind.address.is_unix() ? 1 : workers;
-    auto limit = connection_limit(
-        config.process.max_connections, raise_descriptor_limit(),
-        {workers, sockets, warm_connections(config), Monitors::descriptors(config)});
-    if (!limit) return std::unexpected(limit.error());
-    return Capacity{workers, *std::move(limit)};
-}
-
-ControlLoop::ControlLoop() : signals(context) {
-    for (const int signal : handled_signals) signals.add(signal);
-}
-
-// Asio gives back the default action, which is to die. All other threads have ended.
-ControlLoop::~ControlLoop() {
-    sigset_t last;
-    sigemptyset(&last);
-    for (const int signal : handled_signals) sigaddset(&last, signal);
-    ::pthread_sigmask(SIG_BLOCK, &last, nullptr);
-    signals.clear();
-    for (const int signal : handled_signals) std::signal(signal, SIG_IGN);
-}
-
-int serve(const Origin& origin, ControlLoop& loop, net::ProcessLog& log, Inheritance& inheritance,
-          const std::function<void(const Server&, const AdminApi&)>& when_ready) {
+ExitStatus serve(const Origin& origin, ControlLoop& loop, net::ProcessLog& log,
+                 Inheritance& inheritance,
+                 const std::function<void(const Server&, const AdminApi&)>& when_ready) {
     const auto capacity = plan_capacity(*origin.config);
     if (!capacity) return give_up(inheritance, capacity.error(), ExitStatus::invalid_usage);
     auto opened = Assembly::open(origin, *capacity, loop.context, log, inheritance);
@@ -229,7 +203,7 @@ int serve(const Origin& origin, ControlLoop& loop, net::ProcessLog& log, Inherit
     return before_proxy.status = ExitStatus::success;
 }
 
-int run(const std::string& config_file, upgrade::Program program) {
+ExitStatus run(const std::string& config_file, upgrade::Program program) {
     const auto environment = config::process_environment();
     auto inheritance = Inheritance::take(environment);
     if (!inheritance) {

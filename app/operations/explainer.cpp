@@ -10,9 +10,9 @@
 
 #include "app/find_named.hpp"
 #include "app/operations/prospect.hpp"
-#include "app/operations/refusals.hpp"
 #include "app/operations/score.hpp"
 #include "app/operations/words.hpp"
+#include "app/refusals.hpp"
 #include "config/names.hpp"
 #include "config/quantity.hpp"
 #include "proxy/routing/destination.hpp"

@@ -6,7 +6,7 @@
 #include <fmt/format.h>
 
 #include "app/find_named.hpp"
-#include "app/limits.hpp"
+#include "app/with_commas.hpp"
 
 namespace penstock::app {
 

@@ -6,9 +6,9 @@
 #include <boost/asio/co_spawn.hpp>
 #include <fmt/format.h>
 
-#include "app/control.hpp"
 #include "app/operations/events.hpp"
 #include "config/print.hpp"
+#include "net/asio_words.hpp"
 
 namespace penstock::app {
 
@@ -92,7 +92,7 @@ void Service::beat() {
     sample(now, std::chrono::duration<double>(now - last_sample_).count());
     last_sample_ = now;
     forget_gone(now);
-    timer_.expires_at(to_asio(now + beat_interval));
+    timer_.expires_at(net::to_asio(now + beat_interval));
     timer_.async_wait([this](const boost::system::error_code& error) {
         if (!error) beat();
     });
@@ -161,7 +161,7 @@ void Service::on_health_event(const std::string& upstream, const health::Event& 
 void Service::rebalance_after(const std::string& upstream) {
     if (stopped_ || !rebalancing_.insert(upstream).second) return;
     const auto timer = std::make_shared<asio::steady_timer>(parts_.context);
-    timer->expires_at(to_asio(SteadyClock().now() + settle_before_rebalance));
+    timer->expires_at(net::to_asio(SteadyClock().now() + settle_before_rebalance));
     timer->async_wait([this, timer, upstream](const boost::system::error_code& error) {
         rebalancing_.erase(upstream);
         if (error || stopped_) return;
@@ -176,7 +176,7 @@ void Service::rebalance_after(const std::string& upstream) {
                                        .min_age = settings.min_age},
                                       Replies(), ""),
                        [](std::exception_ptr failure, const admin::Outcome<admin::Ending>&) {
-                           rethrow_failure(std::move(failure));
+                           net::rethrow_failure(std::move(failure));
                        });
     });
 }

@@ -5,12 +5,13 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "app/control.hpp"
 #include "app/operations/old_orders.hpp"
-#include "app/operations/refusals.hpp"
 #include "app/operations/service.hpp"
+#include "app/refusals.hpp"
+#include "app/with_commas.hpp"
 #include "config/names.hpp"
 #include "config/value.hpp"
+#include "net/asio_words.hpp"
 
 namespace penstock::app {
 
@@ -136,7 +137,7 @@ void Service::begin_pause(std::size_t index, Duration max, const std::string& ac
     if (!pause) pause = std::make_unique<Pause>(parts_.context);
     pause->ends = SteadyClock().now() + max;
     pause->by = actor;
-    pause->timer.expires_at(to_asio(pause->ends));
+    pause->timer.expires_at(net::to_asio(pause->ends));
     pause->timer.async_wait([this, at = upstream](const boost::system::error_code& error) {
         // It may have been renewed since the timer went off.
         const auto found = pauses_.find(at);

@@ -3,10 +3,10 @@
 
 #include <fmt/format.h>
 
-#include "app/limits.hpp"
 #include "app/operations/old_orders.hpp"
 #include "app/operations/service.hpp"
 #include "app/upgrade/old_processes.hpp"
+#include "app/with_commas.hpp"
 
 namespace penstock::app {
 

@@ -4,13 +4,13 @@
 
 #include <boost/asio/co_spawn.hpp>
 
-#include "app/control.hpp"
 #include "app/find_named.hpp"
 #include "app/operations/old_orders.hpp"
 #include "app/operations/service.hpp"
 #include "app/reload/reloader.hpp"
 #include "app/upgrade/old_processes.hpp"
 #include "app/upgrade/upgrader.hpp"
+#include "net/asio_words.hpp"
 
 namespace penstock::app {
 
@@ -98,7 +98,7 @@ void Service::follow_configuration(const config::Config& before, ConnectionLimit
             order.change.state = kept->second.state;
         order.state_there = kept->second.state;
     }
-    boost::asio::co_spawn(parts_.context, tell_old(std::move(orders)), rethrow_failure);
+    boost::asio::co_spawn(parts_.context, tell_old(std::move(orders)), net::rethrow_failure);
 }
 
 }  // namespace penstock::app

@@ -5,8 +5,8 @@
 #include <iterator>
 #include <utility>
 
+#include "app/capacity.hpp"
 #include "app/diagnostics.hpp"
-#include "app/run.hpp"
 #include "app/token_file.hpp"
 #include "balancer/moved_share.hpp"
 #include "config/diff.hpp"

@@ -289,7 +289,7 @@ std::expected<AdminMaterial, std::string> load_admin(const AdminDoor& door, bool
     KeyPair pair = files.pair(door.tls.certificate, {.key = door.tls.key});
     AdminMaterial material;
     if (files.problem().empty()) {
-        auto context = net::TlsServerContext::make(pair);
+        auto context = net::tls::OwnServerContext::make(pair);
         if (context)
             material.context = *std::move(context);
         else

@@ -11,8 +11,8 @@
 #include "app/tls/ticket_key_book.hpp"
 #include "config/config.hpp"
 #include "net/tls/context.hpp"
+#include "net/tls/own_server.hpp"
 #include "net/tls/ticket_keys.hpp"
-#include "net/tls_server.hpp"
 
 namespace penstock::app {
 
@@ -40,7 +40,7 @@ struct AdminDoor {
 [[nodiscard]] std::string name_of(const config::AdminListener& listener);
 /// The same for one.
 struct AdminMaterial {
-    std::shared_ptr<const net::TlsServerContext> context{};
+    std::shared_ptr<const net::tls::OwnServerContext> context{};
     std::vector<std::string> warnings{};
     std::uint64_t digest = 0;
 };
@@ -49,7 +49,7 @@ struct AdminMaterial {
 struct TlsContexts {
     std::map<std::string, std::shared_ptr<const net::tls::ServerContext>> listeners{};
     std::map<std::string, std::shared_ptr<const net::tls::ClientContext>> upstreams{};
-    std::map<std::string, std::shared_ptr<const net::TlsServerContext>> admin{};
+    std::map<std::string, std::shared_ptr<const net::tls::OwnServerContext>> admin{};
 };
 
 /// All contexts of a configuration, by listener and upstream, as far as they have TLS.

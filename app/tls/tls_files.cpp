@@ -6,7 +6,8 @@
 #include <boost/asio/post.hpp>
 #include <fmt/format.h>
 
-#include "app/limits.hpp"
+#include "app/with_commas.hpp"
+#include "net/run_and_post.hpp"
 
 namespace penstock::app {
 
@@ -155,20 +156,20 @@ void TlsFiles::reload(Owners& owners, const std::string& name) {
         owner.changed_again = true;
         return;
     }
-    builder_->run([this, &owners, settings = owner.settings, strict = owner.strict,
-                   known = owner.in_force.digest] {
-        decltype(load(*settings, strict, tickets_)) built;
-        try {
-            // Nothing is read twice that need not be: a password may come through a FIFO.
-            built->digest = known;
-            if (digest_of(tls_paths(*settings)) != known) built = load(*settings, strict, tickets_);
-        } catch (const std::exception& e) {  // no memory
-            built = std::unexpected(e.what());
-        }
-        boost::asio::post(context_, [this, &owners, settings, done = std::move(built)]() mutable {
-            on_built(owners, settings, std::move(done));
-        });
-    });
+    using Loaded = decltype(load(*owner.settings, owner.strict, tickets_));
+    const auto build = [this, settings = owner.settings, strict = owner.strict,
+                        known = owner.in_force.digest] {
+        Loaded built;
+        // Nothing is read twice that need not be: a password may come through a FIFO.
+        built->digest = known;
+        if (digest_of(tls_paths(*settings)) != known) built = load(*settings, strict, tickets_);
+        return built;
+    };
+    net::run_and_post(builder_->pool(), context_, build,
+                      [this, &owners, settings = owner.settings](net::Made<Loaded> made) {
+                          if (!made) made = Loaded(std::unexpected(net::words_of(made.error())));
+                          on_built(owners, settings, *std::move(made));
+                      });
 }
 
 template <typename Owners, typename Material>

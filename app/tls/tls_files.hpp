@@ -58,7 +58,7 @@ public:
 
     /// Told of the context that the admin API's listener of that name has from now on.
     using OnAdmin = std::function<void(const std::string& door,
-                                       const std::shared_ptr<const net::TlsServerContext>&)>;
+                                       const std::shared_ptr<const net::tls::OwnServerContext>&)>;
     void on_admin(OnAdmin handler) { on_admin_ = std::move(handler); }
 
     /// Every certificate in force, with whom it belongs to.

@@ -7,10 +7,8 @@
 #include <exception>
 #include <utility>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/basic_waitable_timer.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/deferred.hpp>
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
 #include <fmt/format.h>
 #include <sys/syscall.h>
@@ -18,6 +16,7 @@
 #include <unistd.h>
 
 #include "app/process.hpp"
+#include "net/asio_words.hpp"
 
 namespace penstock::app::upgrade {
 
@@ -35,10 +34,6 @@ void pidfd_signal(int pidfd, int signal) noexcept {
 std::string words_of(const siginfo_t& info) {
     if (info.si_code == CLD_EXITED) return fmt::format("has ended with status {}", info.si_status);
     return fmt::format("was killed by signal {} ({})", info.si_status, ::strsignal(info.si_status));
-}
-
-void rethrow(std::exception_ptr error) {
-    if (error) std::rethrow_exception(error);
 }
 
 }  // namespace
@@ -98,8 +93,7 @@ void NewProcess::State::reap(int options) noexcept {
 
 asio::awaitable<void> NewProcess::State::watch(std::shared_ptr<State> self) {
     while (!self->end && self->pidfd.is_open()) {
-        const auto [error] =
-            co_await self->pidfd.async_wait(Descriptor::wait_read, asio::as_tuple(asio::deferred));
+        const auto [error] = co_await self->pidfd.async_wait(Descriptor::wait_read, net::as_result);
         if (!error) self->reap(WNOHANG);
     }
     if (!self->end) co_return;  // nobody is interested any more
@@ -183,8 +177,8 @@ asio::awaitable<void> NewProcess::State::see_it_end(Duration patience) {
 
 asio::awaitable<void> NewProcess::State::wait_for_end(Duration patience) {
     if (end) co_return;
-    event.expires_after(std::chrono::duration_cast<std::chrono::steady_clock::duration>(patience));
-    co_await event.async_wait(asio::as_tuple(asio::deferred));
+    event.expires_after(patience);
+    co_await event.async_wait(net::as_result);
 }
 
 std::expected<NewProcess::Launched, std::string> NewProcess::launch(const Program& program,
@@ -216,7 +210,7 @@ std::expected<NewProcess, std::string> NewProcess::watch(asio::io_context& conte
     const pid_t pid = std::exchange(launched.pid, -1);
     auto state =
         std::make_shared<State>(context, pid, std::move(pidfd), std::move(launched.channel));
-    asio::co_spawn(context, State::watch(state), rethrow);
+    asio::co_spawn(context, State::watch(state), net::rethrow_failure);
     return NewProcess(std::move(state));
 }
 

@@ -62,7 +62,7 @@ public:
     [[nodiscard]] const std::vector<RevocationInfo>& revocations() const noexcept;
     [[nodiscard]] const std::vector<std::string>& warnings() const noexcept;
     [[nodiscard]] bool reuses_sessions() const noexcept;
-    /// For a connection whose bytes somebody else carries (net/tls_client.hpp).
+    /// For a connection whose bytes somebody else carries (net/tls/memory_client.hpp).
     [[nodiscard]] ssl_ctx_st* native() const noexcept;
 
 private:

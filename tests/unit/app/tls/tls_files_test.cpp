@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include "tests/support/shortage.hpp"
 #include "tests/support/temp_dir.hpp"
 #include "tests/unit/net/tls/test_certificates.hpp"
 #include "tests/unit/watched_loop.hpp"
@@ -186,6 +187,19 @@ TEST_F(FollowedCertificates, T13_the_age_of_random_keys_counts_from_the_start) {
     start({.cert = write("both.pem", first.cert_pem + first.key_pem)});
     EXPECT_FALSE(tickets.of("web")->shared());
     EXPECT_TRUE(tickets.of("web")->since());
+}
+
+TEST_F(FollowedCertificates, without_memory_for_others_those_of_before_stay) {
+    const TestCertificate first = certificate_for("first.test");
+    start({.cert = write("a.pem", first.cert_pem), .key = write("a.key", first.key_pem)});
+    {
+        const test::Shortage shortage(1 << 16);
+        write("a.pem", first.cert_pem + "# " + std::string(1 << 18, 'x') + '\n');
+        ASSERT_TRUE(until([&] { return files->rejected() > 0; }));
+        EXPECT_GT(test::Shortage::refused(), 0U);
+    }
+    EXPECT_TRUE(log.says("there is not enough memory"));
+    EXPECT_TRUE(serves("first.test"));
 }
 
 }  // namespace

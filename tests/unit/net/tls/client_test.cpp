@@ -1,4 +1,4 @@
-#include "net/tls_client.hpp"
+#include "net/tls/memory_client.hpp"
 #include "tests/support/deadline.hpp"
 #include "tests/unit/net/tls/tls_pair.hpp"
 
@@ -214,8 +214,8 @@ TEST_F(TlsClientTest, a_client_without_a_socket_verifies_as_a_stream_does) {
     const auto says = [this](const std::string& name) {
         connect();
         client->stream.reset();
-        TlsClient check(*client_context, name);
-        TlsClient::Step last{TlsClient::Status::needs_input};
+        MemoryClient check(*client_context, name);
+        MemoryClient::Step last{MemoryClient::Status::needs_input};
         EXPECT_TRUE(turn_until(loop, [&] {
             last = check.handshake();
             const std::string out = check.take_output();
@@ -224,9 +224,9 @@ TEST_F(TlsClientTest, a_client_without_a_socket_verifies_as_a_stream_does) {
             std::array<std::byte, 16384> buffer;
             const auto got = client->socket.recv(buffer);
             if (got.ok()) check.feed({reinterpret_cast<const char*>(buffer.data()), got.bytes});
-            return last.status != TlsClient::Status::needs_input;
+            return last.status != MemoryClient::Status::needs_input;
         }));
-        return last.status == TlsClient::Status::ok ? "ok" : check.error();
+        return last.status == MemoryClient::Status::ok ? "ok" : check.error();
     };
     EXPECT_EQ(says("a.test"), "ok");
     EXPECT_EQ(says("b.test"), "hostname mismatch (a.test)");
