@@ -113,6 +113,13 @@ struct AcceptQueue {
     std::uint64_t limit = 0;
 };
 
+/// An upstream that clients of a listener may come to, and the role that they ask for there.
+struct DestinationView {
+    std::string upstream{};
+    Role role = Role::none;
+    std::uint64_t available = 0;  // backends, to them
+};
+
 struct ListenerView {
     std::string name{};
     std::vector<std::string> bind{};  // with the real ports
@@ -120,6 +127,7 @@ struct ListenerView {
     std::vector<std::pair<std::string, std::uint32_t>> split{};  // as it is now
     std::string split_by_whom{};  // "" = as in the file
     Role role = Role::none;
+    std::vector<DestinationView> destinations{};  // each once
     std::uint64_t active = 0;
     std::uint64_t limit = 0;  // 0 = only the process limit
     AcceptQueue queue{};

@@ -6,7 +6,9 @@
 
 #include "config/backend_file.hpp"
 #include "config/check_parts.hpp"
+#include "config/leads_to.hpp"
 #include "config/secret_file.hpp"
+#include "config/source.hpp"
 #include "config/to_backends.hpp"
 #include "config/value.hpp"
 

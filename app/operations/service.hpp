@@ -154,6 +154,7 @@ private:
     };
 
     void add_old_processes(admin::Overview& overview) const;
+    void add_destinations(admin::Overview& overview) const;
     void add_certificates(admin::Overview& overview) const;
 
     // What is shown (service_overview.cpp).

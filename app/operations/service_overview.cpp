@@ -1,5 +1,8 @@
 // What is shown of the running proxy.
 #include <algorithm>
+#include <set>
+#include <string_view>
+#include <unordered_map>
 #include <utility>
 
 #include <fmt/format.h>
@@ -12,6 +15,7 @@
 #include "app/operations/words.hpp"
 #include "app/reload/reloader.hpp"
 #include "app/version.hpp"
+#include "config/leads_to.hpp"
 #include "config/names.hpp"
 #include "config/value.hpp"
 
@@ -75,6 +79,7 @@ admin::Overview Service::overview() {
         overview.listeners.push_back(listener_view(i));
     for (std::size_t i = 0; i < config().upstreams.size(); ++i)
         overview.upstreams.push_back(upstream_view(i, now));
+    add_destinations(overview);
     for (const auto& account : parts_.server.departed_listeners())
         overview.departed_listeners.push_back({.name = account->name,
                                                .active = account->connections.used(),
@@ -87,6 +92,21 @@ admin::Overview Service::overview() {
     add_certificates(overview);
     add_old_processes(overview);
     return overview;
+}
+
+void Service::add_destinations(admin::Overview& overview) const {
+    std::unordered_map<std::string_view, std::size_t> upstreams;
+    for (std::size_t i = 0; i < config().upstreams.size(); ++i)
+        upstreams.emplace(config().upstreams[i].name, i);
+    for (std::size_t i = 0; i < config().listeners.size(); ++i) {
+        std::set<std::pair<std::string_view, Role>> seen;
+        for (const auto& to : config::destinations(config().listeners[i])) {
+            if (!seen.emplace(to.upstream, to.role).second) continue;
+            const auto& health = parts_.monitors.of(upstreams.at(to.upstream)).health();
+            overview.listeners[i].destinations.push_back(
+                {std::string(to.upstream), to.role, health.available(to.role)});
+        }
+    }
 }
 
 void Service::add_certificates(admin::Overview& overview) const {
