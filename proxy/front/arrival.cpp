@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <ranges>
 #include <string>
 #include <utility>
 
@@ -408,6 +409,19 @@ net::Task<bool> look_at_client(Session& session) {
     co_return co_await reading;
 }
 
+// What a client offers has chosen the way and is of no further use, except to the log where nothing
+// is agreed on here.
+void drop_protocols(Session& session) {
+    constexpr std::size_t most = 64;  // a hello may have thousands
+    Front* const front = session.front_if();
+    if (front == nullptr) return;
+    const auto offered = std::exchange(front->offered_alpn, {});
+    if (session.terminates_tls()) return;
+    std::string& alpn = front->facts->alpn;
+    for (const std::string& name : offered | std::views::take(most))
+        alpn += (alpn.empty() ? "" : ",") + name;
+}
+
 // True: the client is welcome, and its upstream known.
 net::Task<bool> receive(Session& session) {
     if (session.header_rule() != HeaderRule::none) {
@@ -419,14 +433,8 @@ net::Task<bool> receive(Session& session) {
         if (!co_await looking) co_return false;
     }
     if (!session.choose_upstream()) co_return false;
-    if (!session.terminates_tls()) {
-        if (Front* front = session.front_if()) {
-            std::string& alpn = front->facts->alpn;
-            for (const std::string& name : front->offered_alpn)
-                alpn += (alpn.empty() ? "" : ",") + name;
-        }
-        co_return true;
-    }
+    drop_protocols(session);
+    if (!session.terminates_tls()) co_return true;
     auto shaking = terminate(session);
     co_return co_await shaking;
 }
