@@ -209,6 +209,14 @@ void take_hello(Session& session, const net::ClientHello& hello) {
     front.offered_alpn = hello.alpn;
 }
 
+// Where no route goes by a hello its name is wanted and no more: others are clients as well, those
+// who wait for the backend's first word, and those who speak something else.
+bool without_hello(Session& session, CloseReason reason, std::string_view problem) {
+    if (session.listener().shared->table.needs_hello()) return refuse(session, reason, problem);
+    session.client_socket().readable.set(session.worker().loop().ready());  // though seen
+    return true;
+}
+
 // True: go on, whatever it was; what does not look like TLS has no name.
 net::Task<bool> read_hello(Session& session, TimePoint deadline) {
     using Status = net::ClientHelloReader::Status;
@@ -223,14 +231,14 @@ net::Task<bool> read_hello(Session& session, TimePoint deadline) {
         if (status == Status::not_tls) session.front().not_tls = true;
         if (status == Status::complete || status == Status::not_tls) co_return true;
         if (status == Status::invalid)
-            co_return refuse(session, CloseReason::client_hello_invalid, reader.problem());
+            co_return without_hello(session, CloseReason::client_hello_invalid, reader.problem());
         if (status == Status::too_large || peek.full())
-            co_return refuse(session, CloseReason::client_hello_invalid,
-                             "longer than client_hello_max");
+            co_return without_hello(session, CloseReason::client_hello_invalid,
+                                    "longer than client_hello_max");
         if (news == Peek::News::ended)
-            co_return refuse(session, CloseReason::client_hello_invalid, ended_early);
+            co_return without_hello(session, CloseReason::client_hello_invalid, ended_early);
         if (session.now() >= deadline)
-            co_return refuse(session, CloseReason::client_hello_timeout, {});
+            co_return without_hello(session, CloseReason::client_hello_timeout, {});
         if (news == Peek::News::more && peek.hung_up()) continue;
         peek.forget_readiness();
         co_await wait_for(session, session.client_socket().readable, deadline);
