@@ -101,6 +101,13 @@ struct CertificateView {
     double s_left = 0;  // until then; below 0 = it has expired
 };
 
+/// A file of lists of revoked certificates in force.
+struct RevocationsView {
+    std::string owner{};  // the listener or upstream
+    std::string file{};
+    WallTime next_update{};  // the first of them has expired then
+};
+
 /// Per second, over the last seconds.
 struct ListenerRates {
     double accepted = 0;
@@ -262,6 +269,7 @@ struct Overview {
     std::vector<ListenerView> departed_listeners{};
     std::vector<UpstreamView> departed_upstreams{};
     std::vector<CertificateView> certificates{};
+    std::vector<RevocationsView> revocations{};
     std::uint64_t certificate_reloads_ok = 0;  // changes on disk that were taken
     std::uint64_t certificate_reloads_failed = 0;
 };

@@ -8,7 +8,6 @@
 #include "config/check_parts.hpp"
 #include "config/leads_to.hpp"
 #include "config/secret_file.hpp"
-#include "config/source.hpp"
 #include "config/to_backends.hpp"
 #include "config/value.hpp"
 

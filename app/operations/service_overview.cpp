@@ -121,6 +121,9 @@ void Service::add_certificates(admin::Overview& overview) const {
         if (of_listener && listener != overview.listeners.end())
             listener->certificates.push_back(overview.certificates.back());
     }
+    for (const auto& [owner, file, next_update] : peers_.tls_files->revocations())
+        overview.revocations.push_back(
+            {owner, file, std::chrono::time_point_cast<std::chrono::milliseconds>(next_update)});
     overview.certificate_reloads_ok = peers_.tls_files->taken();
     overview.certificate_reloads_failed = peers_.tls_files->rejected();
 }

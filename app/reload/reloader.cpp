@@ -77,8 +77,9 @@ awaitable<Candidate> Reloader::read(admin::PlanRequest request) {
     auto reading =
         off_thread(parts_.context, reader_,
                    [asked = std::move(request), file = file_, running = parts_.server.config_ptr(),
-                    &tickets = parts_.ticket_keys, &sandbox = parts_.sandbox] {
-                       return read_candidate(asked, file, running, tickets, sandbox);
+                    &tickets = parts_.ticket_keys, in_force = parts_.tls_files.in_force(),
+                    &sandbox = parts_.sandbox] {
+                       return read_candidate(asked, file, running, tickets, in_force, sandbox);
                    });
     co_return co_await std::move(reading);
 }

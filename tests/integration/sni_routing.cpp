@@ -419,6 +419,41 @@ TEST_F(SniRouting, terminated_clients_are_routed_by_name_and_alpn_too) {
     EXPECT_EQ(upstream("", {}), "in");
 }
 
+// Where the name is wanted, and decides nothing, nobody is refused for having none.
+TEST_F(SniRouting, who_is_asked_for_a_name_alone_need_not_have_one) {
+    ChaosBackend backend(scripts::greet("hello"));
+    ProxyProcess proxy(one_service({backend.text()}, "client_hello = \"300ms\"\n",
+                                   "send_proxy_protocol = \"v2\"\n"
+                                   "send_proxy_protocol_tlvs = \"authority\"\n"));
+    auto silent = Socket::connect(proxy.address());
+    ASSERT_TRUE(silent);
+    EXPECT_EQ(silent->receive_text(5), "hello") << "the backend speaks first";
+    auto broken = Socket::connect(proxy.address());
+    ASSERT_TRUE(broken && broken->send(hello(sni_of(name_entry("a.example") + name_entry("b")))));
+    EXPECT_EQ(broken->receive_text(5), "hello") << "no hello that could be read";
+    auto slow = Socket::connect(proxy.address());
+    const std::string part = hello(sni_of(name_entry("a.example"))).substr(0, 20);
+    ASSERT_TRUE(slow && slow->send(part));
+    EXPECT_EQ(slow->receive_text(5), "hello");
+    std::string echoed;
+    while (!echoed.ends_with(part)) {
+        const std::string more = slow->receive_text(1);
+        ASSERT_FALSE(more.empty()) << echoed;
+        echoed += more;
+    }
+}
+
+TEST_F(SniRouting, a_name_that_is_hashed_by_no_policy_is_not_waited_for) {
+    ChaosBackend backend(scripts::greet("hello"));
+    ConfigText config =
+        one_service({backend.text()}, "client_hello = \"10m\"\n", "hash_key = \"sni\"\n");
+    config.services[0].balance = "p2c";
+    ProxyProcess proxy(config);
+    auto silent = Socket::connect(proxy.address());
+    ASSERT_TRUE(silent);
+    EXPECT_EQ(silent->receive_text(5), "hello");
+}
+
 TEST_F(SniRouting, hash_of_the_name_keeps_a_name_with_its_backend) {
     EchoServer second;
     EchoServer third;

@@ -30,6 +30,7 @@ Overview example() {
     upstream.departed.push_back({.name = "gone"});
     overview.upstreams.push_back(upstream);
     overview.certificates = {{.owner = "web", .file = "/a.pem"}};
+    overview.revocations = {{.owner = "web", .file = "/a.crl"}};
     return overview;
 }
 
