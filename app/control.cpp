@@ -101,6 +101,7 @@ void Control::stop() {
         return;
     }
     if (telling_) return upgrader_->stop();
+    if (left_ && manager_.listens()) return make_way();
     // It drains already, but nobody wants to wait so long any more.
     const auto [drain_wait, close_over] = server_.config().process.drain;
     log_.info("stopping: {} s for connections to end by themselves, then closed over {} s",
@@ -119,6 +120,15 @@ void Control::retire() {
     upgrader_->drains_until(
         proxy::DrainPlan(SteadyClock().now(), settings.wait, settings.close_over).deadline());
     asio::co_spawn(context_, retire_gracefully(), net::rethrow_failure);
+}
+
+void Control::be_left() {
+    left_ = true;
+    if (telling_) return;
+    if (stopping_ && manager_.listens()) return make_way();
+    log_.warn("upgrade: the process that had taken over is gone; {} connection{} here go{} on",
+              with_commas(server_.connections()), server_.connections() == 1 ? "" : "s",
+              server_.connections() == 1 ? "es" : "");
 }
 
 asio::awaitable<void> Control::stop_gracefully() {
@@ -184,6 +194,21 @@ void Control::stop_at_once() {
     if (std::exchange(at_once_, true)) return;
     log_.warn("second signal: closing {} connections at once", with_commas(server_.connections()));
     event_.cancel();  // ends the shutdown delay
+    end_sessions_now();
+}
+
+// The main process of a service has died, and systemd asks all others to stop before it starts the
+// service again: everybody waits for this one.
+void Control::make_way() {
+    if (std::exchange(at_once_, true)) return;
+    log_.warn(
+        "stopping: the process that had taken over is gone, and the service is started again "
+        "when this one has ended: closing {} connections at once",
+        with_commas(server_.connections()));
+    end_sessions_now();
+}
+
+void Control::end_sessions_now() {
     if (draining_) server_.abort_all();
     if (telling_) upgrader_->stop();
 }

@@ -46,6 +46,9 @@ public:
     /// Another process has taken over: this one lets go of all sockets, and ends with its last
     /// session, or when upgrade_drain is over.
     void retire();
+    /// After retire(): the process that serves has died. This one goes on, but for a service
+    /// manager that asks it to stop it ends at once.
+    void be_left();
 
 private:
     boost::asio::awaitable<void> ping(Duration interval);
@@ -56,6 +59,8 @@ private:
     boost::asio::awaitable<void> drain(const config::Drain& drain);
     boost::asio::awaitable<void> outlast_old_processes();
     void stop_at_once();
+    void make_way();
+    void end_sessions_now();
     void end();
     boost::asio::awaitable<void> wait(Duration duration);
     /// Any thread: lets wait_for_event() go on.
@@ -83,6 +88,7 @@ private:
     bool event_arrived_ = false;
     bool stopping_ = false;
     bool retiring_ = false;
+    bool left_ = false;  // by the process that had taken over
     bool draining_ = false;
     bool telling_ = false;  // the last figures
     bool at_once_ = false;

@@ -25,6 +25,7 @@
 #include "app/with_commas.hpp"
 #include "config/source.hpp"
 #include "net/asio_words.hpp"
+#include "net/tcp_info.hpp"
 
 namespace penstock::app {
 
@@ -34,14 +35,24 @@ constexpr std::chrono::seconds longest_last_words{2};
 
 void report(std::string_view message) { fmt::print(stderr, "penstock: {}\n", message); }
 
-void warn_of_clamped_backlogs(const config::Config& config, Logger& log) {
+// TCP sockets tell what became of it, also where the file of the limit is hidden (ProcSubset=pid).
+std::optional<std::uint32_t> backlog_limit(int fd) {
+    if (const auto queue = net::accept_queue(fd)) return queue->limit;
     const auto limit = net::kernel_backlog_limit();
-    for (const auto& listener : config.listeners)
-        if (limit && listener.backlog > static_cast<std::uint32_t>(*limit))
-            log.warn(
-                "listener {}: backlog {} is clamped to {} by net.core.somaxconn; raise it or "
-                "lower the key",
-                listener.name, listener.backlog, *limit);
+    return limit ? std::optional(static_cast<std::uint32_t>(*limit)) : std::nullopt;
+}
+
+void warn_of_clamped_backlogs(const config::Listener& listener, const ListeningSockets& sockets,
+                              Logger& log) {
+    for (const auto& group : sockets.groups()) {
+        if (group.listener != listener.name || group.fds.empty()) continue;
+        const auto limit = backlog_limit(group.fds.front());
+        if (!limit || *limit >= listener.backlog) continue;
+        return log.warn(
+            "listener {}: backlog {} is clamped to {} by net.core.somaxconn; raise it or lower the "
+            "key",
+            listener.name, listener.backlog, *limit);
+    }
 }
 
 // Whoever names root wants it so.
@@ -89,7 +100,10 @@ void operate(const ServiceManager& manager, ControlLoop& loop, net::ProcessLog& 
     Control control({loop.context, loop.signals, *proxy.server, *proxy.reloader,
                      proxy.upgrader.get(), *proxy.old, *proxy.admin, manager, proxy.sandbox, log});
     AbandonedAtEnd before_control{loop, proxy, log};
-    if (proxy.upgrader) proxy.upgrader->on_replaced([&control] { control.retire(); });
+    if (proxy.upgrader) {
+        proxy.upgrader->on_replaced([&control] { control.retire(); });
+        proxy.upgrader->on_successor_gone([&control] { control.be_left(); });
+    }
     control.ping_service_manager();
     boost::asio::co_spawn(loop.context, control.run(), [&](std::exception_ptr error) {
         proxy.reloader->stop(proxy_stops);
@@ -194,7 +208,8 @@ ExitStatus serve(const Origin& origin, ControlLoop& loop, net::ProcessLog& log,
     proxy.admin->server().own_paths();
     proxy.server->keep_spare(inheritance.left_over(log));
     if (takes_over) proxy.admin->start();
-    warn_of_clamped_backlogs(*origin.config, log);
+    for (const auto& listener : origin.config->listeners)
+        warn_of_clamped_backlogs(listener, proxy.server->sockets(), log);
     log.info("penstock {}: {} workers, at most {} connections ({})", version(), capacity->workers,
              with_commas(capacity->limit.connections), capacity->limit.cause);
     when_ready(*proxy.server, *proxy.admin);

@@ -27,8 +27,12 @@ std::string mebibytes(std::uint64_t bytes) {
 }  // namespace
 
 MemoryWatch::MemoryWatch(boost::asio::io_context& context, Server& server, Logger& log,
-                         Handler handler)
-    : server_(server), log_(log), handler_(std::move(handler)), timer_(context) {}
+                         Others others, Handler handler)
+    : server_(server),
+      log_(log),
+      others_(std::move(others)),
+      handler_(std::move(handler)),
+      timer_(context) {}
 
 void MemoryWatch::start() { look(); }
 
@@ -41,7 +45,7 @@ void MemoryWatch::look() {
     if (stopped_) return;
     const auto before = guard_.pressure();
     guard_.set_limit(limit_now());
-    const auto used = guard_.limit() == 0 ? 0 : resident_memory();
+    const auto used = guard_.limit() == 0 ? 0 : memory_now();
     const auto now = guard_.observe(used);
     auto& shared = server_.shared().memory;
     shared.limit.store(guard_.limit(), std::memory_order_relaxed);
@@ -55,9 +59,14 @@ void MemoryWatch::look() {
     });
 }
 
+bool MemoryWatch::is_limited_by_key() const { return server_.config().process.memory_limit != 0; }
+
+std::uint64_t MemoryWatch::memory_now() const {
+    return resident_memory() + (is_limited_by_key() ? 0 : others_());
+}
+
 std::uint64_t MemoryWatch::limit_now() {
-    if (const auto configured = server_.config().process.memory_limit; configured != 0)
-        return configured;
+    if (is_limited_by_key()) return server_.config().process.memory_limit;
     if (looks_ % looks_per_cgroup == 0) cgroup_limit_ = cgroup_memory_limit();
     return cgroup_limit_;
 }
@@ -72,8 +81,7 @@ void MemoryWatch::tell(MemoryPressure before, std::uint64_t used) {
                        "memory: {} of {} ({}) are in use, new connections are refused until "
                        "it is less than {}",
                        mebibytes(used), mebibytes(limit),
-                       server_.config().process.memory_limit != 0 ? "process.memory_limit"
-                                                                  : "limit of the cgroup",
+                       is_limited_by_key() ? "process.memory_limit" : "limit of the cgroup",
                        mebibytes(limit / 100 * MemoryGuard::overload_below))
                  : std::string("memory: new connections are let in again");
     if (overload)

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "app/operations/events.hpp"
+#include "app/upgrade/old_processes.hpp"
 #include "config/print.hpp"
 #include "net/asio_words.hpp"
 
@@ -40,14 +41,16 @@ Service::Service(const Parts& parts, ConnectionLimit limit)
       started_(SteadyClock().now()),
       started_wall_(wall_now()),
       watchdog_(parts.server, parts.log),
-      memory_(parts.context, parts.server, parts.log,
-              [this](proxy::MemoryPressure now, const std::string& text) {
-                  const bool overload = now == proxy::MemoryPressure::overload;
-                  record_told({.kind = "overload",
-                               .from = overload ? "" : "overload",
-                               .to = overload ? "overload" : "",
-                               .detail = text});
-              }),
+      memory_(
+          parts.context, parts.server, parts.log,
+          [this] { return peers_.old == nullptr ? 0 : peers_.old->memory(); },
+          [this](proxy::MemoryPressure now, const std::string& text) {
+              const bool overload = now == proxy::MemoryPressure::overload;
+              record_told({.kind = "overload",
+                           .from = overload ? "" : "overload",
+                           .to = overload ? "overload" : "",
+                           .detail = text});
+          }),
       sessions_(parts.context, parts.server),
       order_taker_({parts.server, parts.monitors, sessions_,
                     [this](const std::string& upstream, Duration max, const std::string& by) {

@@ -5,6 +5,7 @@
 
 #include "app/find_named.hpp"
 #include "app/operations/service.hpp"
+#include "app/operations/usage.hpp"
 #include "app/upgrade/old_processes.hpp"
 #include "config/value.hpp"
 #include "proxy/figures.hpp"
@@ -64,6 +65,7 @@ upgrade::Figures Service::figures() const {
     ledger.process = {view.access_log_lines, view.access_log_dropped, view.access_log_suppressed,
                       view.log_dropped,      view.reloads_succeeded,  view.reloads_failed};
     gauges.connections = view.connections;
+    all.memory = resident_memory();
     return all;
 }
 

@@ -48,7 +48,7 @@ constexpr const char* always[] = {
     "getegid", "getresuid", "getresgid", "getgroups", "capget", "getrandom", "arch_prctl",
     "get_thread_area", "set_thread_area", "riscv_flush_icache", "cacheflush",
     // The successor of an upgrade: watched, and ended if it is of no use.
-    "waitid", "wait4", "waitpid", "pidfd_open", "pidfd_send_signal"};
+    "waitid", "wait4", "waitpid", "pidfd_send_signal"};
 
 constexpr std::uint32_t whole = 0xffffffff;
 

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -26,7 +27,7 @@ namespace {
 
 constexpr int channel_fd = 3;  // in the new process, and that of the requests in the launcher
 constexpr Duration start_patience = std::chrono::seconds(30);  // for a slow disk
-constexpr Duration last_patience = std::chrono::seconds(1);    // of a process that ends
+constexpr Duration last_patience = std::chrono::seconds(1);    // where no disk is waited for
 constexpr Duration look = std::chrono::milliseconds(50);
 constexpr std::size_t stack_size = 64 * 1024;
 constexpr const char* thread_name = "penstock-launch";
@@ -34,6 +35,7 @@ constexpr const char* thread_name = "penstock-launch";
 struct Answer {
     pid_t pid = -1;
     int error = 0;
+    siginfo_t end{};  // instead, if that was asked
 };
 
 // What the new process is made of; all of it is there before the first request.
@@ -60,13 +62,6 @@ __attribute__((no_sanitize("address", "thread"))) int become_successor(void* dat
     ::_exit(127);
 }
 
-// A request is nothing but the channel of the new process.
-net::UniqueFd receive_request(net::BlockingFdChannel& requests) {
-    auto request = requests.receive(no_deadline);
-    if (!request || request->fds.size() != 1) return {};
-    return std::move(request->fds.front());
-}
-
 // How it went, as bytes: both sides are one program.
 std::string_view bytes_of(const Answer& answer) {
     return {reinterpret_cast<const char*>(&answer), sizeof answer};
@@ -79,39 +74,81 @@ std::optional<Answer> answer_in(std::string_view bytes) {
     return answer;
 }
 
-[[noreturn]] void serve_requests(Start start) {
+Answer start_program(Start& start, int channel, net::UniqueFd& pidfd) {
     alignas(16) static std::array<char, stack_size> stack;
+    // One that was killed, and whose disk held it so long that nobody asked how it ended.
+    while (::waitpid(-1, nullptr, WNOHANG) > 0) continue;
+    start.channel = channel;
+    start.error = 0;
+    int handle = -1;
+    // CLONE_VFORK: we go on when it has started, or failed to.
+    const pid_t pid = ::clone(become_successor, stack.data() + stack.size(),
+                              CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &start, &handle);
+    if (pid < 0) return {.error = errno};
+    pidfd = net::UniqueFd(handle);
+    if (start.error != 0) ::waitpid(pid, nullptr, 0);
+    return {.pid = pid, .error = start.error};
+}
+
+Answer see_how_it_ended(pid_t pid) {
+    Answer answer;
+    if (::waitid(P_PID, static_cast<id_t>(pid), &answer.end, WEXITED) != 0) answer.error = errno;
+    return answer;
+}
+
+// A request is the channel of a new process, or nothing: then it is about the last one's end.
+[[noreturn]] void serve_requests(Start start) {
     net::BlockingFdChannel requests(net::UniqueFd(channel_fd), {.bytes = 0, .fds = 1});
+    pid_t last = -1;
     for (;;) {
-        const net::UniqueFd channel = receive_request(requests);
-        if (!channel) ::_exit(0);  // its process has ended
-        start.channel = channel.get();
-        start.error = 0;
+        const auto request = requests.receive(no_deadline);
+        if (!request) ::_exit(0);  // its process has ended
+        std::vector<int> handles;
+        net::UniqueFd pidfd;
         Answer answer;
-        // CLONE_PARENT: it is our process's child, which watches it. CLONE_VFORK: we go on when it
-        // has started, or failed to.
-        answer.pid = ::clone(become_successor, stack.data() + stack.size(),
-                             CLONE_PARENT | CLONE_VM | CLONE_VFORK | SIGCHLD, &start);
-        answer.error = answer.pid < 0 ? errno : start.error;
-        if (!requests.send(bytes_of(answer), {}, no_deadline)) ::_exit(0);
+        if (request->fds.empty()) {
+            answer = see_how_it_ended(last);
+        } else {
+            answer = start_program(start, request->fds.front().get(), pidfd);
+            last = answer.pid;
+            if (pidfd) handles.push_back(pidfd.get());
+        }
+        if (!requests.send(bytes_of(answer), handles, no_deadline)) ::_exit(0);
     }
 }
 
-std::optional<Answer> ask(net::BlockingFdChannel& launcher, int channel,
-                          const std::atomic<bool>& hurry) {
+struct Reply {
+    Answer answer{};
+    net::UniqueFd pidfd{};
+};
+
+std::optional<Reply> reply_in(net::FdMessage message) {
+    auto answer = answer_in(message.bytes);
+    if (!answer) return std::nullopt;
+    Reply reply{.answer = *answer};
+    if (!message.fds.empty()) reply.pidfd = std::move(message.fds.front());
+    return reply;
+}
+
+std::optional<Reply> ask(net::BlockingFdChannel& launcher, const std::vector<int>& request,
+                         TimePoint deadline, const std::atomic<bool>& hurry) {
     const SteadyClock clock;
-    TimePoint deadline = clock.now() + start_patience;
-    if (!launcher.send({}, {channel}, deadline)) return std::nullopt;
+    if (!launcher.send({}, request, deadline)) return std::nullopt;
     for (bool hurries = false;;) {
         if (!hurries && hurry) {
             hurries = true;
             deadline = std::min(deadline, clock.now() + last_patience);
         }
-        const auto answer = launcher.receive(std::min(deadline, clock.now() + look));
-        if (answer) return answer_in(answer->bytes);
+        auto answer = launcher.receive(std::min(deadline, clock.now() + look));
+        if (answer) return reply_in(*std::move(answer));
         if (answer.error().kind != net::FdChannelError::Kind::timed_out) return std::nullopt;
         if (clock.now() >= deadline) return std::nullopt;
     }
+}
+
+std::string words_of(const siginfo_t& info) {
+    if (info.si_code == CLD_EXITED) return fmt::format("has ended with status {}", info.si_status);
+    return fmt::format("was killed by signal {} ({})", info.si_status, ::strsignal(info.si_status));
 }
 
 // What it has is what a new process can get at most.
@@ -129,6 +166,7 @@ void confine() {
                                const std::string& group, bool is_confined) {
     // Signals are its process's business, which it ends with.
     for (int signal = 1; signal < NSIG; ++signal) std::signal(signal, SIG_IGN);
+    std::signal(SIGCHLD, SIG_DFL);  // ignored, children vanish without a word about how they ended
     sigset_t none;
     sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -163,22 +201,35 @@ std::expected<Launcher, std::string> Launcher::start(const Program& program,
 }
 
 Launcher::Launcher(net::UniqueFd fd, pid_t pid)
-    : channel_(std::in_place, std::move(fd), net::FdLimits{.bytes = sizeof(Answer), .fds = 0}),
+    : channel_(std::in_place, std::move(fd), net::FdLimits{.bytes = sizeof(Answer), .fds = 1}),
       pid_(pid) {}
 
 Launcher::Launcher(Launcher&& other) noexcept
     : channel_(std::exchange(other.channel_, std::nullopt)), pid_(std::exchange(other.pid_, -1)) {}
 
-Launcher::~Launcher() {
+Launcher::~Launcher() { finish(); }
+
+void Launcher::finish() noexcept {
     channel_.reset();
-    if (pid_ <= 0) return;
-    ::kill(pid_, SIGKILL);  // it may be waiting for the disk
-    ::waitpid(pid_, nullptr, 0);
+    const pid_t pid = std::exchange(pid_, -1);
+    if (pid <= 0) return;
+    ::kill(pid, SIGKILL);  // it may be waiting for the disk
+    ::waitpid(pid, nullptr, 0);
 }
 
-std::expected<pid_t, std::string> Launcher::launch(int channel) {
-    const auto answer = channel_ ? ask(*channel_, channel, hurry_) : std::nullopt;
-    if (!answer) {
+void Launcher::let_go() noexcept { finish(); }
+
+std::string Launcher::how_it_ended() {
+    const auto reply =
+        channel_ ? ask(*channel_, {}, SteadyClock().now() + last_patience, hurry_) : std::nullopt;
+    if (!reply) channel_.reset();  // as below
+    return reply && reply->answer.error == 0 ? words_of(reply->answer.end) : "has ended";
+}
+
+std::expected<Launcher::Started, std::string> Launcher::launch(int channel) {
+    auto reply = channel_ ? ask(*channel_, {channel}, SteadyClock().now() + start_patience, hurry_)
+                          : std::nullopt;
+    if (!reply) {
         // An answer that comes yet must not be taken for that to another request. What it is about
         // finds nobody at its channel, and ends.
         channel_.reset();
@@ -186,9 +237,8 @@ std::expected<pid_t, std::string> Launcher::launch(int channel) {
             "the process that starts programs for this one has ended, or does not answer; this "
             "proxy cannot be upgraded any more, restart it");
     }
-    if (answer->error == 0) return answer->pid;
-    if (answer->pid > 0) ::waitpid(answer->pid, nullptr, 0);
-    return std::unexpected(message_of(answer->error));
+    if (reply->answer.error != 0) return std::unexpected(message_of(reply->answer.error));
+    return Started{reply->answer.pid, std::move(reply->pidfd)};
 }
 
 }  // namespace penstock::app::upgrade

@@ -117,6 +117,7 @@ void fields(A& archive, typename A::template Of<Figures>& figures) {
     archive("gauges", figures.gauges);
     archive("left_ns", figures.left);
     archive("takes_orders", figures.takes_orders);
+    archive("memory", figures.memory);
 }
 
 template <typename A>

@@ -73,6 +73,7 @@ struct Figures {
     Gauges gauges{};
     std::optional<Duration> left{};  // until it ends its last sessions
     bool takes_orders = false;  // it knows Order; an earlier version may not
+    std::uint64_t memory = 0;  // resident bytes; 0: an earlier version does not tell
 };
 
 /// A process that drains since an earlier upgrade.

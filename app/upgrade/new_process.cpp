@@ -1,9 +1,7 @@
 #include "app/upgrade/new_process.hpp"
 
-#include <cerrno>
 #include <chrono>
 #include <csignal>
-#include <cstring>
 #include <exception>
 #include <utility>
 
@@ -11,11 +9,10 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
 #include <fmt/format.h>
+#include <poll.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include "app/process.hpp"
 #include "net/asio_words.hpp"
 
 namespace penstock::app::upgrade {
@@ -24,16 +21,16 @@ namespace asio = boost::asio;
 
 namespace {
 
-// glibc 2.36 declares its own functions without extern "C".
-int pidfd_open(pid_t pid) noexcept { return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)); }
+constexpr std::chrono::milliseconds kill_patience(1000);  // a disk may hold it
 
+// glibc 2.36 declares its own function without extern "C".
 void pidfd_signal(int pidfd, int signal) noexcept {
     ::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0);
 }
 
-std::string words_of(const siginfo_t& info) {
-    if (info.si_code == CLD_EXITED) return fmt::format("has ended with status {}", info.si_status);
-    return fmt::format("was killed by signal {} ({})", info.si_status, ::strsignal(info.si_status));
+bool has_ended(int pidfd, std::chrono::milliseconds patience = {}) noexcept {
+    pollfd entry{.fd = pidfd, .events = POLLIN, .revents = 0};
+    return ::poll(&entry, 1, static_cast<int>(patience.count())) == 1;
 }
 
 }  // namespace
@@ -47,23 +44,26 @@ struct NewProcess::State : std::enable_shared_from_this<State> {
                                    asio::wait_traits<std::chrono::steady_clock>, Executor>;
     using Answer = std::expected<Ready, std::string>;
 
-    State(asio::io_context& context, pid_t its_pid, net::UniqueFd its_pidfd, net::UniqueFd own_end)
-        : pid(its_pid),
-          pidfd(context, its_pidfd.release()),
+    State(asio::io_context& context, Launched launched)
+        : launcher(launched.launcher),
+          pid(launched.started.pid),
+          pidfd(context, launched.started.pidfd.release()),
           event(context),
-          channel(context, std::move(own_end)) {}
+          channel(context, std::move(launched.channel)) {}
 
     [[nodiscard]] std::string name() const { return fmt::format("the new process {}", pid); }
     void signal(int number) noexcept {
         if (!end && pidfd.is_open()) pidfd_signal(pidfd.native_handle(), number);
     }
     void kill() noexcept { signal(SIGKILL); }
-    void reap(int options) noexcept;
+    /// If it has ended, by that time.
+    void reap(std::chrono::milliseconds patience = {});
 
     static asio::awaitable<void> watch(std::shared_ptr<State> self);
     static asio::awaitable<Answer> hand_over(std::shared_ptr<State> self, Manifest manifest,
                                              std::vector<int> fds, Patience patience);
 
+    Launcher& launcher;
     pid_t pid;
     Descriptor pidfd;
     Timer event;  // cancelled when the process has ended
@@ -79,27 +79,21 @@ private:
     asio::awaitable<void> wait_for_end(Duration patience);
 };
 
-void NewProcess::State::reap(int options) noexcept {
-    if (end) return;
-    siginfo_t info{};
-    int failed = 0;
-    do
-        failed =
-            ::waitid(P_PIDFD, static_cast<id_t>(pidfd.native_handle()), &info, WEXITED | options);
-    while (failed != 0 && errno == EINTR);
-    if (failed == 0 && info.si_pid == 0) return;  // it lives
-    end = failed == 0 ? words_of(info) : std::string("has ended");
+void NewProcess::State::reap(std::chrono::milliseconds patience) {
+    if (!end && has_ended(pidfd.native_handle(), patience)) end = launcher.how_it_ended();
 }
 
 asio::awaitable<void> NewProcess::State::watch(std::shared_ptr<State> self) {
     while (!self->end && self->pidfd.is_open()) {
         const auto [error] = co_await self->pidfd.async_wait(Descriptor::wait_read, net::as_result);
-        if (!error) self->reap(WNOHANG);
+        // A Penstock that was ready may have passed the channel on to the one after it, which goes
+        // on asking.
+        if (self->ready) co_return;
+        if (!error) self->reap();
     }
     if (!self->end) co_return;  // nobody is interested any more
-    // What is no Penstock may have left the other end to a process of its own. A Penstock that was
-    // ready may have passed it on to the one after it, which goes on asking.
-    if (!self->ready) self->channel.end_reading();
+    // What is no Penstock may have left the other end to a process of its own.
+    self->channel.end_reading();
     self->event.cancel();
 }
 
@@ -138,6 +132,7 @@ asio::awaitable<NewProcess::State::Answer> NewProcess::State::await_answer(TimeP
         }
         if (auto* said = std::get_if<Ready>(&*answer)) {
             ready = true;
+            launcher.let_go();
             co_return std::move(*said);
         }
         if (auto* said = std::get_if<Failed>(&*answer)) {
@@ -189,27 +184,20 @@ std::expected<NewProcess::Launched, std::string> NewProcess::launch(const Progra
     if (!ends)
         return std::unexpected(
             fmt::format("cannot open a channel to a new process: {}", ends.error().message()));
-    // The children of a process that ignores SIGCHLD vanish without a word about how they ended.
-    std::signal(SIGCHLD, SIG_DFL);
-    const auto pid = launcher.launch(ends->second.get());
-    if (!pid) return std::unexpected(fmt::format("cannot start {}: {}", program.file, pid.error()));
-    return Launched(*pid, std::move(ends->first));
+    auto started = launcher.launch(ends->second.get());
+    if (!started)
+        return std::unexpected(fmt::format("cannot start {}: {}", program.file, started.error()));
+    return Launched(launcher, *std::move(started), std::move(ends->first));
 }
 
 NewProcess::Launched::~Launched() {
-    if (pid < 0) return;
-    ::kill(pid, SIGKILL);
-    ::waitpid(pid, nullptr, 0);
+    if (!started.pidfd) return;
+    pidfd_signal(started.pidfd.get(), SIGKILL);
+    if (has_ended(started.pidfd.get(), kill_patience)) static_cast<void>(launcher.how_it_ended());
 }
 
-std::expected<NewProcess, std::string> NewProcess::watch(asio::io_context& context,
-                                                         Launched launched) {
-    net::UniqueFd pidfd(pidfd_open(launched.pid));
-    if (!pidfd)
-        return std::unexpected(fmt::format("cannot watch the new process: {}", message_of(errno)));
-    const pid_t pid = std::exchange(launched.pid, -1);
-    auto state =
-        std::make_shared<State>(context, pid, std::move(pidfd), std::move(launched.channel));
+NewProcess NewProcess::watch(asio::io_context& context, Launched launched) {
+    auto state = std::make_shared<State>(context, std::move(launched));
     asio::co_spawn(context, State::watch(state), net::rethrow_failure);
     return NewProcess(std::move(state));
 }
@@ -218,7 +206,7 @@ NewProcess::~NewProcess() {
     if (!state_) return;
     if (!state_->ready && !state_->end) {
         state_->kill();
-        state_->reap(0);
+        state_->reap(kill_patience);
     }
     boost::system::error_code ignored;
     state_->pidfd.close(ignored);

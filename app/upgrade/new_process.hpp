@@ -26,14 +26,14 @@ class NewProcess {
 public:
     /// A program that was started, and that nobody watches yet; killed if nobody ever does.
     struct Launched {
-        Launched(pid_t its_pid, net::UniqueFd own_end)
-            : pid(its_pid), channel(std::move(own_end)) {}
-        Launched(Launched&& other) noexcept
-            : pid(std::exchange(other.pid, -1)), channel(std::move(other.channel)) {}
+        Launched(Launcher& its_launcher, Launcher::Started program, net::UniqueFd own_end)
+            : launcher(its_launcher), started(std::move(program)), channel(std::move(own_end)) {}
+        Launched(Launched&&) noexcept = default;
         Launched& operator=(Launched&&) = delete;
         ~Launched();
 
-        pid_t pid;
+        Launcher& launcher;
+        Launcher::Started started;
         net::UniqueFd channel;
     };
 
@@ -44,11 +44,10 @@ public:
     };
 
     /// Any thread: waits as long as the program's disk takes, half a minute at most. `launcher`: of
-    /// that program. From here on SIGCHLD is not ignored any more. The error is a sentence.
+    /// that program; it must outlive the object. The error is a sentence.
     [[nodiscard]] static std::expected<Launched, std::string> launch(const Program& program,
                                                                      Launcher& launcher);
-    [[nodiscard]] static std::expected<NewProcess, std::string> watch(
-        boost::asio::io_context& context, Launched launched);
+    [[nodiscard]] static NewProcess watch(boost::asio::io_context& context, Launched launched);
     /// One that is not ready is killed.
     ~NewProcess();
     NewProcess(NewProcess&&) noexcept = default;
@@ -56,6 +55,7 @@ public:
 
     /// Hands everything over; `fds` as the manifest counts them, and open until it is done. What
     /// the new process answers, or a sentence that says why there is none any more.
+    /// One that is ready is let go by the launcher, and ends without a word but its channel's.
     [[nodiscard]] boost::asio::awaitable<std::expected<Ready, std::string>> hand_over(
         Manifest manifest, std::vector<int> fds, Patience patience);
 
@@ -64,7 +64,7 @@ public:
     [[nodiscard]] pid_t pid() const noexcept;
     /// Nothing happens if it has ended.
     void signal(int number) noexcept;
-    /// How it ended: `has ended with status 3`; nothing = it has not.
+    /// How it ended before it was ready: `has ended with status 3`; nothing = it has not.
     [[nodiscard]] const std::optional<std::string>& end() const noexcept;
 
 private:

@@ -69,6 +69,12 @@ Gauges OldProcesses::gauges() const {
     return sum;
 }
 
+std::uint64_t OldProcesses::memory() const {
+    std::uint64_t sum = 0;
+    for (const OldPtr& old : old_) sum += old->process().last.memory;
+    return sum;
+}
+
 std::vector<admin::OldProcess> OldProcesses::views() const {
     std::vector<admin::OldProcess> all;
     for (const OldPtr& old : old_) {

@@ -47,6 +47,8 @@ public:
     [[nodiscard]] Ledger ledger() const;
     /// What all of them have now.
     [[nodiscard]] Gauges gauges() const;
+    /// Resident bytes of all of them.
+    [[nodiscard]] std::uint64_t memory() const;
     /// The newest first.
     [[nodiscard]] std::vector<admin::OldProcess> views() const;
     /// Those that have sessions.

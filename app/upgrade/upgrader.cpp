@@ -209,7 +209,10 @@ awaitable<void> Upgrader::answer_requests() {
     while (!stopped_) {
         auto receiving = next_->channel().receive(no_deadline);
         auto message = co_await std::move(receiving);
-        if (!message) co_return;
+        if (!message) {
+            if (!stopped_) on_successor_gone_();
+            co_return;
+        }
         auto decoded = decode(message->bytes);
         if (!decoded) continue;
         auto answering = answer(*std::move(decoded));

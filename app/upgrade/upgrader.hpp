@@ -61,6 +61,11 @@ public:
     /// Before any upgrade. Told when the new process accepts: this one has to let go of its sockets
     /// and drain.
     void on_replaced(std::function<void()> handler) { on_replaced_ = std::move(handler); }
+    /// Before any upgrade. Told when the process that has taken over, or the one that has from that
+    /// one, is gone, and no other has its place.
+    void on_successor_gone(std::function<void()> handler) {
+        on_successor_gone_ = std::move(handler);
+    }
     /// What an operator changes now would be unknown to the new process.
     [[nodiscard]] bool busy() const noexcept { return busy_ || replaced_; }
     /// When the last sessions are ended at the latest; for the new process. The soonest counts.
@@ -85,6 +90,7 @@ private:
 
     Parts parts_;
     std::function<void()> on_replaced_;
+    std::function<void()> on_successor_gone_;
     std::optional<NewProcess> next_;
     boost::asio::steady_timer timer_;
     HelperThread starter_;  // the program's disk may hang

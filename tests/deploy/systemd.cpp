@@ -113,6 +113,13 @@ TEST(SystemdUnit, tells_a_true_start_time_although_most_of_proc_is_hidden) {
     EXPECT_NEAR(page.value("process_start_time_seconds"), now, 600);
 }
 
+TEST(SystemdUnit, tells_of_a_clamped_backlog_although_most_of_proc_is_hidden) {
+    const Installed here;
+    here.machine.run("sysctl -w net.core.somaxconn=1000");
+    here.start({.listener = "backlog = 2000\n"});
+    EXPECT_TRUE(here.journal().contains("backlog 2000 is clamped to 1000")) << here.journal();
+}
+
 TEST(SystemdUnit, a_reload_is_applied_or_refused_with_its_reason) {
     const Installed here;
     const EchoServer other;

@@ -241,6 +241,61 @@ TEST(FaultsG, G10_the_main_process_of_a_service_ends_after_those_from_before_upg
     EXPECT_TRUE(proxy.says("which this one has taken over from, has ended")) << proxy.errors();
 }
 
+ConfigText with_a_long_drain(const EchoServer& echo) {
+    ConfigText config = one_service({echo.text()});
+    config.process = "workers = 2\nupgrade_drain = " + std::string(patient_drain);
+    config.drain = R"({ wait = "10m", close_over = "1s" })";
+    return config;
+}
+
+// systemd asks what is left to stop, and starts the service again when that has ended.
+TEST(FaultsG, G10_an_old_process_makes_way_when_the_main_one_has_died) {
+    EchoServer echo;
+    for (const bool asked_before : {false, true}) {
+        TempDir directory;
+        NotifySocket manager(directory.path("notify"));
+        auto options = notifying(directory.path("notify"));
+        options.check_counters = false;
+        ProxyProcess proxy(with_a_long_drain(echo), options);
+        auto client = established(proxy.address());
+        ASSERT_TRUE(client);
+        AdoptedProcess old(proxy.pid());
+        ASSERT_TRUE(proxy.upgrade());
+        if (asked_before) {
+            old.signal(SIGTERM);
+            ASSERT_TRUE(proxy.says("stopping: ")) << proxy.errors();
+        }
+        AdoptedProcess serving(proxy.pid());
+        serving.signal(SIGKILL);
+        ASSERT_TRUE(serving.wait_exit().ended);
+        if (!asked_before) {
+            ASSERT_TRUE(proxy.says("the process that had taken over is gone")) << proxy.errors();
+            EXPECT_TRUE(ping(*client)) << "as long as nobody asks it to stop";
+            old.signal(SIGTERM);
+        }
+        EXPECT_NE(client->wait_end(), End::open);
+        EXPECT_TRUE(old.wait_exit().ended) << proxy.errors();
+        proxy.wait_exit();
+    }
+}
+
+TEST(ServiceManager, without_one_an_old_process_goes_on_when_the_new_one_has_died) {
+    EchoServer echo;
+    ProxyProcess proxy(with_a_long_drain(echo), {.check_counters = false});
+    auto client = established(proxy.address());
+    ASSERT_TRUE(client);
+    const AdoptedProcess old(proxy.pid());
+    ASSERT_TRUE(proxy.upgrade());
+    proxy.kill();
+    ASSERT_TRUE(proxy.says("the process that had taken over is gone")) << proxy.errors();
+    old.signal(SIGTERM);
+    ASSERT_TRUE(proxy.says("stopping: ")) << proxy.errors();
+    EXPECT_TRUE(ping(*client)) << "it has the time of process.drain";
+    client->finish();
+    EXPECT_EQ(client->wait_end(), End::fin);
+    EXPECT_TRUE(wait_for([&] { return !old.running(); }));
+}
+
 TEST(FaultsG, G10_the_watchdog_is_fed_only_while_every_worker_turns) {
     EchoServer echo;
     TempDir directory;

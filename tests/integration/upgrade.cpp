@@ -315,6 +315,32 @@ TEST(FaultsU, U4_old_processes_are_no_more_than_is_allowed) {
     for (std::size_t i = 1; i < clients.size(); ++i) EXPECT_TRUE(ping(clients[i])) << i;
 }
 
+// All of them live of one limit, where the cgroup has it.
+TEST(FaultsU, U4_memory_of_old_processes_counts_against_the_limit_of_the_cgroup) {
+    EchoServer echo;
+    ProxyProcess proxy(
+        upgradable({echo.text()}),
+        {.wrapper = {"unshare", "--mount", "sh", "-c",
+                     "mount -t tmpfs tmpfs /sys/fs/cgroup && echo max >/sys/fs/cgroup/memory.max "
+                     "&& exec \"$0\" \"$@\""}});
+    const auto root = "/proc/" + std::to_string(proxy.pid()) + "/root";
+    auto old = established(proxy.address());
+    ASSERT_TRUE(old);
+    const double one = metrics_of(proxy).value("process_resident_memory_bytes");
+    // Enough for one, and not for two.
+    std::ofstream(root + "/sys/fs/cgroup/memory.max") << static_cast<std::uint64_t>(1.6 * one);
+    ASSERT_TRUE(upgrade_now(proxy));
+    const auto overload_is = [&](bool active) {
+        return wait_for([&] { return status_of(proxy).at("memory").at("overload") == active; });
+    };
+    EXPECT_TRUE(overload_is(true)) << text(status_of(proxy));
+    EXPECT_TRUE(ping(*old));
+    old->finish();
+    EXPECT_EQ(old->wait_end(), End::fin);
+    EXPECT_TRUE(overload_is(false)) << text(status_of(proxy));
+    EXPECT_TRUE(echo_once(proxy.address()));
+}
+
 TEST(FaultsU, U4_an_old_process_ends_its_sessions_in_the_end) {
     EchoServer echo;
     ProxyProcess proxy(upgradable({echo.text()}, "", R"({ wait = "1s", close_over = "300ms" })"));

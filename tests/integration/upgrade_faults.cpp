@@ -2,9 +2,11 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <csignal>
 #include <fstream>
 #include <future>
+#include <iterator>
 #include <sstream>
 
 #include "tests/integration/change_scenario.hpp"
@@ -14,7 +16,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Children of a process, zombies included, but for the one that starts programs for it.
+/// Children of a process, zombies included, and instead of the one that starts programs for it what
+/// that has started.
 std::vector<pid_t> children_of(pid_t pid) {
     std::vector<pid_t> found;
     for (const auto& task : fs::directory_iterator("/proc/" + std::to_string(pid) + "/task")) {
@@ -22,6 +25,8 @@ std::vector<pid_t> children_of(pid_t pid) {
         for (pid_t child = 0; list >> child;)
             if (read_file("/proc/" + std::to_string(child) + "/comm") != "penstock-launch\n")
                 found.push_back(child);
+            else
+                std::ranges::copy(children_of(child), std::back_inserter(found));
     }
     return found;
 }
@@ -50,7 +55,8 @@ public:
         config_.services.push_back(
             {.name = "local", .bind = "unix:@DIR@/local.sock", .backends = {echo_.text()}});
         config_.more = more;
-        proxy_.emplace(config_, ProxyOptions{.binary = binary_.string()});
+        const ProxyOptions options{.binary = binary_.string()};
+        proxy_.emplace(config_, options);
         proxy_->guard_group();
         open_ = established(proxy_->address());
         EXPECT_TRUE(open_);

@@ -179,6 +179,7 @@ TEST(Messages, bring_gauges_and_the_time_left) {
     EXPECT_EQ(through(Figures{.left = seconds(7)}).left, seconds(7));
     EXPECT_EQ(through(Figures{}).left, std::nullopt);
     EXPECT_TRUE(through(Figures{.takes_orders = true}).takes_orders);
+    EXPECT_EQ(through(Figures{.memory = 5}).memory, 5U);
 }
 
 Manifest full_manifest() {

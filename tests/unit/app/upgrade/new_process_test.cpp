@@ -6,6 +6,7 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <gtest/gtest.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -28,6 +29,8 @@ Program successor(std::string how) {
 
 class NewProcessTest : public testing::Test {
 protected:
+    // Whoever adopts orphans can see how they end.
+    NewProcessTest() { ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); }
     ~NewProcessTest() override {
         if (pid == 0) return;
         EXPECT_EQ(::waitpid(pid, nullptr, WNOHANG), -1) << "nothing is left to wait for";
@@ -61,6 +64,11 @@ protected:
     }
     [[nodiscard]] std::string refusal() const {
         return answer && !*answer ? answer->error() : "it took over";
+    }
+    void expect_good_end() const {
+        int status = -1;
+        ASSERT_EQ(::waitpid(pid, &status, 0), pid) << "it was adopted";
+        EXPECT_EQ(status, 0);
     }
     void expect_refusal(std::string_view words) const {
         EXPECT_NE(refusal().find(words), std::string::npos) << refusal();
@@ -111,11 +119,10 @@ TEST_F(NewProcessTest, U1_takes_over_with_all_sockets_and_nothing_else) {
                   bound + "); admin 1; channels 1; from " + std::to_string(::getpid()));
     EXPECT_EQ(process->end(), std::nullopt);
     EXPECT_EQ(::kill(pid, 0), 0) << "it goes on";
-    // The end of this process is the end of the channel; the end of that one is seen.
-    process->channel().close();
-    while (!process->end()) ASSERT_NE(context.run_one_for(seconds(60)), 0U);
-    EXPECT_EQ(process->end(), "has ended with status 0");
+    // The end of this process is the end of the channel.
     std::signal(SIGCHLD, old_child);
+    process->channel().close();
+    expect_good_end();
 }
 
 TEST_F(NewProcessTest, one_that_is_ready_outlives_the_object) {
@@ -123,9 +130,21 @@ TEST_F(NewProcessTest, one_that_is_ready_outlives_the_object) {
     hand_over();
     ASSERT_TRUE(*answer) << refusal();
     process.reset();
-    int status = 0;
-    ASSERT_EQ(::waitpid(pid, &status, 0), pid) << "it ends with the channel, by itself";
-    EXPECT_TRUE(WIFEXITED(status));
+    expect_good_end();
+}
+
+// Process 1, which a service manager is, and no child of this process.
+TEST_F(NewProcessTest, one_that_is_ready_belongs_to_who_adopts_orphans) {
+    start("hang");
+    EXPECT_EQ(::waitpid(pid, nullptr, WNOHANG), -1) << "it is the launcher's until then";
+    process.reset();
+    start("report");
+    hand_over();
+    ASSERT_TRUE(*answer) << refusal();
+    EXPECT_EQ(::waitpid(pid, nullptr, WNOHANG), 0);
+    EXPECT_FALSE(launcher->launch(0)) << "there is nothing to start any more";
+    process.reset();
+    expect_good_end();
 }
 
 TEST_F(NewProcessTest, U2_says_in_its_own_words_why_it_fails) {
