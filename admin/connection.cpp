@@ -3,8 +3,6 @@
 #include <charconv>
 #include <utility>
 
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/deferred.hpp>
 #include <boost/asio/ssl/stream.hpp>
 #include <boost/beast/http.hpp>
 #include <boost/json/serialize.hpp>
@@ -12,6 +10,7 @@
 #include "admin/bodies.hpp"
 #include "admin/responses.hpp"
 #include "admin/server.hpp"
+#include "net/asio_words.hpp"
 
 namespace penstock::admin {
 
@@ -23,7 +22,6 @@ using asio::awaitable;
 
 namespace {
 
-constexpr auto as_result = asio::as_tuple(asio::deferred);
 constexpr auto stream_interval = std::chrono::seconds(1);
 constexpr std::size_t first_read = 4096;
 
@@ -90,13 +88,13 @@ awaitable<void> Connection::serve() {
     waiting_ = SteadyClock().now();
     asio::ssl::stream<Stream&> secure(stream_, *tls_);
     stream_.expires_after(Server::request_time);
-    auto shaking = secure.async_handshake(asio::ssl::stream_base::server, as_result);
+    auto shaking = secure.async_handshake(asio::ssl::stream_base::server, net::as_result);
     const auto [error] = co_await std::move(shaking);
     if (error) co_return;
     auto serving = serve_on(secure);
     co_await std::move(serving);
     stream_.expires_after(std::chrono::seconds(1));
-    auto parting = secure.async_shutdown(as_result);
+    auto parting = secure.async_shutdown(net::as_result);
     co_await std::move(parting);
 }
 
@@ -117,7 +115,7 @@ awaitable<bool> Connection::answer_next(S& stream) {
     if (buffer_.empty()) {
         // The first byte may take its time; from then on the request has to arrive.
         stream_.expires_after(Server::idle_time);
-        auto waiting = stream.async_read_some(buffer.prepare(first_read), as_result);
+        auto waiting = stream.async_read_some(buffer.prepare(first_read), net::as_result);
         const auto [error, size] = co_await std::move(waiting);
         if (error) co_return false;
         buffer.commit(size);
@@ -162,7 +160,7 @@ awaitable<beast::error_code> Connection::read(S& stream, Buffer& buffer, Parser&
     stream_.expires_after(Server::request_time);
     parser.header_limit(Server::max_header);
     parser.body_limit(Server::max_configuration);
-    auto reading_header = http::async_read_header(stream, buffer, parser, as_result);
+    auto reading_header = http::async_read_header(stream, buffer, parser, net::as_result);
     const auto [header_error, header_size] = co_await std::move(reading_header);
     if (header_error) co_return header_error;
     if (!host_.api().brings_configuration(parser.get(), caller_, rules_)) {
@@ -170,7 +168,7 @@ awaitable<beast::error_code> Connection::read(S& stream, Buffer& buffer, Parser&
         if (parser.content_length().value_or(0) > Server::max_body)
             co_return http::make_error_code(http::error::body_limit);
     }
-    auto reading = http::async_read(stream, buffer, parser, as_result);
+    auto reading = http::async_read(stream, buffer, parser, net::as_result);
     const auto [error, size] = co_await std::move(reading);
     co_return error;
 }
@@ -185,11 +183,11 @@ awaitable<bool> Connection::write(S& stream, HttpResponse response, unsigned ver
     if (head) {
         http::response<http::empty_body> only_header(response.base());
         http::response_serializer<http::empty_body> serializer(only_header);
-        auto writing = http::async_write_header(stream, serializer, as_result);
+        auto writing = http::async_write_header(stream, serializer, net::as_result);
         const auto [error, size] = co_await std::move(writing);
         co_return !error && keep_alive;
     }
-    auto writing = http::async_write(stream, response, as_result);
+    auto writing = http::async_write(stream, response, net::as_result);
     const auto [error, size] = co_await std::move(writing);
     co_return !error && keep_alive;
 }
@@ -216,7 +214,7 @@ awaitable<void> Connection::stream_to(S& stream, std::uint64_t since) {
     header.chunked(true);
     http::response_serializer<http::empty_body> serializer(header);
     stream_.expires_after(Server::answer_time);
-    auto heading = http::async_write_header(stream, serializer, as_result);
+    auto heading = http::async_write_header(stream, serializer, net::as_result);
     const auto [error, size] = co_await std::move(heading);
     if (error) co_return;
     {
@@ -230,7 +228,7 @@ awaitable<void> Connection::stream_to(S& stream, std::uint64_t since) {
     }
     if (!closed_) co_return;
     stream_.expires_after(std::chrono::seconds(1));
-    auto ending = asio::async_write(stream, http::make_chunk_last(), as_result);
+    auto ending = asio::async_write(stream, http::make_chunk_last(), net::as_result);
     co_await std::move(ending);
 }
 
@@ -242,7 +240,7 @@ awaitable<void> Connection::stream_events(S& stream, Timer& timer, std::uint64_t
     auto next_status = std::chrono::steady_clock::time_point::min();
     const SteadyClock clock;
     while (!closed_) {
-        const std::chrono::steady_clock::time_point now(clock.now().time_since_epoch());
+        const auto now = net::to_asio(clock.now());
         std::string text;
         for (const Event& event : events.since(seen)) {
             text += "id: " + std::to_string(event.seq) +
@@ -262,7 +260,7 @@ awaitable<void> Connection::stream_events(S& stream, Timer& timer, std::uint64_t
         }
         if (closed_ || events.last() > seen) continue;  // while it was written
         timer.expires_at(next_status);
-        auto waiting = timer.async_wait(as_result);
+        auto waiting = timer.async_wait(net::as_result);
         co_await std::move(waiting);
     }
 }
@@ -271,7 +269,7 @@ template <typename S>
 awaitable<bool> Connection::write_chunk(S& stream, std::string text) {
     stream_.expires_after(Server::answer_time);
     const auto chunk = http::make_chunk(asio::const_buffer(text.data(), text.size()));
-    auto writing = asio::async_write(stream, chunk, as_result);
+    auto writing = asio::async_write(stream, chunk, net::as_result);
     const auto [error, size] = co_await std::move(writing);
     // Only writing has a deadline here: the client says nothing more.
     stream_.expires_never();

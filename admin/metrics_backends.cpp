@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <utility>
 
@@ -16,20 +17,23 @@ using Upstreams = std::vector<const UpstreamView*>;
 using BackendSeries =
     std::function<void(Exposition& page, const BackendView& backend, const Labels& labels)>;
 
-void each_backend(Exposition& page, const Upstreams& upstreams, bool departed_too,
+// Which of an upstream's backends: those that it has, or also those that have left.
+enum class Of : std::uint8_t { now, ever };
+
+void each_backend(Exposition& page, const Upstreams& upstreams, Of which,
                   const BackendSeries& add) {
     for (const auto* upstream : upstreams) {
         const auto show = [&](const BackendView& backend) {
             add(page, backend, {{"upstream", upstream->name}, {"backend", backend.name}});
         };
         std::ranges::for_each(upstream->backends, show);
-        if (departed_too) std::ranges::for_each(upstream->departed, show);
+        if (which == Of::ever) std::ranges::for_each(upstream->departed, show);
     }
 }
 
 void add_gauges(Exposition& page, const Upstreams& upstreams) {
     begin(page, Type::gauge, "backend_info", "Where a backend is; always 1.");
-    each_backend(page, upstreams, false, [](auto& p, const auto& b, Labels labels) {
+    each_backend(page, upstreams, Of::now, [](auto& p, const auto& b, Labels labels) {
         labels.emplace_back("address", b.address);
         labels.emplace_back("tier", fmt::to_string(b.tier));
         p.add(labels, std::uint64_t{1});
@@ -81,7 +85,7 @@ void add_gauges(Exposition& page, const Upstreams& upstreams) {
     };
     for (const Gauge& gauge : gauges) {
         begin(page, Type::gauge, gauge.name, gauge.help);
-        each_backend(page, upstreams, false, [&](auto& p, const auto& b, const auto& labels) {
+        each_backend(page, upstreams, Of::now, [&](auto& p, const auto& b, const auto& labels) {
             p.add(labels, gauge.value(b));
         });
     }
@@ -90,35 +94,35 @@ void add_gauges(Exposition& page, const Upstreams& upstreams) {
 void add_counts(Exposition& page, const Upstreams& upstreams) {
     begin(page, Type::gauge, "backend_connections_active",
           "Sessions on the backend, connecting ones included.");
-    each_backend(page, upstreams, true,
+    each_backend(page, upstreams, Of::ever,
                  [](auto& p, const auto& b, const auto& labels) { p.add(labels, b.active); });
     begin(page, Type::counter, "backend_connections_total",
           "Connections that were established, warm ones included.");
-    each_backend(page, upstreams, true, [](auto& p, const auto& b, const auto& labels) {
+    each_backend(page, upstreams, Of::ever, [](auto& p, const auto& b, const auto& labels) {
         p.add(labels, b.totals.established);
     });
     begin(page, Type::counter, "backend_sessions_closed_total",
           "Sessions that had their connection to the backend and have ended.");
-    each_backend(page, upstreams, true, [](auto& p, const auto& b, const auto& labels) {
+    each_backend(page, upstreams, Of::ever, [](auto& p, const auto& b, const auto& labels) {
         for (std::size_t i = 0; i < close_class_count; ++i)
             p.add(with(labels, "class", name_of(static_cast<CloseClass>(i))), b.totals.closed[i]);
     });
     begin(page, Type::counter, "backend_warm_total",
           "What sessions found in the pool (hit, miss), and how idle connections ended otherwise.");
-    each_backend(page, upstreams, true, [](auto& p, const auto& b, const auto& labels) {
+    each_backend(page, upstreams, Of::ever, [](auto& p, const auto& b, const auto& labels) {
         for (std::size_t i = 0; i < metrics::warm_result_count; ++i)
             p.add(with(labels, "result", name_of(static_cast<metrics::WarmResult>(i))),
                   b.totals.warm[i]);
     });
     begin(page, Type::counter, "backend_connect_failures_total",
           "Attempts to connect that failed.");
-    each_backend(page, upstreams, true, [](auto& p, const auto& b, const auto& labels) {
+    each_backend(page, upstreams, Of::ever, [](auto& p, const auto& b, const auto& labels) {
         for (std::size_t i = 1; i < attempt_error_count; ++i)
             p.add(with(labels, "error", penstock::name_of(static_cast<AttemptError>(i))),
                   b.totals.connect_failures[i]);
     });
     begin(page, Type::counter, "backend_bytes_total", "Bytes that the receiving side has taken.");
-    each_backend(page, upstreams, true, [](auto& p, const auto& b, const auto& labels) {
+    each_backend(page, upstreams, Of::ever, [](auto& p, const auto& b, const auto& labels) {
         p.add(with(labels, "direction", "to_backend"), b.totals.bytes_to_backend);
         p.add(with(labels, "direction", "to_client"), b.totals.bytes_to_client);
     });
@@ -126,19 +130,19 @@ void add_counts(Exposition& page, const Upstreams& upstreams) {
 
 void add_verdicts(Exposition& page, const Upstreams& upstreams) {
     begin(page, Type::counter, "backend_check_results_total", "Checks that have ended.");
-    each_backend(page, upstreams, true, [](auto& p, const auto& b, const auto& labels) {
+    each_backend(page, upstreams, Of::ever, [](auto& p, const auto& b, const auto& labels) {
         p.add(with(labels, "result", "ok"), b.totals.checks_ok);
         p.add(with(labels, "result", "failed"), b.totals.checks_failed);
     });
     begin(page, Type::counter, "backend_check_transitions_total",
           "Changes of the check's verdict.");
-    each_backend(page, upstreams, true, [](auto& p, const auto& b, const auto& labels) {
+    each_backend(page, upstreams, Of::ever, [](auto& p, const auto& b, const auto& labels) {
         p.add(with(labels, "to", "up"), b.totals.went_up);
         p.add(with(labels, "to", "down"), b.totals.went_down);
     });
     const auto causes = [&](const char* name, const char* help, auto counts) {
         begin(page, Type::counter, name, help);
-        each_backend(page, upstreams, true, [&](auto& p, const auto& b, const auto& labels) {
+        each_backend(page, upstreams, Of::ever, [&](auto& p, const auto& b, const auto& labels) {
             for (std::size_t i = 0; i < metrics::circuit_cause_count; ++i)
                 p.add(with(labels, "cause", name_of(static_cast<metrics::CircuitCause>(i))),
                       (b.totals.*counts)[i]);
@@ -163,7 +167,7 @@ void add_times(Exposition& page, const Upstreams& upstreams) {
         };
     for (const auto& [what, histogram] : histograms) {
         begin(page, Type::histogram, what.first, what.second);
-        each_backend(page, upstreams, true, [&](auto& p, const auto& b, const auto& labels) {
+        each_backend(page, upstreams, Of::ever, [&](auto& p, const auto& b, const auto& labels) {
             p.add(labels, b.totals.*histogram, metrics::wait_bounds_us);
         });
     }

@@ -131,6 +131,15 @@ void add_gauges(Exposition& page, const Listeners& listeners) {
     for_listeners(page, listeners, Type::gauge, "listener_accept_queue_limit",
                   "The most connections that the kernel holds for the listener.",
                   [](auto& p, const auto& l, const auto& labels) { p.add(labels, l.queue.limit); });
+    for_listeners(page, listeners, Type::gauge, "listener_backends_available",
+                  "Backends that are available in the role that the listener's clients ask for.",
+                  [](auto& p, const auto& l, const auto& labels) {
+                      for (const auto& to : l.destinations)
+                          if (to.role != Role::none)
+                              p.add(with(with(labels, "upstream", to.upstream), "role",
+                                         penstock::name_of(to.role)),
+                                    to.available);
+                  });
 }
 
 Labels closed_labels(const std::string& listener, const std::string& upstream, CloseReason reason) {

@@ -143,6 +143,11 @@ void add_certificates(Exposition& page, const Overview& overview) {
               "When the certificate in a file expires; with several, the first of them.");
     for (const auto& [place, when] : first)
         page.add({{"owner", place.first}, {"file", place.second}}, epoch_seconds(when));
+    if (!overview.revocations.empty())
+        begin(page, Type::gauge, "tls_revocations_next_update_timestamp_seconds",
+              "When the list of revocations in a file expires; with several, the first of them.");
+    for (const auto& lists : overview.revocations)
+        page.add({{"owner", lists.owner}, {"file", lists.file}}, epoch_seconds(lists.next_update));
     begin(page, Type::counter, "tls_certificate_reloads_total",
           "Changes of certificates and keys on disk, by what became of them.");
     page.add({{"result", "success"}}, overview.certificate_reloads_ok);

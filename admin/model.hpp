@@ -101,6 +101,13 @@ struct CertificateView {
     double s_left = 0;  // until then; below 0 = it has expired
 };
 
+/// A file of lists of revoked certificates in force.
+struct RevocationsView {
+    std::string owner{};  // the listener or upstream
+    std::string file{};
+    WallTime next_update{};  // the first of them has expired then
+};
+
 /// Per second, over the last seconds.
 struct ListenerRates {
     double accepted = 0;
@@ -113,6 +120,13 @@ struct AcceptQueue {
     std::uint64_t limit = 0;
 };
 
+/// An upstream that clients of a listener may come to, and the role that they ask for there.
+struct DestinationView {
+    std::string upstream{};
+    Role role = Role::none;
+    std::uint64_t available = 0;  // backends, to them
+};
+
 struct ListenerView {
     std::string name{};
     std::vector<std::string> bind{};  // with the real ports
@@ -120,6 +134,7 @@ struct ListenerView {
     std::vector<std::pair<std::string, std::uint32_t>> split{};  // as it is now
     std::string split_by_whom{};  // "" = as in the file
     Role role = Role::none;
+    std::vector<DestinationView> destinations{};  // each once
     std::uint64_t active = 0;
     std::uint64_t limit = 0;  // 0 = only the process limit
     AcceptQueue queue{};
@@ -254,6 +269,7 @@ struct Overview {
     std::vector<ListenerView> departed_listeners{};
     std::vector<UpstreamView> departed_upstreams{};
     std::vector<CertificateView> certificates{};
+    std::vector<RevocationsView> revocations{};
     std::uint64_t certificate_reloads_ok = 0;  // changes on disk that were taken
     std::uint64_t certificate_reloads_failed = 0;
 };

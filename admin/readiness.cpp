@@ -1,6 +1,7 @@
 #include "admin/readiness.hpp"
 
 #include <algorithm>
+#include <set>
 #include <vector>
 
 #include <fmt/format.h>
@@ -12,6 +13,18 @@ namespace penstock::admin {
 
 namespace {
 
+// Why nobody is served who comes by these ways, as far as the roles that they ask for tell; "" = it
+// is not so. One without a role, or one that works, is enough.
+std::string trouble_of_roles(const std::vector<const DestinationView*>& ways) {
+    std::set<std::string> asked;
+    for (const auto* to : ways) {
+        if (to->role == Role::none || to->available > 0) return "";
+        asked.insert(fmt::format("upstream {}: no {} is available", to->upstream,
+                                 penstock::name_of(to->role)));
+    }
+    return fmt::format("{}", fmt::join(asked, "; "));
+}
+
 // Why that upstream serves nobody; "" = it does.
 std::string trouble_of(const Overview& overview, const std::string& name) {
     const auto found = std::ranges::find(overview.upstreams, name, &UpstreamView::name);
@@ -20,14 +33,23 @@ std::string trouble_of(const Overview& overview, const std::string& name) {
     if (found->available == 0)
         return fmt::format("upstream {}: none of {} backends is available", name,
                            found->backends.size());
-    return "";
+    std::vector<const DestinationView*> ways;
+    for (const auto& listener : overview.listeners)
+        for (const auto& to : listener.destinations)
+            if (to.upstream == name) ways.push_back(&to);
+    return trouble_of_roles(ways);
 }
 
 std::vector<std::string> troubles_of_listener(const Overview& overview, const std::string& name) {
     const auto found = std::ranges::find(overview.listeners, name, &ListenerView::name);
     if (found == overview.listeners.end()) return {fmt::format("there is no listener {}", name)};
-    if (found->draining) return {fmt::format("listener {} is draining", name)};
-    return {};
+    std::vector<std::string> troubles;
+    if (found->draining) troubles.push_back(fmt::format("listener {} is draining", name));
+    std::vector<const DestinationView*> ways;
+    for (const auto& to : found->destinations) ways.push_back(&to);
+    if (const auto trouble = trouble_of_roles(ways); !trouble.empty())
+        troubles.push_back(fmt::format("listener {}: {}", name, trouble));
+    return troubles;
 }
 
 HttpResponse answer(const std::vector<std::string>& troubles, std::string_view good) {

@@ -12,7 +12,8 @@ namespace penstock::admin {
 [[nodiscard]] HttpResponse livez_of(const Overview& overview);
 
 /// 200 while clients should come here, else 503 with the causes. `query` may name one upstream or
-/// one listener; else `ready_upstreams` of the configuration count.
+/// one listener; else `ready_upstreams` of the configuration count. Where clients ask for a role,
+/// it is backends in that role that count.
 [[nodiscard]] HttpResponse readyz_of(const Overview& overview, const config::Admin& settings,
                                      const std::map<std::string, std::string>& query);
 

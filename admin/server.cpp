@@ -11,16 +11,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/basic_socket_acceptor.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/deferred.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <fmt/format.h>
 
 #include "admin/connection.hpp"
 #include "base/error.hpp"
 #include "base/log_throttle.hpp"
+#include "net/asio_words.hpp"
 #include "net/listen_socket.hpp"
 #include "net/socket.hpp"
 
@@ -30,7 +29,6 @@ namespace asio = boost::asio;
 
 namespace {
 
-constexpr auto as_result = asio::as_tuple(asio::deferred);
 constexpr int backlog = 128;
 constexpr Duration accept_pause = std::chrono::milliseconds(100);
 constexpr Duration status_kept = std::chrono::milliseconds(500);
@@ -41,7 +39,7 @@ constexpr Duration denial_log_pause = std::chrono::seconds(10);
 using TlsPtr = std::shared_ptr<asio::ssl::context>;
 
 // Null where there is none.
-TlsPtr for_asio(const std::shared_ptr<const net::TlsServerContext>& tls) {
+TlsPtr for_asio(const std::shared_ptr<const net::tls::OwnServerContext>& tls) {
     return tls ? std::make_shared<asio::ssl::context>(tls->share()) : nullptr;
 }
 
@@ -195,13 +193,12 @@ std::expected<void, std::string> Server::Impl::adopt(Gate& gate) {
 asio::awaitable<void> Server::Impl::accept(GatePtr gate) {
     while (!gate->closed) {
         asio::basic_stream_socket<Protocol, Executor> socket(context);
-        auto accepting = gate->acceptor.async_accept(socket, as_result);
+        auto accepting = gate->acceptor.async_accept(socket, net::as_result);
         const auto [error] = co_await std::move(accepting);
         if (error && gate->closed) co_return;
         if (error) {  // descriptors or memory have run out
-            gate->pause.expires_after(
-                std::chrono::duration_cast<std::chrono::steady_clock::duration>(accept_pause));
-            auto waiting = gate->pause.async_wait(as_result);
+            gate->pause.expires_after(accept_pause);
+            auto waiting = gate->pause.async_wait(net::as_result);
             co_await std::move(waiting);
             continue;
         }
@@ -327,9 +324,7 @@ std::expected<Endpoint, std::string> Server::open(const Door& door,
 void Server::start() {
     for (const GatePtr& gate : impl_->gates) {
         if (std::exchange(gate->started, true)) continue;
-        asio::co_spawn(impl_->context, impl_->accept(gate), [](std::exception_ptr error) {
-            if (error) std::rethrow_exception(std::move(error));
-        });
+        asio::co_spawn(impl_->context, impl_->accept(gate), net::rethrow_failure);
     }
 }
 
@@ -427,7 +422,7 @@ void Server::set_token(const Endpoint& address, std::string token) {
 }
 
 void Server::set_tls(const Endpoint& address,
-                     const std::shared_ptr<const net::TlsServerContext>& context) {
+                     const std::shared_ptr<const net::tls::OwnServerContext>& context) {
     if (const GatePtr gate = impl_->find(address)) gate->tls = for_asio(context);
 }
 

@@ -12,7 +12,7 @@
 #include "base/log.hpp"
 #include "config/admin.hpp"
 #include "net/listen_socket.hpp"
-#include "net/tls_server.hpp"
+#include "net/tls/own_server.hpp"
 
 namespace penstock::admin {
 
@@ -22,7 +22,7 @@ struct Door {
     config::AdminListener listener;  // of one bind address each
     std::string token;               // "" = none
     bool optional = false;           // nobody asked for it: without it the program goes on
-    std::shared_ptr<const net::TlsServerContext> tls{};  // null = plain
+    std::shared_ptr<const net::tls::OwnServerContext> tls{};  // null = plain
 };
 
 /// Serves the API over HTTP/1.1, on the control thread. Bounded in every respect: connections,
@@ -97,7 +97,7 @@ public:
     void set_token(const Endpoint& address, std::string token);
     /// The same of its certificate; connections stay as they are.
     void set_tls(const Endpoint& address,
-                 const std::shared_ptr<const net::TlsServerContext>& context);
+                 const std::shared_ptr<const net::tls::OwnServerContext>& context);
 
 private:
     struct Impl;

@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <utility>
 
-#include <boost/asio/post.hpp>
 #include <fmt/format.h>
 
 #include "app/diagnostics.hpp"
-#include "app/limits.hpp"
+#include "app/with_commas.hpp"
 #include "config/peer_file.hpp"
+#include "net/run_and_post.hpp"
 
 namespace penstock::app {
 
@@ -55,6 +55,11 @@ AccessFiles::AccessFiles(boost::asio::io_context& context, Server& server, Logge
 
 AccessFiles::~AccessFiles() { join(); }
 
+void AccessFiles::stop() {
+    stopped_ = true;
+    watch_.stop();
+}
+
 void AccessFiles::prepare(const config::Config& config) {
     const bool any = std::ranges::any_of(config.listeners, [](const config::Listener& listener) {
         return !listener.allow_file.empty() || !listener.deny_file.empty();
@@ -85,19 +90,25 @@ void AccessFiles::reload(const std::string& name) {
         return;
     }
     listener.building = true;
-    builder_->run([this, settings = listener.settings] {
+    const auto build = [settings = listener.settings] {
         Built built{read(*settings), nullptr};
         if (built.files) built.policy = proxy::AccessPolicy::make(*settings, *built.files);
-        boost::asio::post(context_, [this, settings, done = std::move(built)]() mutable {
-            on_built(settings, std::move(done));
-        });
-    });
+        return built;
+    };
+    net::run_and_post(builder_->pool(), context_, build,
+                      [this, settings = listener.settings](net::Made<Built> made) {
+                          if (!made)
+                              made = Built{std::unexpected(std::vector{problem_with(
+                                               described(*settings), net::words_of(made.error()))}),
+                                           nullptr};
+                          on_built(settings, *std::move(made));
+                      });
 }
 
 void AccessFiles::on_built(const std::shared_ptr<const config::Listener>& settings, Built built) {
     const auto found = listeners_.find(settings->name);
     // The configuration may have changed meanwhile.
-    if (found == listeners_.end() || found->second.settings != settings) return;
+    if (stopped_ || found == listeners_.end() || found->second.settings != settings) return;
     Listener& listener = found->second;
     listener.building = false;
     if (!built.files) {

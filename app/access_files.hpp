@@ -48,8 +48,9 @@ public:
     void prepare(const config::Config& config);
     /// From now on the files of this configuration, of which the server has `loaded`.
     void follow(const ConfigPtr& config, std::vector<Files> loaded);
-    /// Ends the watch, so that the io_context may run out of work.
-    void stop() { watch_.stop(); }
+    /// Ends the watch, so that the io_context may run out of work. What is being built may still be
+    /// handed to it: the object must live until the io_context has stopped.
+    void stop();
     /// After stop(): from now on no other thread posts anything for them.
     bool join(TimePoint deadline = no_deadline) { return !builder_ || builder_->end(deadline); }
     /// For the log: empty if no file ever changed.
@@ -79,6 +80,7 @@ private:
     net::FileWatch watch_;
     std::uint64_t taken_ = 0;
     std::uint64_t rejected_ = 0;
+    bool stopped_ = false;
     std::optional<HelperThread> builder_;  // if there is any file
 };
 

@@ -165,7 +165,7 @@ void AdminApi::reload_token(const Endpoint& address) {
 }
 
 void AdminApi::set_tls(const std::string& name,
-                       const std::shared_ptr<const net::TlsServerContext>& context) {
+                       const std::shared_ptr<const net::tls::OwnServerContext>& context) {
     for (const auto& listener : parts_.server.config().admin.listeners)
         if (name_of(listener) == name)
             for (const auto& address : listener.bind) server_.set_tls(address, context);

@@ -50,7 +50,7 @@ public:
 
     /// The listener of that name (app/tls/material.hpp) shows another certificate from now on.
     void set_tls(const std::string& name,
-                 const std::shared_ptr<const net::TlsServerContext>& context);
+                 const std::shared_ptr<const net::tls::OwnServerContext>& context);
 
     /// Another process has the listeners' sockets: nobody is let in here any more.
     void let_go();

@@ -6,7 +6,6 @@
 #include <boost/asio/post.hpp>
 
 #include "app/process.hpp"
-#include "app/run.hpp"
 #include "app/sandbox/capabilities.hpp"
 #include "app/sandbox/every_thread.hpp"
 
@@ -118,9 +117,11 @@ std::vector<std::string_view> Assembly::join() {
 
 void Assembly::wire(boost::asio::io_context& context) {
     auto& service = admin->service();
-    service.set_reloader(*reloader);
-    service.set_old_processes(*old);
-    if (upgrader) service.set_upgrader(*upgrader);
+    service.meet({.reloader = reloader.get(),
+                  .upgrader = upgrader.get(),
+                  .old = old.get(),
+                  .tls_files = tls_files.get(),
+                  .sandbox = &sandbox});
     tls_files->on_change(
         [&service](const std::string& text) { service.record_certificates(text); });
     tls_files->on_upstream([this](const std::string& upstream, const auto& changed) {
@@ -128,8 +129,6 @@ void Assembly::wire(boost::asio::io_context& context) {
     });
     tls_files->on_admin(
         [this](const std::string& door, const auto& changed) { admin->set_tls(door, changed); });
-    service.set_tls_files(*tls_files);
-    service.set_sandbox(sandbox);
     monitors->on_event([&service](const auto& upstream, const auto& event) {
         service.on_health_event(upstream, event);
     });

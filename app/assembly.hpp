@@ -11,8 +11,9 @@
 
 #include "app/access_files.hpp"
 #include "app/admin_api.hpp"
+#include "app/capacity.hpp"
+#include "app/exit_status.hpp"
 #include "app/inheritance.hpp"
-#include "app/limits.hpp"
 #include "app/monitors.hpp"
 #include "app/reload/reloader.hpp"
 #include "app/sandbox/sandbox.hpp"
@@ -26,12 +27,6 @@
 #include "net/logger.hpp"
 
 namespace penstock::app {
-
-/// The number of workers and connections that a configuration comes to on this machine.
-struct Capacity {
-    std::size_t workers;
-    ConnectionLimit limit;
-};
 
 /// What to serve, and where it came from.
 struct Origin {
@@ -47,7 +42,7 @@ struct Origin {
 /// Why nothing was started.
 struct StartFailure {
     std::string message;
-    int status;
+    ExitStatus status;
 };
 
 /// All parts of a running proxy, wired to each other, in the order in which they need each other.

@@ -16,6 +16,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "app/control.hpp"
+#include "net/asio_words.hpp"
+
 namespace penstock::app {
 
 namespace {
@@ -25,8 +28,8 @@ constexpr Duration most_time = std::chrono::seconds(30);  // of one that takes o
 // What signals ask for while the proxy does not run yet.
 class EarlySignals {
 public:
-    EarlySignals(ControlLoop& loop, net::ProcessLog& log, Server& server)
-        : loop_(loop), log_(log), server_(server) {
+    EarlySignals(ControlLoop& loop, net::ProcessLog& log, Assembly& proxy)
+        : loop_(loop), log_(log), proxy_(proxy) {
         listen();
     }
     [[nodiscard]] bool stopped() const noexcept { return stopped_; }
@@ -53,7 +56,7 @@ private:
         if (signal == SIGTERM || signal == SIGINT) {
             stopped_ = true;
         } else if (signal == SIGUSR1) {
-            reopen_logs(log_, server_);
+            reopen_logs(log_, *proxy_.server, proxy_.sandbox);
         } else if (later_.insert(signal).second) {
             log_.info("{} waits until the start has ended",
                       signal == SIGHUP ? "SIGHUP" : "SIGUSR2");
@@ -62,7 +65,7 @@ private:
 
     ControlLoop& loop_;
     net::ProcessLog& log_;
-    Server& server_;
+    Assembly& proxy_;
     bool listening_ = false;
     bool stopped_ = false;
     bool ended_ = false;
@@ -87,7 +90,7 @@ void warn_of_missing_verdicts(const config::Config& config, Monitors& monitors, 
 
 void rethrow_unless_cancelled(const std::exception_ptr& error) {
     try {
-        rethrow_failure(error);
+        net::rethrow_failure(error);
     } catch (const boost::system::system_error& e) {
         if (e.code() != boost::asio::error::operation_aborted) throw;
     }
@@ -97,7 +100,7 @@ void rethrow_unless_cancelled(const std::exception_ptr& error) {
 
 bool await_verdicts(ControlLoop& loop, Assembly& proxy, net::ProcessLog& log, bool takes_over) {
     Monitors& monitors = *proxy.monitors;
-    EarlySignals signals(loop, log, *proxy.server);
+    EarlySignals signals(loop, log, proxy);
     bool ended = false;
     boost::asio::cancellation_signal enough;
     boost::asio::co_spawn(
@@ -108,10 +111,7 @@ bool await_verdicts(ControlLoop& loop, Assembly& proxy, net::ProcessLog& log, bo
         }));
     const TimePoint deadline = takes_over ? SteadyClock().now() + most_time : no_deadline;
     while (!ended && !signals.stopped() && SteadyClock().now() < deadline) {
-        if (takes_over)
-            loop.context.run_one_until(to_asio(deadline));
-        else
-            loop.context.run_one();
+        loop.context.run_one_until(net::to_asio(deadline));
     }
     if (signals.stopped()) {
         log.info("stopped before anything was accepted");

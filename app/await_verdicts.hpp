@@ -1,7 +1,7 @@
 #pragma once
 
 #include "app/assembly.hpp"
-#include "app/run.hpp"
+#include "app/control_loop.hpp"
 #include "net/logger.hpp"
 
 namespace penstock::app {

@@ -14,11 +14,11 @@
 #include <fmt/format.h>
 
 #include "app/access_files.hpp"
+#include "app/capacity.hpp"
 #include "app/diagnostics.hpp"
-#include "app/limits.hpp"
 #include "app/monitors.hpp"
-#include "app/run.hpp"
 #include "app/tls/material.hpp"
+#include "app/with_commas.hpp"
 #include "config/print.hpp"
 #include "proxy/session.hpp"
 
@@ -171,7 +171,7 @@ void read_files(const std::string& file, Outcome& outcome) {
 
 }  // namespace
 
-int check(const CheckOptions& options) {
+ExitStatus check(const CheckOptions& options) {
     Outcome outcome{.loaded = load_configuration(options.config_file)};
     if (outcome.loaded.ok())
         read_files(options.config_file == "-" ? "<stdin>" : options.config_file, outcome);

@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "app/exit_status.hpp"
+
 namespace penstock::app {
 
 struct CheckOptions {
@@ -12,6 +14,6 @@ struct CheckOptions {
 };
 
 /// `penstock check`: validates exactly as `run` does. Returns the exit status.
-int check(const CheckOptions& options);
+ExitStatus check(const CheckOptions& options);
 
 }  // namespace penstock::app

@@ -23,7 +23,7 @@ namespace {
 
 constexpr const char* default_config = "/etc/penstock/penstock.toml";
 
-void add_run(CLI::App& app, std::function<int()>& action, const upgrade::Program& program) {
+void add_run(CLI::App& app, std::function<ExitStatus()>& action, const upgrade::Program& program) {
     static std::string file = default_config;
     auto* command = app.add_subcommand("run", "Run the proxy in the foreground");
     command->add_option("-c,--config", file, "Configuration file")
@@ -32,7 +32,7 @@ void add_run(CLI::App& app, std::function<int()>& action, const upgrade::Program
     command->callback([&action, &program] { action = [&program] { return run(file, program); }; });
 }
 
-void add_check(CLI::App& app, std::function<int()>& action) {
+void add_check(CLI::App& app, std::function<ExitStatus()>& action) {
     static CheckOptions options{.config_file = default_config};
     auto* command = app.add_subcommand("check", "Validate a configuration exactly as `run` does");
     command
@@ -46,7 +46,7 @@ void add_check(CLI::App& app, std::function<int()>& action) {
     command->callback([&action] { action = [] { return check(options); }; });
 }
 
-void add_demo(CLI::App& app, std::function<int()>& action) {
+void add_demo(CLI::App& app, std::function<ExitStatus()>& action) {
     static DemoOptions options;
     auto* command = app.add_subcommand(
         "demo", "Try Penstock without any set-up: a proxy in front of small HTTP backends");
@@ -60,17 +60,18 @@ void add_demo(CLI::App& app, std::function<int()>& action) {
     command->callback([&action] { action = [] { return demo(options); }; });
 }
 
-void add_version(CLI::App& app, std::function<int()>& action) {
+void add_version(CLI::App& app, std::function<ExitStatus()>& action) {
     auto* command = app.add_subcommand("version", "Version, compiler, libraries, features");
     command->callback([&action] {
         action = [] {
             fmt::print("{}", version_report());
-            return static_cast<int>(ExitStatus::success);
+            return ExitStatus::success;
         };
     });
 }
 
-void add_everything(CLI::App& app, std::function<int()>& action, const upgrade::Program& program) {
+void add_everything(CLI::App& app, std::function<ExitStatus()>& action,
+                    const upgrade::Program& program) {
     app.require_subcommand(1);
     app.set_version_flag("-V,--version", "penstock " + std::string(version()));
     add_run(app, action, program);
@@ -158,9 +159,9 @@ std::optional<std::string> unknown_command(const CLI::App& app, int argc, const 
 
 }  // namespace
 
-int run_command_line(int argc, const char* const* argv, const upgrade::Program& program) {
+ExitStatus run_command_line(int argc, const char* const* argv, const upgrade::Program& program) {
     CLI::App app(title, "penstock");
-    std::function<int()> action;
+    std::function<ExitStatus()> action;
     add_everything(app, action, program);
     if (const auto message = unknown_command(app, argc, argv)) {
         fmt::print(stderr, "penstock: {}\n", *message);
@@ -176,7 +177,7 @@ int run_command_line(int argc, const char* const* argv, const upgrade::Program& 
 
 manual::Command describe_command_line() {
     CLI::App app(title, "penstock");
-    std::function<int()> action;
+    std::function<ExitStatus()> action;
     const upgrade::Program none;
     add_everything(app, action, none);
     return describe(app);

@@ -3,18 +3,17 @@
 #include <csignal>
 #include <exception>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/deferred.hpp>
 #include <boost/asio/post.hpp>
 #include <fmt/chrono.h>
 
 #include "app/admin_api.hpp"
-#include "app/limits.hpp"
-#include "app/operations/refusals.hpp"
+#include "app/refusals.hpp"
 #include "app/reload/reloader.hpp"
 #include "app/upgrade/old_processes.hpp"
 #include "app/upgrade/upgrader.hpp"
+#include "app/with_commas.hpp"
+#include "net/asio_words.hpp"
 
 namespace penstock::app {
 
@@ -22,20 +21,15 @@ namespace asio = boost::asio;
 
 namespace {
 
-constexpr auto as_result = asio::as_tuple(asio::deferred);
-
 double seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
 
 }  // namespace
 
-void reopen_logs(net::ProcessLog& log, Server& server) {
+void reopen_logs(net::ProcessLog& log, Server& server, const sandbox::Sandbox& sandbox) {
     log.info("reopening log files");
     log.reopen();
     server.reopen_access_log();
-}
-
-void rethrow_failure(std::exception_ptr error) {
-    if (error) std::rethrow_exception(error);
+    for (const auto& sentence : sandbox.lost_logs(server.config())) log.error("{}", sentence);
 }
 
 Control::Control(const Parts& parts)
@@ -47,13 +41,14 @@ Control::Control(const Parts& parts)
       old_(parts.old),
       admin_(parts.admin),
       manager_(parts.manager),
+      sandbox_(parts.sandbox),
       log_(parts.log),
       event_(parts.context),
       ping_(parts.context) {}
 
 void Control::ping_service_manager() {
     if (const auto interval = manager_.watchdog_interval())
-        asio::co_spawn(context_, ping(*interval), rethrow_failure);
+        asio::co_spawn(context_, ping(*interval), net::rethrow_failure);
 }
 
 // The workers' loops answer within this, or the manager may start the program anew. Once another
@@ -62,16 +57,15 @@ asio::awaitable<void> Control::ping(Duration interval) {
     while (!retiring_) {
         const bool all_answer = admin_.service().all_workers_answer();
         if (all_answer) manager_.notify("WATCHDOG=1");
-        ping_.expires_after(std::chrono::duration_cast<std::chrono::steady_clock::duration>(
-            next_ping(interval, all_answer)));
-        const auto [error] = co_await ping_.async_wait(as_result);
+        ping_.expires_after(next_ping(interval, all_answer));
+        const auto [error] = co_await ping_.async_wait(net::as_result);
         if (error) co_return;
     }
 }
 
 asio::awaitable<void> Control::run() {
     while (!ended_) {
-        const auto [error, signal] = co_await signals_.async_wait(as_result);
+        const auto [error, signal] = co_await signals_.async_wait(net::as_result);
         if (error) co_return;  // cancelled: the stop has ended
         on_signal(signal);
     }
@@ -88,7 +82,7 @@ void Control::on_signal(int signal) {
     switch (signal) {
         case SIGTERM:
         case SIGINT: return stop();
-        case SIGUSR1: return reopen_logs(log_, server_);
+        case SIGUSR1: return reopen_logs(log_, server_, sandbox_);
         case SIGHUP:
             if (retiring_) return log_.warn("SIGHUP: another process has taken over; ask that one");
             return reloader_.request("SIGHUP");
@@ -103,7 +97,7 @@ void Control::stop() {
     if (stopping_) return stop_at_once();
     stopping_ = true;
     if (!retiring_) {
-        asio::co_spawn(context_, stop_gracefully(), rethrow_failure);
+        asio::co_spawn(context_, stop_gracefully(), net::rethrow_failure);
         return;
     }
     if (telling_) return upgrader_->stop();
@@ -125,7 +119,7 @@ void Control::retire() {
     const config::Drain settings = server_.config().process.upgrade_drain;
     upgrader_->drains_until(
         proxy::DrainPlan(SteadyClock().now(), settings.wait, settings.close_over).deadline());
-    asio::co_spawn(context_, retire_gracefully(), rethrow_failure);
+    asio::co_spawn(context_, retire_gracefully(), net::rethrow_failure);
 }
 
 void Control::be_left() {
@@ -149,7 +143,7 @@ asio::awaitable<void> Control::stop_gracefully() {
     }
     server_.stop_accepting([this] { report_event(); });
     co_await wait_for_event();
-    server_.forget_sockets(true);
+    server_.forget_sockets(ListeningSockets::Paths::removed);
     auto draining = drain(server_.config().process.drain);
     co_await std::move(draining);
     auto outlasting = outlast_old_processes();
@@ -172,7 +166,7 @@ asio::awaitable<void> Control::outlast_old_processes() {
 asio::awaitable<void> Control::retire_gracefully() {
     server_.let_go([this] { report_event(); });
     co_await wait_for_event();
-    server_.forget_sockets(false);
+    server_.forget_sockets(ListeningSockets::Paths::left);
     auto draining = drain(server_.config().process.upgrade_drain);
     co_await std::move(draining);
     telling_ = true;
@@ -220,8 +214,8 @@ void Control::end_sessions_now() {
 }
 
 asio::awaitable<void> Control::wait(Duration duration) {
-    event_.expires_after(std::chrono::duration_cast<std::chrono::steady_clock::duration>(duration));
-    co_await event_.async_wait(as_result);
+    event_.expires_after(duration);
+    co_await event_.async_wait(net::as_result);
 }
 
 void Control::report_event() {
@@ -233,8 +227,8 @@ void Control::report_event() {
 
 asio::awaitable<void> Control::wait_for_event() {
     while (!event_arrived_) {
-        event_.expires_at(std::chrono::steady_clock::time_point::max());
-        co_await event_.async_wait(as_result);
+        event_.expires_at(net::to_asio(no_deadline));
+        co_await event_.async_wait(net::as_result);
     }
     event_arrived_ = false;
 }

@@ -3,8 +3,9 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/basic_waitable_timer.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/signal_set.hpp>
 
+#include "app/control_loop.hpp"
+#include "app/sandbox/sandbox.hpp"
 #include "app/server.hpp"
 #include "app/service_manager.hpp"
 #include "base/log.hpp"
@@ -24,17 +25,16 @@ class Upgrader;
 /// the io_context's thread.
 class Control {
 public:
-    using Signals = boost::asio::basic_signal_set<boost::asio::io_context::executor_type>;
-
     struct Parts {
         boost::asio::io_context& context;
-        Signals& signals;  // registered early, so that one during start-up is not lost
+        ControlLoop::Signals& signals;  // registered early, so that one during start-up is not lost
         Server& server;
         Reloader& reloader;
         upgrade::Upgrader* upgrader;  // null = this process cannot be upgraded
         upgrade::OldProcesses& old;
         AdminApi& admin;
         const ServiceManager& manager;
+        const sandbox::Sandbox& sandbox;
         net::ProcessLog& log;
     };
     explicit Control(const Parts& parts);
@@ -68,13 +68,14 @@ private:
     boost::asio::awaitable<void> wait_for_event();
 
     boost::asio::io_context& context_;
-    Signals& signals_;
+    ControlLoop::Signals& signals_;
     Server& server_;
     Reloader& reloader_;
     upgrade::Upgrader* upgrader_;
     upgrade::OldProcesses& old_;
     AdminApi& admin_;
     const ServiceManager& manager_;
+    const sandbox::Sandbox& sandbox_;
     net::ProcessLog& log_;
     boost::asio::basic_waitable_timer<std::chrono::steady_clock,
                                       boost::asio::wait_traits<std::chrono::steady_clock>,
@@ -94,16 +95,7 @@ private:
     bool ended_ = false;
 };
 
-/// A moment as Asio's timers take it.
-[[nodiscard]] inline std::chrono::steady_clock::time_point to_asio(TimePoint time) noexcept {
-    return std::chrono::steady_clock::time_point(time.time_since_epoch());
-}
-
-/// What SIGUSR1 asks for.
-void reopen_logs(net::ProcessLog& log, Server& server);
-
-/// The project-wide completion handler of control coroutines: an exception ends the program with a
-/// message, it is never swallowed.
-void rethrow_failure(std::exception_ptr error);
+/// What SIGUSR1 asks for. Says so where the sandbox is the reason why one cannot be opened.
+void reopen_logs(net::ProcessLog& log, Server& server, const sandbox::Sandbox& sandbox);
 
 }  // namespace penstock::app

@@ -9,12 +9,12 @@
 #include <unistd.h>
 
 #include "app/admin_api.hpp"
-#include "app/control.hpp"
 #include "app/demo_backend.hpp"
 #include "app/demo_traffic.hpp"
 #include "app/process.hpp"
 #include "app/run.hpp"
 #include "app/runtime_directory.hpp"
+#include "net/asio_words.hpp"
 
 namespace penstock::app {
 
@@ -94,7 +94,7 @@ void print_welcome(const Server& server, const AdminApi& admin, const DemoBacken
 
 }  // namespace
 
-int demo(const DemoOptions& options) try {
+ExitStatus demo(const DemoOptions& options) try {
     ControlLoop loop;
     const DemoBackends backends(options.backends);
     const std::string socket = control_socket();
@@ -114,7 +114,7 @@ int demo(const DemoOptions& options) try {
             boost::asio::co_spawn(
                 loop.context,
                 demo_traffic(loop.context, {boost::asio::ip::address_v4::loopback(), port}),
-                rethrow_failure);
+                net::rethrow_failure);
         });
 } catch (const boost::system::system_error& e) {
     fmt::print(stderr, "penstock: cannot start the demo's backends: {}\n", e.what());

@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "app/exit_status.hpp"
+
 namespace penstock::app {
 
 struct DemoOptions {
@@ -11,6 +13,6 @@ struct DemoOptions {
 };
 
 /// `penstock demo`: small HTTP backends inside this process and a proxy in front of them.
-int demo(const DemoOptions& options);
+ExitStatus demo(const DemoOptions& options);
 
 }  // namespace penstock::app

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +15,15 @@ template <typename T>
 [[nodiscard]] const T* find_named(const std::vector<T>& all, const std::string& name) noexcept {
     const auto found = std::ranges::find(all, name, &T::name);
     return found == all.end() ? nullptr : &*found;
+}
+
+/// Its place; nothing = there is none.
+template <typename T>
+[[nodiscard]] std::optional<std::size_t> index_of_named(const std::vector<T>& all,
+                                                        const std::string& name) noexcept {
+    const T* found = find_named(all, name);
+    if (found == nullptr) return std::nullopt;
+    return static_cast<std::size_t>(found - all.data());
 }
 
 /// `name` is that of the listed backend, or of one of the addresses that its host name stands for.

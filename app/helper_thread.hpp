@@ -11,6 +11,7 @@
 
 #include "app/process.hpp"
 #include "base/clock.hpp"
+#include "net/asio_words.hpp"
 
 namespace penstock::app {
 
@@ -47,8 +48,8 @@ public:
     /// is still under way.
     bool end(TimePoint deadline = no_deadline) {
         pool_.stop();
-        const std::chrono::steady_clock::time_point until(deadline.time_since_epoch());
-        if (deadline != no_deadline && ended_.wait_until(until) != std::future_status::ready)
+        if (deadline != no_deadline &&
+            ended_.wait_until(net::to_asio(deadline)) != std::future_status::ready)
             return false;
         pool_.join();
         return true;

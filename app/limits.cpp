@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "admin/server.hpp"
+#include "app/with_commas.hpp"
 #include "net/pipe_pool.hpp"
 
 namespace penstock::app {
@@ -127,12 +128,6 @@ std::uint64_t cgroup_memory_limit(const std::filesystem::path& membership,
         }
     }
     return lowest;
-}
-
-std::string with_commas(std::uint64_t value) {
-    std::string digits = std::to_string(value);
-    for (std::size_t i = digits.size(); i > 3; i -= 3) digits.insert(i - 3, 1, ',');
-    return digits;
 }
 
 }  // namespace penstock::app

@@ -46,7 +46,4 @@ struct DescriptorNeeds {
     const std::filesystem::path& membership = "/proc/self/cgroup",
     const std::filesystem::path& root = "/sys/fs/cgroup");
 
-/// 29800 -> `29,800`.
-[[nodiscard]] std::string with_commas(std::uint64_t value);
-
 }  // namespace penstock::app

@@ -266,8 +266,8 @@ std::vector<Endpoint> ListeningSockets::bound(const std::string& listener) const
     return addresses;
 }
 
-void ListeningSockets::forget(bool remove_paths) {
-    if (remove_paths)
+void ListeningSockets::forget(Paths paths) {
+    if (paths == Paths::removed)
         for (const Group& group : groups_) net::remove_unix_path(group.sockets);
     groups_.clear();
     spare_ = {};

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <expected>
 #include <string>
 #include <vector>
@@ -68,8 +69,9 @@ public:
     /// The real addresses of a listener.
     [[nodiscard]] std::vector<Endpoint> bound(const std::string& listener) const;
     /// The workers have closed them, or another process has taken them over: nothing is known of
-    /// them any more. `remove_paths`: of unix sockets.
-    void forget(bool remove_paths);
+    /// them any more. `paths`: of unix sockets.
+    enum class Paths : std::uint8_t { removed, left };
+    void forget(Paths paths);
     /// Opened for nothing: closes what no worker has, and removes paths.
     static void withdraw(const Wanted& wanted) noexcept;
 

@@ -4,7 +4,6 @@
 
 #include "app/command_line.hpp"
 #include "app/process.hpp"
-#include "app/run.hpp"
 #include "net/tls/context.hpp"
 
 int main(int argc, char** argv) {
@@ -15,9 +14,9 @@ int main(int argc, char** argv) {
     ignore_stray_signals();
     penstock::net::tls::ignore_openssl_conf();  // before any library uses OpenSSL
     try {
-        return run_command_line(argc, argv, program);
+        return static_cast<int>(run_command_line(argc, argv, program));
     } catch (const std::exception& e) {
         fmt::print(stderr, "penstock: {}\n", e.what());
-        return ExitStatus::failure;
+        return static_cast<int>(ExitStatus::failure);
     }
 }

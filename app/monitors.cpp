@@ -6,11 +6,11 @@
 #include <boost/asio/post.hpp>
 #include <fmt/format.h>
 
-#include "app/control.hpp"
 #include "app/find_named.hpp"
-#include "app/limits.hpp"
 #include "app/monitor_options.hpp"
-#include "app/password_file.hpp"
+#include "app/with_commas.hpp"
+#include "config/secret_file.hpp"
+#include "net/asio_words.hpp"
 
 namespace penstock::app {
 
@@ -30,6 +30,17 @@ bool looks_up(const config::Upstream& upstream) noexcept {
            });
 }
 
+/// "" without a file.
+std::expected<config::Secret, std::string> password_of(const config::Upstream& upstream) {
+    const std::string& path = upstream.health_check.password_file;
+    if (path.empty()) return {};
+    auto password = config::read_password(path);
+    if (!password)
+        return std::unexpected(fmt::format("upstream {}: password file {}: {}", upstream.name, path,
+                                           password.error()));
+    return password;
+}
+
 }  // namespace
 
 std::expected<Monitors::Inputs, std::string> Monitors::read_inputs(const config::Config& config,
@@ -43,13 +54,12 @@ std::expected<Monitors::Inputs, std::string> Monitors::read_inputs(const config:
                 "upstream {}: this program was built without checks of this type (see the options "
                 "PENSTOCK_PROBE_* of its build)",
                 upstream.name));
-        auto password = read_password(check.password_file);
-        if (!password)
-            return std::unexpected(fmt::format("upstream {}: {}", upstream.name, password.error()));
+        auto password = password_of(upstream);
+        if (!password) return std::unexpected(std::move(password.error()));
         const auto context = tls.upstreams.find(upstream.name);
         inputs.emplace(
             upstream.name,
-            health::CheckInputs{*std::move(password),
+            health::CheckInputs{std::move(password->text),
                                 context == tls.upstreams.end() ? nullptr : context->second});
     }
     return inputs;
@@ -156,13 +166,12 @@ void Monitors::watch_passwords(const config::Config& config) {
 void Monitors::reload_password(const std::string& upstream) {
     const auto* settings = find_named(server_->config().upstreams, upstream);
     if (settings == nullptr) return;
-    auto password = read_password(settings->health_check.password_file);
-    if (!password)
-        return log_.error("upstream {}: {}; checks go on with the old one", upstream,
-                          password.error());
+    auto password = password_of(*settings);
+    if (!password) return log_.error("{}; checks go on with the old one", password.error());
     auto& inputs = inputs_[upstream];
-    if (*password == inputs.password) return;
-    inputs.password = *std::move(password);
+    if (password->text == inputs.password) return;
+    wipe(inputs.password);
+    inputs.password = std::move(password->text);
     renew_probe(upstream);
     log_.info("upstream {}: checks use the new password", upstream);
 }
@@ -184,7 +193,7 @@ void Monitors::renew_probe(const std::string& upstream) {
 // Nothing that was due while this thread stood still is the fault of a backend.
 void Monitors::watch_for_stalls() {
     const TimePoint due = SteadyClock().now() + beat;
-    heartbeat_.expires_at(to_asio(due));
+    heartbeat_.expires_at(net::to_asio(due));
     heartbeat_.async_wait([this, due](const boost::system::error_code& error) {
         if (error || stopped_) return;
         const TimePoint now = SteadyClock().now();

@@ -24,8 +24,8 @@ void forget_overrides(health::UpstreamMonitor& monitor, const config::Upstream& 
         const auto* was = find_listed(before, name);
         const auto* is = find_listed(after, name);
         if (was == nullptr) continue;  // a source's
-        monitor.forget_override(name, is == nullptr || is->state != was->state,
-                                is == nullptr || is->weight != was->weight);
+        monitor.forget_override(name, {.state = is == nullptr || is->state != was->state,
+                                       .weight = is == nullptr || is->weight != was->weight});
     }
 }
 

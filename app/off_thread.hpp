@@ -5,14 +5,13 @@
 #include <optional>
 #include <utility>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/deferred.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 
 #include "app/helper_thread.hpp"
+#include "net/asio_words.hpp"
+#include "net/run_and_post.hpp"
 
 namespace penstock::app {
 
@@ -21,35 +20,24 @@ namespace penstock::app {
 template <typename Work>
 auto off_thread(boost::asio::io_context& context, HelperThread& helper, Work work)
     -> boost::asio::awaitable<decltype(work())> {
-    namespace asio = boost::asio;
-    using Result = decltype(work());
+    using Result = net::Made<decltype(work())>;
     struct State {
-        explicit State(asio::io_context& its_context) : done(its_context) {}
-        asio::steady_timer done;
-        bool is_done = false;
-        std::optional<Result> result;
-        std::exception_ptr failure;
+        explicit State(boost::asio::io_context& its_context) : done(its_context) {}
+        boost::asio::steady_timer done;
+        std::optional<Result> made;
     };
     const auto state = std::make_shared<State>(context);
-    helper.run([&context, state, task = std::move(work)]() mutable {
-        // Read there only after the mail that says so.
-        try {
-            state->result.emplace(task());
-        } catch (...) {
-            state->failure = std::current_exception();
-        }
-        asio::post(context, [state] {
-            state->is_done = true;
-            state->done.cancel();
-        });
+    net::run_and_post(helper.pool(), context, std::move(work), [state](Result made) {
+        state->made.emplace(std::move(made));
+        state->done.cancel();
     });
-    while (!state->is_done) {
-        state->done.expires_at(asio::steady_timer::time_point::max());
-        auto waiting = state->done.async_wait(asio::as_tuple(asio::deferred));
+    while (!state->made) {
+        state->done.expires_at(net::to_asio(no_deadline));
+        auto waiting = state->done.async_wait(net::as_result);
         co_await std::move(waiting);
     }
-    if (state->failure) std::rethrow_exception(state->failure);
-    co_return std::move(*state->result);
+    if (!*state->made) std::rethrow_exception(state->made->error());
+    co_return *std::move(*state->made);
 }
 
 }  // namespace penstock::app

@@ -17,8 +17,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "app/operations/stack_probe.hpp"
-#include "app/sandbox/every_thread.hpp"
+#include "app/own_signals.hpp"
 #include "base/error.hpp"
 
 namespace penstock::app {
@@ -41,14 +40,14 @@ void ignore_stray_signals() noexcept {
     // Whoever starts this process may have blocked it, and threads to come have to hear it.
     sigset_t open;
     sigemptyset(&open);
-    sigaddset(&open, sandbox::every_thread_signal());
+    sigaddset(&open, every_thread_signal());
     ::sigprocmask(SIG_UNBLOCK, &open, nullptr);
 }
 
 void block_signals() noexcept {
     sigset_t all;
     sigfillset(&all);
-    sigdelset(&all, sandbox::every_thread_signal());
+    sigdelset(&all, every_thread_signal());
     sigdelset(&all, stack_probe_signal());
     ::pthread_sigmask(SIG_BLOCK, &all, nullptr);
 }

@@ -16,8 +16,8 @@ void fill_standard_streams() noexcept;
 /// Ignores every signal that is not ours to handle and would otherwise end the process.
 void ignore_stray_signals() noexcept;
 
-/// Blocks all signals in the calling thread, but for those of the sandbox (every_thread.hpp) and of
-/// the watchdog (stack_probe.hpp): only the control thread receives them.
+/// Blocks all signals in the calling thread, but for those in own_signals.hpp: only the control
+/// thread receives them.
 void block_signals() noexcept;
 
 /// Closes all descriptors from this one on, also where the kernel has no call for that. For a

@@ -1,7 +1,6 @@
 #include "app/run.hpp"
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -19,18 +18,19 @@
 #include "app/diagnostics.hpp"
 #include "app/log_files.hpp"
 #include "app/log_options.hpp"
-#include "app/operations/refusals.hpp"
 #include "app/process.hpp"
+#include "app/refusals.hpp"
 #include "app/sandbox/sandbox.hpp"
 #include "app/version.hpp"
+#include "app/with_commas.hpp"
 #include "config/source.hpp"
+#include "net/asio_words.hpp"
 #include "net/tcp_info.hpp"
 
 namespace penstock::app {
 
 namespace {
 
-constexpr std::array handled_signals{SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
 constexpr std::chrono::seconds longest_last_words{2};
 
 void report(std::string_view message) { fmt::print(stderr, "penstock: {}\n", message); }
@@ -59,13 +59,14 @@ void warn_of_clamped_backlogs(const config::Listener& listener, const ListeningS
 void warn_of_root(const config::Process& process, Logger& log) {
     if (::geteuid() == 0 && process.user.empty())
         log.warn(
-            "running as root, which nothing here needs once sockets are open: set process.user to "
-            "a user of its own, or start as one, with CAP_NET_BIND_SERVICE for ports below 1024");
+            "running as root, which nothing here needs once sockets are open, and which other "
+            "services obey whatever the sandbox denies: set process.user to a user of its own, or "
+            "start as one, with CAP_NET_BIND_SERVICE for ports below 1024");
 }
 
 // Who hangs may go on at any time, with what is destroyed otherwise.
 [[noreturn]] void leave_to_the_kernel(const std::vector<std::string_view>& hung,
-                                      net::ProcessLog& log, int status) {
+                                      net::ProcessLog& log, ExitStatus status) {
     for (const auto work : hung)
         log.error(
             "the thread that {} does not come back, perhaps from a disk that hangs: the process "
@@ -73,12 +74,12 @@ void warn_of_root(const config::Process& process, Logger& log) {
             work);
     // The log may be on that disk.
     std::promise<void> written;
-    std::thread([&log, &written] {
+    const std::thread writer([&log, &written] {
         log.finish();
         written.set_value();
-    }).detach();
+    });
     written.get_future().wait_for(longest_last_words);
-    ::_exit(status);
+    ::_exit(static_cast<int>(status));  // with the writer, wherever it is
 }
 
 // At the end of its scope nothing waits in the loop any more.
@@ -86,7 +87,7 @@ struct AbandonedAtEnd {
     ControlLoop& loop;
     Assembly& proxy;
     net::ProcessLog& log;
-    int status = ExitStatus::failure;  // if it has to end the process itself
+    ExitStatus status = ExitStatus::failure;  // if it has to end the process itself
     ~AbandonedAtEnd() {
         if (const auto hung = proxy.join(); !hung.empty()) leave_to_the_kernel(hung, log, status);
         loop.abandon();
@@ -97,7 +98,7 @@ struct AbandonedAtEnd {
 void operate(const ServiceManager& manager, ControlLoop& loop, net::ProcessLog& log,
              Assembly& proxy) {
     Control control({loop.context, loop.signals, *proxy.server, *proxy.reloader,
-                     proxy.upgrader.get(), *proxy.old, *proxy.admin, manager, log});
+                     proxy.upgrader.get(), *proxy.old, *proxy.admin, manager, proxy.sandbox, log});
     AbandonedAtEnd before_control{loop, proxy, log};
     if (proxy.upgrader) {
         proxy.upgrader->on_replaced([&control] { control.retire(); });
@@ -112,7 +113,7 @@ void operate(const ServiceManager& manager, ControlLoop& loop, net::ProcessLog& 
         proxy.tls_files->stop();
         proxy.monitors->stop();
         loop.context.stop();  // nobody waits for the end of a check
-        rethrow_failure(std::move(error));
+        net::rethrow_failure(std::move(error));
     });
     loop.context.run();
     proxy.admin->stop();
@@ -147,7 +148,7 @@ std::expected<std::optional<upgrade::Launcher>, std::string> make_launcher(
 }
 
 // Everybody who wants to know hears why nothing was started.
-int give_up(Inheritance& inheritance, const std::string& message, int status) {
+ExitStatus give_up(Inheritance& inheritance, const std::string& message, ExitStatus status) {
     report(message);
     inheritance.say_failed(message);
     return status;
@@ -174,35 +175,9 @@ std::string first_error(const std::vector<config::Diagnostic>& diagnostics) {
 
 }  // namespace
 
-std::expected<Capacity, std::string> plan_capacity(const config::Config& config) {
-    const std::size_t workers =
-        config.process.workers != 0 ? config.process.workers : usable_cores();
-    std::size_t sockets = 0;
-    for (const auto& listener : config.listeners)
-        for (const auto& bind : listener.bind) sockets += bind.address.is_unix() ? 1 : workers;
-    auto limit = connection_limit(
-        config.process.max_connections, raise_descriptor_limit(),
-        {workers, sockets, warm_connections(config), Monitors::descriptors(config)});
-    if (!limit) return std::unexpected(limit.error());
-    return Capacity{workers, *std::move(limit)};
-}
-
-ControlLoop::ControlLoop() : signals(context) {
-    for (const int signal : handled_signals) signals.add(signal);
-}
-
-// Asio gives back the default action, which is to die. All other threads have ended.
-ControlLoop::~ControlLoop() {
-    sigset_t last;
-    sigemptyset(&last);
-    for (const int signal : handled_signals) sigaddset(&last, signal);
-    ::pthread_sigmask(SIG_BLOCK, &last, nullptr);
-    signals.clear();
-    for (const int signal : handled_signals) std::signal(signal, SIG_IGN);
-}
-
-int serve(const Origin& origin, ControlLoop& loop, net::ProcessLog& log, Inheritance& inheritance,
-          const std::function<void(const Server&, const AdminApi&)>& when_ready) {
+ExitStatus serve(const Origin& origin, ControlLoop& loop, net::ProcessLog& log,
+                 Inheritance& inheritance,
+                 const std::function<void(const Server&, const AdminApi&)>& when_ready) {
     const auto capacity = plan_capacity(*origin.config);
     if (!capacity) return give_up(inheritance, capacity.error(), ExitStatus::invalid_usage);
     auto opened = Assembly::open(origin, *capacity, loop.context, log, inheritance);
@@ -243,7 +218,7 @@ int serve(const Origin& origin, ControlLoop& loop, net::ProcessLog& log, Inherit
     return before_proxy.status = ExitStatus::success;
 }
 
-int run(const std::string& config_file, upgrade::Program program) {
+ExitStatus run(const std::string& config_file, upgrade::Program program) {
     const auto environment = config::process_environment();
     auto inheritance = Inheritance::take(environment);
     if (!inheritance) {

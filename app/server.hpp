@@ -79,7 +79,7 @@ public:
     /// Another process has the listening sockets too: closes them without taking what is queued.
     void let_go(std::function<void()> done);
     /// After either is done. `remove_paths`: of unix sockets.
-    void forget_sockets(bool remove_paths) { sockets_.forget(remove_paths); }
+    void forget_sockets(ListeningSockets::Paths paths) { sockets_.forget(paths); }
     /// Unix sockets of the process before this one are this one's: it removes their paths.
     void own_paths() noexcept { sockets_.own_paths(); }
     /// After either: closes sessions by `plan`; `done` once none is left.

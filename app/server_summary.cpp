@@ -4,8 +4,8 @@
 
 #include <fmt/format.h>
 
-#include "app/limits.hpp"
 #include "app/server.hpp"
+#include "app/with_commas.hpp"
 #include "proxy/figures.hpp"
 
 namespace penstock::app {

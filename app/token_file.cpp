@@ -6,7 +6,7 @@
 
 #include <fmt/format.h>
 
-#include "config/source.hpp"
+#include "config/secret_file.hpp"
 
 namespace penstock::app {
 
@@ -25,10 +25,10 @@ std::string_view without_line_end(std::string_view text) {
     return text;
 }
 
-std::expected<std::string, std::string> read_and_parse(const std::string& path) {
-    const auto text = config::read_source(path);
-    if (!text) return std::unexpected(text.error());
-    return parse_token(*text);
+std::expected<std::string, std::string> parse(
+    const std::expected<config::Secret, std::string>& file) {
+    if (!file) return std::unexpected(file.error());
+    return parse_token(file->text);
 }
 
 }  // namespace
@@ -51,7 +51,7 @@ std::expected<std::string, std::string> parse_token(std::string_view text) {
 }
 
 std::expected<std::string, std::string> read_token(const std::string& path) {
-    auto token = read_and_parse(path);
+    auto token = parse(config::read_secret(path));
     if (!token) return std::unexpected(fmt::format("token file {}: {}", path, token.error()));
     return token;
 }
@@ -62,18 +62,15 @@ std::vector<config::Diagnostic> check_token_files(const config::Config& config) 
     for (const auto& listener : config.admin.listeners) {
         const auto& path = listener.token_file;
         if (path.empty() || !seen.insert(path).second) continue;
+        const auto file = config::read_secret(path);
+        const auto token = parse(file);
+        if (token && !file->exposed) continue;
         config::Diagnostic finding;
         finding.file = path;
-        if (const auto token = read_and_parse(path); !token) {
-            finding.message = fmt::format("'token_file' in [[admin.listener]]: {}", token.error());
-        } else if (config::is_exposed(path)) {
-            finding.severity = config.process.strict_permissions ? config::Severity::error
-                                                                 : config::Severity::warning;
-            finding.message =
-                "'token_file' in [[admin.listener]]: others than its owner can read it; chmod 600";
-        } else {
-            continue;
-        }
+        finding.message = fmt::format("'token_file' in [[admin.listener]]: {}",
+                                      token ? config::exposed_secret : token.error());
+        if (token && !config.process.strict_permissions)
+            finding.severity = config::Severity::warning;
         found.push_back(std::move(finding));
     }
     return found;

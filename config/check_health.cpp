@@ -6,7 +6,8 @@
 
 #include "config/backend_file.hpp"
 #include "config/check_parts.hpp"
-#include "config/source.hpp"
+#include "config/leads_to.hpp"
+#include "config/secret_file.hpp"
 #include "config/to_backends.hpp"
 #include "config/value.hpp"
 
@@ -124,17 +125,13 @@ void check_login(const Subject& subject) {
         subject.idle("health_check.database",
                      "'database' has no effect without type = \"postgres\"");
     if (!is_database(check.type) || check.password_file.empty()) return;
-    if (const auto text = read_source(check.password_file); !text)
-        subject.error("health_check.password_file",
-                      fmt::format("'password_file': {}: {}", check.password_file, text.error()));
-    else if (text->empty() || text->front() == '\n' || text->front() == '\r')
-        subject.error(
-            "health_check.password_file",
-            fmt::format("'password_file': the first line of {} is empty", check.password_file));
-    else if (is_exposed(check.password_file))
-        subject.exposed(
-            "health_check.password_file",
-            fmt::format("others than its owner can read {}; chmod 600", check.password_file));
+    const auto said = [&](std::string_view what) {
+        return fmt::format("'password_file': {}: {}", check.password_file, what);
+    };
+    if (const auto password = read_password(check.password_file); !password)
+        subject.error("health_check.password_file", said(password.error()));
+    else if (password->exposed)
+        subject.exposed("health_check.password_file", said(exposed_secret));
 }
 
 /// What the library of PostgreSQL cannot do as the traffic does it.

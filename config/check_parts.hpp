@@ -59,15 +59,6 @@ void check_admin(const Check& check);
 [[nodiscard]] Region part_place(const Check& check, const std::string& table,
                                 const std::string& part, std::string_view key);
 
-/// An upstream that clients of a listener may get to.
-struct Destination {
-    std::string_view upstream;
-    Role role;         // asked of its backends
-    std::string part;  // `route[2]`, "" = the listener itself
-    std::string key;   // in that part
-};
-/// Each way to each upstream, of the names of [listener.sni] one per upstream.
-[[nodiscard]] std::vector<Destination> destinations(const Listener& listener);
 /// True if the listener looks at the ClientHello of those who are not for it to decrypt.
 [[nodiscard]] bool peeks(const Listener& listener);
 

@@ -2,11 +2,15 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <unordered_set>
 
 #include <fmt/format.h>
 
 #include "config/check_parts.hpp"
+#include "config/leads_to.hpp"
+#include "config/to_backends.hpp"
+#include "config/value.hpp"
 
 namespace penstock::config {
 
@@ -72,35 +76,39 @@ void check_reach(const Check& check, const Listener& listener, const std::string
     }
 }
 
-/// Upstreams that hash names which the listener never gets to see.
-void check_hashed_names(const Check& check, const Listener& listener, const std::string& table,
-                        const std::unordered_set<std::string_view>& by_name) {
+/// Upstreams that want names, on listeners that would not look for any.
+void check_wanted_names(const Check& check, const Listener& listener, const std::string& table,
+                        const std::unordered_map<std::string_view, std::string_view>& wanted) {
     if (listener.tls || peeks(listener)) return;
     for (const auto& destination : destinations(listener))
-        if (by_name.contains(destination.upstream))
+        if (const auto found = wanted.find(destination.upstream); found != wanted.end())
             check.reporter.warning(
                 destination.part.empty()
                     ? place(check, table, destination.key)
                     : part_place(check, table, destination.part, destination.key),
-                fmt::format("upstream '{}' has hash_key = \"sni\", and listener '{}' looks at no "
-                            "TLS: its clients go by round_robin",
-                            destination.upstream, listener.name));
+                fmt::format("upstream '{}' has {}, so listener '{}' waits for what its clients say "
+                            "first, for {} ('client_hello' in [listener.timeouts]) from those who "
+                            "say nothing; where all of them speak TLS, a [[listener.route]] with "
+                            "tls = \"passthrough\" says so",
+                            destination.upstream, found->second, listener.name,
+                            format_duration(listener.timeouts.client_hello)));
 }
 
 }  // namespace
 
 void check_routes(const Check& check) {
-    std::unordered_set<std::string_view> by_name;
+    std::unordered_map<std::string_view, std::string_view> wanted;
     for (const auto& upstream : check.config.upstreams)
-        if (upstream.hash_key == HashKey::sni &&
-            (upstream.balance == Balance::maglev || upstream.balance == Balance::ring_hash))
-            by_name.insert(upstream.name);
+        if (wants_names(upstream))
+            wanted.emplace(upstream.name, upstream.send_proxy_protocol_tlvs.authority
+                                              ? "\"authority\" in send_proxy_protocol_tlvs"
+                                              : "hash_key = \"sni\"");
     for (std::size_t i = 0; i < check.config.listeners.size(); ++i) {
         const auto& listener = check.config.listeners[i];
         const auto table = listener_path(i);
         check_tls_of_routes(check, listener, table);
         check_reach(check, listener, table);
-        check_hashed_names(check, listener, table, by_name);
+        check_wanted_names(check, listener, table, wanted);
     }
 }
 

@@ -111,6 +111,24 @@ void check_listener(const Subject& subject, const Listener& listener) {
                         "[listener.tls] has no effect");
 }
 
+// Without a name of its own each backend is to bear the name that it was found by.
+void check_names(const Subject& subject, const Upstream& upstream) {
+    const auto& tls = *upstream.tls;
+    if (!tls.verify || !tls.server_name.empty()) return;
+    if (std::ranges::any_of(upstream.backends, [](const Backend& backend) {
+            return backend.host.empty() && backend.address.is_unix();
+        }))
+        subject.error("server_name",
+                      "a backend on a unix socket has no name that its certificate could bear; "
+                      "give 'server_name' in [upstream.tls]");
+    if (std::ranges::find(upstream.discovery, DiscoveryType::srv, &Discovery::type) !=
+        upstream.discovery.end())
+        subject.warning("server_name",
+                        "with type = \"srv\" the names that certificates must bear come from DNS, "
+                        "so whoever can forge its answers chooses them; give 'server_name' in "
+                        "[upstream.tls]");
+}
+
 void check_upstream(const Subject& subject, const UpstreamTls& tls) {
     if (!tls.verify)
         subject.warning("verify",
@@ -158,8 +176,9 @@ void check_tls(const Check& check) {
     for (std::size_t i = 0; i < check.config.upstreams.size(); ++i) {
         const auto& upstream = check.config.upstreams[i];
         if (!upstream.tls) continue;
-        check_upstream({check, upstream_path(i), fmt::format("upstream '{}'", upstream.name)},
-                       *upstream.tls);
+        const Subject subject{check, upstream_path(i), fmt::format("upstream '{}'", upstream.name)};
+        check_upstream(subject, *upstream.tls);
+        check_names(subject, upstream);
         check_warm_starttls(check, i);
     }
 }

@@ -1,6 +1,9 @@
 #include "config/leads_to.hpp"
 
 #include <algorithm>
+#include <unordered_set>
+
+#include <fmt/format.h>
 
 namespace penstock::config {
 
@@ -27,6 +30,31 @@ bool leads_to(const Listener& listener, const std::string& upstream, Role role) 
         return (route.role == Role::none ? listener.role : route.role) == role &&
                goes_to(upstream, route.upstream, route.split);
     });
+}
+
+std::vector<Destination> destinations(const Listener& listener) {
+    std::vector<Destination> all;
+    const auto add_split = [&](const std::vector<SplitPart>& split, Role role,
+                               const std::string& around) {
+        for (std::size_t j = 0; j < split.size(); ++j)
+            all.push_back(
+                {split[j].upstream, role, fmt::format("{}split[{}]", around, j), "upstream"});
+    };
+    if (!listener.upstream.empty())
+        all.push_back({listener.upstream, listener.role, "", "upstream"});
+    add_split(listener.split, listener.role, "");
+    std::unordered_set<std::string_view> seen;
+    for (const auto& row : listener.sni)
+        if (seen.insert(row.upstream).second)
+            all.push_back({row.upstream, listener.role, "sni", row.name});
+    for (std::size_t j = 0; j < listener.routes.size(); ++j) {
+        const auto& route = listener.routes[j];
+        const auto role = route.role == Role::none ? listener.role : route.role;
+        if (!route.upstream.empty())
+            all.push_back({route.upstream, role, fmt::format("route[{}]", j), "upstream"});
+        add_split(route.split, role, fmt::format("route[{}].", j));
+    }
+    return all;
 }
 
 bool leads_starttls_to(const Listener& listener, const std::string& upstream) {

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "config/check_parts.hpp"
+#include "config/leads_to.hpp"
 
 namespace penstock::config {
 

@@ -2,50 +2,18 @@
 
 #include <cerrno>
 #include <charconv>
-#include <system_error>
 #include <utility>
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/secret.hpp"
+#include "config/readable_file.hpp"
 
 namespace penstock::config {
 
 namespace {
-
-class FileDescriptor {
-public:
-    explicit FileDescriptor(int fd) noexcept : fd_(fd) {}
-    FileDescriptor(const FileDescriptor&) = delete;
-    FileDescriptor& operator=(const FileDescriptor&) = delete;
-    ~FileDescriptor() {
-        if (fd_ >= 0) ::close(fd_);
-    }
-    [[nodiscard]] int get() const noexcept { return fd_; }
-
-private:
-    int fd_;
-};
-
-std::string describe_open_error(int error) {
-    if (error == ENOENT) return "there is no such file";
-    const auto reason = std::error_code(error, std::generic_category()).message();
-    if (error == EACCES)
-        return fmt::format(
-            "cannot be read: {}; user {} needs read permission for the file and "
-            "search permission for its directories",
-            reason, ::geteuid());
-    return fmt::format("cannot be read: {}", reason);
-}
-
-std::string describe_type(mode_t mode) {
-    if (S_ISDIR(mode)) return "is a directory, not a file";
-    if (S_ISFIFO(mode)) return "is a FIFO, not a file";
-    return "is not a regular file";
-}
 
 std::string too_large() { return fmt::format("is larger than {} MiB", max_source_size >> 20U); }
 
@@ -74,23 +42,15 @@ std::size_t Source::line_start(std::uint32_t number) const noexcept {
 }
 
 std::expected<std::string, std::string> read_source(const std::string& path) {
-    // O_NONBLOCK: opening a FIFO must not wait for its writer.
-    const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-    if (file.get() < 0) return std::unexpected(describe_open_error(errno));
-    struct stat status{};
-    if (::fstat(file.get(), &status) != 0) return std::unexpected(describe_open_error(errno));
-    if (!S_ISREG(status.st_mode)) return std::unexpected(describe_type(status.st_mode));
-    if ((status.st_mode & S_IWOTH) != 0)
-        return std::unexpected(
-            "can be written by every user of this machine; take that away: "
-            "chmod o-w");
-    return read_stream(file.get());
+    const auto file = ReadableFile::open(path);
+    if (!file) return std::unexpected(file.error());
+    return read_stream(file->fd());
 }
 
 std::expected<std::string, std::string> read_stream(int fd) {
     auto text = read_to_end(fd, max_source_size);
     if (text) return *std::move(text);
-    return std::unexpected(text.error() == EFBIG ? too_large() : describe_open_error(text.error()));
+    return std::unexpected(text.error() == EFBIG ? too_large() : describe_read_error(text.error()));
 }
 
 std::optional<int> piped_descriptor(const std::string& path) {
@@ -106,18 +66,6 @@ std::optional<int> piped_descriptor(const std::string& path) {
     struct stat status{};
     if (::fstat(fd, &status) != 0 || !S_ISFIFO(status.st_mode)) return std::nullopt;
     return fd;
-}
-
-bool is_exposed(const std::string& path) noexcept {
-    struct stat info{};
-    return ::stat(path.c_str(), &info) == 0 && is_exposed(info);
-}
-
-bool is_exposed(const struct stat& info) noexcept {
-    // What root owns and hands to a group of its own is how a process that is not root gets a
-    // secret at all: `fsGroup` of Kubernetes, `root:penstock` with mode 0640.
-    const bool handed = info.st_uid == 0 && info.st_gid != 0;
-    return (info.st_mode & (handed ? S_IROTH : S_IRGRP | S_IROTH)) != 0;
 }
 
 }  // namespace penstock::config

@@ -7,8 +7,6 @@
 #include <string_view>
 #include <vector>
 
-#include <sys/stat.h>
-
 namespace penstock::config {
 
 /// A file of the configuration, read completely.
@@ -43,11 +41,6 @@ struct Region {
 /// Larger files are refused: no configuration or list is that long, an image or a log by mistake
 /// is.
 inline constexpr std::size_t max_source_size = 16U << 20U;
-
-/// Somebody but its owner may read a file with a secret: others, or its group, unless root has
-/// handed it to that group. False if it cannot be told.
-[[nodiscard]] bool is_exposed(const std::string& path) noexcept;
-[[nodiscard]] bool is_exposed(const struct stat& info) noexcept;
 
 /// Reads a regular file. The error is a sentence without the name of the file; it covers what is
 /// no regular file (never waits for the writer of a FIFO), what others may write, and sizes.

@@ -36,6 +36,13 @@ bool checks_verify(const Upstream& upstream) noexcept {
     return upstream.tls.has_value() && upstream.health_check.tls != CheckTls::off;
 }
 
+bool wants_names(const Upstream& upstream) noexcept {
+    const bool hashes =
+        upstream.balance == Balance::maglev || upstream.balance == Balance::ring_hash;
+    return (hashes && upstream.hash_key == HashKey::sni) ||
+           upstream.send_proxy_protocol_tlvs.authority;
+}
+
 SendProxyProtocol header_of_checks(const Upstream& upstream) noexcept {
     const bool sends = upstream.health_check.send_proxy_protocol == CheckProxyProtocol::automatic;
     return sends ? upstream.send_proxy_protocol : SendProxyProtocol::off;

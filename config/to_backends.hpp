@@ -11,7 +11,7 @@ namespace penstock::config {
 
 /// Whom a backend's certificate has to name, and whom a server is asked for: `server_name`, else
 /// `host`, the host name the backend was found under ("" = none), else its IP address; "" =
-/// anybody's that verifies (a unix socket).
+/// there is none (a unix socket).
 [[nodiscard]] std::string verify_name(const Upstream& upstream, const std::string& host,
                                       const Endpoint& address);
 
@@ -19,6 +19,9 @@ namespace penstock::config {
 [[nodiscard]] bool checks_speak_tls(const Upstream& upstream) noexcept;
 /// Whether that TLS, or a handshake that is the check, is done as for clients: [upstream.tls].
 [[nodiscard]] bool checks_verify(const Upstream& upstream) noexcept;
+/// The server names of its clients matter beyond what routes ask for: they are hashed, or told to
+/// the backends.
+[[nodiscard]] bool wants_names(const Upstream& upstream) noexcept;
 /// Which PROXY header checks begin with.
 [[nodiscard]] SendProxyProtocol header_of_checks(const Upstream& upstream) noexcept;
 

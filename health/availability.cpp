@@ -49,9 +49,13 @@ std::vector<std::uint32_t> TierBook::tiers_in_panic(Role asked) const {
     return found;
 }
 
-bool TierBook::any_available(Role asked) const noexcept {
-    return any_tier(asked,
-                    [this](const TierCount& tier) { return tier.available(threshold_) > 0; });
+std::uint32_t TierBook::available(Role asked) const noexcept {
+    std::uint32_t sum = 0;
+    for (const auto& [number, counts] : tiers_) {
+        const auto& tier = counts[std::to_underlying(asked)];
+        sum += panics(tier, asked) ? tier.candidates - tier.pending : tier.usable;
+    }
+    return sum;
 }
 
 std::uint32_t TierBook::candidates(Role asked) const noexcept {

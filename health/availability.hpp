@@ -47,10 +47,6 @@ struct TierCount {
     /// The share of healthy ones is below `threshold` (0 = never), and that changes something: some
     /// candidate fails whose first check is not just outstanding.
     [[nodiscard]] bool in_panic(double threshold) const noexcept;
-    /// How many of them are available.
-    [[nodiscard]] std::uint32_t available(double threshold) const noexcept {
-        return in_panic(threshold) ? candidates - pending : usable;
-    }
     bool operator==(const TierCount&) const = default;
 };
 
@@ -82,7 +78,9 @@ public:
     [[nodiscard]] bool in_panic(std::uint32_t tier, Role asked) const noexcept;
     [[nodiscard]] bool any_in_panic(Role asked) const noexcept;
     [[nodiscard]] std::vector<std::uint32_t> tiers_in_panic(Role asked) const;
-    [[nodiscard]] bool any_available(Role asked) const noexcept;
+    [[nodiscard]] bool any_available(Role asked) const noexcept { return available(asked) > 0; }
+    /// How many are, in all tiers together.
+    [[nodiscard]] std::uint32_t available(Role asked) const noexcept;
     [[nodiscard]] std::uint32_t candidates(Role asked) const noexcept;
     [[nodiscard]] Admission admit(const Standing& standing, Role asked) const noexcept {
         return health::admit(standing, asked, in_panic(standing.tier, asked));

@@ -1,7 +1,6 @@
 #include "health/check_gate.hpp"
 
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/deferred.hpp>
+#include "net/asio_words.hpp"
 
 namespace penstock::health {
 
@@ -15,8 +14,8 @@ asio::awaitable<bool> CheckGate::enter() {
     }
     Waiter self(context_);
     const auto place = waiting_.insert(waiting_.end(), &self);
-    self.timer.expires_at(std::chrono::steady_clock::time_point::max());
-    co_await self.timer.async_wait(asio::as_tuple(asio::deferred));
+    self.timer.expires_at(net::to_asio(no_deadline));
+    co_await self.timer.async_wait(net::as_result);
     if (!self.let_in) waiting_.erase(place);
     co_return self.let_in;
 }

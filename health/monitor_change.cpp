@@ -6,12 +6,6 @@
 
 namespace penstock::health {
 
-namespace {
-
-TimePoint now() noexcept { return SteadyClock().now(); }
-
-}  // namespace
-
 void UpstreamMonitor::begin_change(Settings settings, const Options& options,
                                    std::unique_ptr<Probe> probe) {
     changing_ = true;
@@ -102,11 +96,11 @@ void UpstreamMonitor::leave() {
     stop();
 }
 
-void UpstreamMonitor::forget_override(const std::string& name, bool state, bool weight) {
+void UpstreamMonitor::forget_override(const std::string& name, Values which) {
     const auto change = overrides_.find(name);
     if (change == overrides_.end()) return;
-    if (state) change->second.state.reset();
-    if (weight) change->second.weight.reset();
+    if (which.state) change->second.state.reset();
+    if (which.weight) change->second.weight.reset();
     if (!change->second.state && !change->second.weight) overrides_.erase(change);
 }
 

@@ -126,6 +126,10 @@ bool UpstreamHealth::any_available(Role asked) const noexcept {
     return impl_->tiers.any_available(asked);
 }
 
+std::uint32_t UpstreamHealth::available(Role asked) const noexcept {
+    return impl_->tiers.available(asked);
+}
+
 bool UpstreamHealth::settled() const noexcept { return impl_->awaited == 0; }
 
 MemberStatus UpstreamHealth::status(MemberId id) const {

@@ -95,6 +95,8 @@ public:
     [[nodiscard]] Availability availability(MemberId member, Role asked) const noexcept;
     /// Somebody is available to clients that ask for this role.
     [[nodiscard]] bool any_available(Role asked) const noexcept;
+    /// How many are.
+    [[nodiscard]] std::uint32_t available(Role asked) const noexcept;
     /// Every backend has its first verdict (`initial = "check"`).
     [[nodiscard]] bool settled() const noexcept;
     [[nodiscard]] MemberStatus status(MemberId member) const;

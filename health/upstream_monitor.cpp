@@ -5,34 +5,15 @@
 #include <unordered_set>
 #include <utility>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/deferred.hpp>
 #include <boost/asio/post.hpp>
 
 #include "config/to_backends.hpp"
+#include "net/asio_words.hpp"
 
 namespace penstock::health {
 
 namespace asio = boost::asio;
-
-namespace {
-
-constexpr auto as_result = asio::as_tuple(asio::deferred);
-
-TimePoint now() noexcept { return SteadyClock().now(); }
-
-void expire_at(Timer& timer, TimePoint when) {
-    using Clock = std::chrono::steady_clock;
-    timer.expires_at(when == no_deadline ? Clock::time_point::max()
-                                         : Clock::time_point(when.time_since_epoch()));
-}
-
-void rethrow(std::exception_ptr error) {
-    if (error) std::rethrow_exception(error);
-}
-
-}  // namespace
 
 UpstreamMonitor::UpstreamMonitor(const MonitorShared& shared, Settings settings, Options options,
                                  std::unique_ptr<Probe> probe)
@@ -128,7 +109,7 @@ void UpstreamMonitor::watch(const WatchedPtr& watched) {
     asio::co_spawn(shared_.context, check_again_and_again(watched),
                    [this](std::exception_ptr error) {
                        --running_;
-                       rethrow(std::move(error));
+                       net::rethrow_failure(std::move(error));
                    });
 }
 
@@ -137,7 +118,7 @@ void UpstreamMonitor::watch_outcomes() {
     ++running_;
     asio::co_spawn(shared_.context, read_outcomes(), [this](std::exception_ptr error) {
         --running_;
-        rethrow(std::move(error));
+        net::rethrow_failure(std::move(error));
     });
 }
 
@@ -145,8 +126,8 @@ asio::awaitable<void> UpstreamMonitor::check_again_and_again(WatchedPtr watched)
     while (!watched->gone && probe_) {
         const TimePoint next = health_.next_probe(watched->id);
         if (next > now()) {
-            expire_at(watched->timer, next);
-            co_await watched->timer.async_wait(as_result);
+            watched->timer.expires_at(net::to_asio(next));
+            co_await watched->timer.async_wait(net::as_result);
             continue;
         }
         auto entering = shared_.gate.enter();
@@ -211,8 +192,8 @@ ProbeTarget UpstreamMonitor::target_of(const Placed& placed) const {
 
 asio::awaitable<void> UpstreamMonitor::read_outcomes() {
     while (!stopped_ && health_.outcome_interval() != never) {
-        expire_at(outcomes_, deadline_after(now(), health_.outcome_interval()));
-        co_await outcomes_.async_wait(as_result);
+        outcomes_.expires_at(net::to_asio(deadline_after(now(), health_.outcome_interval())));
+        co_await outcomes_.async_wait(net::as_result);
         if (stopped_) co_return;
         const TimePoint at = now();
         for (const auto& watched : watched_) hear(*watched, at);
@@ -380,8 +361,8 @@ asio::awaitable<void> UpstreamMonitor::first_verdicts() {
     // A set that is being built has in it whom the workers do not know yet.
     while (!stopped_ && now() < deadline &&
            !(discovery_.settled() && health_.settled() && !building_)) {
-        expire_at(verdicts_, deadline);
-        co_await verdicts_.async_wait(as_result);
+        verdicts_.expires_at(net::to_asio(deadline));
+        co_await verdicts_.async_wait(net::as_result);
     }
 }
 
@@ -422,7 +403,7 @@ void UpstreamMonitor::arm_timer() {
     const TimePoint next = health_.next_timer();
     if (stopped_ || next == armed_) return;
     armed_ = next;
-    expire_at(timer_, next);
+    timer_.expires_at(net::to_asio(next));
     if (next == no_deadline) return;
     timer_.async_wait([this](const boost::system::error_code& error) {
         if (error || stopped_) return;
@@ -480,22 +461,25 @@ void UpstreamMonitor::rebuild_set() {
         return;
     }
     building_ = true;
-    asio::post(shared_.builder,
-               [this, plan = SetPlan{settings_, placed(), hash_seed_}, version = set_version_] {
-                   auto set = plan.build();
-                   asio::post(shared_.context, [this, version, built = std::move(set)]() mutable {
-                       on_set_built(version, std::move(built));
-                   });
-               });
+    net::run_and_post(
+        shared_.builder, shared_.context,
+        [plan = SetPlan{settings_, placed(), hash_seed_}] { return plan.build(); },
+        [this, version = set_version_](net::Made<SetPtr> made) {
+            on_set_built(version, std::move(made));
+        });
 }
 
-void UpstreamMonitor::on_set_built(std::uint32_t version,
-                                   std::shared_ptr<const balancer::BackendSet> set) {
+void UpstreamMonitor::on_set_built(std::uint32_t version, net::Made<SetPtr> set) {
     building_ = false;
-    if (version == set_version_)
-        use(std::move(set));
-    else
+    if (version != set_version_)
         rebuild_ = true;
+    else if (set)
+        use(*std::move(set));
+    else
+        shared_.log.error(
+            "upstream {}: the changed set of backends cannot be built: {}; the one of before stays "
+            "in force until they change once more",
+            settings_->name, net::words_of(set.error()));
     if (stopped_) return;
     publish();
     if (!changing_ && std::exchange(rebuild_, false)) rebuild_set();

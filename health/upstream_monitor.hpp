@@ -22,6 +22,7 @@
 #include "health/event_log.hpp"
 #include "health/probe/probe.hpp"
 #include "health/upstream_health.hpp"
+#include "net/run_and_post.hpp"
 
 namespace penstock::health {
 
@@ -129,8 +130,12 @@ public:
     bool override_backend(const std::string& name, const Override& change);
     /// The configuration counts again. False if nothing was overridden.
     bool reset_backend(const std::string& name);
-    /// The configuration has changed this very value: it counts again.
-    void forget_override(const std::string& name, bool state, bool weight);
+    /// The configuration has changed these very values: they count again.
+    struct Values {
+        bool state = false;
+        bool weight = false;
+    };
+    void forget_override(const std::string& name, Values which);
     /// As if override_backend() had been called before: overrides of an earlier process.
     void restore_overrides(std::map<std::string, Override> overrides);
     [[nodiscard]] const std::map<std::string, Override>& overrides() const noexcept {
@@ -169,6 +174,7 @@ public:
     [[nodiscard]] std::vector<BackendStatus> backends() const;
 
 private:
+    [[nodiscard]] static TimePoint now() noexcept { return SteadyClock().now(); }
     void follow_settings(const Options& options);
     /// A backend while it belongs to the upstream; its coroutine holds it beyond that.
     struct Watched {
@@ -218,7 +224,8 @@ private:
     void publish_soon();
     void publish();
     void rebuild_set();
-    void on_set_built(std::uint32_t version, std::shared_ptr<const balancer::BackendSet> set);
+    using SetPtr = std::shared_ptr<const balancer::BackendSet>;
+    void on_set_built(std::uint32_t version, net::Made<SetPtr> set);
     void use(std::shared_ptr<const balancer::BackendSet> set);
     [[nodiscard]] std::vector<Placed> placed() const;
     void note_result(Watched& watched, const ProbeResult& result, Duration took);

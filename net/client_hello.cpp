@@ -90,8 +90,7 @@ std::string_view read_alpn(std::span<const std::byte> extension, ClientHello& he
     while (!list.at_end()) {
         const auto name = list.take_vector(1);
         if (list.failed() || name.empty()) return malformed;
-        if (hello.alpn.size() < ClientHello::most_protocols)
-            hello.alpn.emplace_back(reinterpret_cast<const char*>(name.data()), name.size());
+        hello.alpn.emplace_back(reinterpret_cast<const char*>(name.data()), name.size());
     }
     return "";
 }

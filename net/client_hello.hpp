@@ -14,10 +14,8 @@ namespace penstock::net {
 struct ClientHello {
     /// Lower case, without a trailing dot; "" = it gave none, or one that is no host name.
     std::string server_name{};
-    std::vector<std::string> alpn{};  // in its order; the first most_protocols of them
+    std::vector<std::string> alpn{};  // in its order
     bool operator==(const ClientHello&) const = default;
-
-    static constexpr std::size_t most_protocols = 64;
 };
 
 /// A server name as a hello's would be read: lower case, without a trailing dot; "" if it is no

@@ -6,15 +6,14 @@
 #include <cstring>
 #include <optional>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/basic_waitable_timer.hpp>
-#include <boost/asio/deferred.hpp>
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 
 #include "base/secret.hpp"
+#include "net/asio_words.hpp"
 
 namespace penstock::net {
 
@@ -91,7 +90,7 @@ struct FdChannel::State : std::enable_shared_from_this<State> {
           receive_timer(context),
           turn(context),
           reader(limits) {
-        turn.expires_at(std::chrono::steady_clock::time_point::max());
+        turn.expires_at(to_asio(no_deadline));
     }
 
     void close() {
@@ -124,25 +123,20 @@ private:
     asio::awaitable<bool> wait_for_turn(TimePoint deadline);
 };
 
-std::chrono::steady_clock::time_point to_steady(TimePoint time) {
-    return std::chrono::steady_clock::time_point(
-        std::chrono::ceil<std::chrono::steady_clock::duration>(time.time_since_epoch()));
-}
-
 // False when the deadline has passed. It may return early: a time-out of the other direction wakes
 // both.
 asio::awaitable<bool> FdChannel::State::wait(Descriptor::wait_type what, Timer& timer,
                                              TimePoint deadline) {
     if (deadline != no_deadline) {
         if (SteadyClock().now() >= deadline) co_return false;
-        timer.expires_at(to_steady(deadline));
+        timer.expires_at(to_asio(deadline));
         timer.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
             boost::system::error_code ignored;
             if (const auto self = weak.lock(); self && !error && self->descriptor.is_open())
                 self->descriptor.cancel(ignored);
         });
     }
-    co_await descriptor.async_wait(what, asio::as_tuple(asio::deferred));
+    co_await descriptor.async_wait(what, as_result);
     if (deadline != no_deadline) timer.cancel();
     co_return true;
 }
@@ -152,12 +146,12 @@ asio::awaitable<bool> FdChannel::State::wait_for_turn(TimePoint deadline) {
     if (SteadyClock().now() >= deadline) co_return false;
     Timer limit(descriptor.get_executor());
     if (deadline != no_deadline) {
-        limit.expires_at(to_steady(deadline));
+        limit.expires_at(to_asio(deadline));
         limit.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
             if (const auto self = weak.lock(); self && !error) self->turn.cancel();
         });
     }
-    co_await turn.async_wait(asio::as_tuple(asio::deferred));
+    co_await turn.async_wait(as_result);
     co_return true;
 }
 

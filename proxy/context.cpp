@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/random.hpp"
+#include "config/to_backends.hpp"
 
 namespace penstock::proxy {
 
@@ -54,11 +55,6 @@ void ListenerShared::take_effect() {
 
 namespace {
 
-// Its clients' server names matter, beyond what its routes ask for.
-bool wants_name(const config::Upstream& upstream) noexcept {
-    return upstream.hash_key == config::HashKey::sni || upstream.send_proxy_protocol_tlvs.authority;
-}
-
 Router::Named by_name(const std::vector<UpstreamPtr>& upstreams) {
     std::unordered_map<std::string_view, const UpstreamPtr*> names;
     for (const UpstreamPtr& upstream : upstreams) names.emplace(upstream->shared->name, &upstream);
@@ -91,7 +87,7 @@ void ListenerContext::look_at_upstreams() {
     const config::Listener& of = settings();
     peeks = shared->table.needs_hello() ||
             (!of.tls && std::ranges::any_of(routes, [](const proxy::Route& route) {
-                return wants_name(route.upstream->settings());
+                return config::wants_names(route.upstream->settings());
             }));
     receives = peeks || of.tls || of.proxy_protocol != config::ProxyProtocol::off;
 }

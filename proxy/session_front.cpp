@@ -26,7 +26,9 @@ bool Session::accept_header(net::proxy_protocol::Header header) {
         peer_ = header.source;
         if (!header.destination.empty()) local_ = header.destination;
     }
-    auto admission = listener_->shared->gate.admit_source({peer_, listener_->access.get(), now()});
+    // What the sender says for itself (LOCAL) is no client's: its lists are about clients.
+    const AccessPolicy* access = header.local ? nullptr : listener_->access.get();
+    auto admission = listener_->shared->gate.admit_source({peer_, access, now()});
     admission.would_refuse.for_each([&](CloseReason reason) {
         listener_->cells.would_refuse(reason).add();
         extras().would_refuse.add(reason);

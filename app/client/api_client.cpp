@@ -3,12 +3,10 @@
 #include <algorithm>
 #include <utility>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/use_future.hpp>
 #include <boost/beast/core/basic_stream.hpp>
 #include <boost/beast/core/error.hpp>
@@ -17,6 +15,7 @@
 #include <fmt/format.h>
 
 #include "app/client/answer_view.hpp"
+#include "net/asio_words.hpp"
 
 namespace penstock::app::client {
 
@@ -30,7 +29,6 @@ using Stream = beast::basic_stream<asio::generic::stream_protocol>;
 using Parser = http::response_parser<http::string_body>;
 using ErrorCode = boost::system::error_code;
 
-constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
 constexpr std::uint64_t longest_answer = 256UL << 20U;
 constexpr std::uint32_t longest_header = 64U << 10U;
 
@@ -66,7 +64,7 @@ asio::awaitable<ErrorCode> connect_unix(Stream& stream, const std::string& path)
     if (name.starts_with('@')) name[0] = '\0';
     const asio::generic::stream_protocol::endpoint endpoint(
         asio::local::stream_protocol::endpoint{name});
-    const auto [error] = co_await stream.async_connect(endpoint, as_result);
+    const auto [error] = co_await stream.async_connect(endpoint, net::as_result);
     co_return error;
 }
 
@@ -74,12 +72,13 @@ asio::awaitable<ErrorCode> connect_unix(Stream& stream, const std::string& path)
 asio::awaitable<ErrorCode> connect_tcp(Stream& stream, const AdminAddress& address) {
     asio::ip::tcp::resolver resolver(stream.get_executor());
     const std::string port = std::to_string(address.port);
-    const auto [unknown, found] = co_await resolver.async_resolve(address.host, port, as_result);
+    auto resolving = resolver.async_resolve(address.host, port, net::as_result);
+    const auto [unknown, found] = co_await std::move(resolving);
     if (unknown) co_return unknown;
     ErrorCode last = asio::error::host_not_found;
     for (const auto& entry : found) {
         const asio::generic::stream_protocol::endpoint endpoint(entry.endpoint());
-        const auto [error] = co_await stream.async_connect(endpoint, as_result);
+        const auto [error] = co_await stream.async_connect(endpoint, net::as_result);
         if (!error) co_return error;
         last = error;
         // Another family needs another socket.
@@ -159,13 +158,14 @@ asio::awaitable<std::expected<std::string, ClientError>> exchange(const ClientOp
     question.keep_alive(false);
     const Duration patience = std::max(options.patience, request.patience);
     stream.expires_after(patience);
-    const auto [write_error, written] = co_await http::async_write(stream, question, as_result);
+    const auto [write_error, written] =
+        co_await http::async_write(stream, question, net::as_result);
     // A proxy that refuses may have answered before it has read everything.
     beast::flat_buffer buffer;
     Parser parser;
     parser.body_limit(longest_answer);
     parser.header_limit(longest_header);
-    const auto [error, read] = co_await http::async_read(stream, buffer, parser, as_result);
+    const auto [error, read] = co_await http::async_read(stream, buffer, parser, net::as_result);
     if (error) {
         const ErrorCode cause = write_error ? write_error : error;
         co_return std::unexpected(parser.is_header_done() ? failure(*address, cause, patience)
@@ -209,15 +209,17 @@ asio::awaitable<std::expected<void, ClientError>> EventStream::open() {
     const Request request{.target = "/api/v1/stream"};
     HttpRequest question = http_request(request, peer, options_.token);
     question.set(http::field::accept, "text/event-stream");
-    const auto [write_error, written] = co_await http::async_write(stream, question, as_result);
+    const auto [write_error, written] =
+        co_await http::async_write(stream, question, net::as_result);
     parser.body_limit(boost::none);
     parser.header_limit(longest_header);
-    const auto [error, read] = co_await http::async_read_header(stream, buffer, parser, as_result);
+    const auto [error, read] =
+        co_await http::async_read_header(stream, buffer, parser, net::as_result);
     if (error)
         co_return std::unexpected(
             no_answer(peer, write_error ? write_error : error, options_.patience));
     if (parser.get().result() == http::status::ok) co_return std::expected<void, ClientError>();
-    const auto [cut, more] = co_await http::async_read(stream, buffer, parser, as_result);
+    const auto [cut, more] = co_await http::async_read(stream, buffer, parser, net::as_result);
     if (cut) co_return std::unexpected(failure(peer, cut, options_.patience));
     co_return std::unexpected(refusal(parser, peer));
 }
@@ -229,7 +231,7 @@ asio::awaitable<std::expected<std::optional<ServerEvent>, ClientError>> EventStr
         if (parser.is_done()) co_return std::optional<ServerEvent>();
         stream.expires_after(options_.silence);
         const auto [error, read] =
-            co_await http::async_read_some(stream, buffer, parser, as_result);
+            co_await http::async_read_some(stream, buffer, parser, net::as_result);
         const bool fits = parser_.feed(parser.get().body());
         parser.get().body().clear();
         if (!fits)

@@ -7,7 +7,6 @@
 #include "app/client/report.hpp"
 #include "app/client/status_view.hpp"
 #include "app/client/terminal.hpp"
-#include "app/run.hpp"
 #include "app/token_file.hpp"
 
 namespace penstock::app::client {
@@ -16,13 +15,14 @@ namespace {
 
 constexpr unsigned service_unavailable = 503;
 
-int print(std::string text) {
+ExitStatus print(std::string text) {
     if (!text.ends_with('\n')) text += '\n';
     write_out(text);  // a reader that has left, such as `head`, is no error
     return ExitStatus::success;
 }
 
-int fail(const CommandTarget& target, const ClientError& error, const Verdict& verdict = {}) {
+ExitStatus fail(const CommandTarget& target, const ClientError& error,
+                const Verdict& verdict = {}) {
     if (error.kind != ClientError::Kind::refused) return report(error);
     if (target.as_json) print(error.body);
     boost::system::error_code no_json;
@@ -60,16 +60,16 @@ std::expected<ClientOptions, std::string> client_options(const CommandTarget& ta
     return options;
 }
 
-int with_options(const CommandTarget& target,
-                 const std::function<int(const ClientOptions&)>& command) {
+ExitStatus with_options(const CommandTarget& target,
+                        const std::function<ExitStatus(const ClientOptions&)>& command) {
     const auto options = client_options(target);
     if (options) return command(*options);
     fmt::print(stderr, "penstock: {}\n", options.error());
     return ExitStatus::invalid_usage;
 }
 
-int ask_and_show(const CommandTarget& target, const Request& request, const View& view,
-                 const Verdict& verdict) {
+ExitStatus ask_and_show(const CommandTarget& target, const Request& request, const View& view,
+                        const Verdict& verdict) {
     return with_options(target, [&](const ClientOptions& options) {
         const auto body = ApiClient(options).ask(request);
         if (!body) return fail(target, body.error(), verdict);
@@ -82,7 +82,7 @@ int ask_and_show(const CommandTarget& target, const Request& request, const View
     });
 }
 
-int show_status(const CommandTarget& target) {
+ExitStatus show_status(const CommandTarget& target) {
     return with_options(target, [&](const ClientOptions& options) {
         const ApiClient client(options);
         std::string all;  // the answers as they are, under their names
@@ -99,14 +99,14 @@ int show_status(const CommandTarget& target) {
     });
 }
 
-int show_readiness(const CommandTarget& target, const std::string& route) {
+ExitStatus show_readiness(const CommandTarget& target, const std::string& route) {
     return with_options(target, [&](const ClientOptions& options) {
         const auto answer = ApiClient(options).ask({.target = route});
         if (answer) return print(*answer);
         // What a probe shows of a failure is standard output.
         if (answer.error().status != service_unavailable) return report(answer.error());
         print(answer.error().body);
-        return int{ExitStatus::failure};
+        return ExitStatus::failure;
     });
 }
 

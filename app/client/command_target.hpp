@@ -7,6 +7,7 @@
 #include "app/client/api_client.hpp"
 #include "app/client/fields.hpp"
 #include "app/client/table.hpp"
+#include "app/exit_status.hpp"
 
 namespace penstock::app::client {
 
@@ -25,23 +26,23 @@ using View = std::function<std::string(const json::value& answer, const Canvas& 
 /// What an answer means beside what is shown of it: the exit status, and perhaps words on standard
 /// error.
 struct Verdict {
-    std::function<int(const json::value& answer)> of_answer{};  // without: success
+    std::function<ExitStatus(const json::value& answer)> of_answer{};  // without: success
     /// Of the body of a refusal; nothing = it is reported like any other.
-    std::function<std::optional<int>(const json::value& answer)> of_refusal{};
+    std::function<std::optional<ExitStatus>(const json::value& answer)> of_refusal{};
 };
 
 /// Asks once and prints the answer: as it is, or through the view. Returns the exit status.
-int ask_and_show(const CommandTarget& target, const Request& request, const View& view,
-                 const Verdict& verdict = {});
+ExitStatus ask_and_show(const CommandTarget& target, const Request& request, const View& view,
+                        const Verdict& verdict = {});
 
 /// `penstock status`: three answers on one screen.
-int show_status(const CommandTarget& target);
+ExitStatus show_status(const CommandTarget& target);
 
 /// `penstock ready`: one of the routes for probes, in words and in the exit status.
-int show_readiness(const CommandTarget& target, const std::string& route);
+ExitStatus show_readiness(const CommandTarget& target, const std::string& route);
 
 /// Runs `command` with the options of `target`, or says what is wrong with them.
-int with_options(const CommandTarget& target,
-                 const std::function<int(const ClientOptions&)>& command);
+ExitStatus with_options(const CommandTarget& target,
+                        const std::function<ExitStatus(const ClientOptions&)>& command);
 
 }  // namespace penstock::app::client

@@ -21,7 +21,7 @@ namespace penstock::app::client {
 
 namespace {
 
-using Action = std::function<int()>;
+using Action = std::function<ExitStatus()>;
 
 // One command runs per process, so that all of them can share what they have in common.
 CommandTarget target;  // NOLINT(cppcoreguidelines-avoid-non-const-global-variables)
@@ -82,10 +82,12 @@ CLI::App* add_command(CLI::App& app, const char* name, const char* description,
     return command;
 }
 
-int show(const Request& request, const View& view) { return ask_and_show(target, request, view); }
+ExitStatus show(const Request& request, const View& view) {
+    return ask_and_show(target, request, view);
+}
 
 /// A change: what was done in one sentence, then what the proxy says about it.
-int change(const Request& request, const std::string& done) {
+ExitStatus change(const Request& request, const std::string& done) {
     return show(request, [&done](const json::value& answer, const Canvas& canvas) {
         return answer_view(done, answer, canvas);
     });
@@ -191,13 +193,13 @@ void add_closes(CLI::App& app, Action& action) {
 }
 
 /// An order that ends sessions, now or over a time.
-int end_sessions(const Request& request, const std::string& subject, bool dry_run) {
+ExitStatus end_sessions(const Request& request, const std::string& subject, bool dry_run) {
     return show(request, [&](const json::value& answer, const Canvas& canvas) {
         return ending_view(subject, dry_run, answer, canvas);
     });
 }
 
-int kill(const std::string& id, const std::string& backend, const CloseOptions& options) {
+ExitStatus kill(const std::string& id, const std::string& backend, const CloseOptions& options) {
     if (backend.empty()) return change(kill_session(id), fmt::format("session {}: ended", id));
     return end_sessions(kill_backend(*parse_backend_name(backend), options), "backend " + backend,
                         options.dry_run);
@@ -226,7 +228,7 @@ void add_kill(CLI::App& app, Action& action) {
     });
 }
 
-int set_backend(const std::string& backend, const std::string& verb, std::uint64_t weight) {
+ExitStatus set_backend(const std::string& backend, const std::string& verb, std::uint64_t weight) {
     const auto name = *parse_backend_name(backend);
     if (verb == "weight")
         return change(set_weight(name, weight),
@@ -318,7 +320,7 @@ void add_rebalance(CLI::App& app, Action& action) {
     });
 }
 
-int change_split(const std::string& listener, const std::vector<std::string>& words) {
+ExitStatus change_split(const std::string& listener, const std::vector<std::string>& words) {
     std::string shown;
     for (const auto& text : words) shown += " " + text;
     return change(split(listener, *parse_split(words)),
@@ -377,7 +379,7 @@ void add_events(CLI::App& app, Action& action) {
 
 }  // namespace
 
-void add_commands(CLI::App& app, std::function<int()>& action) {
+void add_commands(CLI::App& app, std::function<ExitStatus()>& action) {
     add_plan(app, action);
     add_reload(app, action);
     add_upgrade(app, action);

@@ -12,7 +12,6 @@
 #include "app/client/plan_view.hpp"
 #include "app/client/problems.hpp"
 #include "app/diagnostics.hpp"
-#include "app/run.hpp"
 #include "config/source.hpp"
 
 namespace penstock::app::client {
@@ -68,7 +67,8 @@ private:
 };
 
 /// Mistakes in the configuration are a status of their own, whoever finds them.
-std::optional<int> tell_mistakes(const ProblemPrinter& problems, const json::value& refusal) {
+std::optional<ExitStatus> tell_mistakes(const ProblemPrinter& problems,
+                                        const json::value& refusal) {
     if (items(refusal, "errors").empty()) return std::nullopt;
     problems.print(refusal);
     fmt::print(stderr, "penstock: {}\n", text_or(refusal, "error", "the configuration is invalid"));
@@ -78,7 +78,7 @@ std::optional<int> tell_mistakes(const ProblemPrinter& problems, const json::val
 
 }  // namespace
 
-int plan(const CommandTarget& target, const PlanOptions& options) {
+ExitStatus plan(const CommandTarget& target, const PlanOptions& options) {
     std::optional<ConfigurationText> sent;
     if (!options.file.empty()) {
         auto read = read_configuration(options.file);
@@ -101,7 +101,7 @@ int plan(const CommandTarget& target, const PlanOptions& options) {
     return ask_and_show(target, client::plan(sent), plan_view, verdict);
 }
 
-int reload(const CommandTarget& target, const std::string& digest) {
+ExitStatus reload(const CommandTarget& target, const std::string& digest) {
     const std::optional<ConfigurationText> nothing_sent;
     const ProblemPrinter problems(target, nothing_sent, "");
     const Verdict verdict{
@@ -114,7 +114,7 @@ int reload(const CommandTarget& target, const std::string& digest) {
     return ask_and_show(target, client::reload(digest), reload_view, verdict);
 }
 
-int upgrade(const CommandTarget& target) {
+ExitStatus upgrade(const CommandTarget& target) {
     return ask_and_show(target, client::upgrade(), upgrade_view);
 }
 

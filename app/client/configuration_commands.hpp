@@ -3,6 +3,7 @@
 #include <string>
 
 #include "app/client/command_target.hpp"
+#include "app/exit_status.hpp"
 
 /// The commands about the configuration and the program as a whole; each returns the exit status.
 namespace penstock::app::client {
@@ -12,9 +13,9 @@ struct PlanOptions {
     bool exit_code = false;
 };
 
-int plan(const CommandTarget& target, const PlanOptions& options);
+ExitStatus plan(const CommandTarget& target, const PlanOptions& options);
 /// `digest`: "" = any.
-int reload(const CommandTarget& target, const std::string& digest);
-int upgrade(const CommandTarget& target);
+ExitStatus reload(const CommandTarget& target, const std::string& digest);
+ExitStatus upgrade(const CommandTarget& target);
 
 }  // namespace penstock::app::client

@@ -12,7 +12,6 @@
 #include "app/client/events_view.hpp"
 #include "app/client/report.hpp"
 #include "app/client/terminal.hpp"
-#include "app/run.hpp"
 
 namespace penstock::app::client {
 
@@ -43,8 +42,8 @@ private:
 };
 
 /// The stream first, so that nothing is lost between it and the past.
-asio::awaitable<int> follow(asio::io_context& context, const ClientOptions& options,
-                            const Request& past_ones, Printer& printer) {
+asio::awaitable<ExitStatus> follow(asio::io_context& context, const ClientOptions& options,
+                                   const Request& past_ones, Printer& printer) {
     EventStream stream(context, options);
     auto opening = stream.open();
     const auto opened = co_await std::move(opening);
@@ -70,7 +69,7 @@ asio::awaitable<int> follow(asio::io_context& context, const ClientOptions& opti
 
 }  // namespace
 
-int follow_events(const ClientOptions& options, const Request& past, bool as_json) {
+ExitStatus follow_events(const ClientOptions& options, const Request& past, bool as_json) {
     asio::io_context context(1);
     Printer printer(as_json);
     auto status =

@@ -2,16 +2,14 @@
 
 #include <fmt/format.h>
 
-#include "app/run.hpp"
-
 namespace penstock::app::client {
 
-int exit_status_of(const ClientError& error) noexcept {
+ExitStatus exit_status_of(const ClientError& error) noexcept {
     return error.kind == ClientError::Kind::unreachable ? ExitStatus::unreachable
                                                         : ExitStatus::failure;
 }
 
-int report(const ClientError& error) {
+ExitStatus report(const ClientError& error) {
     fmt::print(stderr, "penstock: {}\n", error.message);
     return exit_status_of(error);
 }

@@ -1,13 +1,14 @@
 #pragma once
 
 #include "app/client/api_client.hpp"
+#include "app/exit_status.hpp"
 
 namespace penstock::app::client {
 
-/// Pure: 3 if no proxy was reached, 1 otherwise.
-[[nodiscard]] int exit_status_of(const ClientError& error) noexcept;
+/// Pure: `unreachable` if no proxy was reached, `failure` otherwise.
+[[nodiscard]] ExitStatus exit_status_of(const ClientError& error) noexcept;
 
 /// Says on standard error what went wrong; returns the exit status.
-int report(const ClientError& error);
+ExitStatus report(const ClientError& error);
 
 }  // namespace penstock::app::client

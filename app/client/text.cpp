@@ -7,7 +7,7 @@
 
 #include <fmt/format.h>
 
-#include "app/limits.hpp"
+#include "app/with_commas.hpp"
 #include "config/text.hpp"
 
 namespace penstock::app::client {

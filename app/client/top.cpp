@@ -6,21 +6,19 @@
 #include <optional>
 #include <utility>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/json/parse.hpp>
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include "app/client/fields.hpp"
+#include "app/client/report.hpp"
 #include "app/client/terminal.hpp"
 #include "app/client/top_view.hpp"
-#include "app/control.hpp"
-#include "app/run.hpp"
+#include "net/asio_words.hpp"
 
 namespace penstock::app::client {
 
@@ -28,7 +26,6 @@ namespace asio = boost::asio;
 
 namespace {
 
-constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
 constexpr auto pause_between_attempts = std::chrono::milliseconds(500);
 constexpr std::ptrdiff_t page = 10;
 
@@ -38,7 +35,7 @@ class Top {
 public:
     Top(asio::io_context& context, ClientOptions options);
 
-    int run();
+    ExitStatus run();
 
 private:
     asio::awaitable<void> follow();
@@ -59,7 +56,7 @@ private:
     std::optional<asio::posix::stream_descriptor> keys_;
     TopModel model_;
     bool colour_ = standard_output_canvas().colour;
-    int status_ = ExitStatus::success;
+    ExitStatus status_ = ExitStatus::success;
     std::string message_;
 };
 
@@ -71,9 +68,9 @@ Top::Top(asio::io_context& context, ClientOptions options)
     signals_.add(SIGWINCH);
 }
 
-int Top::run() {
-    asio::co_spawn(context_, handle_signals(), rethrow_failure);
-    asio::co_spawn(context_, follow(), rethrow_failure);
+ExitStatus Top::run() {
+    asio::co_spawn(context_, handle_signals(), net::rethrow_failure);
+    asio::co_spawn(context_, follow(), net::rethrow_failure);
     context_.run();
     // The terminal's own screen comes back first, so that the message stays on it.
     keys_.reset();
@@ -83,8 +80,7 @@ int Top::run() {
 }
 
 void Top::fail(const ClientError& error) {
-    status_ = error.kind == ClientError::Kind::unreachable ? ExitStatus::unreachable
-                                                           : ExitStatus::failure;
+    status_ = exit_status_of(error);
     message_ = error.message;
     context_.stop();
 }
@@ -100,7 +96,7 @@ void Top::start_drawing() {
     screen_.emplace(*std::move(screen));
     // A duplicate: each of the two closes what it owns.
     keys_.emplace(context_, ::dup(screen_->keys()));
-    asio::co_spawn(context_, read_keys(), rethrow_failure);
+    asio::co_spawn(context_, read_keys(), net::rethrow_failure);
     draw();
 }
 
@@ -113,7 +109,7 @@ asio::awaitable<void> Top::follow() {
         if (!screen_) co_return;
         draw();
         pause_.expires_after(pause_between_attempts);
-        co_await pause_.async_wait(as_result);
+        co_await pause_.async_wait(net::as_result);
     }
 }
 
@@ -160,7 +156,7 @@ asio::awaitable<void> Top::read_keys() {
     for (;;) {
         std::array<char, 64> bytes{};
         const auto buffer = asio::buffer(bytes);
-        const auto [error, n] = co_await keys_->async_read_some(buffer, as_result);
+        const auto [error, n] = co_await keys_->async_read_some(buffer, net::as_result);
         if (error) {
             context_.stop();
             co_return;
@@ -188,7 +184,7 @@ void Top::on_keys(std::string_view keys) {
 
 asio::awaitable<void> Top::handle_signals() {
     for (;;) {
-        const auto [error, signal] = co_await signals_.async_wait(as_result);
+        const auto [error, signal] = co_await signals_.async_wait(net::as_result);
         if (error) co_return;
         if (signal != SIGWINCH) {
             context_.stop();
@@ -206,7 +202,7 @@ void Top::draw() {
 
 }  // namespace
 
-int top(const ClientOptions& options) {
+ExitStatus top(const ClientOptions& options) {
     if (::isatty(STDOUT_FILENO) != 1) {
         fmt::print(stderr, "penstock: {}\n", FullScreen::no_terminal);
         return ExitStatus::invalid_usage;

@@ -5,13 +5,12 @@
 #include <utility>
 #include <vector>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/deferred.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include "net/asio_words.hpp"
 #include "proxy/figures.hpp"
 
 namespace penstock::app {
@@ -46,7 +45,7 @@ boost::asio::awaitable<std::vector<Answer>> ask_workers(boost::asio::io_context&
         });
     }
     state->timer.expires_after(longest_wait_for_workers);
-    auto waiting = state->timer.async_wait(asio::as_tuple(asio::deferred));
+    auto waiting = state->timer.async_wait(net::as_result);
     co_await std::move(waiting);
     state->over = true;
     co_return std::move(state->answers);

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "app/ledger/ledger.hpp"
 #include "app/operations/rates.hpp"
 #include "balancer/backend.hpp"
 #include "base/clock.hpp"
@@ -22,7 +23,7 @@ namespace penstock::app {
 /// forgotten a while after its last session. Pure; one thread.
 class BackendBook {
 public:
-    static constexpr Duration remembered = std::chrono::minutes(5);
+    static constexpr Duration remembered = names_remembered;
 
     using BackendPtr = std::shared_ptr<const balancer::Backend>;
     using Sum = std::function<metrics::BackendTotals(const balancer::Backend&)>;

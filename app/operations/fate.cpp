@@ -4,7 +4,7 @@
 
 #include <fmt/format.h>
 
-#include "app/limits.hpp"
+#include "app/with_commas.hpp"
 #include "config/value.hpp"
 
 namespace penstock::app {

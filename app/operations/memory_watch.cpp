@@ -5,9 +5,10 @@
 #include <fmt/format.h>
 #include <malloc.h>
 
-#include "app/control.hpp"
 #include "app/limits.hpp"
 #include "app/operations/usage.hpp"
+#include "app/with_commas.hpp"
+#include "net/asio_words.hpp"
 
 namespace penstock::app {
 
@@ -52,7 +53,7 @@ void MemoryWatch::look() {
     save_memory(before);
     tell(before, used);
     ++looks_;
-    timer_.expires_at(to_asio(SteadyClock().now() + interval));
+    timer_.expires_at(net::to_asio(SteadyClock().now() + interval));
     timer_.async_wait([this](const boost::system::error_code& error) {
         if (!error) look();
     });

@@ -6,7 +6,7 @@
 #include <fmt/format.h>
 
 #include "app/find_named.hpp"
-#include "app/limits.hpp"
+#include "app/with_commas.hpp"
 
 namespace penstock::app {
 
@@ -26,7 +26,6 @@ Places places_of(const std::vector<upgrade::SessionCount>& workers,
         if (found == reply.answer->sessions.end()) continue;
         places.counts.push_back(found->second.old_enough);
         places.pids.push_back(reply.pid);
-        places.old_sessions += found->second.old_enough;
     }
     return places;
 }

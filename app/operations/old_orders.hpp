@@ -17,7 +17,6 @@ namespace penstock::app {
 struct Places {
     std::vector<std::size_t> counts{};  // of those that are old enough
     std::vector<int> pids{};            // of the last of them
-    std::size_t old_sessions = 0;       // the sum of those
 
     [[nodiscard]] std::uint64_t sum() const;
 };

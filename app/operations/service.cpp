@@ -6,11 +6,10 @@
 #include <boost/asio/co_spawn.hpp>
 #include <fmt/format.h>
 
-#include "app/control.hpp"
-#include "app/operations/ask_workers.hpp"
 #include "app/operations/events.hpp"
 #include "app/upgrade/old_processes.hpp"
 #include "config/print.hpp"
+#include "net/asio_words.hpp"
 
 namespace penstock::app {
 
@@ -44,14 +43,24 @@ Service::Service(const Parts& parts, ConnectionLimit limit)
       watchdog_(parts.server, parts.log),
       memory_(
           parts.context, parts.server, parts.log,
-          [this] { return old_ == nullptr ? 0 : old_->memory(); },
+          [this] { return peers_.old == nullptr ? 0 : peers_.old->memory(); },
           [this](proxy::MemoryPressure now, const std::string& text) {
               const bool overload = now == proxy::MemoryPressure::overload;
-              record({.kind = "overload",
-                      .from = overload ? "" : "overload",
-                      .to = overload ? "overload" : "",
-                      .detail = text});
+              record_told({.kind = "overload",
+                           .from = overload ? "" : "overload",
+                           .to = overload ? "overload" : "",
+                           .detail = text});
           }),
+      sessions_(parts.context, parts.server),
+      order_taker_({parts.server, parts.monitors, sessions_,
+                    [this](const std::string& upstream, Duration max, const std::string& by) {
+                        const auto index = find_upstream(upstream);
+                        if (index) begin_pause(*index, max, by);
+                        return index.has_value();
+                    },
+                    [this](const std::string& upstream, const std::string& by) {
+                        return end_pause(upstream, by);
+                    }}),
       backends_([](const balancer::Backend& backend) { return proxy::backend_totals(backend); }),
       worker_paces_(parts.server.workers().size()),
       timer_(parts.context),
@@ -86,7 +95,7 @@ void Service::beat() {
     sample(now, std::chrono::duration<double>(now - last_sample_).count());
     last_sample_ = now;
     forget_gone(now);
-    timer_.expires_at(to_asio(now + beat_interval));
+    timer_.expires_at(net::to_asio(now + beat_interval));
     timer_.async_wait([this](const boost::system::error_code& error) {
         if (!error) beat();
     });
@@ -134,16 +143,16 @@ void Service::follow(const std::string& upstream) {
 }
 
 void Service::on_limit(const std::string& listener, CloseReason reason, const std::string& text) {
-    record({.kind = "limit",
-            .listener = listener,
-            .to = std::string(name_of(reason)),
-            .detail = text});
+    record_told({.kind = "limit",
+                 .listener = listener,
+                 .to = std::string(name_of(reason)),
+                 .detail = text});
 }
 
 void Service::on_health_event(const std::string& upstream, const health::Event& event) {
     const auto index = find_upstream(upstream);
     if (!index) return;
-    record(event_of(upstream, event));
+    record_told(event_of(upstream, event));
     const auto& settings = config().upstreams[*index].rebalance;
     using enum health::EventKind;
     const bool recovered = event.kind == check_up || event.kind == circuit_closed;
@@ -155,7 +164,7 @@ void Service::on_health_event(const std::string& upstream, const health::Event& 
 void Service::rebalance_after(const std::string& upstream) {
     if (stopped_ || !rebalancing_.insert(upstream).second) return;
     const auto timer = std::make_shared<asio::steady_timer>(parts_.context);
-    timer->expires_at(to_asio(SteadyClock().now() + settle_before_rebalance));
+    timer->expires_at(net::to_asio(SteadyClock().now() + settle_before_rebalance));
     timer->async_wait([this, timer, upstream](const boost::system::error_code& error) {
         rebalancing_.erase(upstream);
         if (error || stopped_) return;
@@ -163,37 +172,20 @@ void Service::rebalance_after(const std::string& upstream) {
         if (!index) return;  // it has left
         const auto& settings = config().upstreams[*index].rebalance;
         asio::co_spawn(parts_.context,
-                       rebalance(upstream,
-                                 {.over = settings.over,
-                                  .max_share = settings.max_share,
-                                  .min_age = settings.min_age},
-                                 ""),
+                       // The old processes start their own.
+                       rebalance_with(upstream,
+                                      {.over = settings.over,
+                                       .max_share = settings.max_share,
+                                       .min_age = settings.min_age},
+                                      Replies(), ""),
                        [](std::exception_ptr failure, const admin::Outcome<admin::Ending>&) {
-                           rethrow_failure(std::move(failure));
+                           net::rethrow_failure(std::move(failure));
                        });
     });
 }
 
-template <typename Item, typename Question, typename Key>
-awaitable<std::vector<Item>> Service::gather(Question question, Key descending, std::size_t limit) {
-    std::vector<Item> all;
-    if (!parts_.server.running()) co_return all;
-    auto asking = ask_workers<std::vector<Item>>(parts_.context, parts_.server.workers(),
-                                                 std::move(question));
-    auto answers = co_await std::move(asking);
-    for (auto& answer : answers) std::ranges::move(answer, std::back_inserter(all));
-    std::ranges::stable_sort(all, std::ranges::greater(), descending);
-    if (all.size() > limit) all.resize(limit);
-    co_return all;
-}
-
 awaitable<std::vector<proxy::SessionInfo>> Service::sessions(proxy::SessionFilter filter) {
-    const std::size_t limit = filter.limit;
-    return gather<proxy::SessionInfo>(
-        [filter = std::move(filter)](proxy::Worker& worker) {
-            return worker.list_sessions(filter);
-        },
-        &proxy::SessionInfo::age, limit);
+    return sessions_.live(std::move(filter));
 }
 
 awaitable<std::vector<proxy::ClosedLine>> Service::closes(proxy::ClosedFilter filter) {
@@ -201,7 +193,7 @@ awaitable<std::vector<proxy::ClosedLine>> Service::closes(proxy::ClosedFilter fi
         .kind = upgrade::Order::Kind::closes, .upstream = filter.upstream, .limit = filter.limit};
     if (filter.reason != CloseReason::none) order.reason = name_of(filter.reason);
     const std::size_t limit = filter.limit;
-    auto listing = closes_here(std::move(filter));
+    auto listing = sessions_.closed(std::move(filter));
     auto lines = co_await std::move(listing);
     auto ordering = order_old(std::move(order));
     const auto replies = co_await std::move(ordering);
@@ -212,35 +204,12 @@ awaitable<std::vector<proxy::ClosedLine>> Service::closes(proxy::ClosedFilter fi
     co_return lines;
 }
 
-awaitable<std::vector<proxy::ClosedLine>> Service::closes_here(proxy::ClosedFilter filter) {
-    const std::size_t limit = filter.limit;
-    return gather<proxy::ClosedLine>(
-        [filter = std::move(filter)](proxy::Worker& worker) {
-            return worker.closed_sessions().list(filter);
-        },
-        &proxy::ClosedLine::ended, limit);
-}
-
 // Passwords and tokens stand in files; what a check sends may hold one nevertheless.
 std::string Service::configuration() {
     config::Config shown = config();
     for (auto& upstream : shown.upstreams)
         if (auto& send = upstream.health_check.exchange.send; !send.empty()) send = "<not shown>";
     return config::print(shown);
-}
-
-std::optional<std::size_t> Service::find_upstream(const std::string& name) const {
-    const auto& all = config().upstreams;
-    const auto found = std::ranges::find(all, name, &config::Upstream::name);
-    if (found == all.end()) return std::nullopt;
-    return static_cast<std::size_t>(found - all.begin());
-}
-
-std::optional<std::size_t> Service::find_listener(const std::string& name) const {
-    const auto& all = config().listeners;
-    const auto found = std::ranges::find(all, name, &config::Listener::name);
-    if (found == all.end()) return std::nullopt;
-    return static_cast<std::size_t>(found - all.begin());
 }
 
 std::shared_ptr<const balancer::Backend> Service::find_backend(std::size_t upstream,
@@ -251,14 +220,15 @@ std::shared_ptr<const balancer::Backend> Service::find_backend(std::size_t upstr
 }
 
 void Service::record(admin::Event event) {
-    if (!event.actor.empty()) {
-        std::string subject = "operator";
-        if (!event.listener.empty()) subject = "listener " + event.listener;
-        if (!event.upstream.empty()) subject = "upstream " + event.upstream;
-        if (!event.backend.empty()) subject += ": backend " + event.backend;
-        parts_.log.info("{}: {}, by {}", subject, event.detail, event.actor);
-    }
-    events_.add(std::move(event), wall_now());
+    std::string subject = "operator";
+    if (!event.listener.empty()) subject = "listener " + event.listener;
+    if (!event.upstream.empty()) subject = "upstream " + event.upstream;
+    if (!event.backend.empty()) subject += ": backend " + event.backend;
+    parts_.log.info("{}: {}{}{}", subject, event.detail, event.actor.empty() ? "" : ", by ",
+                    event.actor);
+    record_told(std::move(event));
 }
+
+void Service::record_told(admin::Event event) { events_.add(std::move(event), wall_now()); }
 
 }  // namespace penstock::app

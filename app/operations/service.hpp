@@ -10,20 +10,22 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include "admin/operations.hpp"
+#include "app/find_named.hpp"
 #include "app/helper_thread.hpp"
 #include "app/limits.hpp"
 #include "app/monitors.hpp"
 #include "app/operations/backend_book.hpp"
-#include "app/operations/fate.hpp"
+#include "app/operations/ending_plan.hpp"
 #include "app/operations/memory_watch.hpp"
+#include "app/operations/order_taker.hpp"
 #include "app/operations/rates.hpp"
 #include "app/operations/watchdog.hpp"
+#include "app/operations/worker_sessions.hpp"
 #include "app/sandbox/sandbox.hpp"
 #include "app/server.hpp"
 #include "app/tls/tls_files.hpp"
 #include "app/upgrade/messages.hpp"
 #include "balancer/rebalance.hpp"
-#include "base/random.hpp"
 #include "net/logger.hpp"
 
 namespace penstock::app {
@@ -47,9 +49,6 @@ public:
     };
     Service(const Parts& parts, ConnectionLimit limit);
 
-    /// Sessions of one backend on one worker, or in one process.
-    using SessionCount = upgrade::SessionCount;
-
     /// Once a second from now on: rates, signs of life.
     void start();
     /// No worker is asked any more.
@@ -60,8 +59,16 @@ public:
     [[nodiscard]] bool all_workers_answer() const;
     /// The graceful stop has begun: nobody shall come here any more.
     void set_stopping() { stopping_ = true; }
-    /// Plans and reloads are its work; before start().
-    void set_reloader(Reloader& reloader) { reloader_ = &reloader; }
+    /// Who else changes the proxy, or has something to show; they must outlive the object.
+    struct Peers {
+        Reloader* reloader = nullptr;           // plans and reloads are its work
+        upgrade::Upgrader* upgrader = nullptr;  // upgrades its; null = there are none
+        upgrade::OldProcesses* old = nullptr;   // whose figures are part of every answer
+        const TlsFiles* tls_files = nullptr;
+        const sandbox::Sandbox* sandbox = nullptr;
+    };
+    /// Before start().
+    void meet(const Peers& peers) { peers_ = peers; }
     /// Weights that operators have set of splits, by listener: those that go on under `next`, which
     /// is about to be the server's.
     using Splits = std::map<std::string, std::vector<std::uint32_t>>;
@@ -69,13 +76,6 @@ public:
     /// The server has another configuration than before: what was changed by operators goes on,
     /// unless the file has changed that very thing.
     void follow_configuration(const config::Config& before, ConnectionLimit limit);
-    /// The processes before this one, whose figures are part of every answer; before start().
-    void set_tls_files(const TlsFiles& files) { tls_files_ = &files; }
-    void set_sandbox(const sandbox::Sandbox& sandbox) { sandbox_ = &sandbox; }
-    void record_certificates(const std::string& text);
-    void set_old_processes(upgrade::OldProcesses& old) { old_ = &old; }
-    /// Upgrades are its work; before start().
-    void set_upgrader(upgrade::Upgrader& upgrader) { upgrader_ = &upgrader; }
     /// What this process alone has counted and has.
     [[nodiscard]] upgrade::Figures figures() const;
     /// What operators have changed, for the process that takes over.
@@ -83,13 +83,17 @@ public:
     /// The same, in that process; overrides of backends are up to the monitors.
     void take_over(const upgrade::Manifest& manifest);
     /// Does what the process that has taken over from this one says.
-    [[nodiscard]] boost::asio::awaitable<upgrade::OrderAnswer> obey(upgrade::Order order);
+    [[nodiscard]] boost::asio::awaitable<upgrade::OrderAnswer> obey(upgrade::Order order) {
+        return order_taker_.obey(std::move(order));
+    }
     /// What the processes before this one have now, and what of it is in those that do not obey.
     struct OldGauges {
         Gauges all{};
         Gauges out_of_reach{};
     };
     [[nodiscard]] OldGauges old_gauges() const;
+    /// The log has been told of it.
+    void record_certificates(const std::string& text);
     void record_reload(bool ok, const std::string& text, const std::string& actor);
     void record_upgrade(bool ok, const std::string& text, const std::string& actor);
     /// The upstream has other backends than before.
@@ -142,6 +146,7 @@ private:
         explicit Pause(boost::asio::io_context& context) : timer(context) {}
         boost::asio::steady_timer timer;
         TimePoint ends{};
+        std::string by{};
     };
     struct SplitChange {
         std::vector<std::uint32_t> weights;  // in the order of the split
@@ -149,6 +154,7 @@ private:
     };
 
     void add_old_processes(admin::Overview& overview) const;
+    void add_destinations(admin::Overview& overview) const;
     void add_certificates(admin::Overview& overview) const;
 
     // What is shown (service_overview.cpp).
@@ -162,67 +168,39 @@ private:
         TimePoint now) const;
     void add_totals(admin::BackendView& view, const std::string& upstream) const;
 
-    // Explaining (service_explain.cpp).
-    using Shares = std::vector<std::pair<std::string, std::uint32_t>>;  // of a split
-    /// Returns the role that is asked for there.
-    Role find_route(std::size_t index, const admin::ExplainQuery& query,
-                    admin::Explanation& explanation) const;
-    void choose_share(const config::Listener& listener, const Shares& split,
-                      const admin::ExplainQuery& query, admin::Explanation& explanation) const;
-    /// Who could be picked now, by name.
-    struct Prospect {
-        std::map<std::string, std::shared_ptr<const balancer::Backend>> candidates;
-        std::set<std::string> available;  // of any tier, full or not
-        std::set<std::string> forced;  // because of panic
-        std::string choice;  // the policy's; "" = nobody
-
-        [[nodiscard]] const balancer::Backend* candidate(const std::string& name) const {
-            const auto found = candidates.find(name);
-            return found == candidates.end() ? nullptr : found->second.get();
-        }
-        [[nodiscard]] bool is_candidate(const std::string& name) const {
-            return candidates.contains(name);
-        }
-    };
-    [[nodiscard]] Prospect prospect_of(std::size_t upstream, Role asked,
-                                       std::optional<std::uint64_t> key, TimePoint now) const;
-    /// What the listener's gate says to such a client now.
-    [[nodiscard]] CloseReason verdict_at(std::size_t listener,
-                                         const admin::ExplainQuery& query) const;
-    /// Returns what becomes of the client there.
-    Fate add_candidates(std::size_t upstream, Role asked, const admin::ExplainQuery& query,
-                        admin::Explanation& explanation) const;
-    void add_limits(std::size_t listener, const admin::ExplainQuery& query,
-                    admin::Explanation& explanation) const;
-
-    /// What all workers answer, the largest first.
-    template <typename Item, typename Question, typename Key>
-    boost::asio::awaitable<std::vector<Item>> gather(Question question, Key descending,
-                                                     std::size_t limit);
     void beat();
     void sample(TimePoint now, double elapsed_s);
     void follow_backends(TimePoint now);
     /// Names in the counts of processes that have ended, which nobody knows any more.
     void forget_gone(TimePoint now);
     void follow_backends_of(std::size_t upstream, TimePoint now);
-    [[nodiscard]] std::optional<std::size_t> find_upstream(const std::string& name) const;
-    [[nodiscard]] std::optional<std::size_t> find_listener(const std::string& name) const;
+    [[nodiscard]] std::optional<std::size_t> find_upstream(const std::string& name) const {
+        return index_of_named(config().upstreams, name);
+    }
+    [[nodiscard]] std::optional<std::size_t> find_listener(const std::string& name) const {
+        return index_of_named(config().listeners, name);
+    }
     [[nodiscard]] std::shared_ptr<const balancer::Backend> find_backend(
         std::size_t upstream, const std::string& name) const;
+    /// In the log and among the events.
     void record(admin::Event event);
+    /// Among the events alone: whoever it happened to has told the log.
+    void record_told(admin::Event event);
     /// What is to last cannot be changed while another process takes over: it would not know.
     [[nodiscard]] std::optional<admin::Refusal> why_no_change() const;
     /// Nothing = that is draining, by an operator.
     [[nodiscard]] std::optional<admin::Refusal> why_no_undrain(const std::string& listener) const;
     admin::Outcome<void> change_here(const std::string& upstream, const std::string& backend,
                                      const admin::BackendChange& change, const std::string& actor);
-    boost::asio::awaitable<bool> kill_here(proxy::ConnectionId id);
     void begin_pause(std::size_t upstream, Duration max, const std::string& actor);
     bool end_pause(const std::string& name, const std::string& actor);
-    boost::asio::awaitable<std::vector<proxy::ClosedLine>> closes_here(proxy::ClosedFilter filter);
     void rebalance_after(const std::string& upstream);
+    /// `old` is what old processes have answered to count_sessions.
+    boost::asio::awaitable<admin::Outcome<admin::Ending>> rebalance_with(
+        std::string upstream, admin::RebalanceOrder order, std::vector<upgrade::OrderReply> old,
+        std::string actor);
 
-    // What is said to the processes before this one, and what they do (service_orders.cpp).
+    // What is said to the processes before this one (service_orders.cpp).
     using Replies = std::vector<upgrade::OrderReply>;
     boost::asio::awaitable<Replies> order_old(upgrade::Order order);
     /// Takes off `ending` what does not end after all.
@@ -230,41 +208,22 @@ private:
                                          admin::Ending& ending);
     /// The configuration has changed.
     boost::asio::awaitable<void> tell_old(std::vector<upgrade::Order> orders);
-    bool obey_change(const upgrade::Order& order);
-    boost::asio::awaitable<void> obey_count(const upgrade::Order& order,
-                                            upgrade::OrderAnswer& answer);
-    boost::asio::awaitable<void> obey_end(const upgrade::Order& order,
-                                          upgrade::OrderAnswer& answer);
-    boost::asio::awaitable<void> obey_closes(const upgrade::Order& order,
-                                             upgrade::OrderAnswer& answer);
-    using Backends = std::vector<std::shared_ptr<const balancer::Backend>>;
-    using SessionCounts = std::vector<std::vector<SessionCount>>;  // by backend and worker
-    [[nodiscard]] Backends backends_of(std::size_t upstream) const;
-    boost::asio::awaitable<SessionCounts> count_sessions(Backends backends, TimePoint before);
     /// Nothing = closing sessions there spreads them anew.
     [[nodiscard]] std::optional<admin::Refusal> why_not_rebalance(std::size_t upstream) const;
-    [[nodiscard]] std::vector<balancer::RebalanceBackend> competitors(std::size_t upstream,
-                                                                      const SessionCounts& counts,
-                                                                      const Replies& old) const;
-    /// `quotas[i]` sessions of the backend end on worker i, over that time.
-    void end_sessions(const std::shared_ptr<const balancer::Backend>& backend, TimePoint before,
-                      const std::vector<std::size_t>& quotas, Duration over, CloseReason reason);
-
+    [[nodiscard]] std::vector<balancer::RebalanceBackend> competitors(
+        std::size_t upstream, const std::vector<EndingWish>& wishes, const Replies& old) const;
     [[nodiscard]] const config::Config& config() const noexcept { return parts_.server.config(); }
 
     Parts parts_;
-    Reloader* reloader_ = nullptr;
-    upgrade::OldProcesses* old_ = nullptr;
-    const TlsFiles* tls_files_ = nullptr;
-    const sandbox::Sandbox* sandbox_ = nullptr;
-    upgrade::Upgrader* upgrader_ = nullptr;
+    Peers peers_;
     ConnectionLimit limit_;
-    Random random_ = Random::from_entropy();
     TimePoint started_;
     WallTime started_wall_;
     admin::EventRing events_;
     Watchdog watchdog_;
     MemoryWatch memory_;
+    WorkerSessions sessions_;
+    OrderTaker order_taker_;
     BackendBook backends_;
     std::vector<WorkerPace> worker_paces_;
     std::map<std::string, ListenerPace> listener_paces_;

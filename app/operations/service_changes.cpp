@@ -5,13 +5,13 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "app/control.hpp"
-#include "app/operations/ask_workers.hpp"
 #include "app/operations/old_orders.hpp"
-#include "app/operations/refusals.hpp"
 #include "app/operations/service.hpp"
+#include "app/refusals.hpp"
+#include "app/with_commas.hpp"
 #include "config/names.hpp"
 #include "config/value.hpp"
+#include "net/asio_words.hpp"
 
 namespace penstock::app {
 
@@ -88,19 +88,9 @@ Outcome<void> Service::change_here(const std::string& upstream, const std::strin
     return {};
 }
 
-awaitable<bool> Service::kill_here(proxy::ConnectionId id) {
-    if (id.process != parts_.server.shared().process_id) co_return false;
-    auto asking =
-        ask_workers<bool>(parts_.context, parts_.server.workers(), [id](proxy::Worker& worker) {
-            return worker.index() == proxy::worker_of(id) && worker.kill(id.sequence);
-        });
-    const auto answers = co_await std::move(asking);
-    co_return std::ranges::find(answers, true) != answers.end();
-}
-
 awaitable<Outcome<void>> Service::kill_session(proxy::ConnectionId id, std::string actor) {
     const std::string shown = proxy::to_string(id);
-    auto killing = kill_here(id);
+    auto killing = sessions_.kill(id);
     if (co_await std::move(killing)) {
         record({.kind = "kill",
                 .detail = fmt::format("session {} was ended", shown),
@@ -146,7 +136,8 @@ void Service::begin_pause(std::size_t index, Duration max, const std::string& ac
     auto& pause = pauses_[upstream];
     if (!pause) pause = std::make_unique<Pause>(parts_.context);
     pause->ends = SteadyClock().now() + max;
-    pause->timer.expires_at(to_asio(pause->ends));
+    pause->by = actor;
+    pause->timer.expires_at(net::to_asio(pause->ends));
     pause->timer.async_wait([this, at = upstream](const boost::system::error_code& error) {
         // It may have been renewed since the timer went off.
         const auto found = pauses_.find(at);

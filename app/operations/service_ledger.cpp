@@ -92,7 +92,7 @@ void Service::fill_manifest(upgrade::Manifest& manifest) const {
     }
     const TimePoint now = SteadyClock().now();
     for (const auto& [upstream, pause] : pauses_)
-        manifest.pauses.push_back({upstream, pause->ends - now});
+        manifest.pauses.push_back({upstream, pause->ends - now, pause->by});
     manifest.draining = draining_;
     manifest.draining_listeners = draining_listeners_;
 }
@@ -123,7 +123,7 @@ void Service::take_over(const upgrade::Manifest& manifest) {
     }
     for (const auto& pause : manifest.pauses)
         if (const auto index = find_upstream(pause.upstream); index && pause.left)
-            begin_pause(*index, *pause.left, "");
+            begin_pause(*index, *pause.left, pause.by);
     draining_ = manifest.draining;
     for (const auto& listener : manifest.draining_listeners)
         if (find_listener(listener)) draining_listeners_.insert(listener);
@@ -229,16 +229,18 @@ void add_names(const std::vector<View>& present, std::vector<View>& departed,
 }  // namespace
 
 void Service::forget_gone(TimePoint now) {
-    if (old_ == nullptr || !old_->has_gone() || now - last_forgetting_ < forget_interval) return;
+    if (peers_.old == nullptr || !peers_.old->has_gone() ||
+        now - last_forgetting_ < forget_interval)
+        return;
     last_forgetting_ = now;
-    old_->forget_gone(figures().ledger, now);
+    peers_.old->forget_gone(figures().ledger, now);
 }
 
 void Service::add_old_processes(admin::Overview& overview) const {
-    if (old_ == nullptr) return;
-    const Ledger ledger = old_->ledger();
-    const Gauges gauges = old_->gauges();
-    overview.process.old_processes = old_->views();
+    if (peers_.old == nullptr) return;
+    const Ledger ledger = peers_.old->ledger();
+    const Gauges gauges = peers_.old->gauges();
+    overview.process.old_processes = peers_.old->views();
     add(overview.process, ledger, gauges);
     add_names(overview.listeners, overview.departed_listeners, ledger.listeners);
     add_names(overview.upstreams, overview.departed_upstreams, ledger.upstreams);

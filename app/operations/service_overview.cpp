@@ -1,16 +1,21 @@
 // What is shown of the running proxy.
 #include <algorithm>
+#include <set>
+#include <string_view>
+#include <unordered_map>
 #include <utility>
 
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include "app/off_thread.hpp"
+#include "app/operations/explainer.hpp"
 #include "app/operations/service.hpp"
 #include "app/operations/usage.hpp"
 #include "app/operations/words.hpp"
 #include "app/reload/reloader.hpp"
 #include "app/version.hpp"
+#include "config/leads_to.hpp"
 #include "config/names.hpp"
 #include "config/value.hpp"
 
@@ -74,6 +79,7 @@ admin::Overview Service::overview() {
         overview.listeners.push_back(listener_view(i));
     for (std::size_t i = 0; i < config().upstreams.size(); ++i)
         overview.upstreams.push_back(upstream_view(i, now));
+    add_destinations(overview);
     for (const auto& account : parts_.server.departed_listeners())
         overview.departed_listeners.push_back({.name = account->name,
                                                .active = account->connections.used(),
@@ -88,9 +94,24 @@ admin::Overview Service::overview() {
     return overview;
 }
 
+void Service::add_destinations(admin::Overview& overview) const {
+    std::unordered_map<std::string_view, std::size_t> upstreams;
+    for (std::size_t i = 0; i < config().upstreams.size(); ++i)
+        upstreams.emplace(config().upstreams[i].name, i);
+    for (std::size_t i = 0; i < config().listeners.size(); ++i) {
+        std::set<std::pair<std::string_view, Role>> seen;
+        for (const auto& to : config::destinations(config().listeners[i])) {
+            if (!seen.emplace(to.upstream, to.role).second) continue;
+            const auto& health = parts_.monitors.of(upstreams.at(to.upstream)).health();
+            overview.listeners[i].destinations.push_back(
+                {std::string(to.upstream), to.role, health.available(to.role)});
+        }
+    }
+}
+
 void Service::add_certificates(admin::Overview& overview) const {
-    if (tls_files_ == nullptr) return;
-    for (const auto& [owner, of_listener, info] : tls_files_->certificates()) {
+    if (peers_.tls_files == nullptr) return;
+    for (const auto& [owner, of_listener, info] : peers_.tls_files->certificates()) {
         const auto not_after =
             std::chrono::time_point_cast<std::chrono::milliseconds>(info.not_after);
         overview.certificates.push_back(
@@ -100,8 +121,11 @@ void Service::add_certificates(admin::Overview& overview) const {
         if (of_listener && listener != overview.listeners.end())
             listener->certificates.push_back(overview.certificates.back());
     }
-    overview.certificate_reloads_ok = tls_files_->taken();
-    overview.certificate_reloads_failed = tls_files_->rejected();
+    for (const auto& [owner, file, next_update] : peers_.tls_files->revocations())
+        overview.revocations.push_back(
+            {owner, file, std::chrono::time_point_cast<std::chrono::milliseconds>(next_update)});
+    overview.certificate_reloads_ok = peers_.tls_files->taken();
+    overview.certificate_reloads_failed = peers_.tls_files->rejected();
 }
 
 ProcessView Service::process_view(TimePoint now) const {
@@ -122,13 +146,13 @@ ProcessView Service::process_view(TimePoint now) const {
                      .log_dropped = parts_.log.dropped(),
                      .took_over_from = took_over_from_,
                      .usage = process_usage()};
-    if (sandbox_ != nullptr) view.sandbox = view_of(*sandbox_);
-    if (reloader_ != nullptr) {
-        view.last_reload = reloader_->last();
-        view.last_reload_success = reloader_->last_success();
-        view.reloads_succeeded = reloader_->succeeded();
-        view.reloads_failed = reloader_->failed();
-        view.restart_required = reloader_->restart_required();
+    if (peers_.sandbox != nullptr) view.sandbox = view_of(*peers_.sandbox);
+    if (peers_.reloader != nullptr) {
+        view.last_reload = peers_.reloader->last();
+        view.last_reload_success = peers_.reloader->last_success();
+        view.reloads_succeeded = peers_.reloader->succeeded();
+        view.reloads_failed = peers_.reloader->failed();
+        view.restart_required = peers_.reloader->restart_required();
     }
     const auto& workers = parts_.server.workers();
     for (std::size_t i = 0; i < workers.size(); ++i) {
@@ -282,6 +306,15 @@ void Service::add_totals(BackendView& view, const std::string& upstream) const {
                   pace->bytes_to_backend.per_second(), pace->bytes_to_client.per_second()};
     view.connect = pace->connect.quantiles();
     view.first_byte = pace->first_byte.quantiles();
+}
+
+admin::Outcome<admin::Explanation> Service::explain(const admin::ExplainQuery& query) {
+    const Explainer explainer(
+        parts_.server, parts_.monitors,
+        {.split = [this](std::size_t listener) { return listener_view(listener).split; },
+         .upstream = [this](std::size_t upstream,
+                            TimePoint now) { return upstream_view(upstream, now); }});
+    return explainer.explain(query);
 }
 
 }  // namespace penstock::app

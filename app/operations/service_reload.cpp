@@ -4,59 +4,58 @@
 
 #include <boost/asio/co_spawn.hpp>
 
-#include "app/control.hpp"
 #include "app/find_named.hpp"
 #include "app/operations/old_orders.hpp"
 #include "app/operations/service.hpp"
 #include "app/reload/reloader.hpp"
 #include "app/upgrade/old_processes.hpp"
 #include "app/upgrade/upgrader.hpp"
+#include "net/asio_words.hpp"
 
 namespace penstock::app {
 
 using boost::asio::awaitable;
 
 awaitable<admin::Outcome<admin::Plan>> Service::plan(admin::PlanRequest request) {
-    return reloader_->plan(std::move(request));
+    return peers_.reloader->plan(std::move(request));
 }
 
 awaitable<admin::Outcome<admin::Reloaded>> Service::reload(admin::ReloadRequest request,
                                                            std::string actor) {
-    return reloader_->reload(std::move(request), std::move(actor));
+    return peers_.reloader->reload(std::move(request), std::move(actor));
 }
 
 awaitable<admin::Outcome<admin::Upgraded>> Service::upgrade(std::string actor) {
-    if (upgrader_ == nullptr)
+    if (peers_.upgrader == nullptr)
         co_return std::unexpected(
             admin::Refusal{.status = 409, .error = "this proxy cannot be upgraded while it runs"});
-    auto upgrading = upgrader_->upgrade(std::move(actor));
+    auto upgrading = peers_.upgrader->upgrade(std::move(actor));
     co_return co_await std::move(upgrading);
 }
 
 std::optional<admin::Refusal> Service::why_no_change() const {
-    if (upgrader_ == nullptr || !upgrader_->busy()) return std::nullopt;
+    if (peers_.upgrader == nullptr || !peers_.upgrader->busy()) return std::nullopt;
     return admin::Refusal{409, "another process is taking over; ask again in a moment"};
 }
 
 awaitable<boost::json::array> Service::old_sessions(proxy::SessionFilter filter) {
-    if (old_ == nullptr) co_return boost::json::array();
-    auto asking = old_->sessions(filter);
+    if (peers_.old == nullptr) co_return boost::json::array();
+    auto asking = peers_.old->sessions(filter);
     co_return co_await std::move(asking);
 }
 
 void Service::record_upgrade(bool ok, const std::string& text, const std::string& actor) {
-    events_.add(
-        {.kind = "upgrade", .to = ok ? "replaced" : "failed", .detail = text, .actor = actor},
-        wall_now());
+    record_told(
+        {.kind = "upgrade", .to = ok ? "replaced" : "failed", .detail = text, .actor = actor});
 }
 
 void Service::record_certificates(const std::string& text) {
-    events_.add({.kind = "certificate", .detail = text}, wall_now());
+    record_told({.kind = "certificate", .detail = text});
 }
 
 void Service::record_reload(bool ok, const std::string& text, const std::string& actor) {
-    events_.add({.kind = "reload", .to = ok ? "applied" : "failed", .detail = text, .actor = actor},
-                wall_now());
+    record_told(
+        {.kind = "reload", .to = ok ? "applied" : "failed", .detail = text, .actor = actor});
 }
 
 namespace {
@@ -86,7 +85,7 @@ void Service::follow_configuration(const config::Config& before, ConnectionLimit
     std::erase_if(splits_,
                   [&](const auto& split) { return !keeps_split(before, config(), split.first); });
     follow_backends(SteadyClock().now());
-    if (old_ == nullptr || old_->empty()) return;
+    if (peers_.old == nullptr || peers_.old->empty()) return;
     auto orders = orders_between(before, config());
     for (auto& order : orders) {
         // What an operator has changed of a backend that is here again goes on.
@@ -99,7 +98,7 @@ void Service::follow_configuration(const config::Config& before, ConnectionLimit
             order.change.state = kept->second.state;
         order.state_there = kept->second.state;
     }
-    boost::asio::co_spawn(parts_.context, tell_old(std::move(orders)), rethrow_failure);
+    boost::asio::co_spawn(parts_.context, tell_old(std::move(orders)), net::rethrow_failure);
 }
 
 }  // namespace penstock::app

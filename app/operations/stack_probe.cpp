@@ -16,6 +16,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "app/own_signals.hpp"
+
 namespace penstock::app {
 
 // What the handler works on; the signal carries its address.
@@ -39,8 +41,6 @@ void StackProbe::Answer::handle(int, siginfo_t* info, void*) noexcept {
     answer.state.store(given, std::memory_order_release);
     errno = before;
 }
-
-int stack_probe_signal() noexcept { return SIGRTMAX - 1; }
 
 StackProbe::StackProbe() : answer_(std::make_unique<Answer>()) {
     static const bool ready = [] {

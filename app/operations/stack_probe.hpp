@@ -9,9 +9,6 @@
 
 namespace penstock::app {
 
-/// The signal by which a thread is asked; block_signals() leaves it open.
-[[nodiscard]] int stack_probe_signal() noexcept;
-
 /// Where a thread stands, told by that thread in a signal handler: also by one that will never come
 /// back to its loop. One thread asks. The first is made before the process denies itself anything.
 class StackProbe {

@@ -5,7 +5,7 @@
 
 #include <fmt/format.h>
 
-#include "app/limits.hpp"
+#include "app/with_commas.hpp"
 #include "balancer/slow_start.hpp"
 #include "config/value.hpp"
 

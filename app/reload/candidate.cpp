@@ -5,8 +5,8 @@
 #include <iterator>
 #include <utility>
 
+#include "app/capacity.hpp"
 #include "app/diagnostics.hpp"
-#include "app/run.hpp"
 #include "app/token_file.hpp"
 #include "balancer/moved_share.hpp"
 #include "config/diff.hpp"
@@ -62,7 +62,7 @@ std::map<std::string, double> moved_keys(const config::Config& running,
 
 Candidate read_candidate(const admin::PlanRequest& request, const std::string& main_file,
                          const ConfigPtr& running, TicketKeyBook& tickets,
-                         const sandbox::Sandbox& sandbox) {
+                         const LoadedTls& in_force, const sandbox::Sandbox& sandbox) {
     auto loaded = load(request, main_file);
     const std::string file = request.file.empty() ? main_file : request.file;
     if (loaded.ok())
@@ -91,7 +91,7 @@ Candidate read_candidate(const admin::PlanRequest& request, const std::string& m
         candidate.access = *std::move(access);
     else
         fail(access.error());
-    if (auto tls = load_tls(*candidate.effective, tickets))
+    if (auto tls = load_tls(*candidate.effective, tickets, in_force))
         candidate.tls = *std::move(tls);
     else
         for (auto& error : tls.error()) fail(std::move(error));

@@ -39,6 +39,7 @@ struct Candidate {
 /// the process runs by; "" = none. Never throws for what a file contains.
 [[nodiscard]] Candidate read_candidate(const admin::PlanRequest& request,
                                        const std::string& main_file, const ConfigPtr& running,
-                                       TicketKeyBook& tickets, const sandbox::Sandbox& sandbox);
+                                       TicketKeyBook& tickets, const LoadedTls& in_force,
+                                       const sandbox::Sandbox& sandbox);
 
 }  // namespace penstock::app

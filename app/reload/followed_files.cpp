@@ -3,16 +3,14 @@
 #include <set>
 #include <utility>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/deferred.hpp>
 #include <boost/asio/post.hpp>
 #include <fmt/format.h>
 
-#include "app/control.hpp"
 #include "app/diagnostics.hpp"
-#include "app/limits.hpp"
 #include "app/reload/planner.hpp"
+#include "app/with_commas.hpp"
+#include "net/asio_words.hpp"
 
 namespace penstock::app {
 
@@ -30,14 +28,15 @@ void FollowedFiles::stop() {
 }
 
 void FollowedFiles::follow(const std::vector<std::string>& files,
-                           const std::vector<std::string>& patterns, bool only) {
+                           const std::vector<std::string>& patterns, Others others) {
     if (parts_.server.config().process.watch_config == config::WatchConfig::off)
         return watch_.clear();
     std::set<std::string> all(files.begin(), files.end());
     all.insert(patterns.begin(), patterns.end());
-    if (only) watch_.keep_only(all);
+    if (others == Others::go) watch_.keep_only(all);
     // What changed since it was read was not watched yet.
-    if (watch_also(files, patterns)) asio::co_spawn(parts_.context, look_again(), rethrow_failure);
+    if (watch_also(files, patterns))
+        asio::co_spawn(parts_.context, look_again(), net::rethrow_failure);
 }
 
 bool FollowedFiles::watch_also(const std::vector<std::string>& files,
@@ -59,13 +58,13 @@ awaitable<void> FollowedFiles::look_again() {
     constexpr std::chrono::milliseconds a_moment{200};
     while (!parts_.server.running() && !stopped_) {
         start_.expires_after(a_moment);
-        auto waiting = start_.async_wait(asio::as_tuple(asio::deferred));
+        auto waiting = start_.async_wait(net::as_result);
         co_await std::move(waiting);
     }
     auto looking = parts_.look();
     const Look seen = co_await std::move(looking);
     if (stopped_) co_return;
-    follow(seen.files, seen.patterns, seen.plan.valid());
+    follow(seen.files, seen.patterns, seen.plan.valid() ? Others::go : Others::stay);
     if (!seen.plan.valid() || !seen.plan.changes.empty()) on_change();
 }
 
@@ -77,7 +76,7 @@ void FollowedFiles::on_change() {
     if (std::exchange(asked_, true)) return;
     asio::post(parts_.context, [this] {
         asked_ = false;
-        if (!stopped_) asio::co_spawn(parts_.context, tell(), rethrow_failure);
+        if (!stopped_) asio::co_spawn(parts_.context, tell(), net::rethrow_failure);
     });
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
@@ -34,9 +35,10 @@ public:
     };
     explicit FollowedFiles(Parts parts);
 
-    /// What was read, and what may come to be read; `only`: what is followed else is not any more.
+    /// What was read, and what may come to be read; what is followed else goes, or stays.
+    enum class Others : std::uint8_t { go, stay };
     void follow(const std::vector<std::string>& files, const std::vector<std::string>& patterns,
-                bool only);
+                Others others);
     void stop();
 
 private:

@@ -10,9 +10,9 @@
 #include <fmt/format.h>
 
 #include "app/find_named.hpp"
-#include "config/check_parts.hpp"
 #include "config/diff.hpp"
 #include "config/effect.hpp"
+#include "config/leads_to.hpp"
 #include "config/names.hpp"
 #include "config/value.hpp"
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "admin/plan.hpp"
-#include "app/operations/ledger.hpp"
+#include "app/ledger/ledger.hpp"
 #include "config/config.hpp"
 
 namespace penstock::app {

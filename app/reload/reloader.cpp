@@ -4,17 +4,15 @@
 #include <exception>
 #include <utility>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/deferred.hpp>
 #include <boost/asio/post.hpp>
 #include <fmt/format.h>
 
-#include "app/control.hpp"
 #include "app/diagnostics.hpp"
-#include "app/limits.hpp"
 #include "app/log_options.hpp"
 #include "app/off_thread.hpp"
+#include "app/with_commas.hpp"
+#include "net/asio_words.hpp"
 
 namespace penstock::app {
 
@@ -28,7 +26,6 @@ using asio::awaitable;
 
 namespace {
 
-constexpr auto as_result = asio::as_tuple(asio::deferred);
 constexpr const char* changed_file = "changed file";  // who asks
 
 std::string by(const std::string& actor) { return actor.empty() ? "" : ", by " + actor; }
@@ -51,7 +48,7 @@ Reloader::Reloader(const Parts& parts, std::string file, std::vector<std::string
       last_{.time = wall_now()},
       last_success_(last_.time) {
     turn_.expires_at(asio::steady_timer::time_point::max());  // that would wake all who wait
-    files_.follow(files, {}, true);
+    files_.follow(files, {}, FollowedFiles::Others::go);
 }
 
 Reloader::~Reloader() = default;
@@ -64,7 +61,7 @@ void Reloader::stop(std::string why) {
 
 awaitable<Reloader::Turn> Reloader::take_turn() {
     while (busy_ && !stopped_) {
-        auto waiting = turn_.async_wait(as_result);
+        auto waiting = turn_.async_wait(net::as_result);
         co_await std::move(waiting);
     }
     busy_ = true;
@@ -80,8 +77,9 @@ awaitable<Candidate> Reloader::read(admin::PlanRequest request) {
     auto reading =
         off_thread(parts_.context, reader_,
                    [asked = std::move(request), file = file_, running = parts_.server.config_ptr(),
-                    &tickets = parts_.ticket_keys, &sandbox = parts_.sandbox] {
-                       return read_candidate(asked, file, running, tickets, sandbox);
+                    &tickets = parts_.ticket_keys, in_force = parts_.tls_files.in_force(),
+                    &sandbox = parts_.sandbox] {
+                       return read_candidate(asked, file, running, tickets, in_force, sandbox);
                    });
     co_return co_await std::move(reading);
 }
@@ -191,7 +189,7 @@ void Reloader::request(std::string actor) {
             const auto outcome = co_await std::move(reloading);
             if (!outcome) self.parts_.log.error("reload: {}", outcome.error().error);
         }(*this),
-        rethrow_failure);
+        net::rethrow_failure);
 }
 
 awaitable<Outcome<Reloaded>> Reloader::carry_out(admin::ReloadRequest request, std::string actor) {
@@ -202,7 +200,8 @@ awaitable<Outcome<Reloaded>> Reloader::carry_out(admin::ReloadRequest request, s
     reloaded.plan = co_await std::move(planning);
     if (auto refusal = why_not()) co_return std::unexpected(*std::move(refusal));
     if (!candidate.valid()) {
-        files_.follow(candidate.files, candidate.patterns, false);  // where it will be mended
+        files_.follow(candidate.files, candidate.patterns,
+                      FollowedFiles::Others::stay);  // where it will be mended
         std::vector<std::string> errors;
         for (const auto& problem : candidate.problems)
             if (problem.severity == config::Severity::error)
@@ -221,7 +220,7 @@ awaitable<Outcome<Reloaded>> Reloader::carry_out(admin::ReloadRequest request, s
         auto prepared = prepare(candidate);
         if (!prepared) {
             reloaded.error = prepared.error();
-            files_.follow(candidate.files, candidate.patterns, false);
+            files_.follow(candidate.files, candidate.patterns, FollowedFiles::Others::stay);
             note_failure({prepared.error()}, actor);
             co_return reloaded;
         }
@@ -230,7 +229,7 @@ awaitable<Outcome<Reloaded>> Reloader::carry_out(admin::ReloadRequest request, s
     } else {
         parts_.tls_files.look_again();
     }
-    files_.follow(candidate.files, candidate.patterns, true);
+    files_.follow(candidate.files, candidate.patterns, FollowedFiles::Others::go);
     // One change may be seen twice, or be in force by a signal already.
     if (actor == changed_file && reloaded.plan.changes.empty() && last_.ok) co_return reloaded;
     note_success(candidate, reloaded.plan, actor);
@@ -334,7 +333,7 @@ awaitable<bool> Reloader::put_in_force(Candidate& candidate, Prepared prepared) 
     parts_.admin.apply(std::move(prepared.admin));
     applied->expires_after(std::chrono::seconds(2));  // a worker that is stuck has it in its mail
     while (!*all_have_it && SteadyClock().now() < TimePoint(applied->expiry().time_since_epoch())) {
-        auto waiting = applied->async_wait(as_result);
+        auto waiting = applied->async_wait(net::as_result);
         co_await std::move(waiting);
     }
     if (*all_have_it) parts_.server.settle();

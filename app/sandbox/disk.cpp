@@ -47,10 +47,16 @@ std::vector<std::string> links_on(const std::string& path) {
     return directories;
 }
 
+std::optional<Identity> identify(const std::string& path) {
+    struct stat status{};
+    if (::stat(path.c_str(), &status) != 0) return std::nullopt;
+    return Identity{status.st_dev, status.st_ino};
+}
+
 }  // namespace
 
 Disk this_disk(std::optional<std::string> runtime_directory) {
-    return {resolve, is_special, expand, links_on, std::move(runtime_directory)};
+    return {resolve, is_special, expand, links_on, identify, std::move(runtime_directory)};
 }
 
 }  // namespace penstock::app::sandbox

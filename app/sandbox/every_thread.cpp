@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "app/own_signals.hpp"
 #include "app/process.hpp"
 
 namespace penstock::app::sandbox {
@@ -68,8 +69,6 @@ std::expected<int, std::string> ask(pid_t thread, Duration patience) {
 }
 
 }  // namespace
-
-int every_thread_signal() noexcept { return SIGRTMAX; }
 
 std::expected<void, Unfinished> on_every_thread(std::function<int()> action, Duration patience) {
     auto others = threads();

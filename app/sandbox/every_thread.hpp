@@ -10,9 +10,6 @@
 
 namespace penstock::app::sandbox {
 
-/// The signal by which threads are asked; block_signals() leaves it open.
-[[nodiscard]] int every_thread_signal() noexcept;
-
 /// It has not been done in all threads.
 struct Unfinished {
     std::string why;  // a sentence

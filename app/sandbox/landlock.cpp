@@ -98,7 +98,7 @@ std::expected<Ruleset, std::string> prepare(std::span<const Rule> rules, int abi
             errno != EBADFD)
             return std::unexpected(
                 fmt::format("cannot allow {}: {}", rule.path, last_error().message()));
-        set.rules.push_back(rule);
+        set.rules.push_back({rule.path, rule.rights, Identity{status.st_dev, status.st_ino}});
         if (rule.path.starts_with("/proc/")) set.pins.push_back(std::move(place));
     }
     return set;

@@ -1,6 +1,7 @@
 #include "app/sandbox/rules.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <string_view>
 #include <utility>
@@ -219,15 +220,25 @@ std::vector<Rule> rules_of(std::span<const Need> needs, const Disk& disk, bool c
 
 std::vector<std::string> beyond(std::span<const Need> needs, std::span<const Rule> rules,
                                 const Disk& disk, bool confines_reading) {
+    // The kernel's are about what was there, not about its name.
+    std::vector<Rule> in_force;
+    std::ranges::copy_if(rules, std::back_inserter(in_force), [&](const Rule& rule) {
+        const auto now = rule.place ? disk.identify(rule.path) : std::nullopt;
+        return !now || *now == *rule.place;
+    });
     std::vector<std::string> sentences;
     for (const auto& need : needs) {
         if (!is_about_files(need, confines_reading)) continue;
         for (const auto& place : places_of(need, disk)) {
-            if (covers(rules, place, need.rights)) continue;
+            if (covers(in_force, place, need.rights)) continue;
+            const std::string_view why =
+                covers(rules, place, need.rights)
+                    ? "is another directory than the one that was there when it started"
+                    : "the configuration that it was started with did not name";
             sentences.push_back(fmt::format(
-                "{} {}: the sandbox of this process does not let it {} {}, which the configuration "
-                "that it was started with did not name; restart it (an upgrade will do)",
-                need.key, need.path, words_for(need.rights), place));
+                "{} {}: the sandbox of this process does not let it {} {}, which {}; restart it "
+                "(an upgrade will do)",
+                need.key, need.path, words_for(need.rights), place, why));
             break;
         }
     }

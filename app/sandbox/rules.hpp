@@ -29,10 +29,18 @@ struct Need {
     bool operator==(const Need&) const = default;
 };
 
+/// Which file it is, whatever its name is at the moment.
+struct Identity {
+    std::uint64_t device = 0;
+    std::uint64_t inode = 0;
+    bool operator==(const Identity&) const = default;
+};
+
 /// A directory or file, and what may be done there.
 struct Rule {
     std::string path;  // without symbolic links
     Rights rights = 0;
+    std::optional<Identity> place{};  // what had that name when the rule came into force
     bool operator==(const Rule&) const = default;
 };
 
@@ -47,6 +55,8 @@ struct Disk {
     /// Directories that hold a symbolic link on the way to this path: what leads there may be
     /// turned to a neighbour while the process runs.
     std::function<std::vector<std::string>(const std::string& path)> links_on;
+    /// What has this name now; nothing = nobody knows.
+    std::function<std::optional<Identity>(const std::string& path)> identify{};
     /// What $RUNTIME stands for, also while nothing is in it, and where it has not been made;
     /// nothing = there is none.
     std::optional<std::string> runtime_directory;
@@ -66,7 +76,8 @@ struct Disk {
 [[nodiscard]] std::vector<Rule> rules_of(std::span<const Need> needs, const Disk& disk,
                                          bool confines_reading);
 
-/// A sentence for each need that goes beyond the rules.
+/// A sentence for each need that goes beyond the rules, or whose directory is another one than when
+/// they came into force.
 [[nodiscard]] std::vector<std::string> beyond(std::span<const Need> needs,
                                               std::span<const Rule> rules, const Disk& disk,
                                               bool confines_reading);

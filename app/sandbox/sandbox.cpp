@@ -211,4 +211,11 @@ std::vector<std::string> Sandbox::beyond(const config::Config& config,
     return sentences;
 }
 
+std::vector<std::string> Sandbox::lost_logs(const config::Config& config) const {
+    if (!confines_files_) return {};
+    auto needs = needs_of(config, {}, {}, disk_);
+    std::erase_if(needs, [](const Need& need) { return (need.rights & write_files) == 0; });
+    return sandbox::beyond(needs, rules_, disk_, false);
+}
+
 }  // namespace penstock::app::sandbox

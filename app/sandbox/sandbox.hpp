@@ -50,6 +50,10 @@ public:
                                                   std::span<const std::string> files,
                                                   std::span<const std::string> patterns) const;
 
+    /// A sentence for each log of the configuration in force whose directory has been replaced
+    /// since the start: it cannot be opened again.
+    [[nodiscard]] std::vector<std::string> lost_logs(const config::Config& config) const;
+
 private:
     void confine(const config::Config& config);
     void drop_capabilities(const config::Config& config);

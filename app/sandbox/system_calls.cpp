@@ -1,11 +1,14 @@
 #include "app/sandbox/system_calls.hpp"
 
+#include <fcntl.h>
 #include <linux/netlink.h>
 #include <linux/sched.h>
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 namespace penstock::app::sandbox {
 
@@ -21,16 +24,15 @@ constexpr const char* always[] = {
     "timerfd_gettime", "pipe", "pipe2", "poll", "ppoll", "select", "pselect6", "fcntl", "fcntl64",
     "dup", "dup2", "dup3", "close_range",
     // Files: which ones is Landlock's and the file system's to say.
-    "open", "openat", "openat2", "stat", "lstat", "fstat", "newfstatat", "fstatat64", "stat64",
-    "lstat64", "fstat64", "statx", "statfs", "fstatfs", "access", "faccessat", "faccessat2",
-    "readlink", "readlinkat", "getdents", "getdents64", "getcwd", "lseek", "_llseek", "pread64",
-    "pwrite64", "preadv", "pwritev", "preadv2", "pwritev2", "fsync", "fdatasync", "flock",
-    "ftruncate", "fadvise64", "fallocate", "mkdir", "mkdirat", "unlink", "unlinkat", "rename",
-    "renameat", "renameat2", "chmod", "fchmod", "fchmodat", "chown", "lchown", "fchown", "fchownat",
-    "umask", "inotify_init", "inotify_init1", "inotify_add_watch", "inotify_rm_watch",
+    "stat", "lstat", "fstat", "newfstatat", "fstatat64", "stat64", "lstat64", "fstat64", "statx",
+    "statfs", "fstatfs", "access", "faccessat", "faccessat2", "readlink", "readlinkat", "getdents",
+    "getdents64", "getcwd", "lseek", "_llseek", "pread64", "pwrite64", "preadv", "pwritev",
+    "preadv2", "pwritev2", "fsync", "fdatasync", "flock", "ftruncate", "fadvise64", "fallocate",
+    "mkdir", "mkdirat", "unlink", "unlinkat", "rename", "renameat", "renameat2", "chown", "lchown",
+    "fchown", "fchownat", "umask", "inotify_init", "inotify_init1", "inotify_add_watch",
+    "inotify_rm_watch",
     // Memory.
-    "mmap", "mmap2", "munmap", "mremap", "mprotect", "madvise", "brk", "mincore", "msync", "mlock",
-    "munlock", "membarrier", "pkey_alloc", "pkey_free", "pkey_mprotect",
+    "munmap", "mremap", "madvise", "brk", "mincore", "msync", "mlock", "munlock", "membarrier",
     // Threads, signals, time.
     "futex", "futex_waitv", "set_robust_list", "get_robust_list", "rseq", "set_tid_address", "exit",
     "exit_group", "gettid", "getpid", "getppid", "getpgrp", "getpgid", "getsid", "tgkill", "tkill",
@@ -50,7 +52,28 @@ constexpr const char* always[] = {
 
 constexpr std::uint32_t whole = 0xffffffff;
 
+constexpr std::uint32_t set_id = S_ISUID | S_ISGID;
+// Without these no mode is looked at. O_TMPFILE has O_DIRECTORY in it, which creates nothing.
+constexpr std::uint32_t creating = O_CREAT | (O_TMPFILE & ~O_DIRECTORY);
+constexpr std::uint32_t code_that_changes = PROT_WRITE | PROT_EXEC;
+
 constexpr CheckedCall checked[] = {
+    // Landlock sees no modes: no file is made that gives its owner's rights to whoever executes it.
+    {"open", 1, creating, 0},
+    {"open", 2, set_id, 0},
+    {"openat", 2, creating, 0},
+    {"openat", 3, set_id, 0},
+    {"chmod", 1, set_id, 0},
+    {"fchmod", 1, set_id, 0},
+    {"fchmodat", 2, set_id, 0},
+    // Memory that is code, such as libraries that are loaded late, was never anything else.
+    {"mmap", 2, code_that_changes, 0},
+    {"mmap", 2, code_that_changes, PROT_WRITE},
+    {"mmap", 2, code_that_changes, PROT_EXEC},
+    {"mmap2", 2, code_that_changes, 0},
+    {"mmap2", 2, code_that_changes, PROT_WRITE},
+    {"mmap2", 2, code_that_changes, PROT_EXEC},
+    {"mprotect", 2, PROT_EXEC, 0},
     {"socket", 0, whole, AF_INET},
     {"socket", 0, whole, AF_INET6},
     {"socket", 0, whole, AF_UNIX},
@@ -85,8 +108,8 @@ constexpr CheckedCall checked[] = {
     {"prctl", 0, whole, 0x53564d41},  // PR_SET_VMA: names for memory, of newer C libraries
 };
 
-// Its arguments lie in memory, where no filter looks.
-constexpr const char* unknown[] = {"clone3"};
+// Their arguments lie in memory, where no filter looks.
+constexpr const char* unknown[] = {"clone3", "openat2"};
 
 }  // namespace
 

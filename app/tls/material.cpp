@@ -8,10 +8,10 @@
 
 #include <fmt/format.h>
 
-#include "app/tls/secret_file.hpp"
 #include "balancer/hash.hpp"
 #include "base/clock.hpp"
 #include "config/include.hpp"
+#include "config/secret_file.hpp"
 #include "config/source.hpp"
 
 namespace penstock::app {
@@ -37,6 +37,20 @@ net::tls::ClientAuth auth_of(config::ClientAuth auth) noexcept {
     std::unreachable();
 }
 
+// Made in their places: short strings leave their bytes where they are moved from.
+std::vector<std::string> lines_of(const std::string& text) {
+    std::vector<std::string> lines;
+    lines.reserve(static_cast<std::size_t>(std::ranges::count(text, '\n')) + 1);
+    for (std::size_t start = 0; start < text.size();) {
+        const std::size_t end = std::min(text.find('\n', start), text.size());
+        const bool with_cr = end > start && text[end - 1] == '\r';
+        const std::size_t size = end - start - (with_cr ? 1 : 0);
+        if (size > 0) lines.emplace_back(text, start, size);
+        start = end + 1;
+    }
+    return lines;
+}
+
 /// Reads files one after the other and remembers what they were; the first problem counts.
 class Files {
 public:
@@ -51,23 +65,25 @@ public:
         }
         return *std::move(text);
     }
-    std::string secret(const std::string& path) {
-        std::string secret = text(path);
-        if (problem_.empty() && !path.empty() && config::is_exposed(path)) {
-            auto found =
-                fmt::format("{}: others than its owner can read this key; chmod 600", path);
-            if (strict_)
-                problem_ = std::move(found) + " (process.strict_permissions)";
-            else
-                warnings_.push_back(std::move(found));
-        }
-        return secret;
+    std::string secret(const std::string& path, config::Fifo fifo = config::Fifo::refused) {
+        if (path.empty() || !problem_.empty()) return {};
+        auto secret = config::read_secret(path, fifo);
+        if (!secret)
+            problem_ = fmt::format("{}: {}", path, secret.error());
+        else if (secret->exposed && strict_)
+            problem_ =
+                fmt::format("{}: {} (process.strict_permissions)", path, config::exposed_secret);
+        else if (secret->exposed)
+            warnings_.push_back(fmt::format("{}: {}", path, config::exposed_secret));
+        return problem_.empty() ? std::move(secret->text) : std::string();
     }
     std::vector<std::string> passwords(const std::string& path) {
-        if (path.empty() || !problem_.empty()) return {};
-        auto lines = read_passwords(path);
-        if (!lines) problem_ = lines.error();
-        return lines ? *std::move(lines) : std::vector<std::string>();
+        if (path.empty()) return {};
+        std::string text = secret(path, config::Fifo::allowed);
+        auto lines = lines_of(text);
+        net::tls::wipe(text);
+        if (lines.empty()) fail(fmt::format("{}: has no password in it", path));
+        return lines;
     }
     KeyPair pair(const std::string& cert, const CertificateFile& from) {
         KeyPair pair{.cert_file = cert, .key_file = from.key.empty() ? cert : from.key};
@@ -130,14 +146,16 @@ std::shared_ptr<const TicketKeyList> ticket_keys_of(const std::vector<std::strin
     return keys;
 }
 
-void warn_of_expiry(const std::vector<net::tls::CertificateInfo>& certificates,
-                    std::vector<std::string>& warnings) {
+void warn_of_expiry(const auto& context, std::vector<std::string>& warnings) {
     const WallTime now = wall_now();
-    for (const auto& certificate : certificates)
+    const auto add = [&](const auto& what, net::tls::SystemTime end) {
         // What has expired the context says itself.
-        if (certificate.not_after > now)
-            if (auto warning = expiry_warning(certificate, now))
-                warnings.push_back(*std::move(warning));
+        if (end <= now) return;
+        if (auto warning = expiry_warning(what, now)) warnings.push_back(*std::move(warning));
+    };
+    for (const auto& certificate : context.certificates()) add(certificate, certificate.not_after);
+    if constexpr (requires { context.revocations(); })
+        for (const auto& list : context.revocations()) add(list, list.next_update);
 }
 
 // One file may stand in several places.
@@ -154,7 +172,7 @@ std::expected<Material, std::string> complete(Material material, Files& files,
     if (!files.problem().empty()) return std::unexpected(files.problem());
     material.warnings = std::move(files.warnings());
     std::ranges::copy(material.context->warnings(), std::back_inserter(material.warnings));
-    warn_of_expiry(material.context->certificates(), material.warnings);
+    warn_of_expiry(*material.context, material.warnings);
     say_once(material.warnings);
     material.digest = digest;
     return material;
@@ -225,6 +243,18 @@ std::optional<std::string> expiry_warning(const net::tls::CertificateInfo& certi
                        days == 1 ? "" : "s");
 }
 
+std::optional<std::string> expiry_warning(const net::tls::RevocationInfo& list, WallTime now) {
+    using std::chrono::hours;
+    constexpr auto longest = std::chrono::days(3);
+    if (list.next_update == net::tls::SystemTime::max()) return std::nullopt;
+    const auto life = (list.next_update - list.last_update) / 3;
+    const auto left = list.next_update - now;
+    if (left >= std::min<net::tls::SystemTime::duration>(life, longest)) return std::nullopt;
+    const auto what = fmt::format("{}: the list of revocations of {}", list.file, list.issuer);
+    if (left <= std::chrono::seconds::zero()) return what + " has expired";
+    return fmt::format("{} expires in {} h", what, std::chrono::floor<hours>(left).count());
+}
+
 TlsContexts TlsMaterial::contexts() const {
     TlsContexts contexts;
     for (const auto& [name, material] : listeners)
@@ -273,7 +303,7 @@ std::expected<AdminMaterial, std::string> load_admin(const AdminDoor& door, bool
     KeyPair pair = files.pair(door.tls.certificate, {.key = door.tls.key});
     AdminMaterial material;
     if (files.problem().empty()) {
-        auto context = net::TlsServerContext::make(pair);
+        auto context = net::tls::OwnServerContext::make(pair);
         if (context)
             material.context = *std::move(context);
         else
@@ -311,31 +341,60 @@ std::expected<ClientMaterial, std::string> load_client(const config::Upstream& u
     return complete(std::move(material), files, digest);
 }
 
+bool same_tls(const config::Listener& one, const config::Listener& other) {
+    return one.tls == other.tls && one.sni == other.sni && one.routes == other.routes;
+}
+
+bool same_tls(const config::Upstream& one, const config::Upstream& other) {
+    return one.tls == other.tls;
+}
+
+bool same_tls(const AdminDoor& one, const AdminDoor& other) { return one.tls == other.tls; }
+
+namespace {
+
+// What is known of `settings`, if that still holds; else what `load` gives.
+template <typename Settings, typename Material, typename Load>
+std::expected<Material, std::string> known_or_loaded(
+    const std::map<std::string, Loaded<Settings, Material>>& known, const Settings& settings,
+    bool strict, Load load) {
+    if (const auto found = known.find(settings.name); found != known.end()) {
+        const auto& before = found->second;
+        if (before.strict == strict && same_tls(*before.settings, settings) &&
+            before.material.digest == digest_of(tls_paths(settings)))
+            return before.material;
+    }
+    return load();
+}
+
+}  // namespace
+
 std::expected<TlsMaterial, std::vector<std::string>> load_tls(const config::Config& config,
-                                                              TicketKeyBook& tickets) {
+                                                              TicketKeyBook& tickets,
+                                                              const LoadedTls& known) {
     TlsMaterial all;
     std::vector<std::string> errors;
     const bool strict = config.process.strict_permissions;
-    for (const auto& listener : config.listeners) {
-        if (!listener.tls) continue;
-        if (auto material = load_server(listener, strict, tickets))
-            all.listeners.emplace(listener.name, *std::move(material));
+    const auto add = [&](auto& to, std::string_view kind, const std::string& name,
+                         auto&& material) {
+        if (material)
+            to.emplace(name, *std::move(material));
         else
-            errors.push_back(fmt::format("listener {}: {}", listener.name, material.error()));
-    }
-    for (const auto& upstream : config.upstreams) {
-        if (!upstream.tls) continue;
-        if (auto material = load_client(upstream, strict))
-            all.upstreams.emplace(upstream.name, *std::move(material));
-        else
-            errors.push_back(fmt::format("upstream {}: {}", upstream.name, material.error()));
-    }
-    for (const auto& door : admin_doors(config.admin)) {
-        if (auto material = load_admin(door, strict))
-            all.admin.emplace(door.name, *std::move(material));
-        else
-            errors.push_back(fmt::format("admin listener {}: {}", door.name, material.error()));
-    }
+            errors.push_back(fmt::format("{} {}: {}", kind, name, material.error()));
+    };
+    for (const auto& listener : config.listeners)
+        if (listener.tls)
+            add(all.listeners, "listener", listener.name,
+                known_or_loaded(known.listeners, listener, strict,
+                                [&] { return load_server(listener, strict, tickets); }));
+    for (const auto& upstream : config.upstreams)
+        if (upstream.tls)
+            add(all.upstreams, "upstream", upstream.name,
+                known_or_loaded(known.upstreams, upstream, strict,
+                                [&] { return load_client(upstream, strict); }));
+    for (const auto& door : admin_doors(config.admin))
+        add(all.admin, "admin listener", door.name,
+            known_or_loaded(known.admin, door, strict, [&] { return load_admin(door, strict); }));
     if (!errors.empty()) return std::unexpected(std::move(errors));
     return all;
 }

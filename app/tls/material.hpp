@@ -11,8 +11,8 @@
 #include "app/tls/ticket_key_book.hpp"
 #include "config/config.hpp"
 #include "net/tls/context.hpp"
+#include "net/tls/own_server.hpp"
 #include "net/tls/ticket_keys.hpp"
-#include "net/tls_server.hpp"
 
 namespace penstock::app {
 
@@ -40,7 +40,7 @@ struct AdminDoor {
 [[nodiscard]] std::string name_of(const config::AdminListener& listener);
 /// The same for one.
 struct AdminMaterial {
-    std::shared_ptr<const net::TlsServerContext> context{};
+    std::shared_ptr<const net::tls::OwnServerContext> context{};
     std::vector<std::string> warnings{};
     std::uint64_t digest = 0;
 };
@@ -49,7 +49,7 @@ struct AdminMaterial {
 struct TlsContexts {
     std::map<std::string, std::shared_ptr<const net::tls::ServerContext>> listeners{};
     std::map<std::string, std::shared_ptr<const net::tls::ClientContext>> upstreams{};
-    std::map<std::string, std::shared_ptr<const net::TlsServerContext>> admin{};
+    std::map<std::string, std::shared_ptr<const net::tls::OwnServerContext>> admin{};
 };
 
 /// All contexts of a configuration, by listener and upstream, as far as they have TLS.
@@ -70,13 +70,34 @@ struct TlsMaterial {
     const config::Upstream& upstream, bool strict);
 [[nodiscard]] std::expected<AdminMaterial, std::string> load_admin(const AdminDoor& door,
                                                                    bool strict);
-/// All errors, each naming the listener or upstream.
+/// What was loaded, by name, and with which settings.
+template <typename Settings, typename Material>
+struct Loaded {
+    std::shared_ptr<const Settings> settings{};
+    Material material{};
+    bool strict = false;
+};
+struct LoadedTls {
+    std::map<std::string, Loaded<config::Listener, ServerMaterial>> listeners{};
+    std::map<std::string, Loaded<config::Upstream, ClientMaterial>> upstreams{};
+    std::map<std::string, Loaded<AdminDoor, AdminMaterial>> admin{};
+};
+/// These read the same files for the same use.
+[[nodiscard]] bool same_tls(const config::Listener& one, const config::Listener& other);
+[[nodiscard]] bool same_tls(const config::Upstream& one, const config::Upstream& other);
+[[nodiscard]] bool same_tls(const AdminDoor& one, const AdminDoor& other);
+
+/// All errors, each naming the listener or upstream. What neither settings nor files have changed
+/// of is taken from `known`: a password may have come through a FIFO that nobody fills again.
 [[nodiscard]] std::expected<TlsMaterial, std::vector<std::string>> load_tls(
-    const config::Config& config, TicketKeyBook& tickets);
+    const config::Config& config, TicketKeyBook& tickets, const LoadedTls& known = {});
 
 /// `/a.pem: the certificate expires in 3 days`, or has expired; nothing while there is time.
 [[nodiscard]] std::optional<std::string> expiry_warning(
     const net::tls::CertificateInfo& certificate, WallTime now);
+/// The same of a list, for which a third of its life is soon, but not more than three days.
+[[nodiscard]] std::optional<std::string> expiry_warning(const net::tls::RevocationInfo& list,
+                                                        WallTime now);
 
 /// The files, and patterns of files, whose contents matter.
 struct TlsPaths {

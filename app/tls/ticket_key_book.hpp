@@ -4,20 +4,28 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
-#include "app/upgrade/messages.hpp"
 #include "base/clock.hpp"
 #include "config/config.hpp"
 #include "net/tls/ticket_keys.hpp"
 
 namespace penstock::app {
 
+/// What seals the session tickets of one listener, unless that comes from files. Secret: wiped when
+/// it was taken over, or sent.
+struct TicketKeysLeft {
+    std::vector<std::string> keys{};  // newest first; the bytes of a key file, in hexadecimal
+    Duration age{};  // of the newest
+    bool operator==(const TicketKeysLeft&) const = default;
+};
+
 /// The keys of tickets, by listener. They belong to the name: tickets outlive changes of the
 /// configuration, of the certificates, and of the program. Any thread.
 class TicketKeyBook {
 public:
     using Keys = std::shared_ptr<net::tls::TicketKeys>;
-    using Left = std::map<std::string, upgrade::TicketKeysLeft>;
+    using Left = std::map<std::string, TicketKeysLeft>;
 
     /// Made at the first call.
     [[nodiscard]] Keys of(const std::string& listener);

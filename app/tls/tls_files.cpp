@@ -6,7 +6,8 @@
 #include <boost/asio/post.hpp>
 #include <fmt/format.h>
 
-#include "app/limits.hpp"
+#include "app/with_commas.hpp"
+#include "net/run_and_post.hpp"
 
 namespace penstock::app {
 
@@ -21,6 +22,14 @@ constexpr std::string_view kind_of(const AdminDoor&) { return "admin listener"; 
 // Wiped by whoever takes them.
 std::vector<net::tls::TicketKey> keys_in(const ServerMaterial& material) {
     return material.ticket_keys ? *material.ticket_keys : std::vector<net::tls::TicketKey>();
+}
+
+// A list of revocations that has expired, if there is one.
+std::optional<std::string> expired_list(const auto& context) {
+    if constexpr (requires { context.revocations(); })
+        for (const auto& list : context.revocations())
+            if (list.next_update <= wall_now()) return expiry_warning(list, wall_now());
+    return std::nullopt;
 }
 
 }  // namespace
@@ -81,14 +90,24 @@ void TlsFiles::follow(const ConfigPtr& config, TlsMaterial loaded) {
     look_again();  // what changed since it was loaded was not watched yet
 }
 
+LoadedTls TlsFiles::in_force() const {
+    LoadedTls all;
+    const auto add = [](auto& to, const auto& owners) {
+        for (const auto& [name, owner] : owners)
+            to[name] = {owner.settings, owner.in_force, owner.strict};
+    };
+    add(all.listeners, listeners_);
+    add(all.upstreams, upstreams_);
+    add(all.admin, admin_);
+    return all;
+}
+
 void TlsFiles::keep_unchanged(TlsMaterial& loaded, const config::Config& config) const {
     for (const auto& listener : config.listeners) {
         const auto known = listeners_.find(listener.name);
         const auto next = loaded.listeners.find(listener.name);
         if (known == listeners_.end() || next == loaded.listeners.end()) continue;
-        const config::Listener& before = *known->second.settings;
-        if (before.tls == listener.tls && before.sni == listener.sni &&
-            before.routes == listener.routes &&
+        if (same_tls(*known->second.settings, listener) &&
             known->second.in_force.digest == next->second.digest)
             next->second = known->second.in_force;
     }
@@ -96,7 +115,7 @@ void TlsFiles::keep_unchanged(TlsMaterial& loaded, const config::Config& config)
         const auto known = upstreams_.find(upstream.name);
         const auto next = loaded.upstreams.find(upstream.name);
         if (known == upstreams_.end() || next == loaded.upstreams.end()) continue;
-        if (known->second.settings->tls == upstream.tls &&
+        if (same_tls(*known->second.settings, upstream) &&
             known->second.in_force.digest == next->second.digest)
             next->second = known->second.in_force;
     }
@@ -155,20 +174,20 @@ void TlsFiles::reload(Owners& owners, const std::string& name) {
         owner.changed_again = true;
         return;
     }
-    builder_->run([this, &owners, settings = owner.settings, strict = owner.strict,
-                   known = owner.in_force.digest] {
-        decltype(load(*settings, strict, tickets_)) built;
-        try {
-            // Nothing is read twice that need not be: a password may come through a FIFO.
-            built->digest = known;
-            if (digest_of(tls_paths(*settings)) != known) built = load(*settings, strict, tickets_);
-        } catch (const std::exception& e) {  // no memory
-            built = std::unexpected(e.what());
-        }
-        boost::asio::post(context_, [this, &owners, settings, done = std::move(built)]() mutable {
-            on_built(owners, settings, std::move(done));
-        });
-    });
+    using Loaded = decltype(load(*owner.settings, owner.strict, tickets_));
+    const auto build = [this, settings = owner.settings, strict = owner.strict,
+                        known = owner.in_force.digest] {
+        Loaded built;
+        // Nothing is read twice that need not be: a password may come through a FIFO.
+        built->digest = known;
+        if (digest_of(tls_paths(*settings)) != known) built = load(*settings, strict, tickets_);
+        return built;
+    };
+    net::run_and_post(builder_->pool(), context_, build,
+                      [this, &owners, settings = owner.settings](net::Made<Loaded> made) {
+                          if (!made) made = Loaded(std::unexpected(net::words_of(made.error())));
+                          on_built(owners, settings, *std::move(made));
+                      });
 }
 
 template <typename Owners, typename Material>
@@ -181,6 +200,9 @@ void TlsFiles::on_built(Owners& owners, const typename Owners::mapped_type::Sett
     auto& owner = found->second;
     owner.building = false;
     const auto what = fmt::format("{} {}", kind_of(*settings), name);
+    // With such a list nobody would come in any more.
+    if (built && built->digest != owner.in_force.digest && !expired_list(*owner.in_force.context))
+        if (auto expired = expired_list(*built->context)) built = std::unexpected(*expired);
     if (!built) {
         ++rejected_;
         const auto text = fmt::format("{}: {}; the certificates and keys of before stay in force",
@@ -228,6 +250,14 @@ void TlsFiles::look_at_certificates() {
     for (const auto& certificate : certificates())
         if (const auto warning = expiry_warning(certificate.info, wall_now()))
             log_.warn("{}: {}", certificate.owner, *warning);
+    const auto look = [this](const auto& owners) {
+        for (const auto& [name, owner] : owners)
+            for (const auto& list : owner.in_force.context->revocations())
+                if (const auto warning = expiry_warning(list, wall_now()))
+                    log_.warn("{}: {}", name, *warning);
+    };
+    look(listeners_);
+    look(upstreams_);
 }
 
 std::vector<TlsFiles::Certificate> TlsFiles::certificates() const {
@@ -240,6 +270,22 @@ std::vector<TlsFiles::Certificate> TlsFiles::certificates() const {
     add(listeners_, true);
     add(upstreams_, false);
     add(admin_, false, "admin ");
+    return all;
+}
+
+std::vector<TlsFiles::Revocations> TlsFiles::revocations() const {
+    std::vector<Revocations> all;
+    const auto add = [&all](const auto& owners) {
+        for (const auto& [name, owner] : owners) {
+            const auto& lists = owner.in_force.context->revocations();
+            const auto first =
+                std::ranges::min_element(lists, {}, &net::tls::RevocationInfo::next_update);
+            if (first != lists.end() && first->next_update != net::tls::SystemTime::max())
+                all.push_back({name, first->file, first->next_update});
+        }
+    };
+    add(listeners_);
+    add(upstreams_);
     return all;
 }
 

@@ -37,6 +37,8 @@ public:
     void prepare(const config::Config& config);
     /// From now on the files of this configuration, of which the server has `loaded`.
     void follow(const ConfigPtr& config, TlsMaterial loaded);
+    /// For whoever loads another configuration.
+    [[nodiscard]] LoadedTls in_force() const;
     /// Where neither settings nor files have changed, what is in force stays in force: sessions and
     /// warm connections go on.
     void keep_unchanged(TlsMaterial& loaded, const config::Config& config) const;
@@ -58,7 +60,7 @@ public:
 
     /// Told of the context that the admin API's listener of that name has from now on.
     using OnAdmin = std::function<void(const std::string& door,
-                                       const std::shared_ptr<const net::TlsServerContext>&)>;
+                                       const std::shared_ptr<const net::tls::OwnServerContext>&)>;
     void on_admin(OnAdmin handler) { on_admin_ = std::move(handler); }
 
     /// Every certificate in force, with whom it belongs to.
@@ -68,6 +70,13 @@ public:
         net::tls::CertificateInfo info;
     };
     [[nodiscard]] std::vector<Certificate> certificates() const;
+    /// Every file of lists of revocations, and when the first of its lists has expired.
+    struct Revocations {
+        std::string owner;
+        std::string file;
+        net::tls::SystemTime next_update;
+    };
+    [[nodiscard]] std::vector<Revocations> revocations() const;
     /// Changes on disk that were taken, and those that were not.
     [[nodiscard]] std::uint64_t taken() const noexcept { return taken_; }
     [[nodiscard]] std::uint64_t rejected() const noexcept { return rejected_; }

@@ -9,11 +9,21 @@
 #include <boost/json/serializer.hpp>
 #include <fmt/format.h>
 
-#include "app/upgrade/json_fields.hpp"
-#include "app/upgrade/ledger_fields.hpp"
+#include "app/ledger/json_fields.hpp"
+#include "app/ledger/ledger_fields.hpp"
 #include "base/secret.hpp"
 #include "config/names.hpp"
 #include "net/tls/options.hpp"
+
+namespace penstock::app {
+
+template <typename A>
+void fields(A& archive, typename A::template Of<TicketKeysLeft>& left) {
+    archive("keys", left.keys);
+    archive("age_ns", left.age);
+}
+
+}  // namespace penstock::app
 
 namespace penstock::app::upgrade {
 
@@ -98,12 +108,7 @@ template <typename A>
 void fields(A& archive, typename A::template Of<PauseLeft>& pause) {
     archive("upstream", pause.upstream);
     archive("left_ns", pause.left);
-}
-
-template <typename A>
-void fields(A& archive, typename A::template Of<TicketKeysLeft>& left) {
-    archive("keys", left.keys);
-    archive("age_ns", left.age);
+    archive("by", pause.by);
 }
 
 template <typename A>

@@ -12,7 +12,8 @@
 
 #include <boost/json/array.hpp>
 
-#include "app/operations/ledger.hpp"
+#include "app/ledger/ledger.hpp"
+#include "app/tls/ticket_key_book.hpp"
 #include "base/clock.hpp"
 #include "config/upstream.hpp"
 #include "proxy/inspect/session_info.hpp"
@@ -62,15 +63,8 @@ struct SplitOverride {
 struct PauseLeft {
     std::string upstream{};
     std::optional<Duration> left{};  // nothing = until somebody resumes it
+    std::string by{};  // "" = an older version does not tell
     bool operator==(const PauseLeft&) const = default;
-};
-
-/// What seals the session tickets of one listener, unless that comes from files. Secret: wiped when
-/// it was taken over, or sent.
-struct TicketKeysLeft {
-    std::vector<std::string> keys{};  // newest first; the bytes of a key file, in hexadecimal
-    Duration age{};  // of the newest
-    bool operator==(const TicketKeysLeft&) const = default;
 };
 
 /// What a process that drains has counted so far, and has now.

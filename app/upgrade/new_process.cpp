@@ -5,15 +5,15 @@
 #include <exception>
 #include <utility>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/basic_waitable_timer.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/deferred.hpp>
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "net/asio_words.hpp"
 
 namespace penstock::app::upgrade {
 
@@ -31,10 +31,6 @@ void pidfd_signal(int pidfd, int signal) noexcept {
 bool has_ended(int pidfd, std::chrono::milliseconds patience = {}) noexcept {
     pollfd entry{.fd = pidfd, .events = POLLIN, .revents = 0};
     return ::poll(&entry, 1, static_cast<int>(patience.count())) == 1;
-}
-
-void rethrow(std::exception_ptr error) {
-    if (error) std::rethrow_exception(error);
 }
 
 }  // namespace
@@ -89,8 +85,7 @@ void NewProcess::State::reap(std::chrono::milliseconds patience) {
 
 asio::awaitable<void> NewProcess::State::watch(std::shared_ptr<State> self) {
     while (!self->end && self->pidfd.is_open()) {
-        const auto [error] =
-            co_await self->pidfd.async_wait(Descriptor::wait_read, asio::as_tuple(asio::deferred));
+        const auto [error] = co_await self->pidfd.async_wait(Descriptor::wait_read, net::as_result);
         // A Penstock that was ready may have passed the channel on to the one after it, which goes
         // on asking.
         if (self->ready) co_return;
@@ -177,8 +172,8 @@ asio::awaitable<void> NewProcess::State::see_it_end(Duration patience) {
 
 asio::awaitable<void> NewProcess::State::wait_for_end(Duration patience) {
     if (end) co_return;
-    event.expires_after(std::chrono::duration_cast<std::chrono::steady_clock::duration>(patience));
-    co_await event.async_wait(asio::as_tuple(asio::deferred));
+    event.expires_after(patience);
+    co_await event.async_wait(net::as_result);
 }
 
 std::expected<NewProcess::Launched, std::string> NewProcess::launch(const Program& program,
@@ -203,7 +198,7 @@ NewProcess::Launched::~Launched() {
 
 NewProcess NewProcess::watch(asio::io_context& context, Launched launched) {
     auto state = std::make_shared<State>(context, std::move(launched));
-    asio::co_spawn(context, State::watch(state), rethrow);
+    asio::co_spawn(context, State::watch(state), net::rethrow_failure);
     return NewProcess(std::move(state));
 }
 

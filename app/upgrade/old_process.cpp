@@ -4,11 +4,9 @@
 #include <chrono>
 #include <utility>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/deferred.hpp>
 
-#include "app/control.hpp"
+#include "net/asio_words.hpp"
 
 namespace penstock::app::upgrade {
 
@@ -18,7 +16,6 @@ using asio::awaitable;
 
 namespace {
 
-constexpr auto as_result = asio::as_tuple(asio::deferred);
 // Longer than such a process waits for a worker of its own that is stuck.
 constexpr Duration longest_wait = std::chrono::seconds(3);
 // What is not to last has no effect when nobody waits for its answer any more.
@@ -109,8 +106,8 @@ awaitable<std::optional<Message>> OldProcess::answer(QuestionPtr question) {
     while (!question->answer && !question->given_up) {
         const TimePoint deadline = std::max(question->asked, answered_) + longest_wait;
         if (SteadyClock().now() >= deadline) break;
-        question->answered.expires_at(to_asio(deadline));
-        auto waiting = question->answered.async_wait(as_result);
+        question->answered.expires_at(net::to_asio(deadline));
+        auto waiting = question->answered.async_wait(net::as_result);
         co_await std::move(waiting);
     }
     forget(*question);
@@ -127,7 +124,7 @@ void OldProcess::forget(const Question& question) {
 void OldProcess::send_soon() {
     if (sending_ || outbox_.empty()) return;
     sending_ = true;
-    asio::co_spawn(context_, send_all(), rethrow_failure);
+    asio::co_spawn(context_, send_all(), net::rethrow_failure);
 }
 
 awaitable<void> OldProcess::send_all() {
@@ -157,8 +154,8 @@ void OldProcess::pause() noexcept { pausing_ = true; }
 awaitable<bool> OldProcess::is_paused_by(TimePoint deadline) {
     const auto self = shared_from_this();
     while ((hearing_ || sending_) && !ended_ && SteadyClock().now() < deadline) {
-        turned_.expires_at(to_asio(deadline));
-        auto waiting = turned_.async_wait(as_result);
+        turned_.expires_at(net::to_asio(deadline));
+        auto waiting = turned_.async_wait(net::as_result);
         co_await std::move(waiting);
     }
     give_up_all();

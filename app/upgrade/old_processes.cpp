@@ -7,7 +7,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <fmt/format.h>
 
-#include "app/control.hpp"
+#include "net/asio_words.hpp"
 
 namespace penstock::app::upgrade {
 
@@ -35,7 +35,7 @@ void OldProcesses::stop() {
 }
 
 void OldProcesses::listen(const OldPtr& old) {
-    asio::co_spawn(context_, hear(old), rethrow_failure);
+    asio::co_spawn(context_, hear(old), net::rethrow_failure);
 }
 
 awaitable<void> OldProcesses::hear(OldPtr old) {

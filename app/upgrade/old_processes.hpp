@@ -11,7 +11,7 @@
 #include <boost/json/array.hpp>
 
 #include "admin/model.hpp"
-#include "app/operations/gone_ledger.hpp"
+#include "app/ledger/gone_ledger.hpp"
 #include "app/upgrade/messages.hpp"
 #include "app/upgrade/old_process.hpp"
 #include "base/log.hpp"

@@ -3,18 +3,16 @@
 #include <csignal>
 #include <utility>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/deferred.hpp>
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include "admin/bodies.hpp"
-#include "app/control.hpp"
-#include "app/limits.hpp"
 #include "app/off_thread.hpp"
-#include "app/operations/refusals.hpp"
+#include "app/refusals.hpp"
 #include "app/version.hpp"
+#include "app/with_commas.hpp"
+#include "net/asio_words.hpp"
 
 namespace penstock::app::upgrade {
 
@@ -27,7 +25,6 @@ using asio::awaitable;
 
 namespace {
 
-constexpr auto as_result = asio::as_tuple(asio::deferred);
 constexpr Duration figures_interval = std::chrono::seconds(1);
 // Longer than an attempt of the new process to be replaced in its turn, in which it does not
 // listen.
@@ -52,7 +49,7 @@ void Upgrader::request(std::string actor) {
             const auto outcome = co_await std::move(upgrading);
             if (!outcome) self.parts_.log.error("upgrade: {}", outcome.error().error);
         }(*this, std::move(actor)),
-        rethrow_failure);
+        net::rethrow_failure);
 }
 
 std::optional<Refusal> Upgrader::why_not() const {
@@ -103,8 +100,8 @@ awaitable<Outcome<Upgraded>> Upgrader::upgrade(std::string actor) {
     }
     parts_.old.stop();
     on_replaced_();
-    asio::co_spawn(parts_.context, tell_figures(), rethrow_failure);
-    asio::co_spawn(parts_.context, answer_requests(), rethrow_failure);
+    asio::co_spawn(parts_.context, tell_figures(), net::rethrow_failure);
+    asio::co_spawn(parts_.context, answer_requests(), net::rethrow_failure);
     co_return upgraded;
 }
 
@@ -196,9 +193,8 @@ awaitable<void> Upgrader::tell_figures() {
     while (!stopped_) {
         auto sending = send_figures(no_deadline);
         if (!co_await std::move(sending)) co_return;  // nobody wants to know any more
-        timer_.expires_after(
-            std::chrono::duration_cast<std::chrono::steady_clock::duration>(figures_interval));
-        auto waiting = timer_.async_wait(as_result);
+        timer_.expires_after(figures_interval);
+        auto waiting = timer_.async_wait(net::as_result);
         co_await std::move(waiting);
     }
 }

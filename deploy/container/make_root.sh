@@ -67,5 +67,6 @@ printf 'root:x:0:0:root:/:/none\npenstock:x:%s:%s:Penstock:/:/none\n' $user $use
 printf 'root:x:0:\npenstock:x:%s:\n' $user >"$root/etc/group"
 printf 'hosts: files dns\n' >"$root/etc/nsswitch.conf"
 install -D --mode=644 "$here/penstock.toml" "$root/etc/penstock/penstock.toml"
-install -d --mode=700 --owner=$user --group=$user "$root/run/penstock"
+# As /tmp: a tmpfs that is mounted there gets this mode from it, but not the owner.
+install -d --mode=1777 --owner=$user --group=$user "$root/run/penstock"
 chmod 1777 "$root/tmp"

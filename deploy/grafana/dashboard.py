@@ -150,16 +150,16 @@ graph("Traffic", "Payload taken by the receiving side's kernel.", "Bps",
 row("Service level")
 stat("Budget remaining", "Of the errors that the objective allows within 30 days: 1 = all, 0 = none.",
      "percentunit", 'listener:penstock_error_budget:remaining30d{job="$job", listener=~"$listener"}',
-     "{{listener}}", width=6, text="value_and_name")
+     "{{listener}} {{cluster}} {{namespace}}", width=6, text="value_and_name")
 graph("Burn rate", "How many times faster than the objective allows errors come. 14.4 for an hour, or 6 for "
       "six hours, calls somebody.", "none",
-      ("""sum by (listener) (listener_class:penstock_errors:ratio_rate1h{job="$job", listener=~"$listener"})
-          / on () group_left () penstock:error_budget:ratio""", "{{listener}} 1h"),
-      ("""sum by (listener) (listener_class:penstock_errors:ratio_rate6h{job="$job", listener=~"$listener"})
-          / on () group_left () penstock:error_budget:ratio""", "{{listener}} 6h"), width=9)
+      *((f"""sum by (namespace, cluster, listener) (
+              listener_class:penstock_errors:ratio_rate{window}{{job="$job", listener=~"$listener"}})
+            / on () group_left () penstock:error_budget:ratio""",
+         f"{{{{listener}}}} {{{{cluster}}}} {{{{namespace}}}} {window}") for window in ("1h", "6h")), width=9)
 graph("Share of errors", "By whose fault: the backends', or the proxy's own limits.", "percentunit",
       ('listener_class:penstock_errors:ratio_rate5m{job="$job", listener=~"$listener"}',
-       "{{listener}} {{class}}"), width=9)
+       "{{listener}} {{cluster}} {{namespace}} {{class}}"), width=9)
 
 # ---- Why connections ended
 

@@ -6,6 +6,9 @@
 #include <boost/asio/post.hpp>
 #include <fmt/format.h>
 
+#include "net/asio_words.hpp"
+#include "net/run_and_post.hpp"
+
 namespace penstock::health {
 
 namespace asio = boost::asio;
@@ -55,13 +58,17 @@ void FileSource::read_again() {
         read_again_ = true;
         return;
     }
-    asio::post(shared_.reader, [&context = shared_.context, path = settings_.path,
-                                most = settings_.max_backends, asker = std::weak_ptr(self_)] {
-        auto read = config::read_backend_file(path, most);
-        asio::post(context, [asker, done = std::move(read)]() mutable {
-            if (const auto self = asker.lock()) self->on_read_again(std::move(done));
+    net::run_and_post(
+        shared_.reader, shared_.context,
+        [path = settings_.path, most = settings_.max_backends] {
+            return config::read_backend_file(path, most);
+        },
+        [asker = std::weak_ptr(self_)](net::Made<Read> made) {
+            if (!made)
+                made = Read(std::unexpected(
+                    std::vector{config::BackendFileError{.message = net::words_of(made.error())}}));
+            if (const auto self = asker.lock()) self->on_read_again(*std::move(made));
         });
-    });
 }
 
 void FileSource::on_read_again(Read read) {
@@ -174,7 +181,7 @@ void FileSource::add_status(std::vector<SourceStatus>& to) const {
 void FileSource::arm() {
     const TimePoint next = set_.next_timer();
     if (stopped_ || next == no_deadline) return;
-    timer_.expires_at(std::chrono::steady_clock::time_point(next.time_since_epoch()));
+    timer_.expires_at(net::to_asio(next));
     timer_.async_wait([this](const boost::system::error_code& error) {
         if (error || stopped_) return;
         set_.on_timer(SteadyClock().now());

@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "net/asio_words.hpp"
+
 namespace penstock::health {
 
 namespace {
@@ -208,7 +210,7 @@ void NameSource::on_check(std::string_view name, bool up) {
 void NameSource::arm() {
     const TimePoint next = std::min(look_up_at_, set_.next_timer());
     if (stopped_ || next == no_deadline) return;
-    timer_.expires_at(std::chrono::steady_clock::time_point(next.time_since_epoch()));
+    timer_.expires_at(net::to_asio(next));
     timer_.async_wait([this](const boost::system::error_code& error) {
         if (!error && !stopped_) on_timer();
     });

@@ -44,7 +44,7 @@ boost::asio::awaitable<bool> open(Stream& stream, ProbeTarget target, Opening ho
         co_return verified;
     }
     if (!how.any_server) co_return true;
-    auto securing = stream.start_tls(std::move(how.any_server), std::move(server_name));
+    auto securing = stream.start_tls_unverified(std::move(how.any_server), std::move(server_name));
     const bool secured = co_await std::move(securing);
     co_return secured;
 }

@@ -10,7 +10,7 @@
 #include "health/probe/probe.hpp"
 #include "health/probe/stream.hpp"
 #include "net/tls/context.hpp"
-#include "net/tls_client.hpp"
+#include "net/tls/memory_client.hpp"
 
 namespace penstock::health {
 
@@ -20,7 +20,7 @@ struct Opening {
     /// TLS as for clients; null = see `any_server`.
     std::shared_ptr<const net::tls::ClientContext> tls{};
     /// TLS with whoever answers; null = plain.
-    std::shared_ptr<const net::TlsClientContext> any_server{};
+    std::shared_ptr<const net::tls::UnverifiedContext> any_server{};
 };
 
 /// The PROXY header of that upstream's checks, in which the proxy speaks for itself; "" = none.

@@ -5,6 +5,8 @@
 
 #include <boost/asio/basic_waitable_timer.hpp>
 
+#include "net/asio_words.hpp"
+
 namespace penstock::health {
 
 struct Deadline::State {
@@ -41,9 +43,7 @@ bool Deadline::expired() const noexcept { return state_->expired; }
 // in which they came, but runs all timers that are due as soon as it meets one; what came before
 // this second time is handled before it.
 void Deadline::wait(const std::shared_ptr<State>& state) {
-    const auto since_epoch =
-        std::chrono::ceil<std::chrono::steady_clock::duration>(state->at.time_since_epoch());
-    state->timer.expires_at(std::chrono::steady_clock::time_point(since_epoch));
+    state->timer.expires_at(net::to_asio(state->at));
     state->timer.async_wait([state](const boost::system::error_code& error) {
         if (error || !state->on_expiry) return;
         if (!std::exchange(state->extended, true)) {

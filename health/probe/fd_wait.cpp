@@ -2,8 +2,7 @@
 
 #include <fcntl.h>
 
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/deferred.hpp>
+#include "net/asio_words.hpp"
 
 namespace penstock::health {
 
@@ -21,7 +20,7 @@ asio::awaitable<bool> FdWait::wait(int fd, For what) {
     Descriptor descriptor(context_, duplicate);
     waiting_ = &descriptor;
     const auto direction = what == For::reading ? Descriptor::wait_read : Descriptor::wait_write;
-    const auto [error] = co_await descriptor.async_wait(direction, asio::as_tuple(asio::deferred));
+    const auto [error] = co_await descriptor.async_wait(direction, net::as_result);
     waiting_ = nullptr;
     co_return !error && !expired();
 }

@@ -28,7 +28,7 @@ Opening opening_of(const config::Upstream& upstream, const CheckInputs& inputs, 
     Opening opening{.header = check_header(upstream)};
     if (!secure) return opening;
     if (!config::checks_verify(upstream)) {
-        opening.any_server = std::make_shared<const net::TlsClientContext>();
+        opening.any_server = std::make_shared<const net::tls::UnverifiedContext>();
         return opening;
     }
     // Rather none than one that believes anybody.

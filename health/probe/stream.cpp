@@ -5,9 +5,7 @@
 #include <cerrno>
 #include <utility>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
-#include <boost/asio/deferred.hpp>
 #include <boost/asio/error.hpp>
 #include <fmt/format.h>
 
@@ -16,6 +14,7 @@
 #include <sys/socket.h>
 
 #include "health/probe/detail.hpp"
+#include "net/asio_words.hpp"
 
 namespace penstock::health {
 
@@ -23,7 +22,6 @@ namespace asio = boost::asio;
 
 namespace {
 
-constexpr auto as_result = asio::as_tuple(asio::deferred);
 constexpr const char* connecting = "connecting";
 constexpr const char* shaking_hands = "waiting for the TLS handshake";
 constexpr std::size_t tls_piece = 4096;
@@ -95,12 +93,12 @@ asio::awaitable<bool> Stream::connect(Endpoint to) {
         }
         if (result != EAGAIN || !to.is_unix()) co_return fail(system_error(result), connecting);
         pause_.expires_after(full_queue_pause);
-        co_await pause_.async_wait(as_result);
+        co_await pause_.async_wait(net::as_result);
     }
 }
 
 asio::awaitable<bool> Stream::finish_connecting() {
-    const auto [error] = co_await socket_.async_wait(Socket::wait_write, as_result);
+    const auto [error] = co_await socket_.async_wait(Socket::wait_write, net::as_result);
     if (error || timed_out_) co_return fail(error, connecting);
     int number = 0;
     socklen_t size = sizeof number;
@@ -118,7 +116,7 @@ asio::awaitable<bool> Stream::send(std::string_view bytes, const char* doing) {
     while (!bytes.empty()) {
         if (!socket_.is_open()) co_return fail(asio::error::bad_descriptor, doing);
         const asio::const_buffer rest(bytes.data(), bytes.size());
-        const auto [error, count] = co_await socket_.async_write_some(rest, as_result);
+        const auto [error, count] = co_await socket_.async_write_some(rest, net::as_result);
         if (error) co_return fail(error, doing);
         bytes.remove_prefix(count);
     }
@@ -131,7 +129,7 @@ asio::awaitable<std::size_t> Stream::receive(std::span<char> into, const char* d
         co_return 0;
     }
     const asio::mutable_buffer room(into.data(), into.size());
-    const auto [error, count] = co_await socket_.async_read_some(room, as_result);
+    const auto [error, count] = co_await socket_.async_read_some(room, net::as_result);
     if (!error) co_return count;
     if (error == asio::error::eof && !early_error_ && !timed_out_)
         ended_ = true;
@@ -148,9 +146,9 @@ asio::awaitable<std::size_t> Stream::feed_tls(const char* doing) {
     co_return count;
 }
 
-asio::awaitable<bool> Stream::start_tls(std::shared_ptr<const net::TlsClientContext> context,
-                                        std::string server_name) {
-    tls_ = std::make_unique<net::TlsClient>(*context, server_name);
+asio::awaitable<bool> Stream::start_tls_unverified(
+    std::shared_ptr<const net::tls::UnverifiedContext> context, std::string server_name) {
+    tls_ = std::make_unique<net::tls::MemoryClient>(*context, server_name);
     auto shaking = shake_hands();
     const bool done = co_await std::move(shaking);
     co_return done;
@@ -158,7 +156,7 @@ asio::awaitable<bool> Stream::start_tls(std::shared_ptr<const net::TlsClientCont
 
 asio::awaitable<bool> Stream::start_tls(std::shared_ptr<const net::tls::ClientContext> context,
                                         std::string verify_name) {
-    tls_ = std::make_unique<net::TlsClient>(*context, verify_name);
+    tls_ = std::make_unique<net::tls::MemoryClient>(*context, verify_name);
     auto shaking = shake_hands();
     const bool done = co_await std::move(shaking);
     co_return done;
@@ -168,12 +166,12 @@ asio::awaitable<bool> Stream::shake_hands() {
     tls_input_.resize(tls_piece);
     for (std::size_t taken = 0; taken < most_handshake;) {
         const auto step = tls_->handshake();
-        if (step.status == net::TlsClient::Status::ok) {
+        if (step.status == net::tls::MemoryClient::Status::ok) {
             const std::string output = tls_->take_output();
             const bool sent = co_await send(output, shaking_hands);
             co_return sent;
         }
-        if (step.status != net::TlsClient::Status::needs_input)
+        if (step.status != net::tls::MemoryClient::Status::needs_input)
             co_return fail("TLS handshake failed: " + tls_->error());
         const std::size_t count = co_await feed_tls(shaking_hands);
         if (ended_) fail("closed by the server in the TLS handshake");
@@ -188,7 +186,7 @@ asio::awaitable<bool> Stream::write(std::string_view bytes, const char* doing) {
         const bool sent = co_await send(bytes, doing);
         co_return sent;
     }
-    if (tls_->write(bytes).status != net::TlsClient::Status::ok)
+    if (tls_->write(bytes).status != net::tls::MemoryClient::Status::ok)
         co_return fail("TLS failed: " + tls_->error());
     const std::string output = tls_->take_output();
     const bool sent = co_await send(output, doing);
@@ -202,10 +200,11 @@ asio::awaitable<std::size_t> Stream::read(std::span<char> into, const char* doin
     }
     for (;;) {
         const auto step = tls_->read(into);
-        if (step.status == net::TlsClient::Status::ok) co_return step.bytes;
-        if (step.status == net::TlsClient::Status::ended) ended_ = true;
-        if (step.status == net::TlsClient::Status::failed) fail("TLS failed: " + tls_->error());
-        if (step.status != net::TlsClient::Status::needs_input) co_return 0;
+        if (step.status == net::tls::MemoryClient::Status::ok) co_return step.bytes;
+        if (step.status == net::tls::MemoryClient::Status::ended) ended_ = true;
+        if (step.status == net::tls::MemoryClient::Status::failed)
+            fail("TLS failed: " + tls_->error());
+        if (step.status != net::tls::MemoryClient::Status::needs_input) co_return 0;
         if (co_await feed_tls(doing) == 0) co_return 0;
     }
 }

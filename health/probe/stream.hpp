@@ -16,7 +16,7 @@
 #include "base/endpoint.hpp"
 #include "health/probe/deadline.hpp"
 #include "net/tls/context.hpp"
-#include "net/tls_client.hpp"
+#include "net/tls/memory_client.hpp"
 
 namespace penstock::health {
 
@@ -36,10 +36,11 @@ public:
     /// True when the server's kernel has accepted the connection. That it was reset since is said
     /// by the next call.
     [[nodiscard]] boost::asio::awaitable<bool> connect(Endpoint to);
-    /// From here on everything is encrypted. `server_name`: for SNI, "" = none.
-    [[nodiscard]] boost::asio::awaitable<bool> start_tls(
-        std::shared_ptr<const net::TlsClientContext> context, std::string server_name);
-    /// The same, and the server is verified as for clients. `verify_name`: "" = any name.
+    /// From here on everything is encrypted, for whoever answers. `server_name`: for SNI, "" =
+    /// none.
+    [[nodiscard]] boost::asio::awaitable<bool> start_tls_unverified(
+        std::shared_ptr<const net::tls::UnverifiedContext> context, std::string server_name);
+    /// The same, and the server is verified as for clients. `verify_name`: "" = nobody will do.
     [[nodiscard]] boost::asio::awaitable<bool> start_tls(
         std::shared_ptr<const net::tls::ClientContext> context, std::string verify_name);
     /// All of it. `doing` completes `time-out after 1 s while ...`.
@@ -52,7 +53,7 @@ public:
     /// The server has closed in good order; no error.
     [[nodiscard]] bool ended() const noexcept { return ended_; }
     [[nodiscard]] bool timed_out() const noexcept { return timed_out_; }
-    /// `TLSv1.3` after start_tls().
+    /// `TLSv1.3` once it is encrypted.
     [[nodiscard]] std::string_view tls_protocol() const noexcept;
 
     /// Says goodbye if there is room for it, and sends a FIN. Waits for nothing.
@@ -80,7 +81,7 @@ private:
     Socket socket_;
     Timer pause_;
     Duration timeout_;
-    std::unique_ptr<net::TlsClient> tls_;
+    std::unique_ptr<net::tls::MemoryClient> tls_;
     std::string tls_input_;  // room for what comes before it is decrypted
     boost::system::error_code early_error_;  // the kernel told it while we were connecting
     std::string error_;

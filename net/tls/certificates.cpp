@@ -12,6 +12,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
+#include "base/clock.hpp"
 #include "net/tls/error.hpp"
 #include "net/tls/names.hpp"
 
@@ -134,10 +135,12 @@ std::expected<KeyPtr, std::string> load_key(const KeyPair& source) {
                     : ": none of the passwords in key_password_file opens the key"));
 }
 
-std::chrono::system_clock::time_point time_of(const ASN1_TIME* time) noexcept {
+// What has no end by RFC 5280 ends in the year 9999, which is beyond the clock.
+SystemTime time_of(const ASN1_TIME* time) noexcept {
     std::tm parts{};
     if (ASN1_TIME_to_tm(time, &parts) != 1) return {};
-    return std::chrono::system_clock::from_time_t(::timegm(&parts));
+    constexpr auto last = std::chrono::floor<std::chrono::seconds>(SystemTime::max());
+    return std::min(last, std::chrono::sys_seconds(std::chrono::seconds(::timegm(&parts))));
 }
 
 std::string_view text_of(const ASN1_STRING* string) noexcept {
@@ -175,6 +178,22 @@ bool dns_name_allowed(std::string_view name, const std::string& allowed) {
            name_matches(canonical_name(allowed), canonical_name(name));
 }
 
+std::string text_of(const X509_NAME* name) {
+    const BioPtr bio(BIO_new(BIO_s_mem()));
+    if (!bio) throw std::bad_alloc();
+    X509_NAME_print_ex(bio.get(), name, 0, XN_FLAG_RFC2253);
+    std::string text(BIO_ctrl_pending(bio.get()), '\0');
+    if (!text.empty()) BIO_read(bio.get(), text.data(), static_cast<int>(text.size()));
+    return text;
+}
+
+RevocationInfo describe_list(const X509_CRL* list, const std::string& file) {
+    RevocationInfo info{.file = file, .issuer = text_of(X509_CRL_get_issuer(list))};
+    info.last_update = time_of(X509_CRL_get0_lastUpdate(list));
+    if (const ASN1_TIME* next = X509_CRL_get0_nextUpdate(list)) info.next_update = time_of(next);
+    return info;
+}
+
 bool same_address(std::string_view bytes, const std::string& allowed) {
     unsigned char raw[16];
     const int family = bytes.size() == 4 ? AF_INET : AF_INET6;
@@ -207,44 +226,118 @@ std::expected<LoadedPair, std::string> load_pair(const KeyPair& source) {
     return pair;
 }
 
-std::expected<void, std::string> add_revocations(X509_STORE* store, const std::string& file,
-                                                 const std::string& pem) {
-    if (pem.empty()) return {};
+namespace {
+
+using Lists = std::vector<CrlPtr>;
+
+std::expected<Lists, std::string> read_lists(const std::string& file, const std::string& pem) {
+    Lists lists;
+    if (pem.empty()) return lists;
     ERR_clear_error();
     const BioPtr bio = reader(pem);
-    std::size_t count = 0;
-    while (const CrlPtr list{PEM_read_bio_X509_CRL(bio.get(), nullptr, no_password, nullptr)}) {
-        if (X509_STORE_add_crl(store, list.get()) != 1) throw std::bad_alloc();
-        ++count;
-    }
+    while (CrlPtr list{PEM_read_bio_X509_CRL(bio.get(), nullptr, no_password, nullptr)})
+        lists.push_back(std::move(list));
     const bool ended = at_end();
     const std::string reason = take_reason();
-    if (count == 0 || !ended)
-        return std::unexpected(file + ": not a PEM list of revoked certificates" +
-                               (ended ? "" : ": " + reason));
-    X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
-    return {};
+    if (!lists.empty() && ended) return lists;
+    return std::unexpected(file + ": not a PEM list of revoked certificates" +
+                           (ended ? "" : ": " + reason));
 }
 
-std::expected<std::vector<CertificatePtr>, std::string> fill_store(X509_STORE* store,
-                                                                   const TrustSource& source) {
+std::vector<RevocationInfo> add_lists(X509_STORE* store, const Lists& lists,
+                                      const std::string& file) {
+    std::vector<RevocationInfo> infos;
+    for (const CrlPtr& list : lists) {
+        if (X509_STORE_add_crl(store, list.get()) != 1) throw std::bad_alloc();
+        infos.push_back(describe_list(list.get(), file));
+    }
+    if (!lists.empty())
+        X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
+    return infos;
+}
+
+bool is_list_of(X509* authority, X509_CRL* list) noexcept {
+    const bool is =
+        X509_NAME_cmp(X509_get_subject_name(authority), X509_CRL_get_issuer(list)) == 0 &&
+        X509_CRL_verify(list, X509_get0_pubkey(authority)) == 1;
+    ERR_clear_error();
+    return is;
+}
+
+}  // namespace
+
+std::expected<std::vector<RevocationInfo>, std::string> add_revocations(X509_STORE* store,
+                                                                        const std::string& file,
+                                                                        const std::string& pem) {
+    const auto lists = read_lists(file, pem);
+    if (!lists) return std::unexpected(lists.error());
+    return add_lists(store, *lists, file);
+}
+
+std::expected<Trust, std::string> fill_store(X509_STORE* store, const TrustSource& source) {
     auto authorities = read_certificates(source.ca_pem, source.ca_file);
-    if (!authorities) return authorities;
+    if (!authorities) return std::unexpected(authorities.error());
     for (const auto& authority : *authorities)
         if (X509_STORE_add_cert(store, authority.get()) != 1) throw std::bad_alloc();
-    if (auto added = add_revocations(store, source.crl_file, source.crl_pem); !added)
-        return std::unexpected(added.error());
-    return authorities;
+    const auto lists = read_lists(source.crl_file, source.crl_pem);
+    if (!lists) return std::unexpected(lists.error());
+    Trust trust{*std::move(authorities), add_lists(store, *lists, source.crl_file)};
+    if (lists->empty()) return trust;
+    for (const auto& authority : trust.authorities)
+        if (std::ranges::none_of(*lists, [&](const CrlPtr& list) {
+                return is_list_of(authority.get(), list.get());
+            }))
+            trust.unlisted.push_back(short_name(authority.get()));
+    return trust;
 }
 
-void describe_authorities(const std::vector<CertificatePtr>& authorities, const std::string& file,
-                          std::vector<CertificateInfo>& infos, std::vector<std::string>& warnings) {
-    for (const auto& authority : authorities) {
-        infos.push_back(describe(authority.get(), file));
-        if (has_expired(authority.get()))
-            warnings.push_back(file + ": the certificate of " + short_name(authority.get()) +
-                               " has expired");
-    }
+SystemTime first_end(const STACK_OF(X509) * chain) noexcept {
+    SystemTime first = SystemTime::max();
+    for (int i = 0; i < sk_X509_num(chain); ++i)
+        first = std::min(first, time_of(X509_get0_notAfter(sk_X509_value(chain, i))));
+    return first;
+}
+
+SystemTime first_end(const std::vector<RevocationInfo>& revocations) noexcept {
+    SystemTime first = SystemTime::max();
+    for (const auto& list : revocations) first = std::min(first, list.next_update);
+    return first;
+}
+
+namespace {
+
+void describe_authority(X509* authority, const std::string& file,
+                        std::vector<CertificateInfo>& infos, std::vector<std::string>& warnings) {
+    infos.push_back(describe(authority, file));
+    if (has_expired(authority))
+        warnings.push_back(file + ": the certificate of " + short_name(authority) + " has expired");
+}
+
+}  // namespace
+
+void warn_of_expired(const std::vector<RevocationInfo>& revocations,
+                     std::vector<std::string>& warnings) {
+    for (const auto& list : revocations)
+        if (list.next_update <= wall_now())
+            warnings.push_back(list.file + ": the list of revocations of " + list.issuer +
+                               " has expired: whoever shows a certificate that it is about is "
+                               "refused");
+}
+
+void describe_trust(const Trust& trust, const TrustSource& source,
+                    std::vector<CertificateInfo>& infos, std::vector<std::string>& warnings) {
+    constexpr std::size_t most = 3;  // a bundle may have hundreds
+    for (const auto& authority : trust.authorities)
+        describe_authority(authority.get(), source.ca_file, infos, warnings);
+    warn_of_expired(trust.revocations, warnings);
+    if (trust.unlisted.empty()) return;
+    std::string names;
+    for (std::size_t i = 0; i < std::min(most, trust.unlisted.size()); ++i)
+        names += (i == 0 ? "" : ", ") + trust.unlisted[i];
+    if (trust.unlisted.size() > most)
+        names += " and " + std::to_string(trust.unlisted.size() - most) + " more";
+    warnings.push_back(source.crl_file + ": has no list of " + names + " of " + source.ca_file +
+                       ": whoever shows a certificate of it is refused");
 }
 
 CertificateInfo describe(X509* certificate, const std::string& file) {
@@ -261,6 +354,8 @@ CertificateInfo describe(X509* certificate, const std::string& file) {
 bool has_expired(X509* certificate) noexcept {
     return X509_cmp_current_time(X509_get0_notAfter(certificate)) < 0;
 }
+
+namespace {
 
 void add_warnings(X509* certificate, const CertificateInfo& info,
                   std::vector<std::string>& warnings) {
@@ -279,14 +374,17 @@ void add_warnings(X509* certificate, const CertificateInfo& info,
                            std::to_string(EVP_PKEY_get_bits(key)) + " bits");
 }
 
-std::string subject_of(X509* certificate) {
-    const BioPtr bio(BIO_new(BIO_s_mem()));
-    if (!bio) throw std::bad_alloc();
-    X509_NAME_print_ex(bio.get(), X509_get_subject_name(certificate), 0, XN_FLAG_RFC2253);
-    std::string text(BIO_ctrl_pending(bio.get()), '\0');
-    if (!text.empty()) BIO_read(bio.get(), text.data(), static_cast<int>(text.size()));
-    return text;
+}  // namespace
+
+void describe_pair(const LoadedPair& pair, std::vector<CertificateInfo>& infos,
+                   std::vector<std::string>& warnings) {
+    infos.push_back(pair.info);
+    add_warnings(pair.certificate.get(), pair.info, warnings);
+    for (int i = 0; i < sk_X509_num(pair.chain.get()); ++i)
+        describe_authority(sk_X509_value(pair.chain.get(), i), pair.info.file, infos, warnings);
 }
+
+std::string subject_of(X509* certificate) { return text_of(X509_get_subject_name(certificate)); }
 
 std::string common_name_of(X509* certificate) {
     const X509_NAME* name = X509_get_subject_name(certificate);

@@ -29,22 +29,33 @@ struct TrustSource {
 };
 
 /// With lists of `pem`, every certificate of a chain must be on none; without, nothing changes.
-[[nodiscard]] std::expected<void, std::string> add_revocations(X509_STORE* store,
-                                                               const std::string& file,
-                                                               const std::string& pem);
+[[nodiscard]] std::expected<std::vector<RevocationInfo>, std::string> add_revocations(
+    X509_STORE* store, const std::string& file, const std::string& pem);
 
-/// Adds the authorities and their lists to `store`. Returns the authorities. The error is a
-/// sentence that names the file.
-[[nodiscard]] std::expected<std::vector<CertificatePtr>, std::string> fill_store(
-    X509_STORE* store, const TrustSource& source);
+struct Trust {
+    std::vector<CertificatePtr> authorities{};
+    std::vector<RevocationInfo> revocations{};
+    std::vector<std::string>
+        unlisted{};  // authorities of which there is no list, although of others
+};
+/// Adds the authorities and their lists to `store`, and returns them. The error is a sentence that
+/// names the file.
+[[nodiscard]] std::expected<Trust, std::string> fill_store(X509_STORE* store,
+                                                           const TrustSource& source);
+
+/// When the first of them ends; max() if none does.
+[[nodiscard]] SystemTime first_end(const STACK_OF(X509) * chain) noexcept;
+[[nodiscard]] SystemTime first_end(const std::vector<RevocationInfo>& revocations) noexcept;
 
 [[nodiscard]] CertificateInfo describe(X509* certificate, const std::string& file);
-/// Of each, and that it has expired if it has.
-void describe_authorities(const std::vector<CertificatePtr>& authorities, const std::string& file,
-                          std::vector<CertificateInfo>& infos, std::vector<std::string>& warnings);
-/// What is odd about it, one sentence each.
-void add_warnings(X509* certificate, const CertificateInfo& info,
-                  std::vector<std::string>& warnings);
+/// The authorities, and what is odd about them and their lists, one sentence each.
+void describe_trust(const Trust& trust, const TrustSource& source,
+                    std::vector<CertificateInfo>& infos, std::vector<std::string>& warnings);
+void warn_of_expired(const std::vector<RevocationInfo>& revocations,
+                     std::vector<std::string>& warnings);
+/// The certificate and those of its chain, and what is odd about them, one sentence each.
+void describe_pair(const LoadedPair& pair, std::vector<CertificateInfo>& infos,
+                   std::vector<std::string>& warnings);
 [[nodiscard]] bool has_expired(X509* certificate) noexcept;
 
 /// `CN=a,O=b`.

@@ -25,19 +25,25 @@ bool is_address(const std::string& name) noexcept {
 }
 
 Done trust_servers(SSL_CTX* context, const ClientOptions& options,
-                   std::vector<CertificateInfo>& infos, std::vector<std::string>& warnings) {
+                   std::vector<CertificateInfo>& infos, std::vector<std::string>& warnings,
+                   std::vector<RevocationInfo>& revocations) {
     if (!options.verify) return {};
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, note_refused);
     if (options.ca_pem.empty()) {
         if (SSL_CTX_set_default_verify_paths(context) != 1)
             return std::unexpected("the system's authorities cannot be used: " + take_reason());
-        return add_revocations(SSL_CTX_get_cert_store(context), options.crl_file, options.crl_pem);
+        const auto lists =
+            add_revocations(SSL_CTX_get_cert_store(context), options.crl_file, options.crl_pem);
+        if (!lists) return std::unexpected(lists.error());
+        revocations = *lists;
+        warn_of_expired(revocations, warnings);
+        return {};
     }
-    const auto authorities =
-        fill_store(SSL_CTX_get_cert_store(context),
-                   {options.ca_file, options.ca_pem, options.crl_file, options.crl_pem});
-    if (!authorities) return std::unexpected(authorities.error());
-    describe_authorities(*authorities, options.ca_file, infos, warnings);
+    const TrustSource source{options.ca_file, options.ca_pem, options.crl_file, options.crl_pem};
+    const auto trust = fill_store(SSL_CTX_get_cert_store(context), source);
+    if (!trust) return std::unexpected(trust.error());
+    describe_trust(*trust, source, infos, warnings);
+    revocations = trust->revocations;
     return {};
 }
 
@@ -47,8 +53,7 @@ Done show_certificate(SSL_CTX* context, const ClientOptions& options,
     auto pair = load_pair(options.certificate.front());
     if (!pair) return std::unexpected(pair.error());
     if (auto used = use_pair(context, *pair); !used) return used;
-    add_warnings(pair->certificate.get(), pair->info, warnings);
-    infos.push_back(std::move(pair->info));
+    describe_pair(*pair, infos, warnings);
     return {};
 }
 
@@ -89,7 +94,9 @@ std::expected<std::shared_ptr<const ClientContext>, std::string> ClientContext::
     SSL_CTX* raw = context->get();
     if (auto done = show_certificate(raw, options, state->certificates, state->warnings); !done)
         return std::unexpected(done.error());
-    if (auto done = trust_servers(raw, options, state->certificates, state->warnings); !done)
+    if (auto done =
+            trust_servers(raw, options, state->certificates, state->warnings, state->revocations);
+        !done)
         return std::unexpected(done.error());
     if (auto done = offer_protocols(raw, options.alpn); !done) return std::unexpected(done.error());
     SSL_CTX_set_session_cache_mode(raw, SSL_SESS_CACHE_OFF);
@@ -98,7 +105,9 @@ std::expected<std::shared_ptr<const ClientContext>, std::string> ClientContext::
         SSL_CTX_sess_set_new_cb(raw, Stream::keep_session);
     }
     state->session_scope = scope_of(raw, options);
+    state->revocations_end = first_end(state->revocations);
     state->reuses_sessions = options.session_reuse;
+    state->session_lifetime = options.session_lifetime;
     state->context = std::move(*context);
     return std::shared_ptr<const ClientContext>(new ClientContext(std::move(state)));
 }
@@ -111,12 +120,22 @@ const std::vector<std::string>& ClientContext::warnings() const noexcept {
     return state_->warnings;
 }
 
+const std::vector<RevocationInfo>& ClientContext::revocations() const noexcept {
+    return state_->revocations;
+}
+
 bool ClientContext::reuses_sessions() const noexcept { return state_->reuses_sessions; }
 ssl_ctx_st* ClientContext::native() const noexcept { return state_->context.get(); }
 
 void expect_server(SSL* ssl, const std::string& name) {
     SSL_set_connect_state(ssl);
-    if (name.empty()) return;
+    if (name.empty()) {
+        // No certificate is for nobody; to OpenSSL no name would be any name. (RFC 6761: there is
+        // no such host.)
+        const bool verifies = (SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER) != 0;
+        if (verifies && SSL_set1_host(ssl, "nobody.invalid") != 1) throw std::bad_alloc();
+        return;
+    }
     if (is_address(name)) {
         if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name.c_str()) != 1)
             throw std::bad_alloc();

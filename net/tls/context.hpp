@@ -33,8 +33,10 @@ public:
     ServerContext& operator=(const ServerContext&) = delete;
 
     [[nodiscard]] const std::vector<CertificateInfo>& certificates() const noexcept;
-    /// What is odd and yet works: an expired certificate, a weak key, a lifetime above 398 days,
-    /// two certificates for one name. One sentence each.
+    /// The lists of `client_crl`.
+    [[nodiscard]] const std::vector<RevocationInfo>& revocations() const noexcept;
+    /// What is odd and yet works: an expired certificate or list, a weak key, a lifetime above 398
+    /// days, two certificates for one name. One sentence each.
     [[nodiscard]] const std::vector<std::string>& warnings() const noexcept;
     [[nodiscard]] ClientAuth client_auth() const noexcept;
 
@@ -56,9 +58,11 @@ public:
 
     /// The client certificate, if there is one, and the authorities of `ca`.
     [[nodiscard]] const std::vector<CertificateInfo>& certificates() const noexcept;
+    /// The lists of `crl`.
+    [[nodiscard]] const std::vector<RevocationInfo>& revocations() const noexcept;
     [[nodiscard]] const std::vector<std::string>& warnings() const noexcept;
     [[nodiscard]] bool reuses_sessions() const noexcept;
-    /// For a connection whose bytes somebody else carries (net/tls_client.hpp).
+    /// For a connection whose bytes somebody else carries (net/tls/memory_client.hpp).
     [[nodiscard]] ssl_ctx_st* native() const noexcept;
 
 private:

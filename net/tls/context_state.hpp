@@ -11,6 +11,7 @@ namespace penstock::net::tls {
 struct ServerContext::State {
     ContextPtr context{};  // with its ServerRules
     std::vector<CertificateInfo> certificates{};
+    std::vector<RevocationInfo> revocations{};
     std::vector<std::string> warnings{};
     ClientAuth client_auth = ClientAuth::off;
 };
@@ -18,8 +19,11 @@ struct ServerContext::State {
 struct ClientContext::State {
     ContextPtr context{};
     std::vector<CertificateInfo> certificates{};
+    std::vector<RevocationInfo> revocations{};
     std::vector<std::string> warnings{};
     std::string session_scope{};  // sessions are resumed under the same trust alone
+    SystemTime revocations_end = SystemTime::max();  // the first of the lists has expired then
+    std::chrono::seconds session_lifetime = usual_session_lifetime;
     bool reuses_sessions = true;
 };
 

@@ -26,6 +26,8 @@ struct KeyPair {
 using penstock::wipe;
 void wipe(KeyPair& pair) noexcept;
 
+constexpr std::chrono::seconds usual_session_lifetime = std::chrono::hours(2);
+
 /// For a listener that terminates TLS.
 struct ServerOptions {
     std::string name{};  // the listener's: sessions of another one are not accepted
@@ -42,6 +44,8 @@ struct ServerOptions {
     std::vector<std::string> client_names{};  // `spiffe://...`, `a.example`, `*.example`
     bool session_tickets = true;
     std::uint32_t session_cache = 20000;
+    /// So long after the handshake that made it a session may be resumed; no resumption renews it.
+    std::chrono::seconds session_lifetime = usual_session_lifetime;
     bool strict_sni = false;
     /// Names that are known beside those of the certificates, for strict_sni; exact or `*.`.
     std::vector<std::string> known_names{};
@@ -50,23 +54,34 @@ struct ServerOptions {
 /// For an upstream whose backends speak TLS.
 struct ClientOptions {
     std::string ca_file{};  // for messages
-    std::string ca_pem{};   // "" = the system's
+    std::string ca_pem{};  // "" = the system's
     std::string crl_file{};
     std::string crl_pem{};
     bool verify = true;
     std::vector<KeyPair> certificate{};  // none, or one
     bool session_reuse = true;
+    std::chrono::seconds session_lifetime = usual_session_lifetime;  // as for listeners
     std::vector<std::string> alpn{};
     Version min_version = Version::tls12;
 };
+
+using SystemTime = std::chrono::system_clock::time_point;
 
 /// What an operator wants to know of a certificate.
 struct CertificateInfo {
     std::string file{};
     std::string subject{};
     std::vector<std::string> names{};  // its DNS and IP SANs
-    std::chrono::system_clock::time_point not_before{};
-    std::chrono::system_clock::time_point not_after{};
+    SystemTime not_before{};
+    SystemTime not_after{};
+};
+
+/// What an operator wants to know of a list of revoked certificates.
+struct RevocationInfo {
+    std::string file{};
+    std::string issuer{};
+    SystemTime last_update{};
+    SystemTime next_update = SystemTime::max();  // it has expired then; max() = it does not say
 };
 
 }  // namespace penstock::net::tls

@@ -14,9 +14,6 @@ namespace {
 
 using Done = std::expected<void, std::string>;
 
-// How long a session may be resumed: the rotation of keys bounds it as well.
-constexpr long session_seconds = 2 * 60 * 60;
-
 std::string joined(const std::vector<std::string>& words) {
     std::string text;
     for (const auto& word : words) text += std::to_string(word.size()) + ":" + word;
@@ -77,27 +74,30 @@ Done use_pairs(SSL_CTX* context, const Policy& policy, const ServerRules& rules)
 }
 
 Done trust_clients(SSL_CTX* context, const ServerOptions& options,
-                   std::vector<CertificateInfo>& infos, std::vector<std::string>& warnings) {
+                   std::vector<CertificateInfo>& infos, std::vector<std::string>& warnings,
+                   std::vector<RevocationInfo>& revocations) {
     if (options.client_auth == ClientAuth::off) return {};
     if (options.client_ca_pem.empty())
         return std::unexpected("client certificates are asked for, but no client_ca is given");
-    const auto authorities = fill_store(SSL_CTX_get_cert_store(context),
-                                        {options.client_ca_file, options.client_ca_pem,
-                                         options.client_crl_file, options.client_crl_pem});
-    if (!authorities) return std::unexpected(authorities.error());
-    for (const auto& authority : *authorities)
+    const TrustSource source{options.client_ca_file, options.client_ca_pem, options.client_crl_file,
+                             options.client_crl_pem};
+    const auto trust = fill_store(SSL_CTX_get_cert_store(context), source);
+    if (!trust) return std::unexpected(trust.error());
+    for (const auto& authority : trust->authorities)
         if (SSL_CTX_add_client_CA(context, authority.get()) != 1) throw std::bad_alloc();
-    describe_authorities(*authorities, options.client_ca_file, infos, warnings);
+    describe_trust(*trust, source, infos, warnings);
+    revocations = trust->revocations;
     return {};
 }
 
+std::string scope_of(const ServerOptions& options) {
+    return session_scope({options.name, std::to_string(static_cast<int>(options.client_auth)),
+                          options.client_ca_pem, options.client_crl_pem,
+                          joined(options.client_names)});
+}
+
 void set_sessions(SSL_CTX* context, const ServerOptions& options) {
-    const std::string scope = session_scope(
-        {options.name, std::to_string(static_cast<int>(options.client_auth)), options.client_ca_pem,
-         options.client_crl_pem, joined(options.client_names)});
-    SSL_CTX_set_session_id_context(context, reinterpret_cast<const unsigned char*>(scope.data()),
-                                   static_cast<unsigned int>(scope.size()));
-    SSL_CTX_set_timeout(context, session_seconds);
+    SSL_CTX_set_timeout(context, static_cast<long>(options.session_lifetime.count()));
     SSL_CTX_set_num_tickets(context, 0);  // one goes with the first data: see Stream::send
     if (!options.session_tickets) SSL_CTX_set_options(context, SSL_OP_NO_TICKET);
     SSL_CTX_set_session_cache_mode(
@@ -123,16 +123,16 @@ std::expected<std::shared_ptr<const ServerContext>, std::string> ServerContext::
     if (auto done = use_pairs(context->get(), policy, *rules); !done)
         return std::unexpected(done.error());
     auto state = std::make_unique<State>();
-    for (const auto& pair : rules->pairs) {
-        state->certificates.push_back(pair.info);
-        add_warnings(pair.certificate.get(), pair.info, state->warnings);
-    }
+    for (const auto& pair : rules->pairs) describe_pair(pair, state->certificates, state->warnings);
     warn_of_doubles(*rules, state->warnings);
-    if (auto done = trust_clients(context->get(), options, state->certificates, state->warnings);
+    if (auto done = trust_clients(context->get(), options, state->certificates, state->warnings,
+                                  state->revocations);
         !done)
         return std::unexpected(done.error());
     set_sessions(context->get(), options);
     for (const auto& name : options.known_names) rules->known.add(name, 0);
+    rules->revocations_end = first_end(state->revocations);
+    rules->session_scope = scope_of(options);
     rules->alpn = options.alpn;
     rules->client_names = options.client_names;
     rules->client_auth = options.client_auth;
@@ -151,6 +151,10 @@ const std::vector<CertificateInfo>& ServerContext::certificates() const noexcept
 
 const std::vector<std::string>& ServerContext::warnings() const noexcept {
     return state_->warnings;
+}
+
+const std::vector<RevocationInfo>& ServerContext::revocations() const noexcept {
+    return state_->revocations;
 }
 
 ClientAuth ServerContext::client_auth() const noexcept { return state_->client_auth; }

@@ -22,6 +22,8 @@ struct ServerRules {
     std::vector<std::string> alpn{};    // in order of preference; empty = whatever
     std::vector<std::string> client_names{};
     std::shared_ptr<TicketKeys> tickets{};
+    std::string session_scope{};  // sessions are resumed under the same rules alone
+    SystemTime revocations_end = SystemTime::max();  // the first of the lists has expired then
     ClientAuth client_auth = ClientAuth::off;
     bool strict_sni = false;
     bool sends_tickets = false;  // of TLS 1.3, whether sealed or names of cached sessions

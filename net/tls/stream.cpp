@@ -10,6 +10,7 @@
 #include <openssl/ssl.h>
 #include <openssl/ssl3.h>
 
+#include "base/clock.hpp"
 #include "base/secret.hpp"
 #include "net/tls/certificates.hpp"
 #include "net/tls/client_setup.hpp"
@@ -24,12 +25,13 @@ namespace {
 
 constexpr std::size_t record_size = SSL3_RT_MAX_PLAIN_LENGTH;
 
-SSL* make_session(SSL_CTX* context, Wire& wire, Stream* stream) {
+// `owner`: for the callbacks, a client's stream or a server's notes.
+SSL* make_session(SSL_CTX* context, Wire& wire, void* owner) {
     SSL* ssl = SSL_new(context);
     if (ssl == nullptr) throw std::bad_alloc();
     BIO* bio = make_bio(wire);
     SSL_set_bio(ssl, bio, bio);
-    SSL_set_app_data(ssl, stream);
+    SSL_set_app_data(ssl, owner);
     watch_messages(ssl, wire);
     return ssl;
 }
@@ -48,12 +50,6 @@ std::size_t record_size_of(const SSL* ssl) noexcept {
     return std::size_t{512} << (asked - TLSEXT_max_fragment_length_512);
 }
 
-// A session that is resumed shows no certificate again.
-bool has_outlived_its_certificate(const SSL_SESSION* session) noexcept {
-    X509* server = SSL_SESSION_get0_peer(const_cast<SSL_SESSION*>(session));  // 3.0 asks for it
-    return server != nullptr && has_expired(server);
-}
-
 bool same_scope(SSL_SESSION* session, const std::string& scope) noexcept {
     unsigned int size = 0;
     const unsigned char* id = SSL_SESSION_get0_id_context(session, &size);
@@ -64,20 +60,24 @@ bool same_scope(SSL_SESSION* session, const std::string& scope) noexcept {
 
 ClientSession::~ClientSession() { SSL_SESSION_free(session_); }
 ClientSession::ClientSession(ClientSession&& other) noexcept
-    : session_(std::exchange(other.session_, nullptr)) {}
+    : session_(std::exchange(other.session_, nullptr)), end_(other.end_) {}
 ClientSession& ClientSession::operator=(ClientSession&& other) noexcept {
     std::swap(session_, other.session_);
+    std::swap(end_, other.end_);
     return *this;
 }
 
 Stream::Stream(const ServerContext& context, Socket& socket)
-    : wire_{&socket}, ssl_(make_session(context.state_->context.get(), wire_, this)) {
+    : wire_{&socket}, ssl_(make_session(context.state_->context.get(), wire_, &notes_)) {
     SSL_set_accept_state(ssl_);
 }
 
 Stream::Stream(const ClientContext& context, Socket& socket, const std::string& verify_name,
                ClientSession* resume)
     : wire_{&socket}, ssl_(make_session(context.state_->context.get(), wire_, this)) {
+    const SystemTime now = wall_now();
+    notes_.session_end =
+        std::min(now + context.state_->session_lifetime, context.state_->revocations_end);
     expect_server(ssl_, verify_name);
     // A resumed session is not verified again: it must be of the same trust and the same name.
     const std::string scope = session_scope({context.state_->session_scope, verify_name});
@@ -86,8 +86,10 @@ Stream::Stream(const ClientContext& context, Socket& socket, const std::string& 
     if (resume == nullptr || !*resume) return;
     const ClientSession session = std::move(*resume);
     if (context.state_->reuses_sessions && same_scope(session.session_, scope) &&
-        !has_outlived_its_certificate(session.session_))
+        now < session.end_) {
         SSL_set_session(ssl_, session.session_);
+        offered_.end_ = session.end_;
+    }
 }
 
 Stream::~Stream() {
@@ -144,18 +146,24 @@ IoStatus Stream::handshake() noexcept {
     return end_;
 }
 
+// Who resumes a session proves nothing anew, so all that come of it end together.
+void Stream::note_session_end() noexcept {
+    const SSL_SESSION* session = SSL_get_session(ssl_);
+    if (SSL_is_server(ssl_) == 1) {
+        const long end = SSL_SESSION_get_time(session) + SSL_SESSION_get_timeout(session);
+        notes_.session_end = std::chrono::system_clock::from_time_t(end);
+    } else if (!resumed()) {
+        const auto* verified = SSL_get0_verified_chain(ssl_);
+        const auto* chain = verified != nullptr ? verified : SSL_get_peer_cert_chain(ssl_);
+        offered_.end_ = std::min(notes_.session_end, first_end(chain));
+    }
+}
+
 IoStatus Stream::handshake_done() noexcept {
     wire_.idle_messages = 0;
+    note_session_end();
     if (SSL_is_server(ssl_) == 1) {
-        const ServerRules& rules = rules_of(ssl_);
-        const bool resumed_with_certificate = rules.client_auth != ClientAuth::off && resumed();
-        X509* client = resumed_with_certificate ? SSL_get0_peer_certificate(ssl_) : nullptr;
-        if (client != nullptr && has_expired(client)) {
-            failure_ = Failure::client_cert;
-            error_ = "certificate has expired (" + short_name(client) + ")";
-            return end_ = IoStatus::error;
-        }
-        ticket_due_ = is_tls13() && rules.sends_tickets;
+        ticket_due_ = is_tls13() && rules_of(ssl_).sends_tickets;
     } else if (!is_tls13() && resumed() && !offered_) {
         // TLS 1.2 may use a session again and again.
         SSL_CTX* context = SSL_get_SSL_CTX(ssl_);
@@ -217,7 +225,8 @@ IoResult Stream::discard(std::size_t size) noexcept {
 // ticket with a reset, and what it had sent might be lost with it.
 IoStatus Stream::send_ticket() noexcept {
     ERR_clear_error();
-    if (SSL_in_init(ssl_) == 0 && SSL_new_session_ticket(ssl_) != 1) {
+    if (SSL_in_init(ssl_) == 0 &&
+        (SystemTime(wall_now()) >= notes_.session_end || SSL_new_session_ticket(ssl_) != 1)) {
         ERR_clear_error();
         ticket_due_ = false;
         return IoStatus::ok;
@@ -311,11 +320,6 @@ std::string_view Stream::alpn() const noexcept {
     return {reinterpret_cast<const char*>(protocol), size};
 }
 
-std::string_view Stream::server_name() const noexcept {
-    const char* name = SSL_get_servername(ssl_, TLSEXT_NAMETYPE_host_name);
-    return name == nullptr ? "" : name;
-}
-
 std::string Stream::peer_subject() const {
     X509* peer = SSL_get0_peer_certificate(ssl_);
     if (peer == nullptr) return {};
@@ -329,6 +333,11 @@ std::string Stream::peer_common_name() const {
     return peer == nullptr ? "" : common_name_of(peer);
 }
 
-ClientSession Stream::take_session() noexcept { return std::move(offered_); }
+ClientSession Stream::take_session() noexcept {
+    ClientSession taken;
+    std::swap(taken.session_, offered_.session_);
+    taken.end_ = offered_.end_;
+    return taken;
+}
 
 }  // namespace penstock::net::tls

@@ -15,6 +15,14 @@ struct ssl_session_st;
 
 namespace penstock::net::tls {
 
+/// What a server's stream and OpenSSL's callbacks tell each other; a client's needs the first only.
+struct ServerNotes {
+    // Of the session that the handshake has made or resumed; a client's: no session that it makes
+    // anew counts longer.
+    SystemTime session_end{};
+    std::string server_name{};  // normalized
+};
+
 /// A session that a server may resume; kept by whoever connects again.
 class ClientSession {
 public:
@@ -27,13 +35,14 @@ public:
 private:
     friend class Stream;
     ssl_session_st* session_ = nullptr;
+    SystemTime end_{};  // what the server has proved to make it counts until then
 };
 
 /// Why a handshake failed, for the reason of the session's end.
 enum class Failure : std::uint8_t {
     none,
-    failed,        // anything else: protocol, ciphers, the peer went away
-    client_cert,   // the client's certificate: missing, not trusted, revoked, not allowed
+    failed,  // anything else: protocol, ciphers, the peer went away
+    client_cert,  // the client's certificate: missing, not trusted, revoked, not allowed
     unknown_name,  // strict_sni
 };
 
@@ -86,7 +95,9 @@ public:
     [[nodiscard]] std::string_view cipher() const noexcept;  // TLS_AES_128_GCM_SHA256
     [[nodiscard]] bool resumed() const noexcept;
     [[nodiscard]] std::string_view alpn() const noexcept;  // chosen; "" = none
-    [[nodiscard]] std::string_view server_name() const noexcept;  // asked for; "" = none
+    /// What a client asks for, as net::normalized_server_name() has it; "" = none. From the hello
+    /// of this connection, whose handshake may have failed.
+    [[nodiscard]] const std::string& server_name() const noexcept { return notes_.server_name; }
     /// The peer's certificate: its subject (`CN=a,O=b`), its common name. "" = none.
     [[nodiscard]] std::string peer_subject() const;
     [[nodiscard]] std::string peer_common_name() const;
@@ -96,6 +107,7 @@ public:
 private:
     friend class ClientContext;
     static int keep_session(ssl_st* ssl, ssl_session_st* session) noexcept;
+    void note_session_end() noexcept;
 
     IoStatus failed(int result) noexcept;
     IoStatus handshake_done() noexcept;
@@ -108,6 +120,7 @@ private:
     ssl_st* ssl_ = nullptr;
     std::string error_;
     ClientSession offered_;
+    ServerNotes notes_;
     std::uint16_t blocked_ =
         0;  // size of the record that OpenSSL holds and the socket did not take
     std::uint16_t ahead_ = 0;  // sent already, of bytes that the caller will offer again

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <ranges>
 #include <string>
 #include <utility>
 
@@ -208,6 +209,14 @@ void take_hello(Session& session, const net::ClientHello& hello) {
     front.offered_alpn = hello.alpn;
 }
 
+// Where no route goes by a hello its name is wanted and no more: others are clients as well, those
+// who wait for the backend's first word, and those who speak something else.
+bool without_hello(Session& session, CloseReason reason, std::string_view problem) {
+    if (session.listener().shared->table.needs_hello()) return refuse(session, reason, problem);
+    session.client_socket().readable.set(session.worker().loop().ready());  // though seen
+    return true;
+}
+
 // True: go on, whatever it was; what does not look like TLS has no name.
 net::Task<bool> read_hello(Session& session, TimePoint deadline) {
     using Status = net::ClientHelloReader::Status;
@@ -222,14 +231,14 @@ net::Task<bool> read_hello(Session& session, TimePoint deadline) {
         if (status == Status::not_tls) session.front().not_tls = true;
         if (status == Status::complete || status == Status::not_tls) co_return true;
         if (status == Status::invalid)
-            co_return refuse(session, CloseReason::client_hello_invalid, reader.problem());
+            co_return without_hello(session, CloseReason::client_hello_invalid, reader.problem());
         if (status == Status::too_large || peek.full())
-            co_return refuse(session, CloseReason::client_hello_invalid,
-                             "longer than client_hello_max");
+            co_return without_hello(session, CloseReason::client_hello_invalid,
+                                    "longer than client_hello_max");
         if (news == Peek::News::ended)
-            co_return refuse(session, CloseReason::client_hello_invalid, ended_early);
+            co_return without_hello(session, CloseReason::client_hello_invalid, ended_early);
         if (session.now() >= deadline)
-            co_return refuse(session, CloseReason::client_hello_timeout, {});
+            co_return without_hello(session, CloseReason::client_hello_timeout, {});
         if (news == Peek::News::more && peek.hung_up()) continue;
         peek.forget_readiness();
         co_await wait_for(session, session.client_socket().readable, deadline);
@@ -276,11 +285,10 @@ CloseReason reason_of(net::tls::Failure failure) noexcept {
     return CloseReason::tls_failed;
 }
 
-// Where the hello was looked at before, its name has chosen the route and stays: a resumed session
-// of TLS 1.2 bears the name of its first connection.
+// Where the hello was looked at before, its name has chosen the route and stays.
 void note_name(Session& session, const net::tls::Stream& stream) {
     if (session.listener().peeks) return;
-    session.front().facts->server_name = net::normalized_server_name(stream.server_name());
+    session.front().facts->server_name = stream.server_name();
 }
 
 // The end of a handshake, for the counters and for what the log says.
@@ -409,6 +417,19 @@ net::Task<bool> look_at_client(Session& session) {
     co_return co_await reading;
 }
 
+// What a client offers has chosen the way and is of no further use, except to the log where nothing
+// is agreed on here.
+void drop_protocols(Session& session) {
+    constexpr std::size_t most = 64;  // a hello may have thousands
+    Front* const front = session.front_if();
+    if (front == nullptr) return;
+    const auto offered = std::exchange(front->offered_alpn, {});
+    if (session.terminates_tls()) return;
+    std::string& alpn = front->facts->alpn;
+    for (const std::string& name : offered | std::views::take(most))
+        alpn += (alpn.empty() ? "" : ",") + name;
+}
+
 // True: the client is welcome, and its upstream known.
 net::Task<bool> receive(Session& session) {
     if (session.header_rule() != HeaderRule::none) {
@@ -420,14 +441,8 @@ net::Task<bool> receive(Session& session) {
         if (!co_await looking) co_return false;
     }
     if (!session.choose_upstream()) co_return false;
-    if (!session.terminates_tls()) {
-        if (Front* front = session.front_if()) {
-            std::string& alpn = front->facts->alpn;
-            for (const std::string& name : front->offered_alpn)
-                alpn += (alpn.empty() ? "" : ",") + name;
-        }
-        co_return true;
-    }
+    drop_protocols(session);
+    if (!session.terminates_tls()) co_return true;
     auto shaking = terminate(session);
     co_return co_await shaking;
 }

@@ -12,11 +12,11 @@ PeerList together(PeerList list, const PeerList& more) {
 }
 
 balancer::AccessRules make_rules(const config::Listener& listener, const AccessPolicy::Files& files,
-                                 bool with_allow, bool with_deny) {
+                                 const config::DryRun& without) {
     const bool only_allowed =
-        with_allow && (!listener.allow.empty() || !listener.allow_file.empty());
-    return {with_allow ? together(listener.allow, files.allow) : PeerList{},
-            with_deny ? together(listener.deny, files.deny) : PeerList{}, only_allowed};
+        !without.allow && (!listener.allow.empty() || !listener.allow_file.empty());
+    return {without.allow ? PeerList{} : together(listener.allow, files.allow),
+            without.deny ? PeerList{} : together(listener.deny, files.deny), only_allowed};
 }
 
 }  // namespace
@@ -30,9 +30,9 @@ std::shared_ptr<const AccessPolicy> AccessPolicy::make(const config::Listener& l
 }
 
 AccessPolicy::AccessPolicy(const config::Listener& listener, const Files& files)
-    : enforced_(make_rules(listener, files, !listener.dry_run.allow, !listener.dry_run.deny)) {
+    : enforced_(make_rules(listener, files, listener.dry_run)) {
     if (listener.dry_run.allow || listener.dry_run.deny)
-        all_.emplace(make_rules(listener, files, true, true));
+        all_.emplace(make_rules(listener, files, {}));
 }
 
 AccessPolicy::Verdict AccessPolicy::check(const CompactEndpoint& peer) const noexcept {

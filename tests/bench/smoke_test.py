@@ -30,7 +30,7 @@ def make_backend():
 def run_loadgen(mode, port, *options):
     """(exit status, JSON answer)"""
     done = subprocess.run([ARGS.loadgen, mode, "--target", str(port), *map(str, options)],
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
                           check=False)
     return done.returncode, json.loads(done.stdout.splitlines()[-1])
 
@@ -116,7 +116,7 @@ class LoadGenerator(unittest.TestCase):
         for mode in ("roundtrip", "connect", "download"):
             with self.subTest(mode=mode), make_backend() as backend:
                 relay = Tampering(backend.port, flip_last_bit)
-                status, answer = run_loadgen(mode, relay.port, "-n", 1, "-d", 0.5, "--limit", 5)
+                status, answer = run_loadgen(mode, relay.port, "-n", 1, "-d", 0.5, "--limit", 60)
                 self.assertEqual(status, 1)
                 self.assertGreater(answer["errors"]["mismatch"], 0)
 
@@ -137,7 +137,7 @@ class LoadGenerator(unittest.TestCase):
     def test_an_early_end_is_an_error(self):
         with make_backend() as backend:
             relay = Tampering(backend.port, lambda data: b"")
-            status, answer = run_loadgen("roundtrip", relay.port, "-n", 1, "-d", 0.2, "--limit", 5)
+            status, answer = run_loadgen("roundtrip", relay.port, "-n", 1, "-d", 0.2, "--limit", 60)
             self.assertEqual(status, 1)
             self.assertEqual(answer["errors"]["early_end"], 1)
 
@@ -148,7 +148,8 @@ class LoadGenerator(unittest.TestCase):
             self.assertEqual((status, answer["errors"]["timeout"]), (1, 2))
 
     def test_nobody_listening_is_an_error(self):
-        status, answer = run_loadgen("connect", process.free_port(), "-n", 2, "-d", 0.05)
+        with process.refusing_port() as port:
+            status, answer = run_loadgen("connect", port, "-n", 2, "-d", 0.05)
         self.assertEqual(status, 1)
         self.assertGreater(answer["errors"]["connect"], 0)
 
@@ -246,7 +247,7 @@ class Tls(unittest.TestCase):
     def test_a_flipped_bit_is_an_error(self):
         for mode in ("roundtrip", "connect", "download"):
             with self.subTest(mode=mode):
-                status, answer = self.run_over_tls(mode, "-n", 1, "-d", 0.5, "--limit", 5,
+                status, answer = self.run_over_tls(mode, "-n", 1, "-d", 0.5, "--limit", 60,
                                                    tamper=flip_last_bit)
                 self.assertEqual(status, 1)
                 self.assertGreater(answer["errors"]["mismatch"], 0)
@@ -330,10 +331,11 @@ class Driver(unittest.TestCase):
         self.assertEqual(text.count("| relay 0 |"), 6)
 
     def test_a_work_that_fails_is_reported_and_not_averaged(self):
-        nobody = [argparse.Namespace(key=relay.key, title=relay.title, pid=os.getpid(),
-                                     port=process.free_port()) for relay in self.relays]
-        results = side_by_side.Results(nobody, WORKS)
-        side_by_side.run_rounds(nobody, self.generator, 1, results, str)
+        with process.refusing_port() as port:
+            nobody = [argparse.Namespace(key=relay.key, title=relay.title, pid=os.getpid(),
+                                         port=port) for relay in self.relays]
+            results = side_by_side.Results(nobody, WORKS)
+            side_by_side.run_rounds(nobody, self.generator, 1, results, str)
         self.assertEqual(len(results.failures), len(WORKS) * len(nobody))
         self.assertIn("failed", report.comparison(results, nobody, [], "run.py"))
 

@@ -144,6 +144,7 @@ TEST(Compose, proxy_serves_three_backends_and_prometheus_finds_it) {
     Container container(
         {"/usr/bin/penstock", "run"},
         {.root = image_root(),
+         .tmpfs = {text(composed().at("services").at("penstock").at("tmpfs").at(0))},
          .mounts = {{directory.path("penstock"), "/etc/penstock"}, {names, "/etc/hosts"}}});
     container.wait_ready();
     for (int i = 0; i < 12; ++i)

@@ -49,7 +49,7 @@ struct ContainerOptions {
     std::string root{};
     uid_t uid = 65532;
     gid_t gid = 65532;
-    std::vector<std::string> tmpfs{"/run/penstock"};
+    std::vector<std::string> tmpfs{"/run/penstock"};  // PATH[:OPTIONS], as `docker run --tmpfs`
     std::vector<std::pair<std::string, std::string>> mounts{};  // from, to; read-only inside
     std::map<std::string, std::string> environment{};
     const Cgroup* cgroup = nullptr;

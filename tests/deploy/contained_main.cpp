@@ -1,6 +1,6 @@
 // What a container runtime does between its namespaces and the program, for machines without one:
 //
-//   unshare --mount --pid --fork penstock_test_contained ROOT UID GID [--tmpfs PATH]
+//   unshare --mount --pid --fork penstock_test_contained ROOT UID GID [--tmpfs PATH[:OPTIONS]]
 //           [--mount FROM:TO] [--cgroup FILE] [--descriptors N] -- PROGRAM [ARGUMENT...]
 //
 // Mounts ROOT read-only with /proc, /dev, and the given mounts, read-only as well; goes into it for
@@ -23,6 +23,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -36,7 +37,7 @@ struct Plan {
     std::string root;
     uid_t uid = 0;
     gid_t gid = 0;
-    std::vector<std::string> memory{};  // tmpfs
+    std::vector<std::pair<std::string, std::string>> memory{};  // tmpfs: where, options of mount(8)
     std::vector<std::pair<std::string, std::string>> mounts{};  // from, to
     std::vector<std::string> cgroups{};
     rlim_t descriptors = 0;  // 0 = as it is
@@ -57,7 +58,9 @@ Plan plan_of(int argc, char** argv) {
     for (; at + 1 < words.size() && words[at] != "--"; at += 2) {
         const auto& value = words[at + 1];
         if (words[at] == "--tmpfs") {
-            plan.memory.push_back(value);
+            const auto colon = value.find(':');
+            plan.memory.emplace_back(value.substr(0, colon),
+                                     colon == std::string::npos ? "" : value.substr(colon + 1));
         } else if (words[at] == "--mount") {
             const auto colon = value.find(':');
             plan.mounts.emplace_back(value.substr(0, colon), value.substr(colon + 1));
@@ -93,9 +96,16 @@ void bind(const std::string& from, const std::string& to, unsigned long flags) {
           "mount again " + to);
 }
 
-void mount_memory(const std::string& at) {
+/// As runc and crun do it: it has the mode of what it hides, but not the owner, if the options say
+/// nothing else.
+void mount_memory(const std::string& at, const std::string& options) {
     fs::create_directories(at);
-    check(::mount("tmpfs", at.c_str(), "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777,size=1m"),
+    struct stat hidden{};
+    check(::stat(at.c_str(), &hidden), at);
+    std::ostringstream data;
+    data << "size=1m,mode=" << std::oct << (hidden.st_mode & 07777U);
+    if (!options.empty()) data << "," << options;
+    check(::mount("tmpfs", at.c_str(), "tmpfs", MS_NOSUID | MS_NODEV, data.str().c_str()),
           "tmpfs " + at);
 }
 
@@ -105,10 +115,10 @@ void mount_all(const Plan& plan) {
     check(::mount("proc", (plan.root + "/proc").c_str(), "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC,
                   nullptr),
           "/proc");
-    mount_memory(plan.root + "/dev");
+    mount_memory(plan.root + "/dev", "mode=755");
     for (const auto* device : {"/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"})
         bind(device, plan.root + device, MS_NOSUID | MS_NOEXEC);
-    for (const auto& at : plan.memory) mount_memory(plan.root + at);
+    for (const auto& [at, options] : plan.memory) mount_memory(plan.root + at, options);
     for (const auto& [from, to] : plan.mounts)
         bind(from, plan.root + to, MS_RDONLY | MS_NOSUID | MS_NODEV);
     check(::mount(nullptr, plan.root.c_str(), nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID,

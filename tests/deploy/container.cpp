@@ -46,6 +46,15 @@ ContainerLimits composed_limits() {
             .descriptors = proxy.at("ulimits").at("nofile").to_number<std::uint64_t>()};
 }
 
+/// The one `--tmpfs` that README.md tells to run it with.
+std::string printed_tmpfs() {
+    const auto page = read_file(folder + "/README.md");
+    std::smatch found;
+    if (!std::regex_search(page, found, std::regex("--read-only --tmpfs (\\S+) ")))
+        throw std::runtime_error("README.md does not say --tmpfs any more");
+    return found[1];
+}
+
 void write_for_all(const fs::path& path, const std::string& text) {
     std::ofstream(path) << text;
     fs::permissions(path, fs::perms(0644));
@@ -88,6 +97,7 @@ protected:
         return {.root = image_root(),
                 .uid = uid,
                 .gid = gid,
+                .tmpfs = {printed_tmpfs()},
                 .environment = {{"BACKEND", backend_.text()}},
                 .cgroup = &cgroup_,
                 .descriptors = limits_.descriptors};
@@ -203,7 +213,15 @@ TEST_F(ContainerTest, change_in_the_mounted_folder_is_applied_by_itself) {
 }
 
 TEST_F(ContainerTest, stop_signal_drains_and_ends_with_success) {
-    Container container(command_of(dockerfile_), options());
+    // The drain waits for as long as it takes: what ends it is that nobody is left.
+    const TempDir directory;
+    fs::permissions(directory.path(), fs::perms(0755));
+    write_for_all(
+        directory.path() / "penstock.toml",
+        changed(read_file(folder + "/penstock.toml"), {{"wait = \"6s\"", "wait = \"5m\""}}));
+    auto patient = options();
+    patient.mounts.emplace_back(directory.path().string(), "/etc/penstock");
+    Container container(command_of(dockerfile_), patient);
     container.wait_ready();
     auto client = connect();
     ASSERT_TRUE(echoes(client));
@@ -277,7 +295,9 @@ TEST(ContainerImage, has_nothing_that_is_not_listed) {
         ASSERT_EQ(::lstat(entry.path().c_str(), &info), 0);
         EXPECT_EQ(info.st_mode & (S_ISUID | S_ISGID), 0U) << path;
         if (entry.is_directory() && !entry.is_symlink()) {
-            EXPECT_TRUE((info.st_mode & S_IWOTH) == 0 || path == "/tmp") << path;
+            EXPECT_TRUE((info.st_mode & (S_IWOTH | S_ISVTX)) == 0 || path == "/tmp" ||
+                        path == "/run/penstock")
+                << path;
             continue;
         }
         EXPECT_TRUE(std::regex_match(path, listed)) << path << " is not on the list";
@@ -314,6 +334,7 @@ TEST(ContainerImage, dockerfile_copies_what_is_there_and_starts_what_was_copied)
     struct stat info{};
     ASSERT_EQ(::stat((root + "/run/penstock").c_str(), &info), 0);
     EXPECT_EQ(info.st_uid, user_of(dockerfile).first) << "its socket needs a folder of its own";
+    EXPECT_EQ(info.st_mode & 07777U, 01777U) << "what is mounted there is root's";
     std::set<std::string> ports;
     const auto config = read_file(folder + "/penstock.toml");
     const std::regex bind("bind = \":([0-9]+)\"");

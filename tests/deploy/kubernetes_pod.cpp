@@ -115,7 +115,7 @@ protected:
                 if (fields.at("name") != mount.at("name")) continue;
                 if (fields.contains("configMap")) options.mounts.emplace_back(map_.path(), to);
                 if (fields.contains("secret")) options.mounts.emplace_back(secret_.path(), to);
-                if (fields.contains("emptyDir")) options.tmpfs.push_back(to);
+                if (fields.contains("emptyDir")) options.tmpfs.push_back(to + ":mode=777");
             }
         }
         for (const auto& variable : container_of(workload).at("env").as_array()) {

@@ -57,7 +57,11 @@ std::vector<std::string> words_of(const std::filesystem::path& root,
 
 std::vector<std::string> daemon_words(const std::filesystem::path& root,
                                       const std::vector<std::string>& argv) {
-    return words_of(root, {"--pid", "--fork", "--kill-child=KILL", "--mount-proc"}, argv);
+    auto words = words_of(root, {"--pid", "--fork", "--kill-child=KILL", "--mount-proc"}, argv);
+    // Ahead of all other tests: their timers, of less than a second, are about machines of their
+    // own.
+    words.insert(words.begin(), {"nice", "-n", "-10"});
+    return words;
 }
 
 /// Starts on the machine; ChildProcess has no scope of its own to do that in.
@@ -175,12 +179,12 @@ Site::Site(int balancers_wanted) {
 }
 
 std::unique_ptr<Flow> Site::connect(const std::string& to, const std::string& source,
-                                    const std::string& first_bytes) const {
+                                    const std::string& first_bytes, milliseconds limit) const {
     const auto inside = client.enter();
-    auto socket = Socket::connect(Address::parse(to), {.source = source + ":0"}, 2s);
-    if (!socket || !socket->send(first_bytes, 2s)) return nullptr;
+    auto socket = Socket::connect(Address::parse(to), {.source = source + ":0"}, limit);
+    if (!socket || !socket->send(first_bytes, limit)) return nullptr;
     constexpr std::size_t greeting = 21;  // "app1 198.51.100.11   "
-    const std::string text = socket->receive_text(greeting, 2s);
+    const std::string text = socket->receive_text(greeting, limit);
     if (text.size() != greeting) return nullptr;
     return std::make_unique<Flow>(
         Flow{std::move(*socket), text.substr(0, 4), text.substr(5, text.find(' ', 5) - 5)});

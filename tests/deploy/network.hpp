@@ -98,10 +98,12 @@ public:
     Machine router{"router"};
     std::vector<Machine> balancers;
 
-    /// A client of this source address; nothing when it was refused, reset or not answered.
+    /// A client of this source address; nothing when it was refused, reset or not answered within
+    /// `limit`.
     [[nodiscard]] std::unique_ptr<Flow> connect(const std::string& to,
                                                 const std::string& source = "192.0.2.2",
-                                                const std::string& first_bytes = {}) const;
+                                                const std::string& first_bytes = {},
+                                                milliseconds limit = patience) const;
 
 private:
     std::vector<Machine> apps_;

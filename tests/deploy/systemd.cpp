@@ -281,21 +281,23 @@ TEST(SystemdUnit, a_key_that_only_root_may_read_is_passed_as_the_readme_says) {
 
 TEST(SystemdUnit, H7_a_process_that_hangs_or_dies_is_started_again) {
     const Installed here;
-    here.machine.write(std::string(dropins) + "impatient.conf", "[Service]\nWatchdogSec=3\n");
+    here.machine.write(std::string(dropins) + "impatient.conf", "[Service]\nWatchdogSec=10\n");
     here.machine.run("systemctl daemon-reload");
     here.start();
     for (const char* signal : {"STOP", "KILL"}) {
         const auto old = here.machine.main_pid("penstock.service");
         here.machine.run(std::string("systemctl kill --kill-whom=main --signal=") + signal +
                          " penstock.service");
-        EXPECT_TRUE(wait_for([&] {
-            const auto now = here.machine.main_pid("penstock.service");
-            return now != 0 && now != old && echo_once(port_80);
-        })) << signal
-            << '\n'
+        EXPECT_TRUE(wait_for(
+            [&] {
+                const auto now = here.machine.main_pid("penstock.service");
+                return now != 0 && now != old && echo_once(port_80);
+            },
+            60s))
+            << signal << '\n'
             << here.journal();
     }
-    EXPECT_EQ(here.machine.property("penstock.service", "NRestarts"), "2");
+    EXPECT_GE(std::stoi(here.machine.property("penstock.service", "NRestarts")), 2);
 }
 
 /// The process that serves came by upgrades, and the first one still has a session. Whatever

@@ -86,6 +86,10 @@ ConfigText WatchedProxy::configuration() {
          .backends = {nobody_.address.text(), nobody_.address.text()},
          .upstream = "panic_threshold = 1\ncircuit_breaker = { open_for = { base = \"1s\", max = "
                      "\"1s\" } }"},
+        {.name = "writes",
+         .backends = {a_.text()},
+         .listener = "role = \"primary\"",
+         .upstream = "health_check = { type = \"redis\" }"},
         {.name = "closed", .backends = {a_.text()}, .listener = "deny = \"all\""}};
     // So that each is another one.
     config.more = "# reload " + std::to_string(reloads_) + "\n[[upstream]]\nname = \"reload-" +

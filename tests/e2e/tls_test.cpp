@@ -222,7 +222,7 @@ TEST_F(RealTls, T2_testssl_finds_nothing_above_low) {
         "TERM=dumb testssl --quiet --warnings off --color 0 --ip 127.0.0.1 --nodns none "
         "--openssl /usr/bin/openssl --jsonfile " +
             file + " -p -s -P -f -U https://a.example:" + port_of(proxy.address()),
-        240s);
+        600s);
     EXPECT_EQ(findings_in(file), "") << report;
 }
 

@@ -1,5 +1,6 @@
 // The admin API of the running program: what is ordered happens.
 #include <array>
+#include <atomic>
 #include <map>
 
 #include "tests/integration/admin_scenario.hpp"
@@ -184,6 +185,7 @@ TEST(Admin, a_backend_that_recovers_gets_live_sessions_where_that_is_configured)
     EXPECT_TRUE(wait_for([&] { return a.open() == 4; }, 30s));
     const auto log = expect_lines(proxy, 4);
     for (const auto& line : log) EXPECT_EQ(line.reason, "rebalanced");
+    EXPECT_TRUE(proxy.says("upstream in: 4 of 8 sessions move over 1s\n"));
 }
 
 TEST(Admin, a_paused_upstream_holds_its_clients_and_serves_them_afterwards) {
@@ -225,6 +227,7 @@ TEST(Admin, a_pause_ends_by_itself) {
     EXPECT_TRUE(
         wait_for([&] { return get_json(admin, "/api/v1/upstreams/in").at("paused") == false; }));
     EXPECT_TRUE(echo_once(proxy.address()));
+    EXPECT_TRUE(proxy.says("upstream in: the pause is over: clients are served again\n"));
 }
 
 TEST(Admin, a_splits_weights_change_while_running) {
@@ -300,6 +303,42 @@ TEST(Admin, ready_upstreams_decide_whether_the_process_is_ready) {
     EXPECT_TRUE(wait_for([&] { return admin.get("/readyz").status == 503; }));
     backend.start_listening();
     EXPECT_TRUE(wait_for([&] { return admin.get("/readyz").status == 200; }));
+}
+
+TEST(Admin, a_listener_without_anybody_in_its_role_is_not_ready) {
+    std::atomic<bool> is_primary = false;
+    ChaosBackend backend([&](Socket& socket, const ChaosBackend&) {
+        socket.receive_text(4);
+        socket.send(std::string("HTTP/1.1 ") + (is_primary ? "200" : "206") +
+                    " X\r\nContent-Length: 0\r\n\r\n");
+        socket.wait_end();
+    });
+    ConfigText config = one_service({backend.text()}, "",
+                                    "health_check = { type = \"http\", http = { primary_status = "
+                                    "[200], replica_status = [206] }, "
+                                    "interval = \"100ms\", fast_interval = \"50ms\" }",
+                                    "role = \"primary\"");
+    config.more =
+        "[[listener]]\nname = \"routed\"\nbind = \"127.0.0.1:0\"\nupstream = \"\"\n"
+        "route = [{ source = [\"127.0.0.0/8\"], upstream = \"in\", role = \"replica\" }]\n";
+    ProxyProcess proxy(config);
+    const AdminClient admin = proxy.admin();
+    const auto available = [&](const std::string& listener, const std::string& role) {
+        return metrics_of(proxy).value("penstock_listener_backends_available{listener=\"" +
+                                       listener + "\",upstream=\"in\",role=\"" + role + "\"}");
+    };
+    const auto writes = admin.get("/readyz?listener=in");
+    EXPECT_EQ(writes.status, 503);
+    EXPECT_EQ(writes.body, "listener in: upstream in: no primary is available\n");
+    EXPECT_EQ(admin.get("/readyz?listener=routed").status, 200);
+    EXPECT_EQ(available("in", "primary"), 0);
+    EXPECT_EQ(available("routed", "replica"), 1);
+    is_primary = true;
+    EXPECT_TRUE(wait_for([&] { return admin.get("/readyz?listener=in").status == 200; }));
+    EXPECT_EQ(admin.get("/readyz?listener=routed").status, 503);
+    EXPECT_EQ(admin.get("/readyz?upstream=in").status, 200) << "some are served";
+    EXPECT_EQ(available("in", "primary"), 1);
+    EXPECT_EQ(available("routed", "replica"), 0);
 }
 
 TEST(Admin, a_proxy_whose_backends_are_merely_full_is_ready) {

@@ -5,7 +5,6 @@
 #include <atomic>
 #include <future>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/generic/stream_protocol.hpp>
@@ -13,11 +12,12 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/use_future.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
+
+#include "net/asio_words.hpp"
 
 namespace penstock::test {
 
@@ -26,12 +26,6 @@ namespace http = boost::beast::http;
 
 namespace {
 
-constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
-
-// What goes wrong here is a mistake of the test: it ends with it.
-void rethrow(std::exception_ptr error) {
-    if (error) std::rethrow_exception(std::move(error));
-}
 using Peer = asio::generic::stream_protocol::socket;
 
 }  // namespace
@@ -45,17 +39,17 @@ struct ApiServer::Loop {
     asio::awaitable<void> accept(ApiServer& server, Acceptor acceptor) {
         for (;;) {
             typename Acceptor::protocol_type::socket socket(context);
-            const auto [error] = co_await acceptor.async_accept(socket, as_result);
+            const auto [error] = co_await acceptor.async_accept(socket, net::as_result);
             if (error) co_return;
             auto peer = std::make_shared<Peer>(std::move(socket));
-            asio::co_spawn(context, serve(server, std::move(peer)), rethrow);
+            asio::co_spawn(context, serve(server, std::move(peer)), net::rethrow_failure);
         }
     }
 
     asio::awaitable<void> serve(ApiServer& server, std::shared_ptr<Peer> peer) {
         boost::beast::flat_buffer buffer;
         http::request<http::string_body> request;
-        const auto [error, n] = co_await http::async_read(*peer, buffer, request, as_result);
+        const auto [error, n] = co_await http::async_read(*peer, buffer, request, net::as_result);
         if (error) co_return;
         const std::string target(request.target());
         auto answer = server.take({std::string(request.method_string()) + " " + target,
@@ -66,7 +60,8 @@ struct ApiServer::Loop {
                 "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
                 "Transfer-Encoding: chunked\r\n\r\n";
             const auto bytes = asio::buffer(head);
-            const auto [write_error, written] = co_await asio::async_write(*peer, bytes, as_result);
+            const auto [write_error, written] =
+                co_await asio::async_write(*peer, bytes, net::as_result);
             if (write_error) co_return;
             streams.push_back(peer);
             ++stream_count;
@@ -77,7 +72,7 @@ struct ApiServer::Loop {
         response.keep_alive(false);
         response.body() = answer.body;
         response.prepare_payload();
-        co_await http::async_write(*peer, response, as_result);
+        co_await http::async_write(*peer, response, net::as_result);
     }
 };
 
@@ -87,11 +82,13 @@ ApiServer::ApiServer(const std::string& at) : loop_(std::make_unique<Loop>()) {
         ::unlink(path.c_str());
         asio::local::stream_protocol::acceptor acceptor(loop_->context, path);
         address_ = at;
-        asio::co_spawn(loop_->context, loop_->accept(*this, std::move(acceptor)), rethrow);
+        asio::co_spawn(loop_->context, loop_->accept(*this, std::move(acceptor)),
+                       net::rethrow_failure);
     } else {
         asio::ip::tcp::acceptor acceptor(loop_->context, {asio::ip::address_v4::loopback(), 0});
         address_ = "127.0.0.1:" + std::to_string(acceptor.local_endpoint().port());
-        asio::co_spawn(loop_->context, loop_->accept(*this, std::move(acceptor)), rethrow);
+        asio::co_spawn(loop_->context, loop_->accept(*this, std::move(acceptor)),
+                       net::rethrow_failure);
     }
     thread_ = std::thread([this] {
         const auto work = asio::make_work_guard(loop_->context);

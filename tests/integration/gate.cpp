@@ -270,8 +270,10 @@ TEST(Gate, a_dry_run_lets_everybody_in_and_says_whom_it_would_not) {
 /// A listener with a file of peers in a directory of its own.
 class PeerFiles : public testing::Test {
 protected:
+    /// Beside it and renamed, so that nobody reads a part of it.
     static void write(const fs::path& path, const std::string& text) {
-        std::ofstream(path) << text;
+        std::ofstream(path.string() + ".new") << text;
+        fs::rename(path.string() + ".new", path);
     }
     [[nodiscard]] ConfigText with(const std::string& keys) const {
         ConfigText config = one_service({echo.text()}, "", "", keys);
@@ -318,6 +320,14 @@ TEST_F(PeerFiles, a_change_counts_for_new_connections_and_a_bad_one_for_none) {
     inside->close();
     proxy.stop();
     EXPECT_TRUE(proxy.says("lists of peers: 2 changes taken, 2 rejected")) << proxy.errors();
+}
+
+TEST_F(PeerFiles, written_in_place_counts_as_well) {
+    write(file, "# nobody yet\n");
+    ProxyProcess proxy(with("deny_file = \"" + file.string() + "\""));
+    ASSERT_EQ(fate_of(proxy.address(), "127.0.0.5"), "");
+    std::ofstream(file) << "127.0.0.5\n";
+    EXPECT_TRUE(becomes(proxy, "127.0.0.5", false)) << proxy.errors();
 }
 
 TEST_F(PeerFiles, swapped_behind_a_link_as_in_a_volume_of_kubernetes) {

@@ -427,6 +427,12 @@ TEST_F(ProxyProtocolIn, P13_access_lists_judge_the_proxied_address) {
     EXPECT_EQ(echo.accepted(), 1U);
 }
 
+TEST_F(ProxyProtocolIn, P13_lists_are_not_about_what_the_proxy_says_for_itself) {
+    ProxyProcess proxy(config("allow = \"192.0.2.0/24\"\n"));
+    EXPECT_TRUE(is_served(proxy.address(), proxy_v2_local()));
+    EXPECT_FALSE(is_served(proxy.address(), "PROXY UNKNOWN\r\n")) << "a client of some kind";
+}
+
 TEST_F(ProxyProtocolIn, P13_list_that_allows_the_client_need_not_allow_its_proxy) {
     ProxyProcess proxy(config("allow = \"192.0.2.0/24\"\n"));
     EXPECT_TRUE(is_served(proxy.address(), proxy_v1(from, to)));

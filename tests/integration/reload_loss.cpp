@@ -1,7 +1,13 @@
 // Reloads under load: nothing is refused, reset or lost, and nothing is left behind.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <iostream>
+#include <map>
+
 #include "tests/integration/change_scenario.hpp"
+#include "tests/support/held_thread.hpp"
+#include "tests/support/process_stats.hpp"
 
 namespace penstock::test {
 namespace {
@@ -199,26 +205,32 @@ constexpr bool optimized = true;
 constexpr bool optimized = false;
 #endif
 
-// The machine may be busy with other tests: one of five tries must show what the program can do.
-TEST(ReloadLarge, a_thousand_upstreams_within_a_second) {
+// A second is what it takes on a machine without other work; here counts what it costs. One of five
+// tries must show it.
+TEST(ReloadLarge, a_thousand_upstreams_cost_little) {
     EchoServer echo;
     const int upstreams = sized(1000);
     // (A page of metrics of that many backends would take longer than all the rest.)
     ProxyProcess proxy(large_config(echo.text(), upstreams, 1), {.check_counters = false});
     EXPECT_TRUE(echo_once(proxy.address()));
+    std::chrono::nanoseconds cheapest = 1h;
     milliseconds fastest = 1h;
     for (int i = 2; i < 7; ++i) {
         Probe probe(proxy.address());
         proxy.rewrite(large_config(echo.text(), upstreams, i));
         const auto start = Clock::now();
+        const auto before = cpu_of(proxy.pid());
         const Answer answer = reload_now(proxy);
+        cheapest = std::min(cheapest, cpu_of(proxy.pid()) - before);
         fastest = std::min(fastest, since(start));
         ASSERT_EQ(answer.status, 200) << answer.text.substr(0, 2000);
         EXPECT_GE(changes_in(answer).size(), static_cast<std::size_t>(upstreams));
         const Probe::Result seen = probe.finish();
         EXPECT_EQ(seen.failed, 0U);
     }
-    EXPECT_LT(fastest, scaled(optimized ? 1s : 10s));
+    std::cout << "CPU time: " << cheapest / 1ms << " ms; time: " << fastest.count() << " ms\n";
+    EXPECT_GT(cheapest, 0ms);
+    EXPECT_LT(cheapest, scaled(optimized ? 4s : 30s));
 }
 
 /// Turns of any worker that kept others waiting for longer than 10 ms.
@@ -228,25 +240,56 @@ double long_turns(const ProxyProcess& proxy) {
            page.sum("penstock_worker_loop_lag_seconds_bucket", {"le=\"0.01\""});
 }
 
-// As above, one of several tries counts. Every tenth upstream has a large table.
+/// What the workers of a process, none of which has anything to do, have had since the last time.
+class WorkerTimes {
+public:
+    explicit WorkerTimes(pid_t process) : process_(process) {
+        std::vector<pid_t> workers;
+        EXPECT_TRUE(wait_for([&] { return (workers = waiting_workers(process)).size() == 2; }));
+        for (const pid_t worker : workers) last_[worker] = {};
+    }
+    /// The most that any had of each.
+    CpuTime lap() {
+        CpuTime most;
+        for (auto& [worker, last] : last_) {
+            const CpuTime now = time_of(process_, worker);
+            most.ran = std::max(most.ran, now.ran - last.ran);
+            most.waited = std::max(most.waited, now.waited - last.waited);
+            last = now;
+        }
+        return most;
+    }
+
+private:
+    pid_t process_;
+    std::map<pid_t, CpuTime> last_;
+};
+
+// As above, one of several tries counts. A turn that was long because other programs had the CPU
+// was none: then the worker itself did less in all. Every tenth upstream has a large table.
 TEST(ReloadLarge, no_worker_notices) {
     EchoServer echo;
     const int upstreams = optimized && !sanitized ? 1000 : 50;
     // (A page of metrics of that many backends would take longer than all the rest.)
     ProxyProcess proxy(large_config(echo.text(), upstreams, 1, "maglev"),
                        {.check_counters = false});
-    double fewest = 1e9;
+    WorkerTimes workers(proxy.pid());
+    bool unnoticed = false;
     double before = long_turns(proxy);
-    for (int i = 2; i < 9 && fewest > 0; ++i) {
+    for (int i = 2; i < 9 && !unnoticed; ++i) {
         proxy.rewrite(large_config(echo.text(), upstreams, i, "maglev"));
         EXPECT_TRUE(echo_once(proxy.address()));
+        (void)workers.lap();
         ASSERT_EQ(reload_now(proxy).status, 200);
         EXPECT_TRUE(echo_once(proxy.address()));
+        const CpuTime most = workers.lap();
         const double after = long_turns(proxy);
-        fewest = std::min(fewest, after - before);
+        std::cout << after - before << " long turns; a worker ran " << most.ran / 1us
+                  << " us, and waited for a CPU " << most.waited / 1us << " us\n";
+        unnoticed = after == before || (most.ran < 10ms && most.waited > 10ms);
         before = after;
     }
-    EXPECT_EQ(fewest, 0);
+    EXPECT_TRUE(unnoticed);
 }
 
 }  // namespace

@@ -254,6 +254,33 @@ TEST(Sandbox, H3_logs_are_rotated) {
     EXPECT_TRUE(wait_for([&] { return fs::exists(proxy.directory() / "access.log"); }));
 }
 
+TEST(Sandbox, H3_a_directory_of_logs_that_was_replaced_needs_an_upgrade) {
+    EchoServer echo;
+    const TempDir directory;
+    const std::string logs = directory.path("logs");
+    fs::create_directory(logs);
+    ConfigText config = confined(echo, "auto");
+    config.log = "level = \"info\"\ntarget = \"" + logs + "/process.log\"";
+    ProxyProcess proxy(config);
+    fs::rename(logs, logs + ".old");
+    fs::create_directory(logs);
+    proxy.signal(SIGUSR1);
+    const std::string reason = "log.target " + logs +
+                               "/process.log: the sandbox of this process does not let it write "
+                               "to " +
+                               logs + ", which is another directory";
+    const auto said = [&](const std::string& text) {
+        return wait_for([&] { return read_file(logs + ".old/process.log").contains(text); });
+    };
+    EXPECT_TRUE(said("cannot reopen the log: "));
+    EXPECT_TRUE(said(reason)) << read_file(logs + ".old/process.log");
+    EXPECT_FALSE(proxy.reload());
+    const Answer plan = plan_of(proxy);
+    EXPECT_TRUE(errors_in(plan).contains(reason)) << plan.text;
+    ASSERT_TRUE(proxy.upgrade());
+    EXPECT_TRUE(wait_for([&] { return fs::exists(logs + "/process.log"); }));
+}
+
 // What root makes before it switches belongs to whoever has to open it again.
 TEST(Sandbox, H3_logs_that_root_made_are_rotated_and_opened_by_the_next_process) {
     const passwd* nobody = ::getpwnam("nobody");

@@ -209,16 +209,20 @@ protected:
 };
 
 TEST_F(FaultsGShutdownDelay, G1_goes_on_accepting_for_that_long) {
-    ProxyProcess proxy(config(echo, "2s"));
-    const Address address = proxy.address();
-    const auto start = Clock::now();
-    proxy.signal(SIGTERM);
-    ASSERT_TRUE(is_delayed(proxy));
-    // A new connection, unless this process was held up for all of the delay.
-    EXPECT_TRUE(echo_once(address) || since(start) > 2s);
-    EXPECT_TRUE(stops_accepting(address));
-    EXPECT_GE(since(start), 2s);
-    EXPECT_TRUE(exited_with(proxy.wait_exit(), 0));
+    EXPECT_TRUE(in_one_of_three_windows([&] {
+        ProxyProcess proxy(config(echo, "2s"));
+        const Address address = proxy.address();
+        const auto start = Clock::now();
+        proxy.signal(SIGTERM);
+        EXPECT_TRUE(is_delayed(proxy));
+        const bool late = since(start) > 1500ms;  // held up for nearly all of the delay
+        const bool accepted = echo_once(address).has_value();
+        EXPECT_TRUE(stops_accepting(address));
+        EXPECT_GE(since(start), 2s);
+        EXPECT_TRUE(exited_with(proxy.wait_exit(), 0));
+        EXPECT_TRUE(accepted || late);
+        return accepted;
+    }));
 }
 
 TEST_F(FaultsGShutdownDelay, G1_second_term_ends_it_at_once) {
@@ -265,10 +269,12 @@ TEST(FaultsG, G3_signals_that_ask_for_something_are_answered_in_the_log) {
     auto open = established(proxy.address());
     ASSERT_TRUE(open);
     // (What SIGUSR2 asks for: upgrade.cpp.)
-    for (const int number : {SIGHUP, SIGUSR1}) {
-        const std::size_t said = proxy.errors().size();
+    const std::vector<std::pair<int, std::string>> answers{{SIGHUP, "reload: "},
+                                                           {SIGUSR1, "reopening log files"}};
+    for (const auto& [number, words] : answers) {
+        EXPECT_FALSE(proxy.errors().contains(words)) << number;
         proxy.signal(number);
-        EXPECT_TRUE(wait_for([&] { return proxy.errors().size() > said; })) << number;
+        EXPECT_TRUE(proxy.says(words)) << proxy.errors();
         EXPECT_TRUE(ping(*open)) << number;
     }
 }

@@ -71,7 +71,7 @@ TEST_F(TlsCertificates, are_chosen_by_name) {
 }
 
 TEST_F(TlsCertificates, strict_sni_refuses_unknown_and_absent_names) {
-    const Pair b = pki.server("b.example");
+    const Pair b = pki.issue("b", {.names = {"DNS:b.example", "IP:10.0.0.1"}});
     ConfigText config = one_service(
         {echo.text()}, "", "",
         terminates({a, b}, "strict_sni = true") + "sni = { \"known.example\" = \"in\" }\n");
@@ -79,14 +79,14 @@ TEST_F(TlsCertificates, strict_sni_refuses_unknown_and_absent_names) {
     EXPECT_EQ(shown(proxy, "a.example"), a.serial);
     EXPECT_EQ(shown(proxy, "b.example"), b.serial);
     EXPECT_EQ(shown(proxy, "known.example"), a.serial);
-    for (const char* name : {"unknown.example", ""}) {
+    for (const char* name : {"unknown.example", "", "10.0.0.1"}) {  // an address is no name
         TlsClient client({.server_name = name});
         EXPECT_FALSE(client.open(proxy.address())) << name;
         EXPECT_EQ(client.alert(), alerts::unrecognized_name) << name;
     }
-    const auto lines = expect_lines(proxy, 5);
-    EXPECT_EQ(std::ranges::count(lines, "tls_unknown_name", &LogLine::reason), 2);
-    EXPECT_EQ(handshakes_of(proxy, "failed"), 2);
+    const auto lines = expect_lines(proxy, 6);
+    EXPECT_EQ(std::ranges::count(lines, "tls_unknown_name", &LogLine::reason), 3);
+    EXPECT_EQ(handshakes_of(proxy, "failed"), 3);
 }
 
 TEST_F(TlsCertificates, of_both_kinds_for_one_name_serve_each_client_what_it_can_use) {

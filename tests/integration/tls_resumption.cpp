@@ -168,6 +168,33 @@ TEST_F(TlsResumption, T12_session_ends_with_the_right_to_it) {
     EXPECT_FALSE(entered);
 }
 
+TEST_F(TlsResumption, a_session_made_for_another_name_is_declined) {
+    const Pair b = pki.server("b.example");
+    ConfigText config = terminating();
+    config.services[0].listener = terminates({a, b}, "strict_sni = true");
+    ProxyProcess proxy(config);
+    for (const bool tickets : {true, false}) {
+        const auto options = of(TlsVersion::tls12, tickets);
+        const TlsSession session = session_from(proxy.address(), options);
+        ASSERT_TRUE(session);
+        auto other = options;
+        other.server_name = "b.example";
+        EXPECT_FALSE(resumes(proxy.address(), other, session));
+        EXPECT_TRUE(resumes(proxy.address(), options, session));
+        auto unknown = options;
+        unknown.server_name = "unknown.example";
+        TlsClient stranger(unknown, session);
+        EXPECT_FALSE(stranger.open(proxy.address()));
+        EXPECT_EQ(stranger.alert(), alerts::unrecognized_name);
+    }
+    std::vector<std::string> names;
+    for (const LogLine& line : expect_lines(proxy, 8)) names.push_back(line.sni);
+    std::ranges::sort(names);
+    EXPECT_EQ(names, (std::vector<std::string>{"a.example", "a.example", "a.example", "a.example",
+                                               "b.example", "b.example", "unknown.example",
+                                               "unknown.example"}));
+}
+
 // ---- T13
 
 TEST_F(TlsResumption, T13_tickets_survive_reloads) {

@@ -15,10 +15,7 @@ namespace penstock::test {
 
 /// Numbers of alerts (RFC 8446, section 6).
 namespace alerts {
-inline constexpr int unexpected_message = 10;
 inline constexpr int handshake_failure = 40;
-inline constexpr int bad_certificate = 42;
-inline constexpr int certificate_revoked = 44;
 inline constexpr int protocol_version = 70;
 inline constexpr int no_renegotiation = 100;
 inline constexpr int unrecognized_name = 112;

@@ -21,8 +21,9 @@ ConfigText upgradable(std::vector<std::string> backends, const std::string& proc
     return config;
 }
 
-/// By the API; follows the new process.
-bool upgrade_now(ProxyProcess& proxy) {
+/// By the API; follows the new process. `sessions`: how many the old one goes on with, where the
+/// test knows.
+bool upgrade_now(ProxyProcess& proxy, std::optional<double> sessions = {}) {
     proxy.guard_group();
     const Answer answer = post(proxy, "/api/v1/upgrade", "", 100s);
     EXPECT_EQ(answer.status, 200) << answer.text << "\n" << proxy.errors().substr(0, 5000);
@@ -30,7 +31,8 @@ bool upgrade_now(ProxyProcess& proxy) {
     const auto pid = answer.body.at("pid").to_number<pid_t>();
     EXPECT_NE(pid, proxy.pid());
     EXPECT_FALSE(answer.body.at("version").as_string().empty());
-    EXPECT_GE(number(answer.body.at("sessions")), 0);
+    const double left = number(answer.body.at("sessions"));
+    EXPECT_EQ(left, sessions.value_or(left));
     proxy.follow_upgrade(pid);
     return true;
 }
@@ -140,7 +142,7 @@ TEST(Upgrade, the_configuration_on_disk_is_what_the_new_process_runs) {
     config.services[0].backends = {b.text()};
     config.services.push_back({.name = "more", .bind = own_address(7001), .backends = {b.text()}});
     proxy.rewrite(config);
-    ASSERT_TRUE(upgrade_now(proxy));
+    ASSERT_TRUE(upgrade_now(proxy, 1));
     EXPECT_EQ(status_of(proxy).at("workers").as_array().size(), 3U) << "what a reload cannot do";
     EXPECT_EQ(served_by(proxy.address(), {&a, &b}), 1U);
     EXPECT_EQ(served_by(Address::parse(own_address(7001)), {&a, &b}), 1U);
@@ -189,13 +191,18 @@ TEST(FaultsU, U1_memory_and_descriptors_return) {
     };
     upgrade_often(3);
     const std::size_t descriptors = proxy.descriptors();
-    const std::uint64_t memory = proxy.private_memory();
-    upgrade_often(sized(12, 2));
+    // What is passed on grows each time, unlike what the allocator keeps of a moment. Sanitizers
+    // have their own.
+    EXPECT_TRUE(in_one_of_three_windows([&] {
+        const std::uint64_t memory = proxy.private_memory();
+        upgrade_often(sized(12, 2));
+        const std::uint64_t later = proxy.private_memory();
+        std::cout << "private memory: " << memory << " -> " << later << "\n";
+        return sanitized || later < memory + 2 * 1024 * 1024;
+    }));
     // It may have been counted while a connection of before was about to be closed.
     EXPECT_TRUE(wait_for([&] { return proxy.descriptors() <= descriptors; }))
         << descriptors << " -> " << proxy.descriptors();
-    EXPECT_TRUE(sanitized || proxy.private_memory() < memory + 2 * 1024 * 1024)
-        << memory << " -> " << proxy.private_memory();
     EXPECT_TRUE(ping(*open));
 }
 
@@ -469,6 +476,16 @@ TEST(FaultsU, U5_a_killed_old_process_is_missed_and_no_more) {
     proxy.wait_exit();
 }
 
+// "" = nobody, the proxy itself.
+std::string actor_of_pause(const ProxyProcess& proxy) {
+    const auto events = get_json(proxy.admin(), "/api/v1/events");
+    for (const auto& event : events.as_array())
+        if (const auto* actor = event.as_object().if_contains("actor");
+            actor != nullptr && event.at("kind") == "pause")
+            return text(*actor);
+    return "";
+}
+
 TEST(Upgrade, what_an_operator_has_changed_goes_over) {
     EchoServer a;
     EchoServer b;
@@ -493,6 +510,7 @@ TEST(Upgrade, what_an_operator_has_changed_goes_over) {
                   std::string::npos);
         EXPECT_EQ(served_by(proxy.address(), {&a, &b}), 1U);
         EXPECT_EQ(upstream_of(proxy, "v1").at("paused"), true);
+        EXPECT_NE(actor_of_pause(proxy).find("uid"), std::string::npos);
         const auto listeners = get_json(proxy.admin(), "/api/v1/listeners");
         for (const auto& listener : listeners.as_array()) {
             if (listener.at("name") == "both") {

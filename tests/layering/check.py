@@ -4,9 +4,9 @@
     check.py [ROOT]       checks the tree; prints one line per breach, exits 1 if there is one
     check.py --self-test  checks the checker against small trees, good and bad
 
-What is checked: a module includes and links only modules in rows below its own; libraries stay in
-the modules that hide them; only base/ reads a clock; nothing is detached; tests neither skip nor
-wait by sleeping.
+What is checked: a module includes and links only modules in rows below its own, and so do the rooms
+of app, whose includes never go round; libraries stay in the modules that hide them; only base/ reads
+a clock; nothing is detached; tests neither skip nor wait by sleeping.
 """
 
 import pathlib
@@ -17,6 +17,14 @@ import sys
 ROWS = (("base",), ("net", "metrics", "config"), ("balancer",), ("health",), ("proxy",), ("admin",),
         ("app",))
 ROW_OF = {module: row for row, modules in enumerate(ROWS) for module in modules}
+
+# The rooms of app, bottom up. What stands in app itself belongs to no row: it wires them.
+APP_ROWS = (("ledger", "sandbox", "tls"), ("reload",), ("upgrade",), ("operations",))
+APP_ROW_OF = {room: row for row, rooms in enumerate(APP_ROWS) for room in rooms}
+# The other end of the API: the client knows what the API answers, and nothing of the proxy.
+CLIENT_MAY_USE = ("app/client/", "base/", "config/", "app/diagnostics.hpp", "app/exit_status.hpp",
+                  "app/runtime_directory.hpp", "app/token_file.hpp", "app/with_commas.hpp",
+                  "net/asio_words.hpp", "net/unique_fd.hpp")
 
 # Where an include of a library may stand: modules or files.
 LIBRARIES = (
@@ -35,8 +43,11 @@ LIBRARIES = (
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTILINE)
 LINK = re.compile(r"\bpenstock(?:::|_)([a-z]+)\b")
-CLOCK = re.compile(r"\b(steady_clock|system_clock|high_resolution_clock)::now\b"
+CLOCK = re.compile(r"\b(steady_clock|system_clock|high_resolution_clock|clock_type|clock)::now\b"
                    r"|\bclock_gettime\b|\bgettimeofday\b")
+# Another name for a clock, and how it is read under that one.
+CLOCK_ALIAS = re.compile(r"\b(?:using\s+(\w+)\s*=|typedef)\s*[\w:]*"
+                         r"\b(?:steady|system|high_resolution)_clock\s*(?:(\w+)\s*)?;")
 DETACHED = re.compile(r"\bdetached\b|\.detach\(\)")
 SKIP = re.compile(r"\bGTEST_SKIP\b|\bDISABLED_\w+")
 SLEEP = re.compile(r"\bsleep_(for|until)\b|\b(u|nano)?sleep\(")
@@ -62,6 +73,7 @@ class Checker:
     def __init__(self, root):
         self.root = root
         self.breaches = []
+        self.known = {}  # in app, by unit, that is a header with its source: the units it includes
 
     def run(self):
         for module in ROW_OF:
@@ -69,6 +81,7 @@ class Checker:
                 self.check_source(path, module)
             for path in sorted((self.root / module).rglob("CMakeLists.txt")):
                 self.check_links(path, module)
+        self.check_cycles()
         for path in self.sources("tests"):
             self.check_test(path)
         return self.breaches
@@ -87,12 +100,18 @@ class Checker:
             self.check_include(path, module, code, include)
         bare = without_strings(code)
         if module != "base":
-            for match in CLOCK.finditer(bare):
-                self.breach(path, bare, match.start(),
+            for offset in self.clock_readings(bare):
+                self.breach(path, bare, offset,
                             "reads a clock; take `now` as an argument (base/clock.hpp)")
         for match in DETACHED.finditer(bare):
             self.breach(path, bare, match.start(),
                         "detaches; whoever starts it must hear of its end")
+
+    @staticmethod
+    def clock_readings(bare):
+        names = {alias for match in CLOCK_ALIAS.finditer(bare) for alias in match.groups() if alias}
+        patterns = [CLOCK] + [re.compile(rf"\b{name}::now\b") for name in sorted(names)]
+        return [match.start() for pattern in patterns for match in pattern.finditer(bare)]
 
     def check_include(self, path, module, code, include):
         quote, name = include.groups()
@@ -112,6 +131,48 @@ class Checker:
                                             "repository and name a module")
         elif not self.may_use(module, other):
             self.breach(path, code, offset, f"{module} may not use {other}")
+        else:
+            self.check_rooms(path, code, offset, name)
+            if module == "app":
+                unit = path.relative_to(self.root).with_suffix("").as_posix()
+                self.known.setdefault(unit, []).append(name.rpartition(".")[0])
+
+    def check_rooms(self, path, code, offset, name):
+        """Inside app: `path` includes `name`."""
+        own = self.room_of(path.relative_to(self.root).as_posix())
+        other = self.room_of(name)
+        if own == "client":
+            if not name.startswith(CLIENT_MAY_USE):
+                self.breach(path, code, offset,
+                            f"app/client knows what the API answers, and may not use {name}")
+        elif own and other and own != other:
+            # Rooms without a row are of nobody's but app's own.
+            if other not in APP_ROW_OF or APP_ROW_OF[other] >= APP_ROW_OF.get(own, -1):
+                self.breach(path, code, offset, f"app/{own} may not use app/{other}")
+
+    @staticmethod
+    def room_of(name):
+        """`tls` of app/tls/material.hpp; nothing of a file of app itself or of another module."""
+        parts = name.split("/")
+        return parts[1] if parts[0] == "app" and len(parts) > 2 else None
+
+    def check_cycles(self):
+        """Takes away who includes nobody that is left: from whoever stays, each way goes round."""
+        left = {unit: {other for other in others if other != unit}
+                for unit, others in self.known.items()}
+        while True:
+            while ends := [unit for unit, others in left.items() if not others & left.keys()]:
+                for unit in ends:
+                    del left[unit]
+            if not left:
+                return
+            way = [min(left)]
+            while way[-1] not in way[:-1]:
+                way.append(min(left[way[-1]] & left.keys()))
+            way = way[way.index(way[-1]):]
+            self.breaches.append(f"{way[0]}: includes go round: {' -> '.join(way)}")
+            for unit in way[1:]:
+                del left[unit]
 
     def check_links(self, path, module):
         text = re.sub(r"#[^\n]*", "", path.read_text())

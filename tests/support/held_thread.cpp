@@ -27,18 +27,6 @@ bool is_wait(unsigned long long call) {
     return call == SYS_epoll_wait || call == SYS_epoll_pwait || call == SYS_epoll_pwait2;
 }
 
-// The first thread but the main one that waits in epoll_wait or its kin.
-pid_t waiting_worker(pid_t process) {
-    for (const auto& task :
-         std::filesystem::directory_iterator("/proc/" + std::to_string(process) + "/task")) {
-        const pid_t thread = std::stoi(task.path().filename().string());
-        unsigned long long call = 0;
-        if (thread != process && std::ifstream(task.path() / "syscall") >> call && is_wait(call))
-            return thread;
-    }
-    return 0;
-}
-
 bool stop(pid_t thread) {
     int status = 0;
     return ::ptrace(PTRACE_SEIZE, thread, nullptr, nullptr) == 0 &&
@@ -59,8 +47,9 @@ void go_on(pid_t thread) { ::ptrace(PTRACE_DETACH, thread, nullptr, nullptr); }
 pid_t stop_waiting_worker(pid_t process) {
     pid_t found = 0;
     const bool stopped = wait_for([&] {
-        found = waiting_worker(process);
-        if (found == 0 || !stop(found)) return false;
+        const auto waiting = waiting_workers(process);
+        if (waiting.empty() || !stop(waiting.front())) return false;
+        found = waiting.front();
         if (is_wait(registers_of(found).orig_rax)) return true;
         go_on(found);  // it had woken up meanwhile
         return false;
@@ -81,6 +70,19 @@ pid_t stop_named(pid_t process, const std::string& name) {
 }
 
 }  // namespace
+
+// No other thread but the main one waits in epoll_wait or its kin.
+std::vector<pid_t> waiting_workers(pid_t process) {
+    std::vector<pid_t> found;
+    for (const auto& task :
+         std::filesystem::directory_iterator("/proc/" + std::to_string(process) + "/task")) {
+        const pid_t thread = std::stoi(task.path().filename().string());
+        unsigned long long call = 0;
+        if (thread != process && std::ifstream(task.path() / "syscall") >> call && is_wait(call))
+            found.push_back(thread);
+    }
+    return found;
+}
 
 HeldThread::HeldThread(pid_t process, const std::string& name)
     : thread_(stop_named(process, name)) {}

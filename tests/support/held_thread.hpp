@@ -4,9 +4,13 @@
 
 #include <array>
 #include <string>
+#include <vector>
 
 /// Threads that stand still. They throw std::runtime_error when that cannot be had.
 namespace penstock::test {
+
+/// The workers of a process that have nothing to do.
+[[nodiscard]] std::vector<pid_t> waiting_workers(pid_t process);
 
 /// The thread of that name of the process, held as a debugger holds one: it does not run at all.
 class HeldThread {

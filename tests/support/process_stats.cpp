@@ -21,6 +21,14 @@ std::size_t entries_of(const std::filesystem::path& directory) {
     return count;
 }
 
+CpuTime time_in(const std::filesystem::path& task) {
+    std::ifstream file(task / "schedstat");
+    std::int64_t ran = 0;
+    std::int64_t waited = 0;
+    file >> ran >> waited;
+    return {std::chrono::nanoseconds(ran), std::chrono::nanoseconds(waited)};
+}
+
 }  // namespace
 
 std::size_t descriptors_of(pid_t pid) { return entries_of(proc(pid, "fd")); }
@@ -30,12 +38,13 @@ std::chrono::nanoseconds cpu_of(pid_t pid) {
     std::chrono::nanoseconds total{};
     std::error_code error;
     for (std::filesystem::directory_iterator i(proc(pid, "task"), error), end; !error && i != end;
-         i.increment(error)) {
-        std::ifstream file(i->path() / "schedstat");  // first number: ns on a CPU
-        std::int64_t ns = 0;
-        if (file >> ns) total += std::chrono::nanoseconds(ns);
-    }
+         i.increment(error))
+        total += time_in(i->path()).ran;
     return total;
+}
+
+CpuTime time_of(pid_t process, pid_t thread) {
+    return time_in(proc(process, "task") / std::to_string(thread));
 }
 
 bool is_stopped(pid_t pid) {

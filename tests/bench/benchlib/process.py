@@ -1,7 +1,9 @@
 """Child processes: start pinned, read their memory, end by their own id."""
 
+import contextlib
 import os
 import pathlib
+import random
 import resource
 import signal
 import socket
@@ -30,10 +32,27 @@ def pick_cores():
 
 
 def free_port():
-    """A port on 127.0.0.1 that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port on 127.0.0.1 that was free a moment ago, for a program that must be told one. Where
+    there is room it lies below those that the kernel gives to whoever asks for any, as everybody
+    does who connects: it stays free until the program has it."""
+    chosen_by_kernel = pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range")
+    below = range(10000, int(chosen_by_kernel.read_text(encoding="ascii").split()[0]))
+    for port in [*random.sample(below, min(100, len(below))), 0]:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return probe.getsockname()[1]
+    raise OSError("no port is free on 127.0.0.1")
+
+
+@contextlib.contextmanager
+def refusing_port():
+    """A port on 127.0.0.1 where nobody listens as long as this lasts."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
 
 
 def start(command, core, **options):

@@ -11,7 +11,7 @@ import time
 
 from benchlib import machine, process
 
-START_LIMIT = 15  # seconds
+START_LIMIT = 60  # seconds
 
 
 class ProxyFailed(Exception):

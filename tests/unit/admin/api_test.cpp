@@ -252,6 +252,31 @@ TEST_F(AdminApi, ready_while_clients_should_come) {
     EXPECT_EQ(get("/readyz").result_int(), 503U);
 }
 
+TEST_F(AdminApi, ready_while_somebody_is_in_the_role_that_clients_ask_for) {
+    auto& listener = operations.view.listeners.front();
+    auto& web = operations.view.upstreams.front();
+    web.available = 2;
+    listener.destinations = {{"web", Role::primary, 0}};
+    const auto alone = get("/readyz?listener=in");
+    EXPECT_EQ(alone.result_int(), 503U);
+    EXPECT_EQ(alone.body(), "listener in: upstream web: no primary is available\n");
+    EXPECT_EQ(get("/readyz?upstream=web").body(), "upstream web: no primary is available\n");
+    EXPECT_EQ(get("/readyz").result_int(), 200U);
+    api.configure({.ready_upstreams = {"web"}});
+    EXPECT_EQ(get("/readyz").result_int(), 503U);
+    // Some of its clients can be served.
+    listener.destinations.push_back({"web", Role::replica, 2});
+    for (const char* question : {"/readyz", "/readyz?listener=in", "/readyz?upstream=web"})
+        EXPECT_EQ(get(question).result_int(), 200U) << question;
+    listener.destinations.back().available = 0;
+    for (const char* question : {"/readyz", "/readyz?listener=in", "/readyz?upstream=web"})
+        EXPECT_EQ(get(question).result_int(), 503U) << question;
+    // What asks for no role is a matter of ready_upstreams.
+    api.configure({});
+    listener.destinations.back() = {"db", Role::none, 0};
+    EXPECT_EQ(get("/readyz?listener=in").result_int(), 200U);
+}
+
 TEST_F(AdminApi, what_still_drains_is_told_to_who_has_ended_a_drain) {
     EXPECT_EQ(boost::json::parse(post("/api/v1/undrain").body()),
               boost::json::parse(R"({"ok":true})"));

@@ -17,7 +17,10 @@ Overview example() {
     overview.process.version = "1.0";
     overview.process.compiler = "some \"compiler\" \\ 1";
     overview.process.workers = {{.id = 0}, {.id = 1}};
-    ListenerView listener{.name = "web", .upstream = "web", .tls = true};
+    ListenerView listener{.name = "web",
+                          .upstream = "web",
+                          .destinations = {{"web", Role::none, 5}, {"web", Role::primary, 1}},
+                          .tls = true};
     listener.figures.routes.push_back({.upstream = "web", .totals = {}});
     overview.listeners.push_back(listener);
     UpstreamView upstream{.name = "web"};
@@ -27,6 +30,7 @@ Overview example() {
     upstream.departed.push_back({.name = "gone"});
     overview.upstreams.push_back(upstream);
     overview.certificates = {{.owner = "web", .file = "/a.pem"}};
+    overview.revocations = {{.owner = "web", .file = "/a.crl"}};
     return overview;
 }
 
@@ -135,6 +139,14 @@ TEST(MetricsPage, M6_what_may_occur_is_there_from_the_start_at_zero) {
         << "who left is neither up nor down";
     EXPECT_EQ(page.find("upstream=\"\",reason=\"completed\""), std::string::npos)
         << "what cannot occur is not there";
+}
+
+TEST(MetricsPage, availability_is_told_by_role_where_one_is_asked_for) {
+    const std::string page = metrics_page(example());
+    EXPECT_TRUE(
+        page.contains("penstock_listener_backends_available{listener=\"web\","
+                      "upstream=\"web\",role=\"primary\"} 1\n"));
+    EXPECT_FALSE(page.contains("role=\"\""));
 }
 
 TEST(MetricsPage, M8_who_has_left_keeps_its_counters_and_its_sessions) {

@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/shortage.hpp"
 #include "tests/support/temp_dir.hpp"
 #include "tests/unit/watched_loop.hpp"
 
@@ -144,6 +145,40 @@ TEST_F(FollowedLists, a_mistake_leaves_the_list_that_the_reload_brought) {
     write("list", "no address\n");
     ASSERT_TRUE(until([&] { return log.count("the lists of peers stay as they are") == 1; }));
     EXPECT_TRUE(denied(0, "10.0.0.2"));
+}
+
+// An end of the process would be worse than a list of before.
+TEST_F(FollowedLists, without_memory_for_another_list_the_one_of_before_stays) {
+    const std::string list = directory.write("list", "10.0.0.1\n");
+    start({listener("a", list)});
+    const std::string long_comment = "# " + std::string(1 << 18, 'x') + '\n';
+    {
+        const test::Shortage shortage(1 << 16);
+        write("list", "10.0.0.2\n" + long_comment);
+        ASSERT_TRUE(until([&] { return log.says("the lists of peers stay as they are"); }));
+        EXPECT_GT(test::Shortage::refused(), 0U);
+    }
+    EXPECT_TRUE(log.says("there is not enough memory"));
+    EXPECT_TRUE(denied(0, "10.0.0.1"));
+    EXPECT_FALSE(denied(0, "10.0.0.2"));
+    write("list", "10.0.0.3\n" + long_comment);
+    ASSERT_TRUE(until([&] { return denied(0, "10.0.0.3"); }));
+}
+
+// What was being built at the end comes when nobody wants to know any more.
+TEST_F(FollowedLists, after_the_end_nothing_is_told) {
+    const std::string list = directory.write("list", "10.0.0.1\n");
+    start({listener("a", list)});
+    write("list", "10.0.0.2\n# " + std::string(1 << 18, 'x') + '\n');
+    ASSERT_TRUE(until([&] { return denied(0, "10.0.0.2"); })) << "nothing is being built";
+    const test::Shortage shortage(1 << 16);
+    files->follow(config, {{}});
+    ASSERT_TRUE(test::wait_for([] { return test::Shortage::refused() > 0; }));
+    files->stop();
+    ASSERT_TRUE(files->join());
+    context.restart();
+    context.poll();
+    EXPECT_FALSE(log.says("stay as they are"));
 }
 
 }  // namespace

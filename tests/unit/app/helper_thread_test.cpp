@@ -8,7 +8,7 @@
 
 #include <gtest/gtest.h>
 
-#include "app/sandbox/every_thread.hpp"
+#include "app/own_signals.hpp"
 
 namespace penstock::app {
 namespace {
@@ -40,7 +40,7 @@ TEST(HelperThread, leaves_signals_to_others) {
     const sigset_t blocked = told.get_future().get();
     EXPECT_EQ(sigismember(&blocked, SIGTERM), 1);
     EXPECT_EQ(sigismember(&blocked, SIGHUP), 1);
-    EXPECT_EQ(sigismember(&blocked, sandbox::every_thread_signal()), 0);
+    EXPECT_EQ(sigismember(&blocked, every_thread_signal()), 0);
 }
 
 // What was not begun is destroyed, not run: nobody may come after that.

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "app/with_commas.hpp"
 #include "tests/support/temp_dir.hpp"
 
 namespace penstock::app {

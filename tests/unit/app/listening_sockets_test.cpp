@@ -100,7 +100,7 @@ TEST_F(Sockets, each_worker_gets_one_of_an_address_and_one_alone_a_unix_socket) 
     ASSERT_EQ(fds_of("local").size(), 1U);
     EXPECT_TRUE(std::filesystem::exists(path));
     EXPECT_TRUE(connect_to(address_of("local")));
-    book.forget(true);
+    book.forget(ListeningSockets::Paths::removed);
     EXPECT_FALSE(std::filesystem::exists(path));
     EXPECT_TRUE(book.groups().empty());
 }

@@ -179,21 +179,5 @@ TEST(ConfigC1, LineOfOneMebibyte) {
     EXPECT_TRUE(testing::load(valid("# " + std::string(1 << 20, 'x'))).diagnostics.empty());
 }
 
-TEST(ConfigFile, RootMayHandASecretToAGroup) {
-    const auto exposed = [](uid_t owner, gid_t group, mode_t mode) {
-        struct stat info{};
-        info.st_uid = owner;
-        info.st_gid = group;
-        info.st_mode = S_IFREG | mode;
-        return is_exposed(info);
-    };
-    EXPECT_FALSE(exposed(0, 65532, 0440)) << "fsGroup of Kubernetes";
-    EXPECT_FALSE(exposed(0, 65532, 0640));
-    EXPECT_TRUE(exposed(0, 65532, 0444));
-    EXPECT_TRUE(exposed(0, 0, 0640)) << "everybody in root's group";
-    EXPECT_TRUE(exposed(1000, 100, 0640)) << "a user's own group is whoever is in it";
-    EXPECT_FALSE(exposed(1000, 100, 0600));
-}
-
 }  // namespace
 }  // namespace penstock::config

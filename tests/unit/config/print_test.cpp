@@ -507,10 +507,10 @@ private:
 
     UpstreamTls upstream_tls() {
         UpstreamTls tls;
-        if (coin()) tls.server_name = coin() ? "db.example" : "10.0.0.1";
+        tls.verify = coin();
+        if (tls.verify || coin()) tls.server_name = coin() ? "db.example" : "10.0.0.1";
         if (coin()) tls.ca = "/" + path();
         if (coin()) tls.crl = "/" + path();
-        tls.verify = coin();
         if (coin()) tls.client_certificate = certificate();
         tls.session_reuse = coin();
         tls.alpn = protocols();

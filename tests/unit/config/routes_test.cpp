@@ -230,11 +230,21 @@ TEST(ConfigRoutes, WhatTheyAskOfTls) {
     EXPECT_EQ(short_messages(fmt::format(head, "upstream = \"app\"\n", "passthrough")), Messages{});
 }
 
-TEST(ConfigRoutes, HashedNamesMustBeSeen) {
+TEST(ConfigRoutes, WhoWantsNamesWaitsForThem) {
     constexpr std::string_view hashing = "balance = \"maglev\"\nhash_key = \"sni\"";
-    EXPECT_EQ(short_messages(valid({}, hashing)),
-              (Messages{"4:12 warning: upstream 'app' has hash_key = \"sni\", and listener 'web' "
-                        "looks at no TLS: its clients go by round_robin"}));
+    const auto waits = [](std::string_view place, std::string_view why) {
+        return fmt::format(
+            "{} warning: upstream 'app' has {}, so listener 'web' waits for what its clients say "
+            "first, for 5s ('client_hello' in [listener.timeouts]) from those who say nothing; "
+            "where all of them speak TLS, a [[listener.route]] with tls = \"passthrough\" says so",
+            place, why);
+    };
+    const auto hashed = [&](std::string_view place) { return waits(place, "hash_key = \"sni\""); };
+    EXPECT_EQ(short_messages(valid({}, hashing)), Messages{hashed("4:12")});
+    EXPECT_EQ(short_messages(valid({},
+                                   "send_proxy_protocol = \"v2\"\n"
+                                   "send_proxy_protocol_tlvs = \"authority\"")),
+              Messages{waits("4:12", "\"authority\" in send_proxy_protocol_tlvs")});
     EXPECT_EQ(short_messages(valid("tls = { certificates = \"a\" }", hashing)), Messages{});
     EXPECT_EQ(short_messages(valid("sni = { \"a\" = \"app\" }", hashing)), Messages{});
     EXPECT_EQ(
@@ -242,11 +252,7 @@ TEST(ConfigRoutes, HashedNamesMustBeSeen) {
         Messages{});
     EXPECT_EQ(
         short_messages(valid("[[listener.route]]\nsource = \"unix\"\nupstream = \"app\"", hashing)),
-        (Messages{
-            "4:12 warning: upstream 'app' has hash_key = \"sni\", and listener 'web' looks at "
-            "no TLS: its clients go by round_robin",
-            "7:12 warning: upstream 'app' has hash_key = \"sni\", and listener 'web' looks at "
-            "no TLS: its clients go by round_robin"}));
+        (Messages{hashed("4:12"), hashed("7:12")}));
 }
 
 /// Anything that looks at every name for every name would take minutes.

@@ -87,7 +87,7 @@ session_reuse = false
 alpn = "h2"
 min_version = "1.3"
 )"));
-    ASSERT_TRUE(result.diagnostics.empty()) << format(result.diagnostics);
+    ASSERT_TRUE(result.ok()) << format(result.diagnostics);
     const auto& upstream = result.config.upstreams[0];
     const UpstreamTls expected{.server_name = "db.example",
                                .ca = "/etc/penstock/ca.pem",
@@ -182,6 +182,29 @@ TEST(ConfigTls, WhatTheKeysOfAnUpstreamSayAboutEachOther) {
               "10:8 error: upstream 'app': a protocol in 'alpn' has 1 to 255 bytes, not 0");
     EXPECT_EQ(short_messages(valid({}, "tls = { server_name = \"10.0.0.1\" }")), Messages{});
     EXPECT_EQ(short_messages(valid({}, "tls = { server_name = \"2001:db8::1\" }")), Messages{});
+}
+
+TEST(ConfigTls, WhomABackendWithoutANameHasToName) {
+    const auto about = [](std::string_view lines) {
+        return short_messages(
+            fmt::format("[[listener]]\nname = \"web\"\nbind = \":80\"\n"
+                        "upstream = \"app\"\n"
+                        "[[upstream]]\nname = \"app\"\n{}",
+                        lines));
+    };
+    constexpr std::string_view unix_backend = "backend = \"unix:/run/app.sock\"\n";
+    EXPECT_EQ(
+        about(fmt::format("{}tls = {{}}", unix_backend)),
+        (Messages{"8:7 error: upstream 'app': a backend on a unix socket has no name that its "
+                  "certificate could bear; give 'server_name' in [upstream.tls]"}));
+    EXPECT_EQ(about(fmt::format("{}tls = {{ server_name = \"a\" }}", unix_backend)), Messages{});
+    constexpr std::string_view srv =
+        "[[upstream.discovery]]\ntype = \"srv\"\nname = \"_app._tcp.example\"\n";
+    EXPECT_EQ(about(fmt::format("tls = {{}}\n{}", srv)),
+              (Messages{"7:7 warning: upstream 'app': with type = \"srv\" the names that "
+                        "certificates must bear come from DNS, so whoever can forge its answers "
+                        "chooses them; give 'server_name' in [upstream.tls]"}));
+    EXPECT_EQ(about(fmt::format("tls = {{ server_name = \"a\" }}\n{}", srv)), Messages{});
 }
 
 TEST(ConfigProxyProtocol, WhatTheKeysSayAboutEachOther) {

@@ -171,9 +171,9 @@ struct Oracle {
         if (panics(s.tier, asked)) return {.available = true, .forced = !healthy};
         return {.available = usable};
     }
-    [[nodiscard]] bool any(Role asked) const {
-        return std::ranges::any_of(all,
-                                   [&](const Standing& s) { return admits(s, asked).available; });
+    [[nodiscard]] std::ptrdiff_t available(Role asked) const {
+        return std::ranges::count_if(all,
+                                     [&](const Standing& s) { return admits(s, asked).available; });
     }
 };
 
@@ -218,7 +218,8 @@ TEST(Availability, counts_agree_with_the_definition) {
                 ASSERT_EQ(flipped, before != panics());
             }
             for (const Role role : all_roles) {
-                ASSERT_EQ(book.any_available(role), oracle.any(role));
+                ASSERT_EQ(book.available(role), oracle.available(role));
+                ASSERT_EQ(book.any_available(role), oracle.available(role) > 0);
                 for (const std::uint32_t tier : {0U, 1000U, 2000U})
                     ASSERT_EQ(book.in_panic(tier, role), oracle.panics(tier, role));
                 for (const Standing& s : oracle.all)

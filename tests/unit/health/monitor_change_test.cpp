@@ -159,7 +159,7 @@ TEST(MonitorChange, what_is_abandoned_has_never_been) {
     FakeProbe* const its_probe = pair.probe;
     pair.settings.attempts = 7;
     pair.settings.backends[0].address = Endpoint::ipv4({127, 0, 0, 1}, 2000);
-    pair.monitor->forget_override("b1", false, true);
+    pair.monitor->forget_override("b1", {.weight = true});
     pair.begin();
     ASSERT_TRUE(pair.wait_for_verdicts());
     static_cast<void>(pair.monitor->plan_change());
@@ -219,12 +219,12 @@ TEST(MonitorChange, overrides_stay_on_top_until_they_are_forgotten) {
     EXPECT_EQ(pair.shown(), "b0 b1*");
     // The file changes its weight.
     pair.settings.backends[0].weight = 3;
-    pair.monitor->forget_override("b0", false, true);
+    pair.monitor->forget_override("b0", {.weight = true});
     ASSERT_TRUE(pair.change());
     EXPECT_EQ(pair.plane.last->set->weight(0), 3U);
     EXPECT_FALSE(pair.plane.last->set->ready(0));
     pair.settings.backends[0].state = config::BackendState::ready;
-    pair.monitor->forget_override("b0", true, false);
+    pair.monitor->forget_override("b0", {.state = true});
     pair.settings.attempts = 2;
     ASSERT_TRUE(pair.change());
     EXPECT_TRUE(pair.plane.last->set->ready(0));

@@ -10,6 +10,7 @@
 #include <boost/asio/post.hpp>
 
 #include "monitored.hpp"
+#include "tests/support/shortage.hpp"
 #include "tests/support/temp_dir.hpp"
 
 namespace penstock::health {
@@ -55,6 +56,25 @@ TEST(Monitor, first_verdicts_are_there_once_the_workers_know_the_backends_that_w
     builds.set_value();
     ASSERT_TRUE(found.until([&] { return available.has_value(); }));
     EXPECT_EQ(*available, 1U);
+}
+
+// An end of the process would be worse than weights of before.
+TEST(Monitor, without_memory_for_another_hash_table_the_one_of_before_stays) {
+    Monitored pair(2, {}, {}, config::Balance::maglev);
+    pair.monitor->start(pair.plane);
+    ASSERT_TRUE(pair.until([&] { return pair.plane.available() == 2; }));
+    const auto before = pair.monitor->hash_checksum();
+    {
+        const test::Shortage shortage(1 << 16);
+        ASSERT_TRUE(pair.monitor->override_backend("b0", {.weight = 5}));
+        ASSERT_TRUE(pair.until([&] { return pair.log.says("there is not enough memory"); }));
+        EXPECT_GT(test::Shortage::refused(), 0U);
+    }
+    EXPECT_EQ(pair.monitor->hash_checksum(), before);
+    EXPECT_EQ(pair.plane.available(), 2U);
+    ASSERT_TRUE(pair.monitor->override_backend("b1", {.weight = 3}));
+    EXPECT_TRUE(pair.until([&] { return pair.monitor->hash_checksum() != before; }));
+    EXPECT_EQ(pair.plane.available(), 2U);
 }
 
 TEST(Monitor, at_most_so_many_checks_run_at_a_time) {

@@ -73,8 +73,10 @@ struct Plane final : DataPlane {
 class Monitored {
 public:
     explicit Monitored(std::uint16_t backends, const config::CircuitBreaker& breaker = {},
-                       std::vector<config::Discovery> discovery = {}) {
+                       std::vector<config::Discovery> discovery = {},
+                       config::Balance balance = {}) {
         settings.name = "up";
+        settings.balance = balance;
         settings.circuit_breaker = breaker;
         settings.panic_threshold = 0;
         settings.health_check = {.type = config::CheckType::tcp,

@@ -1,4 +1,5 @@
 #include "net/fd_channel.hpp"
+#include "net/asio_words.hpp"
 
 #include <cstring>
 #include <exception>
@@ -246,10 +247,6 @@ TEST_F(FdChannelTest, says_when_this_process_may_not_have_so_many) {
 
 namespace asio = boost::asio;
 
-void rethrow(std::exception_ptr error) {
-    if (error) std::rethrow_exception(error);
-}
-
 class AsyncFdChannelTest : public FdChannelTest {
 protected:
     void run() { context.run_for(patience); }
@@ -274,11 +271,11 @@ TEST_F(AsyncFdChannelTest, senders_take_turns) {
     FdChannel sender(context, std::move(one));
     FdChannel receiver(context, std::move(other));
     const std::string large(std::size_t{3} << 20, 'a');
-    asio::co_spawn(context, send_from(sender, large, in(patience)), rethrow);
-    asio::co_spawn(context, send_from(sender, "b", in(patience)), rethrow);
-    asio::co_spawn(context, send_from(sender, large, no_deadline), rethrow);
+    asio::co_spawn(context, send_from(sender, large, in(patience)), rethrow_failure);
+    asio::co_spawn(context, send_from(sender, "b", in(patience)), rethrow_failure);
+    asio::co_spawn(context, send_from(sender, large, no_deadline), rethrow_failure);
     for (int i = 0; i < 3; ++i) {
-        asio::co_spawn(context, receive_into(receiver, no_deadline), rethrow);
+        asio::co_spawn(context, receive_into(receiver, no_deadline), rethrow_failure);
         while (received.size() < static_cast<std::size_t>(i) + 1)
             ASSERT_NE(context.run_one_for(patience), 0U);
     }
@@ -294,17 +291,18 @@ TEST_F(AsyncFdChannelTest, who_waits_for_a_turn_waits_until_its_deadline) {
     FdChannel sender(context, std::move(one));
     FdChannel receiver(context, std::move(other));
     const std::string large(std::size_t{3} << 20, 'a');
-    asio::co_spawn(context, send_from(sender, large, no_deadline), rethrow);
-    asio::co_spawn(context, send_from(sender, "b", in(std::chrono::milliseconds(20))), rethrow);
+    asio::co_spawn(context, send_from(sender, large, no_deadline), rethrow_failure);
+    asio::co_spawn(context, send_from(sender, "b", in(std::chrono::milliseconds(20))),
+                   rethrow_failure);
     while (sent_ok.empty()) ASSERT_NE(context.run_one_for(patience), 0U);
     EXPECT_EQ(sent_ok, std::vector<bool>{false}) << "nobody reads";
-    asio::co_spawn(context, receive_into(receiver, no_deadline), rethrow);
+    asio::co_spawn(context, receive_into(receiver, no_deadline), rethrow_failure);
     while (received.empty()) ASSERT_NE(context.run_one_for(patience), 0U);
     ASSERT_TRUE(received[0]);
     EXPECT_TRUE(received[0]->bytes == large) << "the one before it is as whole as ever";
     context.restart();
-    asio::co_spawn(context, send_from(sender, "c", in(patience)), rethrow);
-    asio::co_spawn(context, receive_into(receiver, no_deadline), rethrow);
+    asio::co_spawn(context, send_from(sender, "c", in(patience)), rethrow_failure);
+    asio::co_spawn(context, receive_into(receiver, no_deadline), rethrow_failure);
     while (received.size() < 2) ASSERT_NE(context.run_one_for(patience), 0U);
     ASSERT_TRUE(received[1]);
     EXPECT_EQ(received[1]->bytes, "c");
@@ -313,11 +311,11 @@ TEST_F(AsyncFdChannelTest, who_waits_for_a_turn_waits_until_its_deadline) {
 TEST_F(AsyncFdChannelTest, both_directions_at_a_time_and_a_time_out_of_one_of_them) {
     FdChannel channel(context, std::move(one));
     BlockingFdChannel peer(std::move(other));
-    asio::co_spawn(context, receive_into(channel, no_deadline), rethrow);
+    asio::co_spawn(context, receive_into(channel, no_deadline), rethrow_failure);
     asio::co_spawn(context,
                    send_from(channel, std::string(std::size_t{8} << 20, 'x'),
                              in(std::chrono::milliseconds(20))),
-                   rethrow);
+                   rethrow_failure);
     while (sent_ok.empty()) ASSERT_NE(context.run_one_for(patience), 0U);
     EXPECT_EQ(sent_ok, std::vector<bool>{false}) << "nobody reads";
     EXPECT_TRUE(received.empty()) << "the reader has no deadline";
@@ -326,7 +324,7 @@ TEST_F(AsyncFdChannelTest, both_directions_at_a_time_and_a_time_out_of_one_of_th
     ASSERT_EQ(received.size(), 1U);
     ASSERT_TRUE(received[0]);
     EXPECT_EQ(received[0]->bytes, "at last");
-    asio::co_spawn(context, send_from(channel, "more", in(patience)), rethrow);
+    asio::co_spawn(context, send_from(channel, "more", in(patience)), rethrow_failure);
     context.restart();
     run();
     EXPECT_EQ(sent_ok, std::vector<bool>(2, false)) << "half a message went before";
@@ -334,7 +332,8 @@ TEST_F(AsyncFdChannelTest, both_directions_at_a_time_and_a_time_out_of_one_of_th
 
 TEST_F(AsyncFdChannelTest, silence_ends_with_the_deadline) {
     FdChannel channel(context, std::move(one));
-    asio::co_spawn(context, receive_into(channel, in(std::chrono::milliseconds(20))), rethrow);
+    asio::co_spawn(context, receive_into(channel, in(std::chrono::milliseconds(20))),
+                   rethrow_failure);
     run();
     ASSERT_EQ(received.size(), 1U);
     ASSERT_FALSE(received[0]);
@@ -344,7 +343,7 @@ TEST_F(AsyncFdChannelTest, silence_ends_with_the_deadline) {
 TEST_F(AsyncFdChannelTest, ends_who_waits_when_it_is_destroyed) {
     {
         FdChannel channel(context, std::move(one));
-        asio::co_spawn(context, receive_into(channel, no_deadline), rethrow);
+        asio::co_spawn(context, receive_into(channel, no_deadline), rethrow_failure);
         context.poll();
         ASSERT_TRUE(received.empty());
     }
@@ -360,10 +359,10 @@ TEST_F(AsyncFdChannelTest, what_has_come_can_be_read_after_the_end_of_reading) {
     BlockingFdChannel peer(std::move(other));
     ASSERT_TRUE(peer.send("last words", {}, in(patience)));
     channel.end_reading();
-    asio::co_spawn(context, receive_into(channel, no_deadline), rethrow);
+    asio::co_spawn(context, receive_into(channel, no_deadline), rethrow_failure);
     run();
     context.restart();
-    asio::co_spawn(context, receive_into(channel, no_deadline), rethrow);
+    asio::co_spawn(context, receive_into(channel, no_deadline), rethrow_failure);
     run();
     ASSERT_EQ(received.size(), 2U);
     ASSERT_TRUE(received[0]);
@@ -377,7 +376,7 @@ TEST_F(AsyncFdChannelTest, a_duplicate_goes_on_where_the_channel_ended) {
     auto channel = std::make_unique<FdChannel>(context, std::move(one));
     BlockingFdChannel peer(std::move(other));
     ASSERT_TRUE(peer.send("one", {}, in(patience)));
-    asio::co_spawn(context, receive_into(*channel, no_deadline), rethrow);
+    asio::co_spawn(context, receive_into(*channel, no_deadline), rethrow_failure);
     run();
     UniqueFd kept = channel->duplicate();
     ASSERT_TRUE(kept);

@@ -102,9 +102,9 @@ TEST(ClientRequests, what_takes_long_is_waited_for) {
 }
 
 TEST(ClientReport, exit_statuses) {
-    EXPECT_EQ(exit_status_of({.kind = ClientError::Kind::unreachable}), 3);
-    EXPECT_EQ(exit_status_of({.kind = ClientError::Kind::refused}), 1);
-    EXPECT_EQ(exit_status_of({.kind = ClientError::Kind::failed}), 1);
+    EXPECT_EQ(exit_status_of({.kind = ClientError::Kind::unreachable}), ExitStatus::unreachable);
+    EXPECT_EQ(exit_status_of({.kind = ClientError::Kind::refused}), ExitStatus::failure);
+    EXPECT_EQ(exit_status_of({.kind = ClientError::Kind::failed}), ExitStatus::failure);
 }
 
 std::string events_of(std::string_view stream, std::size_t piece) {

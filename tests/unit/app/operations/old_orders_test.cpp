@@ -24,7 +24,6 @@ TEST(Places, are_the_workers_and_the_old_processes_that_answer) {
     EXPECT_EQ(places.counts, (std::vector<std::size_t>{1, 4, 2}));
     EXPECT_EQ(places.pids, (std::vector<int>{7}));
     EXPECT_EQ(places.sum(), 7U);
-    EXPECT_EQ(places.old_sessions, 2U);
     EXPECT_TRUE(places_of({}, two_old_processes(), "c").counts.empty());
 }
 

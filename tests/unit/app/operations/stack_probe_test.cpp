@@ -12,6 +12,7 @@
 
 #include <pthread.h>
 
+#include "app/own_signals.hpp"
 #include "base/clock.hpp"
 
 namespace penstock::app {

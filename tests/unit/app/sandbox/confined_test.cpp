@@ -111,6 +111,17 @@ const Attempt forbidden[] = {
     [] { return result_of(::unshare(CLONE_NEWNS | CLONE_NEWUSER) == 0); },
     [] { return result_of(::syscall(SYS_setresuid, -1, -1, -1) == 0); },
     [] { return result_of(::syscall(SYS_io_uring_setup, 1, nullptr) >= 0); },
+    // Modes with which a file has its owner's rights, whoever executes it.
+    [] { return result_of(::fchmod(STDERR_FILENO, S_ISUID | 0755) == 0); },
+    [] { return result_of(::open("", O_WRONLY | O_CREAT, S_ISGID | 0755) >= 0); },
+    [] { return result_of(::openat(AT_FDCWD, "", O_WRONLY | O_TMPFILE, S_ISUID | 0755) >= 0); },
+    // Code that was data, or will be.
+    [] { return result_of(::mprotect(nullptr, 0, PROT_READ | PROT_EXEC) == 0); },
+    [] {
+        return result_of(::mmap(nullptr, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
+                                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED);
+    },
+    [] { return result_of(::syscall(SYS_pkey_alloc, 0, 0) >= 0); },
 };
 // These do, and the capability is gone as well.
 const Attempt privileged[] = {
@@ -213,14 +224,53 @@ TEST_P(Confined, H3_addresses_of_the_machine_can_be_listed) {
 }
 
 TEST_P(Confined, H3_what_was_written_is_never_executed) {
-    constexpr int get_mdwe = 66;  // PR_GET_MDWE
-    const bool is_known = ::prctl(get_mdwe, 0, 0, 0, 0) >= 0;
     EXPECT_EQ(exit_of([] {
                   void* const page = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE,
                                             MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
                   return result_of(::mprotect(page, 4096, PROT_READ | PROT_EXEC) == 0);
               }),
-              is_known ? EACCES : could);
+              EPERM);
+}
+
+TEST_P(Confined, H3_libraries_are_loaded_late) {
+    EXPECT_EQ(exit_of([] {
+                  void* const code = ::mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE,
+                                            ::open("/proc/self/exe", O_RDONLY | O_CLOEXEC), 0);
+                  return result_of(code != MAP_FAILED);
+              }),
+              could);
+}
+
+// As root's it would be a way to root for everybody on the machine.
+TEST_P(Confined, H3_no_file_gives_away_the_rights_of_its_owner) {
+    const auto log = logs_.write("process.log", "x");
+    const auto change = [&](mode_t mode) {
+        return [log, mode] { return result_of(::chmod(log.c_str(), mode) == 0); };
+    };
+    EXPECT_EQ(exit_of(change(S_ISUID | 0755)), EPERM);
+    EXPECT_EQ(exit_of(change(S_ISGID | 0755)), EPERM);
+    const auto make = [&](mode_t mode) {
+        const auto path = logs_.path("new");
+        return
+            [path, mode] { return result_of(::open(path.c_str(), O_WRONLY | O_CREAT, mode) >= 0); };
+    };
+    EXPECT_EQ(exit_of(make(S_ISUID | 0755)), EPERM);
+    // What an open that creates nothing has in the place of a mode is nobody's business.
+    EXPECT_EQ(exit_of([log] {
+                  return result_of(
+                      ::syscall(SYS_openat, AT_FDCWD, log.c_str(), O_RDWR, S_ISUID | S_ISGID) >= 0);
+              }),
+              could);
+    strict();
+    EXPECT_EQ(exit_of(change(0600)), could);
+    EXPECT_EQ(exit_of(make(0640)), could);
+}
+
+// Of a call whose arguments no filter sees.
+TEST_P(Confined, H3_a_call_that_cannot_be_judged_is_unknown) {
+    strict();
+    EXPECT_EQ(exit_of([] { return result_of(::syscall(SYS_openat2, -1, "", nullptr, 0) >= 0); }),
+              ENOSYS);
 }
 
 // One thread cannot be confined; the other ones are, and a reload has to know.

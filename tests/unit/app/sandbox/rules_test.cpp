@@ -25,6 +25,7 @@ struct FakeDisk {
     std::map<std::string, std::string> links{};
     std::map<std::string, std::vector<std::string>> patterns{};
     std::set<std::string> specials{};
+    std::map<std::string, Identity> places{};
     std::optional<std::string> runtime_directory = "/run/penstock";
 
     [[nodiscard]] Disk disk() const {
@@ -44,6 +45,11 @@ struct FakeDisk {
                         if (!links.contains(path)) return std::vector<std::string>{};
                         return std::vector<std::string>{path.substr(0, path.rfind('/'))};
                     },
+                .identify = [this](const std::string& path) -> std::optional<Identity> {
+                    const auto found = places.find(path);
+                    if (found == places.end()) return std::nullopt;
+                    return found->second;
+                },
                 .runtime_directory = runtime_directory};
     }
 };
@@ -70,6 +76,27 @@ TEST(SandboxRules, logs_are_written_in_their_directory_and_sockets_made_in_their
     EXPECT_THAT(rules_for(config, {}, false),
                 ElementsAre(Rule{"/dev/null", write_files}, Rule{"/run/penstock", make_sockets},
                             Rule{"/var/log/penstock", write_files}));
+}
+
+TEST(SandboxRules, a_directory_that_has_been_replaced_is_another_one) {
+    FakeDisk fake;
+    const auto disk = fake.disk();
+    config::Config config;
+    config.log.target = "/var/log/penstock/process.log";
+    const auto needs = needs_of(config, {}, {}, disk);
+    const Rule rule{"/var/log/penstock", write_files, Identity{1, 2}};
+    const auto told = [&] { return beyond(needs, {&rule, 1}, disk, false); };
+    EXPECT_TRUE(told().empty()) << "nobody knows what is there";
+    fake.places["/var/log/penstock"] = {1, 2};
+    EXPECT_TRUE(told().empty());
+    fake.places["/var/log/penstock"] = {1, 3};
+    EXPECT_THAT(told(), ElementsAre(testing::AllOf(
+                            HasSubstr("log.target /var/log/penstock/process.log: the sandbox"),
+                            HasSubstr("write to /var/log/penstock, which is another directory"),
+                            HasSubstr("restart it (an upgrade will do)"))));
+    // What lies above it covers whatever is put there.
+    const Rule wide[] = {rule, {"/var/log", write_files, Identity{1, 1}}};
+    EXPECT_TRUE(beyond(needs, wide, disk, false).empty());
 }
 
 TEST(SandboxRules, the_runtime_directory_is_open_before_anything_is_in_it) {

@@ -8,7 +8,6 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
-#include "app/tls/secret_file.hpp"
 #include "tests/support/temp_dir.hpp"
 #include "tests/unit/net/tls/test_certificates.hpp"
 
@@ -104,6 +103,26 @@ TEST_F(MaterialTest, a_key_that_others_can_read_is_a_warning_or_an_error) {
     EXPECT_TRUE(mentions(refusal(true), "ticket.key")) << refusal(true);
 }
 
+TEST_F(MaterialTest, a_password_that_others_can_read_is_a_warning_or_an_error) {
+    const auto certificate = certificate_for("a.test");
+    const auto with_mode = [&](mode_t mode) {
+        tls_listener({{.cert = file("a.pem", certificate.cert_pem),
+                       .key = file("a.key", net::tls::encrypt_key(certificate, "open sesame")),
+                       .key_password_file = file("password", "open sesame\n", mode)}});
+    };
+    with_mode(0644);
+    const auto loaded = load();
+    ASSERT_TRUE(loaded) << loaded.error();
+    ASSERT_EQ(loaded->warnings.size(), 1U);
+    EXPECT_EQ(loaded->warnings[0], listener.tls->certificates[0].key_password_file +
+                                       ": others than its owner can read it; chmod 600");
+    EXPECT_TRUE(mentions(refusal(true), "password: others than its owner") &&
+                mentions(refusal(true), "strict_permissions"))
+        << refusal(true);
+    with_mode(0602);
+    EXPECT_TRUE(mentions(refusal(), "password: can be written by every user")) << refusal();
+}
+
 TEST_F(MaterialTest, one_file_may_hold_the_certificate_and_its_key) {
     const auto certificate = certificate_for("a.test");
     tls_listener({{.cert = file("both.pem", certificate.cert_pem + certificate.key_pem)}});
@@ -164,14 +183,15 @@ TEST_F(MaterialTest, an_encrypted_key_needs_one_of_the_passwords) {
 }
 
 TEST_F(MaterialTest, a_password_may_come_from_a_fifo) {
+    const auto certificate = certificate_for("a.test");
     const std::string path = (directory.path() / "fifo").string();
     ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
-    auto reading = std::async(std::launch::async, [&] { return read_passwords(path); });
-    std::ofstream(path) << "one\ntwo\n" << std::flush;
-    const auto passwords = reading.get();
-    ASSERT_TRUE(passwords) << passwords.error();
-    EXPECT_EQ(*passwords, (std::vector<std::string>{"one", "two"}));
-    EXPECT_TRUE(mentions(read_passwords(directory.path().string()).error(), "neither a file nor"));
+    tls_listener({{.cert = file("a.pem", certificate.cert_pem),
+                   .key = file("a.key", net::tls::encrypt_key(certificate, "open sesame")),
+                   .key_password_file = path}});
+    auto loading = std::async(std::launch::async, [&] { return refusal(true); });
+    std::ofstream(path) << "wrong\nopen sesame\n" << std::flush;
+    EXPECT_EQ(loading.get(), "");
 }
 
 TEST_F(MaterialTest, of_an_upstream_has_its_own_certificate) {

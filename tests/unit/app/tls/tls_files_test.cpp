@@ -4,12 +4,14 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <future>
 #include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include "tests/support/shortage.hpp"
 #include "tests/support/temp_dir.hpp"
 #include "tests/unit/net/tls/test_certificates.hpp"
 #include "tests/unit/watched_loop.hpp"
@@ -19,6 +21,8 @@ namespace {
 
 using namespace std::chrono_literals;
 using net::tls::certificate_for;
+using net::tls::make_crl;
+using net::tls::test_authority;
 using net::tls::TestCertificate;
 
 /// A server that has not started, with one listener that ends TLS.
@@ -39,7 +43,7 @@ protected:
         return directory.path(name);
     }
     void start(const config::CertificateFile& certificate,
-               const std::vector<std::string>& ticket_keys = {}) {
+               const std::vector<std::string>& ticket_keys = {}, const std::string& crl = {}) {
         auto made = std::make_shared<config::Config>();
         config = made;
         auto& listener = made->listeners.emplace_back();
@@ -48,6 +52,11 @@ protected:
         listener.tls.emplace();
         listener.tls->certificates = {certificate};
         listener.tls->session_ticket_key_files = ticket_keys;
+        if (!crl.empty()) {
+            listener.tls->client_auth = config::ClientAuth::required;
+            listener.tls->client_ca = write("ca.pem", test_authority().cert_pem);
+            listener.tls->client_crl = crl;
+        }
         auto loaded = load_tls(*made, tickets);
         ASSERT_TRUE(loaded) << loaded.error()[0];
         auto opened = Server::open(made,
@@ -167,6 +176,50 @@ TEST_F(FollowedCertificates,
     EXPECT_FALSE(serves("first.test"));
 }
 
+TEST_F(FollowedCertificates, another_configuration_asks_no_fifo_again_whose_password_is_known) {
+    const TestCertificate first = certificate_for("first.test");
+    const std::string fifo = directory.path("fifo");
+    ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+    auto told = std::async(std::launch::async, [&] { std::ofstream(fifo) << "secret\n"; });
+    start({.cert = write("a.pem", first.cert_pem),
+           .key = write("a.key", encrypt_key(first, "secret")),
+           .key_password_file = fifo});
+    told.get();
+    auto loaded = load_tls(*config, tickets, files->in_force());
+    ASSERT_TRUE(loaded) << loaded.error()[0];
+    EXPECT_EQ(loaded->listeners.at("web").context,
+              files->in_force().listeners.at("web").material.context);
+    // What has changed is read, and what has other settings.
+    const TestCertificate second = certificate_for("second.test");
+    write("a.pem", second.cert_pem);
+    write("a.key", second.key_pem);
+    loaded = load_tls(*config, tickets, files->in_force());
+    ASSERT_FALSE(loaded) << "nobody fills the FIFO";
+    config::Config other = *config;
+    other.listeners[0].tls->certificates[0].key_password_file.clear();
+    loaded = load_tls(other, tickets, files->in_force());
+    ASSERT_TRUE(loaded) << loaded.error()[0];
+}
+
+TEST_F(FollowedCertificates, a_list_that_has_expired_does_not_replace_one_that_has_not) {
+    const TestCertificate first = certificate_for("first.test");
+    start({.cert = write("both.pem", first.cert_pem + first.key_pem)}, {},
+          write("crl.pem", make_crl(test_authority(), {})));
+    write("crl.pem", make_crl(test_authority(), {7}, -1));
+    ASSERT_TRUE(until([&] { return files->rejected() > 0; }));
+    EXPECT_EQ(files->taken(), 0U);
+    const auto lists = files->revocations();
+    ASSERT_EQ(lists.size(), 1U);
+    EXPECT_EQ(lists[0].owner, "web");
+    EXPECT_GT(lists[0].next_update, std::chrono::system_clock::now());
+    ASSERT_FALSE(changes.empty());
+    EXPECT_NE(changes[0].find("crl.pem: the list of revocations of CN=Test Authority has expired"),
+              std::string::npos)
+        << changes[0];
+    write("crl.pem", make_crl(test_authority(), {7}));
+    EXPECT_TRUE(until([&] { return files->taken() == 1; }));
+}
+
 TEST_F(FollowedCertificates, T13_keys_of_tickets_change_with_their_files) {
     const TestCertificate first = certificate_for("first.test");
     start({.cert = write("both.pem", first.cert_pem + first.key_pem)},
@@ -186,6 +239,19 @@ TEST_F(FollowedCertificates, T13_the_age_of_random_keys_counts_from_the_start) {
     start({.cert = write("both.pem", first.cert_pem + first.key_pem)});
     EXPECT_FALSE(tickets.of("web")->shared());
     EXPECT_TRUE(tickets.of("web")->since());
+}
+
+TEST_F(FollowedCertificates, without_memory_for_others_those_of_before_stay) {
+    const TestCertificate first = certificate_for("first.test");
+    start({.cert = write("a.pem", first.cert_pem), .key = write("a.key", first.key_pem)});
+    {
+        const test::Shortage shortage(1 << 16);
+        write("a.pem", first.cert_pem + "# " + std::string(1 << 18, 'x') + '\n');
+        ASSERT_TRUE(until([&] { return files->rejected() > 0; }));
+        EXPECT_GT(test::Shortage::refused(), 0U);
+    }
+    EXPECT_TRUE(log.says("there is not enough memory"));
+    EXPECT_TRUE(serves("first.test"));
 }
 
 }  // namespace

@@ -199,7 +199,7 @@ Manifest full_manifest() {
                        1},
                       {{"up", "b"}, {}, 0, "", WallTime(milliseconds(5)), {}, 0}},
         .splits = {{"web", {{"v1", 95}, {"v2", 0}}, "uid 1000", {{"v1", 100}, {"v2", 0}}}},
-        .pauses = {{"up", seconds(3)}, {"down", std::nullopt}},
+        .pauses = {{"up", seconds(3), "uid 0"}, {"down", std::nullopt}},
         .ticket_keys = {{"web", {{std::string(160, 'a'), std::string(160, 'b')}, seconds(9)}}},
         .draining = true,
         .draining_listeners = {"web"}};

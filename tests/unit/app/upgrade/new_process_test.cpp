@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "net/asio_words.hpp"
 #include "net/listen_socket.hpp"
 
 namespace penstock::app::upgrade {
@@ -19,10 +20,6 @@ namespace {
 namespace asio = boost::asio;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-
-void rethrow(std::exception_ptr error) {
-    if (error) std::rethrow_exception(error);
-}
 
 Program successor(std::string how) {
     return {.file = PENSTOCK_TEST_SUCCESSOR,
@@ -61,7 +58,8 @@ protected:
     }
     void hand_over(NewProcess::Patience patience = {}, Manifest manifest = {},
                    std::vector<int> fds = {}) {
-        asio::co_spawn(context, ask(std::move(manifest), std::move(fds), patience), rethrow);
+        asio::co_spawn(context, ask(std::move(manifest), std::move(fds), patience),
+                       net::rethrow_failure);
         while (!answer) ASSERT_NE(context.run_one_for(seconds(60)), 0U);
     }
     [[nodiscard]] std::string refusal() const {

@@ -13,6 +13,7 @@
 
 #include "tests/support/dns_server.hpp"
 #include "tests/support/netns.hpp"
+#include "tests/support/shortage.hpp"
 #include "tests/support/temp_dir.hpp"
 #include "tests/unit/watched_loop.hpp"
 
@@ -399,6 +400,23 @@ TEST_F(FromFile, one_that_is_bad_from_the_start_is_told_once) {
     ASSERT_TRUE(finder.find("10.0.0.1:80"));
     EXPECT_TRUE(finder.until([&] { return finder.turns.size() == 2; }));
     EXPECT_EQ(finder.turns, (std::vector<std::string>{"fails", "well"}));
+}
+
+// An end of the process would be worse than a list of before.
+TEST_F(FromFile, without_memory_for_another_one_the_backends_of_before_stay) {
+    write("10.0.0.1:80\n");
+    Finder finder(upstream());
+    const std::string long_comment = "# " + std::string(1 << 18, 'x') + '\n';
+    {
+        const test::Shortage shortage(1 << 16);
+        write("10.0.0.2:80\n" + long_comment);
+        ASSERT_TRUE(finder.until([&] { return finder.source().failures > 0; }));
+        EXPECT_GT(test::Shortage::refused(), 0U);
+    }
+    EXPECT_TRUE(finder.log.says("there is not enough memory"));
+    EXPECT_EQ(finder.names(), "10.0.0.1:80");
+    write("10.0.0.3:80\n" + long_comment);
+    EXPECT_TRUE(finder.find("10.0.0.3:80"));
 }
 
 TEST_F(FromFile, may_name_hosts) {

@@ -221,6 +221,14 @@ protected:
                      });
     }
 
+    /// False, and nothing is under way any more, when the machine took a second for them.
+    bool all_ask(const RudeServer& server, unsigned count) {
+        EXPECT_TRUE(runner.run_until([&] { return server.asked() == count || bad > 0; }));
+        if (bad == 0) return true;
+        runner.run_all();
+        return false;
+    }
+
     static void stand_still_until(TimePoint until) {
         const TimePoint now = SteadyClock().now();
         // The stall itself; nothing is waited for.
@@ -244,37 +252,42 @@ private:
 const Manners answers_when_told{.waits_for_request = true, .waits_for_word = true, .says = "pong"};
 
 TEST_F(StallTest, R10AStallFailsNoCheckWhoseAnswerHasCome) {
-    RudeServer server(answers_when_told);
-    const TimePoint deadline = SteadyClock().now() + test::scaled(1s);
-    for (int i = 0; i < 50; ++i) start(server, deadline);
-    const bool all_wait = runner.run_until([&] { return server.asked() == 50 || bad > 0; });
-    ASSERT_TRUE(all_wait);
-    ASSERT_EQ(bad, 0U) << "the machine took a second for 50 connections";
-    server.speak_now();
-    ASSERT_TRUE(test::wait_for([&] { return server.spoken() == 50; }));
-    stand_still_until(deadline + 300ms);
-    runner.run_all();
-    EXPECT_EQ(good, 50U) << last_detail;
+    EXPECT_TRUE(test::in_one_of_three_windows([&] {
+        good = bad = 0;
+        RudeServer server(answers_when_told);
+        const TimePoint deadline = SteadyClock().now() + test::scaled(1s);
+        for (int i = 0; i < 50; ++i) start(server, deadline);
+        if (!all_ask(server, 50)) return false;
+        server.speak_now();
+        EXPECT_TRUE(test::wait_for([&] { return server.spoken() == 50; }));
+        stand_still_until(deadline + 300ms);
+        runner.run_all();
+        EXPECT_EQ(good, 50U) << last_detail;
+        return true;
+    }));
 }
 
 // Less than what counts as a stall, and more connections than the loop looks at in one turn. The
 // timer of the first check is due before any answer is there, those of the others are not.
 TEST_F(StallTest, R10WhatCameBeforeALateTimerIsHandledFirst) {
-    RudeServer silent({});
-    RudeServer server(answers_when_told);
-    constexpr unsigned many = 400;
-    const TimePoint first = SteadyClock().now() + test::scaled(1s);
-    start(silent, first);
-    for (unsigned i = 0; i < many; ++i) start(server, first + 40ms);
-    ASSERT_TRUE(runner.run_until([&] { return server.asked() == many || bad > 0; }));
-    ASSERT_EQ(bad, 0U) << "the machine took a second for 400 connections";
-    stand_still_until(first + 2ms);
-    server.speak_now();
-    ASSERT_TRUE(test::wait_for([&] { return server.spoken() == many; }));
-    stand_still_until(first + 60ms);
-    runner.run_all();
-    EXPECT_EQ(good, many) << last_detail;
-    EXPECT_EQ(bad, 1U);
+    EXPECT_TRUE(test::in_one_of_three_windows([&] {
+        good = bad = 0;
+        RudeServer silent({});
+        RudeServer server(answers_when_told);
+        constexpr unsigned many = 400;
+        const TimePoint first = SteadyClock().now() + test::scaled(1s);
+        start(silent, first);
+        for (unsigned i = 0; i < many; ++i) start(server, first + 40ms);
+        if (!all_ask(server, many)) return false;
+        stand_still_until(first + 2ms);
+        server.speak_now();
+        EXPECT_TRUE(test::wait_for([&] { return server.spoken() == many; }));
+        stand_still_until(first + 60ms);
+        runner.run_all();
+        EXPECT_EQ(good, many) << last_detail;
+        EXPECT_EQ(bad, 1U);
+        return true;
+    }));
 }
 
 }  // namespace

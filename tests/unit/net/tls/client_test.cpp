@@ -1,8 +1,11 @@
-#include "net/tls_client.hpp"
+#include "net/tls/memory_client.hpp"
+#include "tests/support/deadline.hpp"
 #include "tests/unit/net/tls/tls_pair.hpp"
 
 namespace penstock::net::tls {
 namespace {
+
+using namespace std::chrono_literals;
 
 class TlsClientTest : public TlsTest {
 protected:
@@ -51,6 +54,13 @@ TEST_F(TlsClientTest, T10_addresses_are_compared_with_addresses_and_not_sent_as_
               "IP address mismatch (ip)");
     EXPECT_EQ(verdict({.common_name = "ip", .names = {"DNS:10.0.0.1"}}, "10.0.0.1"),
               "IP address mismatch (ip)");
+}
+
+TEST_F(TlsClientTest, T10_without_a_name_to_look_for_nobody_is_believed) {
+    EXPECT_EQ(verdict({.common_name = "cn", .names = {"DNS:a.test"}}, ""),
+              "hostname mismatch (cn)");
+    client_options.verify = false;
+    EXPECT_EQ(verdict({.names = {"DNS:a.test"}}, ""), "ok");
 }
 
 TEST_F(TlsClientTest, T10_validity_and_trust) {
@@ -157,13 +167,55 @@ TEST_F(TlsClientTest, a_session_does_not_outlive_the_certificate_of_the_server) 
     }
 }
 
+// The server may give a new ticket each time, good for days.
+TEST_F(TlsClientTest, a_session_lives_no_longer_because_it_is_resumed) {
+    client_options.session_lifetime = 2s;
+    for (const auto version : {Version::tls12, Version::tls13}) {
+        server_options.max_version = version;
+        make_contexts();
+        establish();
+        auto session = session_after_round_trip();
+        EXPECT_TRUE(test::wait_for([&] {
+            establish("a.test", &session);
+            session = session_after_round_trip();
+            return !client->stream->resumed();
+        }));
+    }
+}
+
+TEST_F(TlsClientTest, a_session_ends_with_the_list_of_revocations) {
+    for (const auto version : {Version::tls12, Version::tls13}) {
+        server_options.max_version = version;
+        EXPECT_TRUE(test::in_one_of_three_windows([&, seconds = 1L]() mutable {
+            seconds *= 2;
+            client_options.crl_pem = make_crl(test_authority(), {}, 0, seconds);
+            make_contexts();
+            connect();
+            EXPECT_TRUE(shake());
+            if (client->shaken != IoStatus::ok) return false;
+            auto session = session_after_round_trip();
+            connect("a.test", &session);
+            EXPECT_TRUE(shake());
+            if (!client->stream->resumed()) return false;
+            EXPECT_TRUE(test::wait_for([&] {
+                session = session_after_round_trip();
+                connect("a.test", &session);
+                EXPECT_TRUE(shake());
+                return client->shaken != IoStatus::ok;
+            }));
+            EXPECT_EQ(client->stream->error_text(), "CRL has expired (a.test)");
+            return true;
+        }));
+    }
+}
+
 // What a check does: the bytes go from hand to hand.
 TEST_F(TlsClientTest, a_client_without_a_socket_verifies_as_a_stream_does) {
     const auto says = [this](const std::string& name) {
         connect();
         client->stream.reset();
-        TlsClient check(*client_context, name);
-        TlsClient::Step last{TlsClient::Status::needs_input};
+        MemoryClient check(*client_context, name);
+        MemoryClient::Step last{MemoryClient::Status::needs_input};
         EXPECT_TRUE(turn_until(loop, [&] {
             last = check.handshake();
             const std::string out = check.take_output();
@@ -172,9 +224,9 @@ TEST_F(TlsClientTest, a_client_without_a_socket_verifies_as_a_stream_does) {
             std::array<std::byte, 16384> buffer;
             const auto got = client->socket.recv(buffer);
             if (got.ok()) check.feed({reinterpret_cast<const char*>(buffer.data()), got.bytes});
-            return last.status != TlsClient::Status::needs_input;
+            return last.status != MemoryClient::Status::needs_input;
         }));
-        return last.status == TlsClient::Status::ok ? "ok" : check.error();
+        return last.status == MemoryClient::Status::ok ? "ok" : check.error();
     };
     EXPECT_EQ(says("a.test"), "ok");
     EXPECT_EQ(says("b.test"), "hostname mismatch (a.test)");

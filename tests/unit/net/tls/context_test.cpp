@@ -138,6 +138,43 @@ TEST(TlsContextTest, certificates_are_described) {
     EXPECT_EQ(info.not_after - info.not_before, std::chrono::hours(240));
 }
 
+TEST(TlsContextTest, all_of_a_chain_are_described) {
+    const auto middle = make_certificate(
+        {.common_name = "Middle", .from_days = -9, .to_days = -2, .authority = true},
+        &test_authority());
+    const auto leaf = make_certificate({.common_name = "leaf", .names = {"DNS:leaf"}}, &middle);
+    const auto made = ServerContext::make({.certificates = {leaf.pair(middle.cert_pem)}}, nullptr);
+    ASSERT_TRUE(made) << made.error();
+    ASSERT_EQ((*made)->certificates().size(), 2U);
+    EXPECT_EQ((*made)->certificates()[1].subject, "CN=Middle");
+    EXPECT_EQ((*made)->warnings(),
+              std::vector<std::string>{"/t/a.pem: the certificate of Middle has expired"});
+}
+
+TEST(TlsContextTest, lists_of_revocations_that_refuse_everybody_are_told_of) {
+    const auto stranger = make_certificate({.common_name = "Test Authority", .authority = true});
+    ServerOptions options{.certificates = {certificate_for("a.test").pair()},
+                          .client_ca_file = "/t/ca.pem",
+                          .client_ca_pem = test_authority().cert_pem,
+                          .client_crl_file = "/t/crl.pem",
+                          .client_auth = ClientAuth::required};
+    const auto warnings = [&](const std::string& lists) {
+        options.client_crl_pem = lists;
+        const auto made = ServerContext::make(options, nullptr);
+        return made ? (*made)->warnings() : std::vector{made.error()};
+    };
+    using Sentences = std::vector<std::string>;
+    const Sentences foreign{
+        "/t/crl.pem: has no list of Test Authority of /t/ca.pem: whoever shows a certificate of "
+        "it is refused"};
+    EXPECT_EQ(warnings(make_crl(test_authority(), {})), Sentences{});
+    EXPECT_EQ(warnings(make_crl(stranger, {})), foreign) << "the name alone is not enough";
+    EXPECT_EQ(warnings(make_crl(stranger, {}) + make_crl(test_authority(), {})), Sentences{});
+    EXPECT_EQ(warnings(make_crl(test_authority(), {}, -1)),
+              Sentences{"/t/crl.pem: the list of revocations of CN=Test Authority has expired: "
+                        "whoever shows a certificate that it is about is refused"});
+}
+
 TEST(TicketKeysTest, T13_files_have_one_of_two_sizes) {
     std::string bytes(80, '\0');
     for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(i);

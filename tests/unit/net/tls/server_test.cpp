@@ -1,9 +1,15 @@
 #include <thread>
 
+#include <openssl/ssl.h>
+
+#include "net/tls/handles.hpp"
+#include "tests/support/deadline.hpp"
 #include "tests/unit/net/tls/tls_pair.hpp"
 
 namespace penstock::net::tls {
 namespace {
+
+using namespace std::chrono_literals;
 
 class TlsServerTest : public TlsTest {
 protected:
@@ -39,6 +45,16 @@ protected:
         connect("a.test", &session);
         EXPECT_TRUE(shake());
         return server->shaken == IoStatus::ok && server->stream->resumed();
+    }
+
+    /// Resumes the session, then the one that came of that, until the server asks for a full
+    /// handshake; false if it never does.
+    bool ends_at_last(ClientSession session) {
+        return test::wait_for([&] {
+            if (!resumes(std::move(session))) return true;
+            session = session_after_round_trip();
+            return false;
+        });
     }
 
     ClientSession first_session() {
@@ -217,6 +233,75 @@ TEST_F(TlsServerTest, sessions_are_resumed_with_sealed_tickets_and_with_cached_s
     }
 }
 
+TEST_F(TlsServerTest, no_session_lives_longer_because_it_is_resumed) {
+    server_options.session_lifetime = 2s;
+    for (const auto version : {Version::tls12, Version::tls13})
+        for (const bool sealed : {true, false}) {
+            SCOPED_TRACE(testing::Message() << static_cast<int>(version) << sealed);
+            server_options.max_version = version;
+            server_options.session_tickets = sealed;
+            renew_contexts();
+            EXPECT_TRUE(ends_at_last(first_session()));
+            EXPECT_EQ(server->shaken, IoStatus::ok) << "a full handshake";
+        }
+}
+
+// Neither is looked at again when a session is resumed.
+TEST_F(TlsServerTest, a_session_ends_with_the_list_of_revocations_and_with_every_certificate) {
+    const auto ends = [this](auto issue) {
+        return test::in_one_of_three_windows([&, seconds = 1L]() mutable {
+            seconds *= 2;
+            issue(seconds);
+            renew_contexts();
+            connect();
+            EXPECT_TRUE(shake());
+            if (server->shaken != IoStatus::ok) return false;
+            auto session = session_after_round_trip();
+            if (!resumes(std::move(session))) return false;
+            EXPECT_TRUE(ends_at_last(session_after_round_trip()));
+            // It may end within the same second a little earlier.
+            EXPECT_TRUE(test::wait_for([&] {
+                connect();
+                return shake() && server->shaken == IoStatus::error;
+            })) << "a full handshake";
+            return true;
+        });
+    };
+    ask_for_clients(ClientAuth::required);
+    for (const auto version : {Version::tls12, Version::tls13})
+        for (const bool sealed : {true, false}) {
+            SCOPED_TRACE(testing::Message() << static_cast<int>(version) << sealed);
+            server_options.max_version = version;
+            server_options.session_tickets = sealed;
+            EXPECT_TRUE(ends([this](long seconds) {
+                client_options.certificate = {certificate_for("client.test").pair()};
+                server_options.client_crl_pem = make_crl(test_authority(), {}, 0, seconds);
+            }));
+            server_options.client_crl_pem.clear();
+            EXPECT_TRUE(ends([this](long seconds) {
+                const auto middle = make_certificate({.common_name = "Middle",
+                                                      .to_days = 0,
+                                                      .to_seconds = seconds,
+                                                      .authority = true},
+                                                     &test_authority());
+                client_options.certificate = {
+                    make_certificate({.names = {"DNS:leaf"}}, &middle).pair(middle.cert_pem)};
+            }));
+        }
+}
+
+TEST_F(TlsServerTest, a_certificate_without_end_has_sessions) {
+    ask_for_clients(ClientAuth::required);
+    client_options.certificate = {
+        make_certificate({.names = {"DNS:leaf"}, .to_days = 7900L * 365}, &test_authority())
+            .pair()};
+    for (const auto version : {Version::tls12, Version::tls13}) {
+        server_options.max_version = version;
+        renew_contexts();
+        EXPECT_TRUE(resumes(first_session()));
+    }
+}
+
 TEST_F(TlsServerTest, no_sessions_where_both_kinds_are_off) {
     server_options.session_tickets = false;
     server_options.session_cache = 0;
@@ -254,6 +339,69 @@ TEST_F(TlsServerTest, T12_sessions_of_other_rules_for_clients_are_not_resumed) {
         EXPECT_TRUE(refused_after(
             [this] { server_options.client_crl_pem = make_crl(test_authority(), {}); }));
     }
+}
+
+/// OpenSSL's own client of TLS 1.2, which offers any session to anybody.
+class TlsStrangerTest : public TlsServerTest {
+protected:
+    using SessionPtr = std::unique_ptr<SSL_SESSION, FreeWith<SSL_SESSION_free>>;
+
+    SessionPtr visit(const char* name, SSL_SESSION* resume = nullptr) {
+        connect();
+        client->stream.reset();
+        const std::unique_ptr<SSL, FreeWith<SSL_free>> ssl(SSL_new(context.get()));
+        SSL_set_fd(ssl.get(), client->socket.fd());
+        SSL_ctrl(ssl.get(), SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+                 const_cast<char*>(name));
+        if (resume != nullptr) SSL_set_session(ssl.get(), resume);
+        bool done = false;
+        EXPECT_TRUE(turn_until(loop, [&] {
+            if (!done) {
+                const int result = SSL_connect(ssl.get());
+                done = result == 1 || SSL_get_error(ssl.get(), result) != SSL_ERROR_WANT_READ;
+            }
+            step(*server);
+            return done && settled(*server);
+        }));
+        SessionPtr session(SSL_get1_session(ssl.get()));
+        SSL_set_shutdown(ssl.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+        return session;
+    }
+
+    ContextPtr context{SSL_CTX_new(TLS_client_method())};
+};
+
+TEST_F(TlsStrangerTest, a_session_is_good_for_the_name_that_it_was_made_for) {
+    SSL_CTX_set_max_proto_version(context.get(), TLS1_2_VERSION);
+    server_options.certificates.push_back(certificate_for("b.test").pair());
+    server_options.strict_sni = true;
+    for (const bool sealed : {true, false}) {
+        SCOPED_TRACE(sealed);
+        server_options.session_tickets = sealed;
+        renew_contexts();
+        const auto session = visit("a.test");
+        ASSERT_EQ(server->shaken, IoStatus::ok) << server->stream->error_text();
+        visit("b.test", session.get());
+        EXPECT_EQ(server->shaken, IoStatus::ok) << server->stream->error_text();
+        EXPECT_FALSE(server->stream->resumed());
+        EXPECT_EQ(server->stream->server_name(), "b.test");
+        visit("A.test", session.get());
+        EXPECT_TRUE(server->stream->resumed());
+        EXPECT_EQ(server->stream->server_name(), "a.test");
+        visit("unknown.test", session.get());
+        EXPECT_EQ(server->stream->failure(), Failure::unknown_name);
+        EXPECT_EQ(server->stream->server_name(), "unknown.test");
+    }
+}
+
+TEST_F(TlsStrangerTest, an_address_is_no_name) {
+    server_options.certificates.push_back(
+        make_certificate({.names = {"IP:10.0.0.1"}}, &test_authority()).pair());
+    server_options.strict_sni = true;
+    visit("10.0.0.1");
+    EXPECT_EQ(server->stream->failure(), Failure::unknown_name);
+    EXPECT_EQ(server->stream->error_text(), "no certificate for 10.0.0.1");
+    EXPECT_EQ(server->stream->server_name(), "");
 }
 
 TEST_F(TlsServerTest, T13_tickets_outlive_a_reload_and_some_rotations) {

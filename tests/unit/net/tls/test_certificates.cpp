@@ -80,7 +80,8 @@ void fill(X509* certificate, const CertificateSpec& spec, long serial, EVP_PKEY*
     ASN1_INTEGER_set(X509_get_serialNumber(certificate), serial);
     X509_time_adj_ex(X509_getm_notBefore(certificate), static_cast<int>(spec.from_days), 0,
                      nullptr);
-    X509_time_adj_ex(X509_getm_notAfter(certificate), static_cast<int>(spec.to_days), 0, nullptr);
+    X509_time_adj_ex(X509_getm_notAfter(certificate), static_cast<int>(spec.to_days),
+                     spec.to_seconds, nullptr);
     if (!spec.common_name.empty())
         X509_NAME_add_entry_by_txt(X509_get_subject_name(certificate), "CN", MBSTRING_UTF8,
                                    reinterpret_cast<const unsigned char*>(spec.common_name.c_str()),
@@ -125,14 +126,14 @@ TestCertificate make_certificate(const CertificateSpec& spec, const TestCertific
 }
 
 std::string make_crl(const TestCertificate& issuer, const std::vector<long>& revoked_serials,
-                     long to_days) {
+                     long to_days, long to_seconds) {
     const CrlPtr crl(X509_CRL_new());
     X509_CRL_set_version(crl.get(), X509_CRL_VERSION_2);
     X509_CRL_set_issuer_name(crl.get(), X509_get_subject_name(parsed(issuer).get()));
     ASN1_TIME* time = ASN1_TIME_new();
     X509_time_adj_ex(time, -2, 0, nullptr);
     X509_CRL_set1_lastUpdate(crl.get(), time);
-    X509_time_adj_ex(time, static_cast<int>(to_days), 0, nullptr);
+    X509_time_adj_ex(time, static_cast<int>(to_days), to_seconds, nullptr);
     X509_CRL_set1_nextUpdate(crl.get(), time);
     X509_time_adj_ex(time, -1, 0, nullptr);
     for (const long serial : revoked_serials) {

@@ -15,6 +15,7 @@ struct CertificateSpec {
     std::string raw_dns_name{};
     long from_days = -1;
     long to_days = 90;
+    long to_seconds = 0;  // beyond these days
     unsigned rsa_bits = 0;  // 0 = EC on P-256
     bool authority = false;
 };
@@ -31,9 +32,10 @@ struct TestCertificate {
 /// Signed by `issuer`, or by itself.
 [[nodiscard]] TestCertificate make_certificate(const CertificateSpec& spec,
                                                const TestCertificate* issuer = nullptr);
-/// What `issuer` has revoked, good for `to_days` days.
+/// What `issuer` has revoked, good for `to_days` days and so many seconds.
 [[nodiscard]] std::string make_crl(const TestCertificate& issuer,
-                                   const std::vector<long>& revoked_serials, long to_days = 30);
+                                   const std::vector<long>& revoked_serials, long to_days = 30,
+                                   long to_seconds = 0);
 /// The key of `certificate`, encrypted.
 [[nodiscard]] std::string encrypt_key(const TestCertificate& certificate,
                                       const std::string& password);

@@ -12,31 +12,29 @@ struct ssl_ctx_st;
 struct ssl_st;
 struct bio_st;
 
-namespace penstock::net {
+namespace penstock::net::tls {
 
-namespace tls {
 class ClientContext;
-}
 
 /// What connections to TLS servers have in common: TLS 1.2 or later, and whoever answers is
 /// believed, so it proves that a handshake completes and nothing about who is there. Built once;
 /// it may go before the connections made with it.
-class TlsClientContext {
+class UnverifiedContext {
 public:
     /// Throws std::runtime_error when OpenSSL cannot be set up.
-    TlsClientContext();
-    ~TlsClientContext();
-    TlsClientContext(const TlsClientContext&) = delete;
-    TlsClientContext& operator=(const TlsClientContext&) = delete;
+    UnverifiedContext();
+    ~UnverifiedContext();
+    UnverifiedContext(const UnverifiedContext&) = delete;
+    UnverifiedContext& operator=(const UnverifiedContext&) = delete;
 
 private:
-    friend class TlsClient;
+    friend class MemoryClient;
     ssl_ctx_st* context_;
 };
 
 /// The client's half of one TLS connection, without a socket: the owner carries the bytes. After
 /// every call take_output() may have something for the server. One thread.
-class TlsClient {
+class MemoryClient {
 public:
     enum class Status : std::uint8_t {
         ok,
@@ -50,13 +48,13 @@ public:
     };
 
     /// `server_name`: for SNI, a host name; "" = send none. Throws std::bad_alloc.
-    TlsClient(const TlsClientContext& context, const std::string& server_name);
-    /// Verifies as traffic does: see tls::Stream. `verify_name`: a host name, sent as SNI too, or
+    MemoryClient(const UnverifiedContext& context, const std::string& server_name);
+    /// Verifies as traffic does: see Stream. `verify_name`: a host name, sent as SNI too, or
     /// an IP address; "" = any name. Throws std::bad_alloc.
-    TlsClient(const tls::ClientContext& context, const std::string& verify_name);
-    ~TlsClient();
-    TlsClient(const TlsClient&) = delete;
-    TlsClient& operator=(const TlsClient&) = delete;
+    MemoryClient(const ClientContext& context, const std::string& verify_name);
+    ~MemoryClient();
+    MemoryClient(const MemoryClient&) = delete;
+    MemoryClient& operator=(const MemoryClient&) = delete;
 
     [[nodiscard]] Step handshake();
     /// After the handshake. Writing takes all of `bytes`.
@@ -76,7 +74,7 @@ public:
     [[nodiscard]] std::string_view protocol() const noexcept;
 
 private:
-    explicit TlsClient(ssl_ctx_st* context);
+    explicit MemoryClient(ssl_ctx_st* context);
     Step outcome(int result);
 
     ssl_st* session_;
@@ -85,4 +83,4 @@ private:
     std::string error_;
 };
 
-}  // namespace penstock::net
+}  // namespace penstock::net::tls

@@ -1,4 +1,4 @@
-#include "app/operations/gone_ledger.hpp"
+#include "app/ledger/gone_ledger.hpp"
 
 #include <gtest/gtest.h>
 

@@ -2,8 +2,8 @@
 
 #include <utility>
 
-#include "app/operations/ledger.hpp"
-#include "app/upgrade/json_fields.hpp"
+#include "app/ledger/json_fields.hpp"
+#include "app/ledger/ledger.hpp"
 #include "base/attempt_error.hpp"
 #include "base/close_reason.hpp"
 #include "metrics/cells.hpp"

@@ -1,13 +1,18 @@
 #pragma once
 
+#include <chrono>
 #include <compare>
 #include <cstdint>
 #include <map>
 #include <string>
 
+#include "base/clock.hpp"
 #include "metrics/totals.hpp"
 
 namespace penstock::app {
+
+/// How long what was counted under a name stays when nobody has it any more.
+inline constexpr Duration names_remembered = std::chrono::minutes(5);
 
 /// A backend, as configurations and processes name it.
 struct BackendName {

@@ -1,4 +1,4 @@
-#include "app/operations/ledger.hpp"
+#include "app/ledger/ledger.hpp"
 
 namespace penstock::app {
 

@@ -1,4 +1,4 @@
-#include "app/upgrade/json_fields.hpp"
+#include "app/ledger/json_fields.hpp"
 
 #include <algorithm>
 #include <cstddef>

@@ -4,8 +4,7 @@
 #include <string>
 #include <utility>
 
-#include "app/operations/backend_book.hpp"
-#include "app/operations/ledger.hpp"
+#include "app/ledger/ledger.hpp"
 #include "base/clock.hpp"
 
 namespace penstock::app {
@@ -15,7 +14,7 @@ namespace penstock::app {
 /// upgrade to upgrade. Pure; one thread.
 class GoneLedger {
 public:
-    static constexpr Duration remembered = BackendBook::remembered;
+    static constexpr Duration remembered = names_remembered;
 
     void add(const Ledger& ledger) { sum_ += ledger; }
     [[nodiscard]] const Ledger& sum() const noexcept { return sum_; }

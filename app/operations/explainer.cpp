@@ -1,16 +1,18 @@
-// Who would get a connection now, and why not the others.
+#include "app/operations/explainer.hpp"
+
 #include <algorithm>
 #include <numeric>
+#include <tuple>
 #include <utility>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "app/limits.hpp"
+#include "app/find_named.hpp"
+#include "app/operations/prospect.hpp"
 #include "app/operations/score.hpp"
-#include "app/operations/service.hpp"
 #include "app/operations/words.hpp"
-#include "balancer/selector.hpp"
+#include "app/refusals.hpp"
 #include "config/names.hpp"
 #include "config/quantity.hpp"
 #include "proxy/routing/destination.hpp"
@@ -24,7 +26,7 @@ using admin::Explanation;
 namespace {
 
 // `in turns: v1 95 %, v2 5 %`.
-std::string shares_text(const std::vector<std::pair<std::string, std::uint32_t>>& split) {
+std::string shares_text(const Explainer::Shares& split) {
     const auto sum =
         std::accumulate(split.begin(), split.end(), 0.0,
                         [](double so_far, const auto& part) { return so_far + part.second; });
@@ -49,11 +51,9 @@ std::string conditions_of(const config::Route& route) {
 
 }  // namespace
 
-admin::Outcome<Explanation> Service::explain(const admin::ExplainQuery& query) {
-    const auto listener = find_listener(query.listener);
-    if (!listener)
-        return std::unexpected(
-            admin::Refusal{404, fmt::format("there is no listener '{}'", query.listener)});
+admin::Outcome<Explanation> Explainer::explain(const admin::ExplainQuery& query) const {
+    const auto listener = index_of_named(config().listeners, query.listener);
+    if (!listener) return no_listener(query.listener);
     Explanation explanation{.listener = config().listeners[*listener].name};
     const CloseReason refused = verdict_at(*listener, query);
     Fate fate =
@@ -68,7 +68,7 @@ admin::Outcome<Explanation> Service::explain(const admin::ExplainQuery& query) {
     };
     if (refused == CloseReason::denied) return end();
     const Role role = find_route(*listener, query, explanation);
-    if (const auto upstream = find_upstream(explanation.upstream)) {
+    if (const auto upstream = index_of_named(config().upstreams, explanation.upstream)) {
         explanation.balance = config::name_of(config().upstreams[*upstream].balance);
         const Fate behind = add_candidates(*upstream, role, query, explanation);
         if (fate.outcome == "served") fate = behind;
@@ -79,17 +79,17 @@ admin::Outcome<Explanation> Service::explain(const admin::ExplainQuery& query) {
     return end();
 }
 
-CloseReason Service::verdict_at(std::size_t listener, const admin::ExplainQuery& query) const {
-    auto& shared = parts_.server.shared();
+CloseReason Explainer::verdict_at(std::size_t listener, const admin::ExplainQuery& query) const {
+    auto& shared = server_.shared();
     if (shared.memory.overload()) return CloseReason::overload;
-    return parts_.server.listeners()[listener]->gate.verdict(
-        query.source ? &*query.source : nullptr, parts_.server.access(listener),
-        SteadyClock().now(), shared.connections);
+    return server_.listeners()[listener]->gate.verdict(query.source ? &*query.source : nullptr,
+                                                       server_.access(listener),
+                                                       SteadyClock().now(), shared.connections);
 }
 
 // As a worker would, but for what only a connection has.
-Role Service::find_route(std::size_t index, const admin::ExplainQuery& query,
-                         Explanation& explanation) const {
+Role Explainer::find_route(std::size_t index, const admin::ExplainQuery& query,
+                           Explanation& explanation) const {
     const auto& listener = config().listeners[index];
     const CompactEndpoint client = query.source.value_or(CompactEndpoint{});
     const proxy::RouteTable table(listener);
@@ -116,15 +116,15 @@ Role Service::find_route(std::size_t index, const admin::ExplainQuery& query,
         explanation.route = "upstream";
         explanation.upstream = listener.upstream;
         if (!listener.split.empty())
-            choose_share(listener, listener_view(index).split, query, explanation);
+            choose_share(listener, questions_.split(index), query, explanation);
     }
     if (terminates || table.needs_hello())
         explanation.tls = terminates ? "terminate" : "passthrough";
     return role;
 }
 
-void Service::choose_share(const config::Listener& listener, const Shares& split,
-                           const admin::ExplainQuery& query, Explanation& explanation) const {
+void Explainer::choose_share(const config::Listener& listener, const Shares& split,
+                             const admin::ExplainQuery& query, Explanation& explanation) const {
     std::string text = "split by source_ip; give a source";
     const auto most =
         std::ranges::max_element(split, {}, &std::pair<std::string, std::uint32_t>::second);
@@ -145,39 +145,20 @@ void Service::choose_share(const config::Listener& listener, const Shares& split
         explanation.condition += (explanation.condition.empty() ? "" : "; ") + text;
 }
 
-// By a selector of its own, which takes nothing from anybody.
-Service::Prospect Service::prospect_of(std::size_t upstream, Role asked,
-                                       std::optional<std::uint64_t> key, TimePoint now) const {
-    const auto snapshot = parts_.monitors.of(upstream).snapshot();
-    balancer::Selector selector(snapshot->set,
-                                proxy::selector_options(config().upstreams[upstream]), 0);
-    selector.adopt(*snapshot, asked);
-    const balancer::Bitmap nobody;
-    const auto outlook = selector.look({.tried = nobody, .key = key, .now = now});
-    Prospect prospect;
-    for (std::uint32_t i = 0; i < snapshot->set->size(); ++i) {
-        const auto& backend = snapshot->set->share(i);
-        if (outlook.candidates.test(i)) prospect.candidates.emplace(backend->name(), backend);
-        if (selector.available(i)) prospect.available.insert(backend->name());
-        if (selector.forced(i)) prospect.forced.insert(backend->name());
-        if (outlook.choice == i) prospect.choice = backend->name();
-    }
-    return prospect;
-}
-
-Fate Service::add_candidates(std::size_t upstream, Role asked, const admin::ExplainQuery& query,
-                             Explanation& explanation) const {
+Fate Explainer::add_candidates(std::size_t upstream, Role asked, const admin::ExplainQuery& query,
+                               Explanation& explanation) const {
     const auto& settings = config().upstreams[upstream];
     const TimePoint now = SteadyClock().now();
     const auto key = proxy::key_hasher(settings, config().process.hash_seed)
                          .hash(query.source.value_or(CompactEndpoint{}), query.server_name);
-    const Prospect prospect = prospect_of(upstream, asked, key, now);
-    for (const auto& source : parts_.monitors.of(upstream).discovery().sources())
+    const Prospect prospect = prospect_of(monitors_.of(upstream), settings, asked, key, now);
+    for (const auto& source : monitors_.of(upstream).discovery().sources())
         if (!source.last_error.empty())
             explanation.failing_sources.push_back(source.what + ": " + source.last_error);
     std::vector<Scored> scored;
     bool warm = false;  // a connection that is ready, or that gives way
-    for (const auto& view : upstream_view(upstream, now).backends) {
+    const auto shown = questions_.upstream(upstream, now);
+    for (const auto& view : shown.backends) {
         Explanation::Candidate candidate{.backend = view.name,
                                          .address = view.address,
                                          .active = view.active,
@@ -199,10 +180,10 @@ Fate Service::add_candidates(std::size_t upstream, Role asked, const admin::Expl
     std::tie(explanation.chosen, explanation.note) =
         choose(settings.balance, scored, prospect.choice, key.has_value());
     if (scored.empty() && warm) explanation.note = "a warm connection is there for the client";
-    auto& shared = *parts_.server.upstreams()[upstream];
+    auto& shared = *server_.upstreams()[upstream];
     return fate_at_upstream(
         {.upstream = settings,
-         .paused = pauses_.contains(settings.name),
+         .paused = shown.paused,
          .any_available = !prospect.available.empty(),
          .any_room = warm || !scored.empty(),
          .connections = shared.connections.full() && !warm ? shared.connections.limit() : 0,
@@ -210,11 +191,11 @@ Fate Service::add_candidates(std::size_t upstream, Role asked, const admin::Expl
          .held = shared.held.used()});
 }
 
-void Service::add_limits(std::size_t listener, const admin::ExplainQuery& query,
-                         Explanation& explanation) const {
+void Explainer::add_limits(std::size_t listener, const admin::ExplainQuery& query,
+                           Explanation& explanation) const {
     const auto& settings = config().listeners[listener];
-    auto& gate = parts_.server.listeners()[listener]->gate;
-    auto& shared = parts_.server.shared();
+    auto& gate = server_.listeners()[listener]->gate;
+    auto& shared = server_.shared();
     const TimePoint now = SteadyClock().now();
     const auto add_rate = [&](std::string name, const config::Rate& rate,
                               const std::optional<std::uint64_t>& used) {
@@ -236,12 +217,12 @@ void Service::add_limits(std::size_t listener, const admin::ExplainQuery& query,
             {"max_connections", gate.connections().used(), settings.max_connections});
     explanation.limits.push_back(
         {"process.max_connections", shared.connections.used(), shared.connections.limit()});
-    const auto upstream = find_upstream(explanation.upstream);
+    const auto upstream = index_of_named(config().upstreams, explanation.upstream);
     if (!upstream) return;
     const auto& up = config().upstreams[*upstream];
     if (up.max_connections != 0)
         explanation.limits.push_back({"upstream.max_connections",
-                                      parts_.server.upstreams()[*upstream]->connections.used(),
+                                      server_.upstreams()[*upstream]->connections.used(),
                                       up.max_connections});
 }
 
