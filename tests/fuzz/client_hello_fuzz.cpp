@@ -168,8 +168,7 @@ void compare(const ClientHelloReader& ours, const Seen& theirs) {
         return;
     }
     require(ours.hello().alpn.empty() == !theirs.alpn, "ALPN on one side\n");
-    if (theirs.alpn)
-        require(alpn_extension(ours.hello()) == *theirs.alpn, "other protocols\n");
+    if (theirs.alpn) require(alpn_extension(ours.hello()) == *theirs.alpn, "other protocols\n");
 }
 
 }  // namespace

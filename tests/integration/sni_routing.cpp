@@ -421,8 +421,8 @@ TEST_F(SniRouting, terminated_clients_are_routed_by_name_and_alpn_too) {
 
 // Where the name is wanted, and decides nothing, nobody is refused for having none.
 TEST_F(SniRouting, who_is_asked_for_a_name_alone_need_not_have_one) {
-    ChaosBackend backend(scripts::greet("hello"));
-    ProxyProcess proxy(one_service({backend.text()}, "client_hello = \"300ms\"\n",
+    ChaosBackend greeter(scripts::greet("hello"));
+    ProxyProcess proxy(one_service({greeter.text()}, "client_hello = \"300ms\"\n",
                                    "send_proxy_protocol = \"v2\"\n"
                                    "send_proxy_protocol_tlvs = \"authority\"\n"));
     auto silent = Socket::connect(proxy.address());
@@ -444,9 +444,9 @@ TEST_F(SniRouting, who_is_asked_for_a_name_alone_need_not_have_one) {
 }
 
 TEST_F(SniRouting, a_name_that_is_hashed_by_no_policy_is_not_waited_for) {
-    ChaosBackend backend(scripts::greet("hello"));
+    ChaosBackend greeter(scripts::greet("hello"));
     ConfigText config =
-        one_service({backend.text()}, "client_hello = \"10m\"\n", "hash_key = \"sni\"\n");
+        one_service({greeter.text()}, "client_hello = \"10m\"\n", "hash_key = \"sni\"\n");
     config.services[0].balance = "p2c";
     ProxyProcess proxy(config);
     auto silent = Socket::connect(proxy.address());
