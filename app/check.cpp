@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <filesystem>
 #include <iterator>
+#include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -58,14 +60,16 @@ std::int64_t days_left(const net::tls::CertificateInfo& certificate) {
     return std::chrono::floor<std::chrono::days>(certificate.not_after - wall_now()).count();
 }
 
-/// `; certificate a.pem: 61 days`; of several the first to expire.
+/// `; certificate a.pem: 61 days`; of several files the first to expire. One may hold a chain.
 std::string expiry_text(const std::vector<Certificate>& certificates) {
     if (certificates.empty()) return {};
     const auto& first = certificates.front().info;
+    std::set<std::string> files;
+    for (const auto& certificate : certificates) files.insert(certificate.info.file);
     return fmt::format("; {}{}: {} days",
-                       certificates.size() == 1
+                       files.size() == 1
                            ? std::string("certificate ")
-                           : fmt::format("{} certificates, first to expire ", certificates.size()),
+                           : fmt::format("{} certificates, first to expire ", files.size()),
                        std::filesystem::path(first.file).filename().string(), days_left(first));
 }
 

@@ -41,7 +41,11 @@ user_regs_struct registers_of(pid_t thread) {
     return registers;
 }
 
-void go_on(pid_t thread) { ::ptrace(PTRACE_DETACH, thread, nullptr, nullptr); }
+void go_on(pid_t thread) {
+    if (::ptrace(PTRACE_DETACH, thread, nullptr, nullptr) == 0) return;
+    // Its process ends, which waits until we have seen the end of what we hold.
+    wait_for([&] { return ::waitpid(thread, nullptr, __WALL | WNOHANG) != 0; });
+}
 
 // Stopped, on its way out of epoll_wait.
 pid_t stop_waiting_worker(pid_t process) {
