@@ -118,6 +118,8 @@ void operate(const ServiceManager& manager, ControlLoop& loop, net::ProcessLog& 
     loop.context.run();
     proxy.admin->stop();
     proxy.server->join();
+    // So that it tells of all lines; a disk that hangs is up to Assembly::join().
+    static_cast<void>(proxy.server->end_logs(SteadyClock().now() + longest_last_words));
     log.info("stopped: {}", proxy.server->summary() + proxy.access_files->summary() +
                                 proxy.tls_files->summary() + proxy.monitors->summary());
     before_control.status = ExitStatus::success;

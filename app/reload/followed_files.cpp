@@ -41,6 +41,8 @@ void FollowedFiles::follow(const std::vector<std::string>& files,
 
 bool FollowedFiles::watch_also(const std::vector<std::string>& files,
                                const std::vector<std::string>& patterns) {
+    // A change may have switched it off while somebody looked.
+    if (parts_.server.config().process.watch_config == config::WatchConfig::off) return false;
     bool any_new = false;
     const auto watch = [&](const std::vector<std::string>& paths, auto add) {
         for (const auto& path : paths) {

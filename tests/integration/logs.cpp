@@ -107,6 +107,27 @@ TEST(FaultsL, L2_a_reload_away_from_a_hung_access_log_holds_nobody_up) {
     EXPECT_TRUE(proxy.says("access log: 3 lines written, 0 lost")) << proxy.errors();
 }
 
+TEST(FaultsL, L2_the_last_line_of_the_log_counts_what_a_slow_access_log_still_had_to_write) {
+    EchoServer echo;
+    TempDir directory;
+    ConfigText config = one_service({echo.text()});
+    config.access_log = "target = \"" + directory.path("slow") + "\"\nflush_interval = \"50ms\"";
+    ProxyProcess proxy(config, {.directory = directory.path(), .check_counters = false});
+    EXPECT_TRUE(echo_once(proxy.address()));
+    EXPECT_EQ(AccessLogReader(directory.path("slow")).wait_for_lines(1).size(), 1U);
+    HeldThread writer(proxy.pid(), "access-log");
+    EXPECT_TRUE(echo_once(proxy.address()));
+    ASSERT_TRUE(
+        wait_for([&] { return metrics_of(proxy).sum("penstock_sessions_closed_total") == 2; }));
+    proxy.signal(SIGTERM);
+    EXPECT_FALSE(proxy.says("stopped: ", 300ms)) << "before it knows";
+    writer.release();
+    EXPECT_TRUE(proxy.says("access log: 2 lines written, 0 lost")) << proxy.errors();
+    const auto status = proxy.wait_exit();
+    ASSERT_TRUE(status);
+    EXPECT_EQ(*status, 0);
+}
+
 TEST(FaultsL, L2_the_process_ends_although_a_hung_access_log_does_not) {
     EchoServer echo;
     for (const bool changed : {false, true}) {

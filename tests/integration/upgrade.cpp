@@ -1,9 +1,9 @@
 // Another binary takes over: nothing is refused, reset or lost, and one scrape tells the whole
 // truth.
-#include <algorithm>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <fstream>
